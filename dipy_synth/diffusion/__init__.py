@@ -1,0 +1,1 @@
+"""Diffusion mathematics: schedules and samplers. Knows no network."""

@@ -1,0 +1,1 @@
+"""Measures of synthetic images: distribution, similarity, memorization, anatomy."""

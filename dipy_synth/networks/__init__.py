@@ -1,0 +1,1 @@
+"""Networks, for images of rank 2 and 3 in one code path. Keras alone."""

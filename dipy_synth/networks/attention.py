@@ -1,0 +1,137 @@
+"""Attention of image positions to each other and to a sequence of conditions."""
+
+import keras
+from keras import layers, ops
+
+from dipy_synth.networks.blocks import group_norm
+
+
+@keras.saving.register_keras_serializable("dipy_synth")
+class Attention(layers.Layer):
+    """Self-attention over positions, then cross-attention to condition tokens.
+
+    Both are residual and start as the identity.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the image.
+    heads : int, optional
+        Attention heads.
+
+    References
+    ----------
+    Vaswani et al. (2017). Attention is all you need. NeurIPS.
+    Rombach et al. (2022). High-resolution image synthesis with latent diffusion
+    models. CVPR (conditions by cross-attention).
+    """
+
+    def __init__(self, channels, *, heads=4, **kwargs):
+        super().__init__(**kwargs)
+        self.channels, self.heads = channels, heads
+
+    def build(self, image_shape, tokens_shape=None):
+        flat = (image_shape[0], None, self.channels)
+        own = {"dtype": self.dtype_policy}
+        self.norm = group_norm(self.channels, **own)
+        self.norm.build(image_shape)
+        self.attend = self._attention()
+        self.attend.build(flat, flat)
+        self.look_up = None
+        if tokens_shape is not None:
+            self.cross_norm = layers.LayerNormalization(epsilon=1e-5, **own)
+            self.cross_norm.build(flat)
+            self.look_up = self._attention()
+            self.look_up.build(flat, tokens_shape)
+        self.out = layers.Dense(self.channels, kernel_initializer="zeros", **own)
+        self.out.build(flat)
+
+    def _attention(self):
+        return layers.MultiHeadAttention(
+            self.heads,
+            self.channels // self.heads,
+            output_shape=self.channels,
+            dtype=self.dtype_policy,
+        )
+
+    def call(self, image, tokens=None):
+        flat = ops.reshape(self.norm(image), (ops.shape(image)[0], -1, self.channels))
+        y = self.attend(flat, flat)
+        if self.look_up is not None:
+            y = y + self.look_up(self.cross_norm(flat + y), tokens)
+        return image + ops.reshape(self.out(y), ops.shape(image))
+
+    def compute_output_shape(self, image_shape, tokens_shape=None):
+        return image_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "channels": self.channels,
+            "heads": self.heads,
+        }
+
+
+@keras.saving.register_keras_serializable("dipy_synth")
+class ConditionTokens(layers.Layer):
+    """One token per condition; a missing value becomes a learned null token.
+
+    Parameters
+    ----------
+    categories : sequence of int
+        For each condition the number of its categories, or 0 for a number.
+    width : int
+        Length of a token.
+
+    Notes
+    -----
+    Called on ``(batch, n_conditions)`` as `ConditionSchema.encode` gives it: numbers
+    near [-1, 1], categories as their index, NaN where missing.
+    """
+
+    def __init__(self, categories, width, **kwargs):
+        super().__init__(**kwargs)
+        self.categories, self.width = tuple(int(n) for n in categories), width
+
+    def build(self, input_shape):
+        self.columns = []
+        for n in self.categories:
+            if n:
+                column = layers.Embedding(n, self.width, dtype=self.dtype_policy)
+                column.build((None,))
+            else:
+                column = layers.Dense(self.width, dtype=self.dtype_policy)
+                column.build((None, 4))
+            self.columns.append(column)
+        self.null = self.add_weight(
+            shape=(len(self.categories), self.width),
+            initializer=keras.initializers.RandomNormal(stddev=0.05),
+            name="null",
+        )
+
+    def call(self, conditions):
+        tokens = []
+        for i, (n, column) in enumerate(zip(self.categories, self.columns)):
+            value = ops.cast(conditions[:, i], "float32")
+            missing = ops.isnan(value)
+            value = ops.where(missing, ops.zeros_like(value), value)
+            token = column(ops.cast(value, "int32") if n else _waves(value))
+            null = ops.cast(self.null[i], token.dtype)
+            tokens.append(ops.where(missing[:, None], null, token))
+        return ops.stack(tokens, axis=1)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], len(self.categories), self.width)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "categories": self.categories,
+            "width": self.width,
+        }
+
+
+def _waves(value):
+    """Describe numbers (batch,) by themselves and by slow waves, (batch, 4)."""
+    turns = [value, ops.sin(2 * value), ops.cos(2 * value), ops.sin(4 * value)]
+    return ops.stack(turns, axis=-1)

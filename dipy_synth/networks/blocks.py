@@ -1,0 +1,270 @@
+"""Building blocks shared by the autoencoder and the U-Net.
+
+Each takes the rank of the image (2 or 3) from its input, so that one block serves
+digits and brains. Images are channels-last: ``(batch, *spatial, channels)``.
+"""
+
+import math
+
+import keras
+from keras import layers, ops
+import numpy as np
+
+_CONV = {2: layers.Conv2D, 3: layers.Conv3D}
+_UPSAMPLING = {2: layers.UpSampling2D, 3: layers.UpSampling3D}
+
+
+def convolution(
+    rank, filters, *, kernel_size=3, strides=1, zero=False, dtype=None, name=None
+):
+    """Give a 'same' convolution of the rank asked for.
+
+    Parameters
+    ----------
+    rank : {2, 3}
+        Number of spatial axes.
+    filters : int
+        Output channels.
+    kernel_size, strides : int, optional
+        As in Keras, equal on all axes.
+    zero : bool, optional
+        Start from zero weights, so that a residual path begins as the identity.
+    dtype : keras.DTypePolicy or str, optional
+        Precision; the global one by default.
+    name : str, optional
+        The layer's name.
+
+    Returns
+    -------
+    keras.layers.Layer
+    """
+    return _CONV[rank](
+        filters,
+        kernel_size,
+        strides=strides,
+        padding="same",
+        kernel_initializer="zeros" if zero else "he_normal",
+        dtype=dtype,
+        name=name,
+    )
+
+
+def group_norm(channels, *, dtype=None):
+    """Normalise over groups of channels: right at any batch size, unlike BatchNorm.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the input; the groups are their largest common divisor with 8.
+    dtype : keras.DTypePolicy or str, optional
+        Precision; the global one by default.
+
+    Returns
+    -------
+    keras.layers.GroupNormalization
+
+    References
+    ----------
+    Wu & He (2018). Group normalization. ECCV.
+    """
+    return layers.GroupNormalization(math.gcd(channels, 8), epsilon=1e-5, dtype=dtype)
+
+
+def space_to_depth(x, factor):
+    """Move blocks of ``factor`` voxels a side into the channels.
+
+    Parameters
+    ----------
+    x : tensor (batch, *spatial, channels)
+        Spatial sizes are multiples of `factor`.
+    factor : int
+        Side of a block.
+
+    Returns
+    -------
+    tensor (batch, *spatial / factor, factor ** rank * channels)
+    """
+    rank, channels = len(x.shape) - 2, x.shape[-1]
+    small = [size // factor for size in x.shape[1:-1]]
+    split = [-1, *(n for size in small for n in (size, factor)), channels]
+    outer, inner = range(1, 2 * rank + 1, 2), range(2, 2 * rank + 1, 2)
+    x = ops.transpose(ops.reshape(x, split), (0, *outer, *inner, 2 * rank + 1))
+    return ops.reshape(x, (-1, *small, factor**rank * channels))
+
+
+def depth_to_space(x, factor):
+    """Undo `space_to_depth`: upsampling without a transposed convolution.
+
+    Parameters
+    ----------
+    x : tensor (batch, *spatial, factor ** rank * channels)
+        The image whose channels hold blocks.
+    factor : int
+        Side of a block.
+
+    Returns
+    -------
+    tensor (batch, *spatial * factor, channels)
+    """
+    rank, small = len(x.shape) - 2, x.shape[1:-1]
+    channels = x.shape[-1] // factor**rank
+    x = ops.reshape(x, (-1, *small, *[factor] * rank, channels))
+    pairs = [axis for i in range(1, rank + 1) for axis in (i, i + rank)]
+    x = ops.transpose(x, (0, *pairs, 2 * rank + 1))
+    return ops.reshape(x, (-1, *(size * factor for size in small), channels))
+
+
+def haar_matrix(rank):
+    """Give the orthonormal Haar transform of a block of two voxels a side.
+
+    Parameters
+    ----------
+    rank : int
+        Number of spatial axes.
+
+    Returns
+    -------
+    ndarray (2 ** rank, 2 ** rank), float32
+        Symmetric and orthogonal, so that it is its own inverse; the first row is the
+        block's mean times ``2 ** (rank / 2)``.
+    """
+    matrix = np.ones((1, 1))
+    for _ in range(rank):
+        matrix = np.kron(matrix, np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2))
+    return matrix.astype("float32")
+
+
+def haar_down(x):
+    """Halve a one-channel image by the Haar transform, losing nothing.
+
+    Parameters
+    ----------
+    x : tensor (batch, *spatial, 1)
+        Even spatial sizes.
+
+    Returns
+    -------
+    tensor (batch, *spatial / 2, 2 ** rank)
+    """
+    matrix = ops.cast(haar_matrix(len(x.shape) - 2), x.dtype)
+    return ops.matmul(space_to_depth(x, 2), matrix)
+
+
+def haar_up(x):
+    """Undo `haar_down`.
+
+    Parameters
+    ----------
+    x : tensor (batch, *spatial, 2 ** rank)
+        Haar coefficients.
+
+    Returns
+    -------
+    tensor (batch, *spatial * 2, 1)
+    """
+    matrix = ops.cast(haar_matrix(len(x.shape) - 2), x.dtype)
+    return depth_to_space(ops.matmul(x, matrix), 2)
+
+
+@keras.saving.register_keras_serializable("dipy_synth")
+class ResidualBlock(layers.Layer):
+    """Two normalised convolutions beside a shortcut; starts as the shortcut alone.
+
+    Parameters
+    ----------
+    channels : int
+        Output channels.
+
+    Notes
+    -----
+    Called with ``(image, embedding)`` the embedding scales and shifts the second
+    normalisation (FiLM), which is how the U-Net hears of time.
+
+    References
+    ----------
+    He et al. (2016). Identity mappings in deep residual networks. ECCV.
+    Perez et al. (2018). FiLM: visual reasoning with a general conditioning layer. AAAI.
+    """
+
+    def __init__(self, channels, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+
+    def build(self, image_shape, embedding_shape=None):
+        rank, incoming = len(image_shape) - 2, image_shape[-1]
+        own = {"dtype": self.dtype_policy}
+        self.norm1 = group_norm(incoming, **own)
+        self.norm2 = group_norm(self.channels, **own)
+        self.conv1 = convolution(rank, self.channels, **own)
+        self.conv2 = convolution(rank, self.channels, zero=True, **own)
+        same = incoming == self.channels
+        self.shortcut = (
+            layers.Identity(**own)
+            if same
+            else convolution(rank, self.channels, kernel_size=1, **own)
+        )
+        middle = (*image_shape[:-1], self.channels)
+        for layer in (self.norm1, self.conv1, self.shortcut):
+            layer.build(image_shape)
+        for layer in (self.norm2, self.conv2):
+            layer.build(middle)
+        self.film = None
+        if embedding_shape is not None:
+            self.film = layers.Dense(
+                2 * self.channels, kernel_initializer="zeros", **own
+            )
+            self.film.build(embedding_shape)
+
+    def call(self, image, embedding=None):
+        y = self.conv1(ops.silu(self.norm1(image)))
+        y = self.norm2(y)
+        if self.film is not None:
+            film = self.film(ops.silu(embedding))
+            film = ops.reshape(
+                film, (-1, *[1] * (len(image.shape) - 2), 2 * self.channels)
+            )
+            scale, shift = ops.split(film, 2, axis=-1)
+            y = y * (1 + scale) + shift
+        return self.shortcut(image) + self.conv2(ops.silu(y))
+
+    def compute_output_shape(self, image_shape, embedding_shape=None):
+        return (*image_shape[:-1], self.channels)
+
+    def get_config(self):
+        return {**super().get_config(), "channels": self.channels}
+
+
+@keras.saving.register_keras_serializable("dipy_synth")
+class Upsample(layers.Layer):
+    """Double the size: nearest-neighbour resize, then a convolution.
+
+    A transposed convolution is slower on a CPU and leaves checkerboards.
+
+    Parameters
+    ----------
+    channels : int
+        Output channels.
+
+    References
+    ----------
+    Odena, Dumoulin & Olah (2016). Deconvolution and checkerboard artifacts. Distill.
+    """
+
+    def __init__(self, channels, **kwargs):
+        super().__init__(**kwargs)
+        self.channels = channels
+
+    def build(self, input_shape):
+        rank = len(input_shape) - 2
+        self.resize = _UPSAMPLING[rank](2, dtype=self.dtype_policy)
+        self.conv = convolution(rank, self.channels, dtype=self.dtype_policy)
+        self.conv.build(self.resize.compute_output_shape(input_shape))
+
+    def call(self, x):
+        return self.conv(self.resize(x))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *(2 * n for n in input_shape[1:-1]), self.channels)
+
+    def get_config(self):
+        return {**super().get_config(), "channels": self.channels}

@@ -1,0 +1,142 @@
+"""Blocks: exact inverses, identities at the start, configuration round trips."""
+
+import keras
+from keras import ops
+import numpy as np
+import pytest
+
+from dipy_synth.networks.attention import Attention, ConditionTokens
+from dipy_synth.networks.blocks import (
+    ResidualBlock,
+    Upsample,
+    depth_to_space,
+    haar_down,
+    haar_matrix,
+    haar_up,
+    space_to_depth,
+)
+from dipy_synth.networks.quantizer import FSQ
+
+SHAPES = [(8, 4), (4, 8, 12)]
+
+
+def image(shape, channels, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((2, *shape, channels)).astype("float32")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_space_to_depth_is_undone(shape):
+    x = image(shape, 3)
+    deep = space_to_depth(x, 2)
+    assert deep.shape == (2, *(n // 2 for n in shape), 3 * 2 ** len(shape))
+    np.testing.assert_array_equal(depth_to_space(deep, 2), x)
+
+
+def test_space_to_depth_gathers_neighbours():
+    x = np.arange(16.0).reshape(1, 4, 4, 1)
+    assert list(np.asarray(space_to_depth(x, 2))[0, 0, 1]) == [2, 3, 6, 7]
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_haar_matrix_is_its_own_inverse(rank):
+    matrix = haar_matrix(rank)
+    np.testing.assert_allclose(matrix @ matrix, np.eye(2**rank), atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_haar_loses_nothing_and_begins_with_the_mean(shape):
+    x = image(shape, 1)
+    coefficients = np.asarray(haar_down(x))
+    np.testing.assert_allclose(haar_up(coefficients), x, atol=1e-5)
+    np.testing.assert_allclose((coefficients**2).sum(), (x**2).sum(), rtol=1e-5)
+    block = x[0][tuple(slice(2) for _ in shape)]
+    first = coefficients[0][(0,) * len(shape)][0]
+    assert first == pytest.approx(block.mean() * 2 ** (len(shape) / 2), rel=1e-4)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_residual_and_attention_start_as_the_identity(shape):
+    x = image(shape, 8)
+    tokens = np.random.default_rng(0).normal(size=(2, 3, 5)).astype("float32")
+    np.testing.assert_allclose(ResidualBlock(8)(x, np.ones((2, 4))), x, atol=1e-6)
+    np.testing.assert_allclose(Attention(8)(x, tokens), x, atol=1e-6)
+
+
+def blocks():
+    return [
+        (ResidualBlock(12), 8, 12, 1),
+        (Upsample(4), 8, 4, 2),
+        (Attention(8, heads=2), 8, 8, 1),
+        (FSQ((5, 4, 3)), 3, 3, 1),
+    ]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("case", range(4))
+def test_conformance(shape, policy, case):
+    layer, incoming, outgoing, factor = blocks()[case]
+    config = {**layer.get_config(), "dtype": policy}
+    layer = type(layer).from_config(config)
+    x = image(shape, incoming)
+    y = layer(x)
+    expected = (2, *(n * factor for n in shape), outgoing)
+    assert y.shape == expected == tuple(layer.compute_output_shape(x.shape))
+    assert np.isfinite(np.asarray(ops.cast(y, "float32"))).all()
+    assert type(layer).from_config(layer.get_config()).get_config() == config | {
+        "dtype": layer.get_config()["dtype"]
+    }
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_each_image_of_a_batch_stands_alone(shape):
+    x = image(shape, 8)
+    for layer in (ResidualBlock(6), Upsample(6), Attention(8)):
+        keras.utils.set_random_seed(0)
+        layer(x)
+        for weight in layer.weights:
+            weight.assign(np.random.default_rng(0).normal(0, 0.3, weight.shape))
+        np.testing.assert_allclose(layer(x)[:1], layer(x[:1]), atol=1e-5)
+
+
+def test_fsq_rounds_to_its_levels():
+    quantizer = FSQ((3, 4))
+    z = np.array([[[[-2.0, -2.0], [0.2, 0.2], [0.6, 0.9]]]], "float32")
+    expected = [[[[-1, -1], [0, 1 / 3], [1, 1]]]]
+    np.testing.assert_allclose(quantizer(z), expected, atol=1e-6)
+    assert np.asarray(quantizer.indices(z)).tolist() == [[[[0, 0], [1, 2], [2, 3]]]]
+
+
+def test_fsq_is_idempotent_and_counts_usage():
+    quantizer = FSQ((5, 8))
+    z = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 2)).astype("float32")
+    once = quantizer(z)
+    np.testing.assert_allclose(quantizer(once), once, atol=1e-6)
+    usage, perplexity = quantizer.usage(z)
+    assert usage == 1 and 0.8 < perplexity <= 1
+    assert quantizer.usage(np.zeros((1, 4, 4, 2)))[0] == pytest.approx(
+        (1 / 5 + 1 / 8) / 2
+    )
+
+
+def test_fsq_pulls_back_what_is_out_of_range():
+    quantizer = FSQ((5,))
+    quantizer(np.full((1, 2, 2, 1), 3.0, "float32"))
+    assert float(quantizer.losses[0]) == pytest.approx(4.0)
+
+
+def test_fsq_refuses_a_single_level():
+    with pytest.raises(ValueError, match="at least 2 levels"):
+        FSQ((1, 4))
+
+
+def test_condition_tokens_tell_values_apart_and_missing_ones_are_null():
+    layer = ConditionTokens((0, 3), 6)
+    values = np.array([[0.5, 1], [-0.5, 1], [0.5, 2], [np.nan, np.nan]], "float32")
+    tokens = np.asarray(layer(values))
+    assert tokens.shape == (4, 2, 6) and np.isfinite(tokens).all()
+    assert np.abs(tokens[0, 0] - tokens[1, 0]).max() > 1e-3
+    np.testing.assert_array_equal(tokens[0, 1], tokens[1, 1])
+    assert np.abs(tokens[0, 1] - tokens[2, 1]).max() > 1e-3
+    np.testing.assert_allclose(tokens[3], layer.null, atol=1e-6)
