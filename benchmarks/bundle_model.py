@@ -1,0 +1,102 @@
+"""Put a trained model where the package ships it: fp16 weights and a card.
+
+    python benchmarks/bundle_model.py WORK FOLDER
+
+WORK is what make_ixi_2mm.sh filled. The card's figures are read from
+WORK/measured/measures.json, none is typed in.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+from dipy_synth.files import read_json
+from dipy_synth.nn.ldm import LDM
+
+CARD = """# {name}
+
+A first latent diffusion model of T1 brains on a {shape} grid of {size} mm voxels,
+aligned to MNI152, with age and sex as conditions. Read the figures before you rely on
+it.
+
+- **Data**: {n_train} of {n_all} subjects of IXI (Hammersmith Hospital, 3 T), ages
+  {low:.0f} to {high:.0f}. [IXI](https://brain-development.org/ixi-dataset/) is
+  published under CC BY-SA 3.0; so are these weights, with credit to the IXI project.
+- **Made by** `benchmarks/make_ixi_2mm.sh`: autoencoder {vqvae_epochs} epochs
+  ({vqvae_minutes:.0f} minutes), U-Net {ldm_epochs} epochs ({ldm_minutes:.0f} minutes).
+- **Measured** by `benchmarks/measure_model.py` on the {n_held_out} validation subjects,
+  whom no part of the model has seen, on {hardware} ({date}), sampling with
+  {sampling}:
+
+{table}
+
+- **What it is not**: validated for any clinical or statistical use. It has been trained
+  for a short time on few subjects. How closely samples follow age and sex has not been
+  measured, nor have FID, KID or a copy audit beyond the correlations above.
+- **Contents**: `config.json` (networks, grid, subjects of either side of the split,
+  conditions with their ranges, recommended sampling) and `weights.npz` (float16
+  arrays); nothing in this folder can run code.
+"""
+
+
+def main():
+    """Read the arguments, write the folder."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work", type=Path)
+    parser.add_argument("folder", type=Path)
+    options = parser.parse_args()
+    ldm = LDM(options.work / "ldm")
+    ldm.save(options.folder, dtype="float16", card=card(ldm, options))
+
+
+def card(ldm, options):
+    """Fill the card with what the run recorded."""
+    measured = read_json(options.work / "measured" / "measures.json")
+    split, grid = ldm.config["split"], ldm.config["grid"]
+    age = next(c for c in ldm.schema.columns if c.name == "age")
+    runs = {name: _history(options.work / name) for name in ("vqvae", "ldm")}
+    return CARD.format(
+        name=options.folder.name,
+        shape="x".join(str(n) for n in grid["shape"]),
+        size=grid["voxel_size"][0],
+        n_train=len(split["train"]),
+        n_held_out=len(split["validation"]),
+        n_all=len(split["train"]) + len(split["validation"]),
+        low=age.low,
+        high=age.high,
+        hardware=measured["hardware"],
+        date=measured["date"],
+        sampling=", ".join(f"{k} {v}" for k, v in ldm.config["sampling"].items()),
+        table=_table(measured),
+        **{f"{name}_epochs": len(rows) for name, rows in runs.items()},
+        **{f"{name}_minutes": _minutes(rows) for name, rows in runs.items()},
+    )
+
+
+def _history(run):
+    with open(run / "history.csv", newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def _minutes(rows):
+    return sum(float(row["seconds"]) for row in rows) / 60
+
+
+def _table(measured):
+    """Lay the figures out, one a row."""
+    lines = ["| figure | value |", "| --- | --- |"]
+    for group in ("reconstruction", "generation"):
+        for name, value in measured[group].items():
+            lines.append(f"| {group}: {name.replace('_', ' ')} | {_told(value)} |")
+    lines.append(f"| seconds per volume | {measured['seconds_per_volume']} |")
+    return "\n".join(lines)
+
+
+def _told(value):
+    if isinstance(value, dict):
+        return f"{value['mean']} ± {value['sd']}"
+    return value if isinstance(value, int) else round(value, 3)
+
+
+if __name__ == "__main__":
+    main()

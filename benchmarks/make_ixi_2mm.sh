@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Make the bundled model "ixi-2mm", start to end, from a BIDS folder of skull-stripped
+# IXI brains (https://brain-development.org/ixi-dataset/, CC BY-SA 3.0) with age and
+# sex in participants.tsv. Stop it at any time; the same command goes on.
+#
+#   benchmarks/make_ixi_2mm.sh BRAINS WORK
+set -euo pipefail
+if [ $# -ne 2 ]; then
+    echo "usage: $0 BRAINS WORK" >&2
+    exit 2
+fi
+brains=$1 work=$2
+here=$(cd "$(dirname "$0")" && pwd)
+
+dipy_preprocess_t1 "$brains" --stratify sex age --engine joblib --n_jobs 2 \
+    --out_dir "$work/prepared"
+dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-16}" --batch_size 2 \
+    --learning_rate 5e-4 --precision mixed_bfloat16 --out_dir "$work/vqvae"
+dipy_train_ldm "$work/prepared" "$work/vqvae" --conditions age sex \
+    --epochs "${LDM_EPOCHS:-50}" --batch_size 2 --learning_rate 4e-4 \
+    --precision mixed_bfloat16 --out_dir "$work/ldm"
+python "$here/measure_model.py" "$work/prepared" "$work/ldm" --out_dir "$work/measured"
+python "$here/bundle_model.py" "$work" "$here/../dipy_synth/models/ixi-2mm"

@@ -1,0 +1,394 @@
+"""LDM: a latent diffusion model of T1 volumes, in DIPY's manner."""
+
+from pathlib import Path
+
+from keras import ops
+import numpy as np
+from tqdm import tqdm
+
+from dipy_synth.conditions import ConditionSchema
+from dipy_synth.data.augment import flip_left_right
+from dipy_synth.diffusion.normalizer import LatentNormalizer
+from dipy_synth.diffusion.pairs import NoisyPairs
+from dipy_synth.diffusion.samplers import SAMPLERS
+from dipy_synth.diffusion.schedules import RectifiedFlow
+from dipy_synth.errors import InputError
+from dipy_synth.files import atomic_path, read_json, write_json
+from dipy_synth.networks.autoencoder import Autoencoder
+from dipy_synth.networks.unet import UNet
+from dipy_synth.nn.utils import averaged_weights
+from dipy_synth.nn.vqvae import DEFAULT_MODEL, VQVAE, cohort_config, keep, open_cohort
+from dipy_synth.pictures import save_montage
+from dipy_synth.store import load_networks, read_config, save_model
+from dipy_synth.training import TrainingSettings, building, train
+
+
+class LDM:
+    """Latent diffusion: new volumes from noise, with conditions if asked for.
+
+    A U-Net learns the flow from noise to the continuous latents of an autoencoder;
+    generated latents are quantised and decoded.
+
+    Parameters
+    ----------
+    model : str or Path, optional
+        A model folder or the name of a bundled model to load.
+    verbose : bool, optional
+        Log what is done and show progress bars.
+
+    Attributes
+    ----------
+    vqvae : VQVAE or None
+        The autoencoder.
+    network : UNet or None
+        The denoiser.
+    schema : ConditionSchema or None
+        The conditions it understands.
+    config : dict
+        Grid, split, and recommended sampling.
+
+    References
+    ----------
+    Rombach et al. (2022). High-resolution image synthesis with latent diffusion
+    models. CVPR.
+    Liu, Gong & Liu (2023). Flow straight and fast. ICLR.
+
+    Examples
+    --------
+    >>> from dipy_synth.nn.ldm import LDM
+    >>> ldm = LDM()
+    >>> ldm.fetch_default_weights()  # doctest: +SKIP
+    >>> volumes = ldm.generate(2, seed=1, conditions={"age": 70})  # doctest: +SKIP
+    """
+
+    def __init__(self, model=None, *, verbose=False):
+        self.vqvae = self.network = self.schema = self.normalizer = None
+        self.schedule, self.config, self.verbose = RectifiedFlow(), {}, verbose
+        if model is not None:
+            self.load_model_weights(model)
+
+    def fetch_default_weights(self):
+        """Load the bundled model; nothing is downloaded."""
+        self.load_model_weights(DEFAULT_MODEL)
+
+    def load_model_weights(self, model):
+        """Load a model.
+
+        Parameters
+        ----------
+        model : str or Path
+            A folder that `save` or `fit` wrote, or the name of a bundled model.
+        """
+        folder, config = read_config(model, kinds=("ldm",))
+        networks, arrays = load_networks(
+            folder, config, {"autoencoder": Autoencoder, "unet": UNet}
+        )
+        self.vqvae = VQVAE(verbose=self.verbose)
+        self.vqvae.network, self.vqvae.config = networks["autoencoder"], config
+        self.network, self.config = networks["unet"], config
+        self.schedule = RectifiedFlow(**config["schedule"])
+        self.schema = ConditionSchema.from_config(config["conditions"])
+        self.normalizer = LatentNormalizer(arrays["mean"], arrays["scale"])
+
+    def fit(self, cohort, vqvae, *, run_dir, settings=None, conditions=(), **network):
+        """Train on a prepared cohort, or go on with a run that was stopped.
+
+        Parameters
+        ----------
+        cohort : str, Path or Cohort
+            A prepared cohort.
+        vqvae : str, Path or VQVAE
+            The autoencoder, or its model folder. It must have been trained with the
+            same split, so that no validation subject is seen by either.
+        run_dir : str or Path
+            Folder of the run; the model is written to its ``model`` folder, and the
+            latents are kept there too, encoded once.
+        settings : TrainingSettings, optional
+            How to train.
+        conditions : sequence of str, optional
+            Columns of ``participants.tsv`` the model is to follow.
+        **network
+            Arguments of `UNet`, such as ``widths``.
+
+        Returns
+        -------
+        list of dict
+            The history, one row an epoch.
+
+        Raises
+        ------
+        InputError
+            If cohort and autoencoder do not fit each other, a column is absent, or
+            the folder holds another run.
+        """
+        cohort = open_cohort(cohort)
+        self.vqvae = vqvae if isinstance(vqvae, VQVAE) else VQVAE(vqvae)
+        settings, run_dir = settings or TrainingSettings(), Path(run_dir)
+        _check_match(cohort, self.vqvae)
+        rows = [dict(row) for row in cohort.rows]
+        self.schema = ConditionSchema.fit(
+            [row for row, kept in zip(rows, cohort.where("train")) if kept], conditions
+        )
+        self.config = {**cohort_config(cohort), "sampling": dict(SAMPLING)}
+        data = self._pairs(cohort, run_dir, settings, split="train")
+        validation = self._pairs(cohort, run_dir, settings, split="validation")
+        categories = [len(c.categories or ()) for c in self.schema.columns]
+        with building(settings):
+            self.network = UNet(
+                self.vqvae.network.latent_shape, categories=categories, **network
+            )
+        history = train(
+            self.network,
+            data,
+            run_dir=run_dir,
+            settings=settings,
+            validation=validation if len(validation) else None,
+            loss="mse",
+            after_epoch=lambda epoch: self._show(run_dir, epoch, settings.epochs),
+        )
+        self.save(run_dir / "model")
+        self.load_model_weights(run_dir / "model")
+        return history
+
+    def _pairs(self, cohort, run_dir, settings, *, split):
+        """Give training pairs of one side of the split, from latents kept on disk."""
+        latents = _encoded(cohort, self.vqvae, run_dir / f"latents-{split}", split)
+        if split == "train":
+            self.normalizer = LatentNormalizer.fit(latents)
+        chosen = [r for r, kept in zip(cohort.rows, cohort.where(split)) if kept]
+        known = [{name: row.get(name) for name in self.schema.names} for row in chosen]
+        encoded = self.schema.encode(known)
+        return NoisyPairs(
+            self.normalizer.normalize(latents),
+            np.repeat(encoded, 2 if split == "train" else 1, axis=0),
+            self.schedule,
+            batch_size=settings.batch_size,
+            shuffle=split == "train",
+            seed=settings.seed,
+        )
+
+    def _show(self, run_dir, epoch, epochs):
+        """Draw a few samples every tenth of the run."""
+        if epoch % max(1, epochs // 10) and epoch != epochs:
+            return
+        with averaged_weights(self.network):
+            volumes = self.generate(3, seed=0, progress=False)
+        save_montage(run_dir / "samples.png", [volumes], titles=[f"epoch {epoch}"])
+
+    def generate(
+        self,
+        n=1,
+        *,
+        seed=0,
+        first=0,
+        conditions=None,
+        steps=None,
+        sampler=None,
+        guidance=None,
+        batch_size=1,
+        progress=None,
+    ):
+        """Generate volumes.
+
+        Sample i of a seed depends on the seed and i alone (to rounding): not on how
+        many are asked for, nor on the batch size.
+
+        Parameters
+        ----------
+        n : int, optional
+            Volumes wanted.
+        seed : int, optional
+            Seed of the noise.
+        first : int, optional
+            Number of the first sample: ``generate(2, first=3)`` gives the fourth and
+            the fifth of ``generate(5)``.
+        conditions : dict or sequence of dict, optional
+            Values asked for, such as ``{"age": 70, "sex": "F"}``; one dict for all
+            samples, or one each. What is not named is left open.
+        steps : int, optional
+            Steps of the sampler; what the model recommends by default.
+        sampler : {"heun", "euler"}, optional
+            The sampler; likewise.
+        guidance : float, optional
+            Weight of the conditions (1: none extra); likewise.
+        batch_size : int, optional
+            Volumes at a time.
+        progress : bool, optional
+            Show a progress bar; by default if `verbose`.
+
+        Returns
+        -------
+        ndarray (n, *shape), float32
+            Volumes in [0, 1], background exactly 0.
+
+        Raises
+        ------
+        InputError
+            If a condition or category is unknown, or an argument is out of range.
+
+        References
+        ----------
+        Ho & Salimans (2022). Classifier-free diffusion guidance. arXiv:2207.12598.
+        """
+        self._check_ready()
+        wanted = self._encode_conditions(conditions, _positive("n", n))
+        advice = self.config["sampling"]
+        steps = advice["steps"] if steps is None else steps
+        sampler = _sampler(sampler or advice["sampler"])
+        times = self.schedule.sampling_times(_positive("steps", steps))
+        guidance = advice["guidance"] if guidance is None else guidance
+        progress = self.verbose if progress is None else progress
+        bar = tqdm(total=n, unit="volume", disable=not progress)
+        volumes = []
+        for start in range(0, n, _positive("batch_size", batch_size)):
+            numbers = range(start, min(n, start + batch_size))
+            noise = self._noise(seed, [first + i for i in numbers])
+            denoise = self._denoiser(wanted[list(numbers)], guidance)
+            latents = sampler(denoise, noise, times)
+            volumes.append(self.vqvae.decode(self.normalizer.restore(latents)))
+            bar.update(len(noise))
+        bar.close()
+        return np.concatenate(volumes)
+
+    def _noise(self, seed, numbers):
+        """Draw the noise of some samples, each from its own stream."""
+        shape = self.network.shape
+        return np.stack(
+            [
+                np.random.default_rng([seed, i]).standard_normal(shape, dtype="float32")
+                for i in numbers
+            ]
+        )
+
+    def _encode_conditions(self, conditions, n):
+        if conditions is None or isinstance(conditions, dict):
+            conditions = [conditions or {}] * n
+        if len(conditions) != n:
+            raise InputError(f"{len(conditions)} rows of conditions for {n} samples")
+        unknown = {name for row in conditions for name in row} - set(self.schema.names)
+        if unknown:
+            raise InputError(
+                f"no condition {', '.join(sorted(unknown))}; expected one of "
+                f"{', '.join(self.schema.names) or 'none, the model is unconditional'}"
+            )
+        return self.schema.encode(list(conditions))
+
+    def _denoiser(self, conditions, guidance):
+        """Give the expected latents as a function of state and time.
+
+        With guidance, the prediction without conditions is moved towards, and past,
+        the one with them. Where nothing was asked for the two are the same.
+        """
+        open_ended = np.full_like(conditions, np.nan)
+        guided = guidance != 1 and not np.isnan(conditions).all()
+
+        def predict(x, t, wanted):
+            time = np.full(len(x), t, "float32")
+            inputs = {"latents": x.astype("float32"), "time": time}
+            return ops.convert_to_numpy(self._call({**inputs, "conditions": wanted}))
+
+        def denoise(x, t):
+            prediction = predict(x, t, conditions)
+            if guided:
+                plain = predict(x, t, open_ended)
+                prediction = plain + guidance * (prediction - plain)
+            return self.schedule.to_x0(prediction, x, t)
+
+        return denoise
+
+    def _call(self, inputs):
+        return self.network.predict_on_batch(inputs)
+
+    def save(self, folder, *, dtype=None, card=None):
+        """Write a model folder that holds all that generating needs.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Where to.
+        dtype : str, optional
+            ``float16`` halves the size.
+        card : str, optional
+            Text of its README.
+
+        Returns
+        -------
+        Path
+        """
+        self._check_ready()
+        return save_model(
+            folder,
+            kind="ldm",
+            config={
+                **keep(self.config),
+                "sampling": self.config["sampling"],
+                "schedule": self.schedule.to_config(),
+                "conditions": self.schema.to_config(),
+            },
+            networks={"autoencoder": self.vqvae.network, "unet": self.network},
+            arrays={"mean": self.normalizer.mean, "scale": self.normalizer.scale},
+            dtype=dtype,
+            card=card,
+        )
+
+    def _check_ready(self):
+        if self.network is None:
+            raise InputError(
+                "no weights yet: call fit, load_model_weights or fetch_default_weights"
+            )
+
+
+SAMPLING = {"sampler": "heun", "steps": 12, "guidance": 1.5}
+
+
+def _sampler(name):
+    if name not in SAMPLERS:
+        raise InputError(f"sampler {name!r}: expected one of {', '.join(SAMPLERS)}")
+    return SAMPLERS[name]
+
+
+def _positive(name, value):
+    if value < 1:
+        raise InputError(f"{name} {value}: expected at least 1")
+    return int(value)
+
+
+def _check_match(cohort, vqvae):
+    """Refuse an autoencoder of another grid, or one that saw validation subjects."""
+    here, there = cohort_config(cohort), vqvae.config
+    if here["grid"] != there["grid"]:
+        raise InputError(
+            f"{cohort.root}: grid {here['grid']}, but the autoencoder was trained on "
+            f"{there['grid']}"
+        )
+    seen = set(there["split"]["train"]) & set(here["split"]["validation"])
+    if seen:
+        raise InputError(
+            f"{cohort.root}: validation subjects {', '.join(sorted(seen)[:5])} were "
+            "trained on by the autoencoder; use the cohort it was trained on"
+        )
+
+
+def _encoded(cohort, vqvae, path, split):
+    """Encode one side of a cohort once, training volumes flipped too.
+
+    Row ``2 i`` is training volume i and row ``2 i + 1`` its mirror image.
+    """
+    stored, told = path.with_suffix(".npy"), path.with_suffix(".json")
+    keys = [key for key, kept in zip(cohort.keys, cohort.where(split)) if kept]
+    stamp = {"keys": keys, "vqvae": vqvae.config["weights_sha256"]}
+    if not (stored.exists() and told.exists() and read_json(told) == stamp):
+        with atomic_path(stored) as temporary:
+            np.save(temporary, _encode(cohort.volumes(split), vqvae, split))
+        write_json(told, stamp)
+    return np.load(stored, mmap_mode="r")
+
+
+def _encode(volumes, vqvae, split):
+    latents = []
+    for volume in tqdm(volumes, desc=f"latents ({split})", unit="volume"):
+        volume = np.asarray(volume, "float32")
+        views = [volume, flip_left_right(volume)] if split == "train" else [volume]
+        latents.append(vqvae.encode(np.stack(views)))
+    shape = (0, *vqvae.network.latent_shape)
+    return np.concatenate(latents) if latents else np.zeros(shape, "float32")

@@ -1,0 +1,174 @@
+"""Model folders: ``config.json`` and ``weights.npz``; arrays and JSON, no code.
+
+A folder is read by its path or, for the models that come with the package, by its
+name. The configuration records a hash of the weights, which is checked on loading.
+"""
+
+from pathlib import Path
+
+from keras import ops
+import numpy as np
+
+from dipy_synth import __version__
+from dipy_synth.errors import InputError
+from dipy_synth.files import atomic_path, file_hash, read_json, write_json, write_text
+
+FORMAT = 1
+BUNDLED = Path(__file__).parent / "models"
+
+
+def bundled_models():
+    """List the names of the models that come with the package."""
+    return sorted(path.parent.name for path in BUNDLED.glob("*/config.json"))
+
+
+def find_model(name):
+    """Find a model's folder.
+
+    Parameters
+    ----------
+    name : str or Path
+        A folder with a ``config.json``, a run's folder with such a ``model`` folder
+        in it, or the name of a bundled model.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    InputError
+        If neither is there; the message lists the bundled names.
+    """
+    for folder in (Path(name), Path(name) / "model", BUNDLED / str(name)):
+        if (folder / "config.json").is_file():
+            return folder
+    raise InputError(
+        f"{name}: no such model (expected a run or model folder, or one of the "
+        f"bundled models: {', '.join(bundled_models()) or 'none'})"
+    )
+
+
+def save_model(folder, *, kind, config, networks, arrays=None, card=None, dtype=None):
+    """Write a model folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where to. An existing model there is replaced.
+    kind : str
+        ``vqvae`` or ``ldm``.
+    config : dict
+        What the model needs beside weights; JSON.
+    networks : dict of str to keras.Model
+        Networks whose configuration and weights are kept.
+    arrays : dict of str to ndarray, optional
+        Other arrays to keep, in float32.
+    card : str, optional
+        Text of the model's ``README.md``.
+    dtype : str, optional
+        ``float16`` halves the weights' size; None keeps float32.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    folder = Path(folder)
+    values = {f"array.{name}": value for name, value in (arrays or {}).items()}
+    for name, network in networks.items():
+        for i, weight in enumerate(network.weights):
+            values[f"{name}.{i:04d}"] = _cast(ops.convert_to_numpy(weight), dtype)
+    with atomic_path(folder / "weights.npz") as temporary:
+        np.savez_compressed(temporary, **values)
+    configs = {name: network.get_config() for name, network in networks.items()}
+    content = {
+        "format": FORMAT,
+        "kind": kind,
+        "version": __version__,
+        **config,
+        "networks": configs,
+        "weights_sha256": file_hash(folder / "weights.npz"),
+    }
+    write_json(folder / "config.json", content)
+    if card is not None:
+        write_text(folder / "README.md", card)
+    return folder
+
+
+def _cast(value, dtype):
+    narrow = dtype is not None and np.issubdtype(value.dtype, np.floating)
+    return value.astype(dtype) if narrow else value
+
+
+def read_config(name, *, kinds):
+    """Read and check a model's configuration.
+
+    Parameters
+    ----------
+    name : str or Path
+        Folder or bundled name.
+    kinds : sequence of str
+        The kinds that will do.
+
+    Returns
+    -------
+    folder : Path
+    config : dict
+    """
+    folder = find_model(name)
+    config = read_json(folder / "config.json")
+    if config.get("format") != FORMAT:
+        raise InputError(
+            f"{folder}/config.json: format {config.get('format')}, expected {FORMAT} "
+            "(written by another version of dipy_synth)"
+        )
+    if config.get("kind") not in kinds:
+        raise InputError(
+            f"{folder}: a {config.get('kind')} model, expected {' or '.join(kinds)}"
+        )
+    return folder, config
+
+
+def load_networks(folder, config, classes):
+    """Make a model's networks and load their weights.
+
+    Parameters
+    ----------
+    folder : Path
+        The model's folder.
+    config : dict
+        Its configuration, from `read_config`.
+    classes : dict of str to type
+        The class of each network.
+
+    Returns
+    -------
+    networks : dict of str to keras.Model
+    arrays : dict of str to ndarray
+
+    Raises
+    ------
+    InputError
+        If the weights are absent, or are not those the configuration speaks of.
+    """
+    path = folder / "weights.npz"
+    if not path.is_file():
+        raise InputError(f"{path}: no such file (expected the model's weights)")
+    if file_hash(path) != config["weights_sha256"]:
+        raise InputError(
+            f"{path}: its hash is not that in config.json: the file is damaged, or "
+            "belongs to another model"
+        )
+    networks = {}
+    with np.load(path, allow_pickle=False) as values:
+        for name, cls in classes.items():
+            networks[name] = cls.from_config(config["networks"][name])
+            for i, weight in enumerate(networks[name].weights):
+                weight.assign(values[f"{name}.{i:04d}"].astype(weight.dtype))
+        arrays = {
+            key.removeprefix("array."): values[key]
+            for key in values.files
+            if key.startswith("array.")
+        }
+    return networks, arrays

@@ -1,0 +1,249 @@
+"""VQVAE and LDM end to end, small: fit, resume, save, load, predict, generate."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from dipy_synth.data.dataset import Cohort
+from dipy_synth.errors import InputError
+from dipy_synth.nn.ldm import LDM
+from dipy_synth.nn.vqvae import VQVAE
+from dipy_synth.store import find_model, read_config
+from dipy_synth.training import TrainingSettings
+
+SMALL_VQVAE = {"channels": (8, 8), "blocks": 1}
+SMALL_UNET = {"widths": (8, 16), "blocks": 1, "attention": (False, True)}
+SETTINGS = TrainingSettings(epochs=2, batch_size=2, learning_rate=1e-3)
+
+
+@pytest.fixture(scope="module")
+def vqvae_run(prepared_folder, tmp_path_factory):
+    run = tmp_path_factory.mktemp("vqvae")
+    VQVAE().fit(prepared_folder, run_dir=run, settings=SETTINGS, **SMALL_VQVAE)
+    return run
+
+
+@pytest.fixture(scope="module")
+def ldm_run(prepared_folder, vqvae_run, tmp_path_factory):
+    run = tmp_path_factory.mktemp("ldm")
+    LDM().fit(
+        prepared_folder,
+        vqvae_run,
+        run_dir=run,
+        settings=SETTINGS,
+        conditions=("age", "sex"),
+        **SMALL_UNET,
+    )
+    return run
+
+
+@pytest.fixture(scope="module")
+def ldm(ldm_run):
+    return LDM(ldm_run)
+
+
+def test_reconstruction_beats_the_mean_brain(prepared_folder, vqvae_run):
+    cohort = Cohort.load(prepared_folder)
+    held_out = np.asarray(cohort.volumes("validation"), "float32")
+    mean = np.asarray(cohort.volumes("train"), "float32").mean(axis=0)
+    decoded = VQVAE(vqvae_run).predict(held_out)
+    assert decoded.shape == held_out.shape
+    error = np.mean((decoded - held_out) ** 2)
+    assert error < 0.5 * np.mean((mean - held_out) ** 2)
+
+
+def test_one_volume_as_well_as_many(prepared_folder, vqvae_run):
+    volume = np.asarray(Cohort.load(prepared_folder).volumes("validation")[0])
+    vqvae = VQVAE(vqvae_run)
+    np.testing.assert_array_equal(vqvae.predict(volume), vqvae.predict(volume[None])[0])
+
+
+def test_run_folder_shows_what_happened(vqvae_run, ldm_run):
+    for run, picture in ((vqvae_run, "reconstructions"), (ldm_run, "samples")):
+        for name in ("history.csv", "curves.png", "state.npz", f"{picture}.png"):
+            assert (run / name).stat().st_size > 0, name
+        history = (run / "history.csv").read_text().splitlines()
+        assert len(history) == 1 + SETTINGS.epochs
+        assert "val_loss" in history[0]
+
+
+def test_the_split_is_kept_with_the_model(prepared_folder, ldm):
+    cohort = Cohort.load(prepared_folder)
+    split = ldm.config["split"]
+    assert not set(split["train"]) & set(split["validation"])
+    assert sorted(split["train"] + split["validation"]) == sorted(set(cohort.subjects))
+
+
+def test_latents_reach_the_network_normalised(prepared_folder, ldm):
+    volumes = Cohort.load(prepared_folder).volumes("train")
+    views = np.concatenate([volumes, volumes[:, ::-1]])
+    normal = ldm.normalizer.normalize(ldm.vqvae.encode(views))
+    channels = normal.reshape(-1, normal.shape[-1])
+    assert np.abs(channels.mean(axis=0)).max() < 0.05
+    assert np.all((channels.std(axis=0) > 0.95) & (channels.std(axis=0) < 1.05))
+
+
+def test_samples_depend_on_seed_and_number_alone(ldm):
+    together = ldm.generate(3, seed=5, batch_size=3, steps=2)
+    one_by_one = ldm.generate(3, seed=5, batch_size=1, steps=2)
+    last = ldm.generate(1, seed=5, first=2, steps=2)
+    np.testing.assert_allclose(together, one_by_one, atol=1e-4)
+    np.testing.assert_array_equal(one_by_one[2], last[0])
+    assert np.abs(together[0] - together[1]).max() > 0.01
+    other = ldm.generate(1, seed=6, steps=2)
+    assert np.abs(together[0] - other[0]).max() > 0.01
+
+
+def test_samples_are_volumes_in_range(ldm):
+    (volume,) = ldm.generate(1, steps=2)
+    assert volume.shape == tuple(ldm.config["grid"]["shape"])
+    assert volume.dtype == np.float32
+    assert np.isfinite(volume).all() and volume.min() >= 0 and volume.max() <= 1
+
+
+def test_guidance_moves_past_what_the_conditions_say(ldm, monkeypatch):
+    def constant(self, inputs):
+        asked = not np.isnan(inputs["conditions"]).all()
+        return np.full_like(inputs["latents"], 3.0 if asked else 1.0)
+
+    monkeypatch.setattr(LDM, "_call", constant)
+    state = np.zeros((1, *ldm.network.shape), "float32")
+    wanted = np.array([[0.5, 1.0]], "float32")
+    for conditions, guidance, velocity in (
+        (wanted, 1.0, 3.0),
+        (wanted, 2.0, 5.0),
+        (wanted * np.nan, 2.0, 1.0),
+    ):
+        x0 = ldm._denoiser(conditions, guidance)(state, 0.5)
+        np.testing.assert_allclose(x0, -0.5 * velocity)
+
+
+def test_a_saved_model_generates_the_same(ldm, tmp_path):
+    ldm.save(tmp_path / "copy")
+    again = LDM(tmp_path / "copy")
+    np.testing.assert_array_equal(
+        ldm.generate(1, seed=2, steps=2), again.generate(1, seed=2, steps=2)
+    )
+
+
+def test_half_precision_weights_stay_close(ldm, ldm_run, tmp_path):
+    ldm.save(tmp_path / "half", dtype="float16")
+    size, full = (
+        (find_model(model) / "weights.npz").stat().st_size
+        for model in (tmp_path / "half", ldm_run)
+    )
+    assert size < 0.7 * full
+    half = LDM(tmp_path / "half").generate(1, seed=2, steps=2)
+    whole = ldm.generate(1, seed=2, steps=2)
+    assert np.abs(half - whole).mean() < 0.01
+
+
+def test_a_killed_run_ends_as_an_uninterrupted_one(
+    prepared_folder, vqvae_run, ldm_run, tmp_path, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    def kill_after_first(self, run_dir, epoch, epochs):
+        if epoch == 1:
+            raise Killed
+
+    def fit():
+        return LDM().fit(
+            prepared_folder,
+            vqvae_run,
+            run_dir=tmp_path / "run",
+            settings=SETTINGS,
+            conditions=("age", "sex"),
+            **SMALL_UNET,
+        )
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LDM, "_show", kill_after_first)
+        with pytest.raises(Killed):
+            fit()
+    assert len(fit()) == SETTINGS.epochs
+    with (
+        np.load(tmp_path / "run" / "model" / "weights.npz") as resumed,
+        np.load(ldm_run / "model" / "weights.npz") as straight,
+    ):
+        assert resumed.files == straight.files
+        for name in straight.files:
+            np.testing.assert_allclose(resumed[name], straight[name], atol=1e-6)
+
+
+def test_a_finished_run_is_not_trained_again(prepared_folder, vqvae_run):
+    before = (vqvae_run / "state.npz").stat().st_mtime_ns
+    VQVAE().fit(prepared_folder, run_dir=vqvae_run, settings=SETTINGS, **SMALL_VQVAE)
+    assert (vqvae_run / "state.npz").stat().st_mtime_ns == before
+
+
+def test_another_run_in_the_same_folder_is_refused(prepared_folder, vqvae_run):
+    other = TrainingSettings(epochs=3, batch_size=2, learning_rate=1e-3)
+    with pytest.raises(InputError, match="epochs: 2 there, 3 asked for"):
+        VQVAE().fit(prepared_folder, run_dir=vqvae_run, settings=other, **SMALL_VQVAE)
+
+
+def test_validation_subjects_of_one_are_not_trained_on_by_the_other(
+    prepared_folder, vqvae_run, tmp_path
+):
+    cohort = tmp_path / "cohort"
+    shutil.copytree(prepared_folder, cohort)
+    table = cohort / "participants.tsv"
+    swap = {"train": "validation", "validation": "train"}
+    lines = [
+        "\t".join(swap.get(cell, cell) for cell in line.split("\t"))
+        for line in table.read_text().splitlines()
+    ]
+    table.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match="trained on by the autoencoder"):
+        LDM().fit(cohort, vqvae_run, run_dir=tmp_path / "run", settings=SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"conditions": {"height": 1}}, "expected one of age, sex"),
+        ({"conditions": {"sex": "X"}}, "X"),
+        ({"sampler": "magic"}, "heun"),
+        ({"steps": 0}, "at least 1"),
+        ({"n": 0}, "at least 1"),
+    ],
+)
+def test_wrong_requests_are_told(ldm, arguments, told):
+    with pytest.raises(InputError, match=told):
+        ldm.generate(**arguments)
+
+
+def test_models_without_weights_say_so(prepared_folder):
+    with pytest.raises(InputError, match="no weights yet"):
+        LDM().generate(1)
+    with pytest.raises(InputError, match="no weights yet"):
+        VQVAE().predict(np.zeros((16, 24, 16)))
+
+
+def test_volumes_of_another_shape_or_range_are_refused(vqvae_run):
+    vqvae = VQVAE(vqvae_run)
+    with pytest.raises(InputError, match=r"expected \(n, 16, 24, 16\)"):
+        vqvae.predict(np.zeros((1, 8, 8, 8)))
+    with pytest.raises(InputError, match="expected \\[0, 1\\]"):
+        vqvae.predict(np.full((16, 24, 16), 255.0))
+
+
+def test_damaged_or_foreign_models_are_refused(ldm_run, vqvae_run, tmp_path):
+    with pytest.raises(InputError, match="a vqvae model, expected ldm"):
+        LDM(vqvae_run)
+    with pytest.raises(InputError, match="no such model"):
+        LDM(tmp_path / "nothing")
+    broken = tmp_path / "broken"
+    shutil.copytree(ldm_run / "model", broken)
+    with open(broken / "weights.npz", "ab") as stream:
+        stream.write(b"x")
+    with pytest.raises(InputError, match="its hash is not that in config.json"):
+        LDM(broken)
+    config = json.loads((broken / "config.json").read_text())
+    (broken / "config.json").write_text(json.dumps({**config, "format": 99}))
+    with pytest.raises(InputError, match="format 99, expected"):
+        read_config(broken, kinds=("ldm",))
