@@ -183,6 +183,18 @@ def train(
     return keeper.history
 
 
+def start_anew(run_dir):
+    """Remove what a run would go on from; its model and pictures stay until replaced.
+
+    Parameters
+    ----------
+    run_dir : str or Path
+        The run's folder, which may be absent.
+    """
+    for name in ("state.npz", "settings.json", "history.csv"):
+        (Path(run_dir) / name).unlink(missing_ok=True)
+
+
 def _optimizer(settings, *, total):
     """AdamW with warm-up and cosine over `total` steps."""
     warmup = max(1, math.ceil(settings.warmup * total))
@@ -219,7 +231,8 @@ def _check_settings(run_dir, model, settings):
     if changed:
         raise InputError(
             f"{run_dir}: holds a run with other settings ({'; '.join(changed)}). "
-            "Use the same settings to go on with it, or another output folder."
+            "Use the same settings to go on with it, another output folder, or --force "
+            "to start anew."
         )
 
 

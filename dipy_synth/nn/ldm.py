@@ -20,7 +20,7 @@ from dipy_synth.nn.utils import averaged_weights
 from dipy_synth.nn.vqvae import DEFAULT_MODEL, VQVAE, cohort_config, keep, open_cohort
 from dipy_synth.pictures import save_montage
 from dipy_synth.store import load_networks, read_config, save_model
-from dipy_synth.training import TrainingSettings, building, train
+from dipy_synth.training import TrainingSettings, building, start_anew, train
 
 
 class LDM:
@@ -90,7 +90,17 @@ class LDM:
         self.schema = ConditionSchema.from_config(config["conditions"])
         self.normalizer = LatentNormalizer(arrays["mean"], arrays["scale"])
 
-    def fit(self, cohort, vqvae, *, run_dir, settings=None, conditions=(), **network):
+    def fit(
+        self,
+        cohort,
+        vqvae,
+        *,
+        run_dir,
+        settings=None,
+        conditions=(),
+        force=False,
+        **network,
+    ):
         """Train on a prepared cohort, or go on with a run that was stopped.
 
         Parameters
@@ -105,6 +115,8 @@ class LDM:
             latents are kept there too, encoded once.
         settings : TrainingSettings, optional
             How to train.
+        force : bool, optional
+            Start anew where the folder holds a run, instead of going on with it.
         conditions : sequence of str, optional
             Columns of ``participants.tsv`` the model is to follow.
         **network
@@ -124,6 +136,8 @@ class LDM:
         cohort = open_cohort(cohort)
         self.vqvae = vqvae if isinstance(vqvae, VQVAE) else VQVAE(vqvae)
         settings, run_dir = settings or TrainingSettings(), Path(run_dir)
+        if force:
+            start_anew(run_dir)
         _check_match(cohort, self.vqvae)
         rows = [dict(row) for row in cohort.rows]
         self.schema = ConditionSchema.fit(

@@ -13,7 +13,7 @@ from dipy_synth.networks.autoencoder import Autoencoder, sample_patches
 from dipy_synth.nn.utils import averaged_weights, from_network, in_batches, to_network
 from dipy_synth.pictures import save_montage
 from dipy_synth.store import load_networks, read_config, save_model
-from dipy_synth.training import TrainingSettings, building, train
+from dipy_synth.training import TrainingSettings, building, start_anew, train
 
 # flips alone: a resampled brain is a blurred one, and the network would learn the blur
 SHARP = Augmentation(rotation=0, scale=0, translation=0, gamma=0, bias=0)
@@ -73,7 +73,7 @@ class VQVAE:
         networks, _ = load_networks(folder, config, {"autoencoder": Autoencoder})
         self.network, self.config = networks["autoencoder"], config
 
-    def fit(self, cohort, *, run_dir, settings=None, **network):
+    def fit(self, cohort, *, run_dir, settings=None, force=False, **network):
         """Train on a prepared cohort, or go on with a run that was stopped.
 
         Parameters
@@ -85,6 +85,8 @@ class VQVAE:
             Folder of the run; the model is written to its ``model`` folder.
         settings : TrainingSettings, optional
             How to train.
+        force : bool, optional
+            Start anew where the folder holds a run, instead of going on with it.
         **network
             Arguments of `Autoencoder`, such as ``channels`` or ``levels``.
 
@@ -101,6 +103,8 @@ class VQVAE:
         """
         cohort = open_cohort(cohort)
         settings, run_dir = settings or TrainingSettings(), Path(run_dir)
+        if force:
+            start_anew(run_dir)
         volumes, held_out = cohort.volumes("train"), cohort.volumes("validation")
         self.config = cohort_config(cohort)
         with building(settings):

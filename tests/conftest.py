@@ -1,0 +1,132 @@
+"""Small cohorts of phantoms, written as the programs expect them on disk."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from dipy_synth import __version__
+from dipy_synth.files import write_json, write_table
+from dipy_synth.grid import Grid
+from dipy_synth.phantom import make_phantom
+
+KINDS = (None, "glioblastoma", "meningioma", "low-grade")
+
+
+def _phantoms(n, grid, seed, tumors):
+    """Yield (name, row of participants.tsv, phantom) for `n` subjects."""
+    ages, sexes = np.linspace(22, 78, n).round(1), "FM"
+    for i in range(n):
+        kind = KINDS[i % len(KINDS)] if tumors else None
+        phantom = make_phantom(
+            seed + i,
+            shape=grid.shape,
+            voxel_size=grid.voxel_size,
+            center=grid.center,
+            age=ages[i],
+            sex=sexes[i % 2],
+            tumor={"kind": kind, "size_mm": 50.0} if kind else None,
+        )
+        name = f"sub-{i + 1:02d}"
+        row = {"participant_id": name, "age": float(ages[i]), "sex": sexes[i % 2]}
+        yield name, row | ({"tumor": kind or "none"} if tumors else {}), phantom
+
+
+def _describe(root, kind, **more):
+    content = {"Name": "Phantoms", "BIDSVersion": "1.10.0", "DatasetType": kind}
+    write_json(root / "dataset_description.json", content | more)
+
+
+def _save(data, affine, path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(data, affine), path)
+
+
+def _write_cohort(
+    root, n=4, *, shape=(20, 24, 20), voxel_size=8.0, seed=0, tumors=False, masks=False
+):
+    root, grid = Path(root), Grid(shape, np.broadcast_to(voxel_size, (3,)).tolist())
+    rows = []
+    for name, row, phantom in _phantoms(n, grid, seed, tumors):
+        image = np.round(phantom.data * 1000).astype(np.int16)
+        anat = root / name / "anat"
+        _save(image, phantom.affine, anat / f"{name}_T1w.nii.gz")
+        if masks:
+            mask = phantom.mask.astype(np.uint8)
+            folder = root / "derivatives" / "brainmask" / name / "anat"
+            _save(mask, phantom.affine, folder / f"{name}_desc-brain_mask.nii.gz")
+        rows.append(row)
+    _describe(root, "raw", License="CC0")
+    write_table(root / "participants.tsv", rows)
+    return root
+
+
+def _write_prepared(
+    root, n=8, *, shape=(16, 24, 16), voxel_size=(10.0, 8.0, 10.0), seed=0, tumors=False
+):
+    root, grid = Path(root), Grid(shape, voxel_size)
+    rows = []
+    for name, row, phantom in _phantoms(n, grid, seed, tumors):
+        stem = root / name / "anat" / name
+        image, mask = f"{stem}_desc-prepared_T1w", f"{stem}_desc-brain_mask.nii.gz"
+        _save(phantom.data, phantom.affine, Path(f"{image}.nii.gz"))
+        _save(phantom.mask.astype(np.uint8), phantom.affine, Path(mask))
+        write_json(f"{image}.json", _sidecar(name, phantom))
+        last = len(rows) % 3 == 2
+        rows.append(row | {"split": "validation" if last else "train"})
+    _describe(
+        root,
+        "derivative",
+        GeneratedBy=[{"Name": "dipy_synth", "Version": __version__}],
+        DipySynth={"Grid": grid.to_config(), "Steps": {}},
+    )
+    write_table(root / "participants.tsv", rows)
+    return root
+
+
+def _sidecar(name, phantom):
+    voxel_ml = abs(np.linalg.det(phantom.affine)) / 1000
+    return {
+        "Sources": [f"{name}_T1w.nii.gz"],
+        "NativeShape": list(phantom.data.shape),
+        "NativeAffine": phantom.affine.tolist(),
+        "PreparedToNative": np.eye(4).tolist(),
+        "IntensityRange": [0.0, 1000.0],
+        "Steps": {},
+        "BrainVolume": float(phantom.mask.sum() * voxel_ml),
+        "DipySynthVersion": __version__,
+    }
+
+
+@pytest.fixture(scope="session")
+def write_cohort():
+    """Give a function that writes phantoms as a BIDS folder and returns its path.
+
+    ``write_cohort(root, n=4, *, shape, voxel_size, seed, tumors, masks)``: brains
+    only, int16 in [0, 1000]; `tumors` adds a column ``tumor`` (none or a kind),
+    `masks` brain masks under ``derivatives/brainmask``.
+    """
+    return _write_cohort
+
+
+@pytest.fixture(scope="session")
+def write_prepared():
+    """Give a function that writes a prepared cohort and returns its path.
+
+    ``write_prepared(root, n=8, *, shape, voxel_size, seed, tumors)``; every third
+    subject is in the validation split.
+    """
+    return _write_prepared
+
+
+@pytest.fixture(scope="session")
+def bids_folder(tmp_path_factory):
+    """BIDS folder with 4 phantoms at 8 mm. Shared: read it, do not change it."""
+    return _write_cohort(tmp_path_factory.mktemp("bids") / "cohort")
+
+
+@pytest.fixture(scope="session")
+def prepared_folder(tmp_path_factory):
+    """Prepared cohort, 8 phantoms of (16, 24, 16), 6 to train and 2 to validate."""
+    return _write_prepared(tmp_path_factory.mktemp("prepared") / "cohort")

@@ -1,0 +1,117 @@
+"""Conditions: tables in, numbers out, nonsense refused."""
+
+import json
+import warnings
+
+import numpy as np
+from numpy.testing import assert_allclose
+import pytest
+
+from dipy_synth.conditions import Column, ConditionSchema
+from dipy_synth.errors import InputError
+
+ROWS = [
+    {"age": "20", "sex": "F", "site": "1", "dose": None},
+    {"age": "80", "sex": "M", "site": "2", "dose": None},
+    {"age": None, "sex": "n/a", "site": "1", "dose": None},
+]
+
+
+@pytest.fixture
+def schema():
+    return ConditionSchema.fit(ROWS, ["age", "sex"])
+
+
+def test_fit_tells_numbers_from_categories(schema):
+    age, sex = schema.columns
+    assert (age.kind, age.low, age.high) == ("number", 20, 80)
+    assert (sex.kind, sex.categories) == ("category", ("F", "M"))
+    assert schema.names == ("age", "sex")
+
+
+def test_encode_scales_indexes_and_marks_what_is_missing(schema):
+    encoded = schema.encode([*ROWS, {"age": 50, "sex": "M"}, {}])
+    assert encoded.dtype == np.float32 and encoded.shape == (5, 2)
+    assert_allclose(encoded[:, 0], [-1, 1, np.nan, 0, np.nan])
+    assert_allclose(encoded[:, 1], [0, 1, np.nan, 1, np.nan])
+
+
+def test_no_rows_and_no_columns_have_shapes(schema):
+    assert schema.encode([]).shape == (0, 2)
+    assert ConditionSchema().encode(ROWS).shape == (3, 0)
+
+
+def test_one_value_in_the_table_divides_by_nothing():
+    schema = ConditionSchema.fit([{"age": "30"}], ["age"])
+    assert schema.encode([{"age": 30}]) == 0
+
+
+def test_a_number_outside_of_the_range_warns(schema):
+    with pytest.warns(UserWarning, match="age=90 lies outside .* 20 to 80"):
+        encoded = schema.encode([{"age": "90"}])
+    assert_allclose(encoded[0, 0], 4 / 3, rtol=1e-6)
+
+
+def test_within_the_range_nothing_warns(schema):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        schema.encode(ROWS)
+
+
+@pytest.mark.parametrize(
+    "row, match", [({"sex": "X"}, "one of F, M"), ({"age": "old"}, "a number")]
+)
+def test_unknown_values_are_refused(schema, row, match):
+    with pytest.raises(InputError, match=match):
+        schema.encode([row])
+
+
+@pytest.mark.parametrize("names, match", [(["iq"], "one of age"), (["dose"], "no value")])
+def test_fit_needs_a_column_with_values(names, match):
+    with pytest.raises(InputError, match=match):
+        ConditionSchema.fit(ROWS, names)
+
+
+def test_parse_reads_words(schema):
+    assert schema.parse(["age=70", "sex=F"]) == {"age": "70", "sex": "F"}
+    assert schema.parse("age=70 sex=n/a") == {"age": "70", "sex": None}
+    assert schema.parse([]) == {}
+
+
+@pytest.mark.parametrize(
+    "words, match",
+    [
+        ("age", "name=value"),
+        ("age=", "name=value"),
+        ("iq=3", "one of age, sex"),
+        ("sex=X", "one of F, M"),
+        ("age=1 age=2", "twice"),
+    ],
+)
+def test_parse_refuses_what_it_cannot_read(schema, words, match):
+    with pytest.raises(InputError, match=match):
+        schema.parse(words)
+
+
+def test_config_survives_json(schema):
+    assert ConditionSchema.from_config(json.loads(json.dumps(schema.to_config()))) == schema
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "colour"},
+        {"kind": "category"},
+        {"kind": "category", "categories": ("a", "a")},
+        {"low": 2.0, "high": 1.0},
+        {"high": float("inf")},
+    ],
+)
+def test_a_column_that_makes_no_sense_is_refused(wrong):
+    with pytest.raises(InputError, match="condition x"):
+        Column("x", **wrong)
+
+
+def test_a_column_cannot_be_there_twice():
+    with pytest.raises(InputError, match="twice"):
+        ConditionSchema((Column("age"), Column("age")))

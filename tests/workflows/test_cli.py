@@ -1,0 +1,311 @@
+"""Commands, flows and pyproject.toml agree; help is quick; errors are one line."""
+
+import importlib
+import inspect
+from pathlib import Path
+import re
+import subprocess
+import sys
+import tomllib
+
+from dipy.workflows.base import IntrospectiveArgumentParser
+from dipy.workflows.docstring_parser import NumpyDocString
+from dipy.workflows.workflow import Workflow
+import pytest
+
+from dipy_synth import __version__
+from dipy_synth.workflows.cli import cli_flows
+
+ROOT = Path(__file__).parents[2]
+FLOWS = ROOT / "dipy_synth" / "workflows"
+
+# A command of the tests' own: it ends as its one argument says.
+FAKE = '''
+import logging
+
+from dipy.utils.logging import logger
+from dipy.workflows.workflow import Workflow
+
+from dipy_synth.errors import InputError
+
+
+class FakeFlow(Workflow):
+    def run(self, end, fast=False, out_dir="."):
+        """End as told.
+
+        Parameters
+        ----------
+        end : string
+            How to end.
+        fast : bool, optional
+            Nothing.
+        out_dir : string, optional
+            Nothing.
+        """
+        logger.debug("dipy debug")
+        logger.info("dipy info")
+        logging.getLogger("dipy_synth").warning("our warning")
+        ends = {
+            "input": InputError("scan.nii.gz: 4D,\\n  expected 3D"),
+            "exists": FileExistsError("out.nii.gz exists"),
+            "diverged": FloatingPointError("run: the loss is nan"),
+            "ctrl_c": KeyboardInterrupt(),
+            "bug": ZeroDivisionError("ours"),
+        }
+        if end == "missing":
+            open("absent.nii.gz")
+        if end in ends:
+            raise ends[end]
+        return 7
+'''
+START = """
+import sys
+
+from dipy_synth.workflows.cli import cli_flows, run
+
+cli_flows["dipy_fake"] = ("fake", "FakeFlow")
+sys.path[:0] = [sys.argv.pop(1)]
+sys.argv[:] = sys.argv[1:]
+try:
+    status = run()
+finally:
+    loaded = {"keras", "tensorflow", "torch", "jax", "matplotlib"} & set(sys.modules)
+    print("LOADED", *loaded)
+sys.exit(status)
+"""
+
+
+def command(tmp_path, name, *options):
+    """Run a command in a process of its own, `tmp_path` being the current folder."""
+    (tmp_path / "fake.py").write_text(FAKE)
+    start = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{START}"
+    arguments = [sys.executable, "-c", start, str(tmp_path), name, *map(str, options)]
+    return subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path)
+
+
+def command_name(flow_name):
+    """Give the command of a flow: SynthMRIFlow -> dipy_synth_mri.
+
+    "Flow" goes, an underscore comes before each capital that follows a small letter
+    or a digit (so MRI, LDM and T1 stay whole), everything becomes small.
+    """
+    stem = flow_name.removesuffix("Flow")
+    return "dipy_" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", stem).lower()
+
+
+def flows():
+    """Give every flow defined in the package: class -> its module's name."""
+    found = {}
+    for path in sorted(FLOWS.glob("*.py")):
+        name = f"dipy_synth.workflows.{path.stem}".removesuffix(".__init__")
+        for _, item in inspect.getmembers(
+            importlib.import_module(name), inspect.isclass
+        ):
+            if issubclass(item, Workflow) and item.__module__ == name:
+                found[item] = name
+    return found
+
+
+def load(name):
+    """Import the flow of a command."""
+    module, flow = cli_flows[name]
+    return getattr(importlib.import_module(module), flow)
+
+
+def documented(flow):
+    """Give what the docstring of `run` lists: name -> type."""
+    rows = NumpyDocString(inspect.getdoc(flow.run))["Parameters"]
+    assert len({row[0] for row in rows}) == len(rows)
+    return {row[0]: row[1] for row in rows}
+
+
+def parameters(flow):
+    """Give the parameters of `run` but self: name -> inspect.Parameter."""
+    signature = dict(inspect.signature(flow.run).parameters)
+    signature.pop("self")
+    return signature
+
+
+@pytest.mark.parametrize(
+    "flow_name, expected",
+    [
+        ("SynthMRIFlow", "dipy_synth_mri"),
+        ("PreprocessT1Flow", "dipy_preprocess_t1"),
+        ("TrainVQVAEFlow", "dipy_train_vqvae"),
+        ("TrainLDMFlow", "dipy_train_ldm"),
+        ("FetchT1Flow", "dipy_fetch_t1"),
+    ],
+)
+def test_command_name(flow_name, expected):
+    assert command_name(flow_name) == expected
+
+
+def test_commands_scripts_and_flows_are_the_same():
+    with open(ROOT / "pyproject.toml", "rb") as stream:
+        scripts = tomllib.load(stream)["project"]["scripts"]
+    assert scripts == dict.fromkeys(cli_flows, "dipy_synth.workflows.cli:run")
+    defined = {command_name(c.__name__): (m, c.__name__) for c, m in flows().items()}
+    assert defined == cli_flows
+
+
+@pytest.mark.parametrize("name", cli_flows)
+def test_docstring_lists_the_parameters_of_run(name):
+    flow = load(name)
+    assert list(documented(flow)) == list(parameters(flow))
+
+
+@pytest.mark.parametrize("name", cli_flows)
+def test_outputs_are_named_out_and_come_last(name):
+    """DIPY takes any name with ``out_`` in it, ``dropout_rate`` too, for an output."""
+    names = list(parameters(load(name)))
+    outputs = [n for n in names if n.startswith("out_")]
+    assert outputs == [n for n in names if "out_" in n]
+    assert outputs == names[len(names) - len(outputs) :]
+    assert outputs
+
+
+@pytest.mark.parametrize("name", cli_flows)
+def test_types_are_words_dipy_understands(name):
+    """DIPY looks for substrings: "point" means int, and an unknown word crashes."""
+    known = {"bool", "float", "int", "str", "string", "tuple"}
+    for parameter, kind in documented(load(name)).items():
+        words = set(re.findall(r"[^\s,]+", kind.lower()))
+        words -= {"optional", "or", "path", "variable"}
+        assert len(words & known) == len(words) == 1, f"{parameter} : {kind}"
+
+
+@pytest.mark.parametrize("name", cli_flows)
+def test_optional_means_a_default_and_a_flag_is_off(name):
+    """A bool that defaults to True becomes False on the command line, silently."""
+    flow = load(name)
+    for parameter, kind in documented(flow).items():
+        default = parameters(flow)[parameter].default
+        assert ("optional" in kind) == (default is not inspect.Parameter.empty), (
+            parameter
+        )
+        if "bool" in kind or isinstance(default, bool):
+            assert "bool" in kind and default is False, parameter
+
+
+@pytest.mark.parametrize("name", cli_flows)
+def test_parser_builds_with_every_option_explained(name):
+    parser = IntrospectiveArgumentParser(prog=name)
+    parser.add_workflow(load(name)())
+    assert all(action.help for action in parser._actions)
+    assert set(parameters(load(name))) < {action.dest for action in parser._actions}
+    variable = [a for a in parser._actions if not a.option_strings and a.nargs == "+"]
+    assert len(variable) <= 1
+
+
+@pytest.mark.parametrize("name", cli_flows)
+def test_help_loads_no_framework(name, tmp_path):
+    done = command(tmp_path, name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"usage: {name}" in done.stdout
+    assert done.stdout.splitlines()[-1] == "LOADED"
+
+
+@pytest.mark.parametrize("name", cli_flows)
+def test_absent_input_is_one_line_and_status_1(name, tmp_path):
+    """What every flow does with an input that is not there, to the end."""
+    kinds = {p: k for p, k in documented(load(name)).items() if "optional" not in k}
+    values = [f"absent-{p}" if "str" in kind else 1 for p, kind in kinds.items()]
+    done = command(tmp_path, name, *(values or ("--model", "absent-model")))
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert f"{name}: " in done.stderr and "absent-" in done.stderr
+    assert not list(tmp_path.rglob("*.nii.gz"))
+
+
+@pytest.mark.parametrize(
+    "end, line",
+    [
+        ("input", "scan.nii.gz: 4D, expected 3D"),
+        ("exists", "out.nii.gz exists"),
+        ("diverged", "run: the loss is nan"),
+        ("missing", "absent.nii.gz: No such file or directory"),
+    ],
+)
+def test_user_error_is_one_line_on_stderr(end, line, tmp_path):
+    done = command(tmp_path, "dipy_fake", end)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"ERROR: dipy_fake: {line}"
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_user_error_has_a_traceback_when_asked(tmp_path):
+    done = command(tmp_path, "dipy_fake", "input", "--log_level", "debug")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr and "scan.nii.gz" in done.stderr
+
+
+def test_ctrl_c_says_that_the_same_command_resumes(tmp_path):
+    done = command(tmp_path, "dipy_fake", "ctrl_c")
+    assert done.returncode == 130
+    assert "same command resumes" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_bug_of_ours_keeps_its_traceback(tmp_path):
+    done = command(tmp_path, "dipy_fake", "bug")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr and "ZeroDivisionError: ours" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["dipy_fake", "/usr/bin/dipy_fake", "dipy_fake.exe"])
+def test_success_is_status_0_whatever_the_flow_returns(name, tmp_path):
+    done = command(tmp_path, name, "well")
+    assert done.returncode == 0, done.stderr
+
+
+def test_unknown_command_lists_what_there_is(tmp_path):
+    done = command(tmp_path, "dipy_sinth_mri")
+    assert done.returncode == 1
+    assert "dipy_sinth_mri: no such command" in done.stderr
+    assert all(name in done.stderr for name in cli_flows)
+
+
+def test_wrong_option_is_status_2(tmp_path):
+    done = command(tmp_path, "dipy_fake", "well", "--nonsense")
+    assert done.returncode == 2
+    assert "--nonsense" in done.stderr
+
+
+def test_version_is_ours(tmp_path):
+    done = command(tmp_path, "dipy_fake", "--version")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"dipy_synth {__version__} (DIPY ")
+
+
+@pytest.mark.parametrize(
+    "level, out, err",
+    [
+        ("DEBUG", ["DEBUG: dipy debug", "INFO: dipy info"], ["WARNING: our warning"]),
+        ("INFO", ["INFO: dipy info"], ["WARNING: our warning"]),
+        ("warning", [], ["WARNING: our warning"]),
+        ("CRITICAL", [], []),
+    ],
+)
+def test_log_level_is_obeyed_and_warnings_go_to_stderr(level, out, err, tmp_path):
+    done = command(tmp_path, "dipy_fake", "exists", "--log_level", level)
+    told = re.compile("(DEBUG|INFO|WARNING): .*")
+    assert [line for line in done.stdout.splitlines() if told.match(line)] == out
+    assert [line for line in done.stderr.splitlines() if told.match(line)] == err
+    assert "ERROR: dipy_fake: out.nii.gz exists" in done.stderr
+
+
+def test_log_file_gets_everything(tmp_path):
+    command(tmp_path, "dipy_fake", "exists", "--log_file", "run.log")
+    lines = (tmp_path / "run.log").read_text().splitlines()
+    assert lines == [
+        "INFO: dipy info",
+        "WARNING: our warning",
+        "ERROR: dipy_fake: out.nii.gz exists",
+    ]
+
+
+def test_log_file_in_no_folder_is_one_line(tmp_path):
+    done = command(tmp_path, "dipy_fake", "well", "--log_file", "absent/run.log")
+    assert done.returncode == 1
+    assert "absent/run.log: No such file or directory" in done.stderr
+    assert "Traceback" not in done.stderr
