@@ -146,3 +146,20 @@ def test_file_hash_is_sha256_of_the_files_in_their_order(tmp_path):
     whole = a.read_bytes() + b.read_bytes()
     assert file_hash(a, str(b)) == hashlib.sha256(whole).hexdigest()
     assert file_hash(a, b) != file_hash(b, a)
+
+
+def test_table_errors_tell_the_line_as_an_editor_counts_it(tmp_path):
+    path = tmp_path / "participants.tsv"
+    path.write_text("participant_id\tage\n\nsub-01\t30\nsub-02\n")
+    with pytest.raises(InputError, match="line 4: 1 cells, expected 2"):
+        read_table(path)
+
+
+def test_tables_in_other_encodings_or_with_twin_columns_are_refused(tmp_path):
+    path = tmp_path / "participants.tsv"
+    path.write_bytes("participant_id\tort\nsub-01\tKöln\n".encode("latin-1"))
+    with pytest.raises(InputError, match="not a UTF-8 text"):
+        read_table(path)
+    path.write_text("age\tage\n1\t2\n")
+    with pytest.raises(InputError, match="two columns of one name"):
+        read_table(path)

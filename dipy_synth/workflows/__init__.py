@@ -1,0 +1,1 @@
+"""The command line: flows in DIPY's manner, a few lines each."""

@@ -1,0 +1,117 @@
+"""The commands: their names, the flows behind them, how they start and how they fail.
+
+A command looks its own name up in `cli_flows` and imports that one module. The flow
+modules import Keras, TensorFlow and whatever needs them inside functions, never at
+the top: ``--help`` and a mistyped option are answered without loading a framework.
+"""
+
+import argparse
+import importlib
+import logging
+from pathlib import Path
+import sys
+
+from dipy import __version__ as dipy_version
+from dipy.workflows.flow_runner import run_flow
+
+from dipy_synth import __version__
+from dipy_synth.errors import InputError
+
+cli_flows = {
+    "dipy_fetch_t1": ("dipy_synth.workflows.fetch", "FetchT1Flow"),
+    "dipy_preprocess_t1": ("dipy_synth.workflows.preprocess", "PreprocessT1Flow"),
+    "dipy_synth_mri": ("dipy_synth.workflows.synth", "SynthMRIFlow"),
+    "dipy_train_ldm": ("dipy_synth.workflows.train", "TrainLDMFlow"),
+    "dipy_train_vqvae": ("dipy_synth.workflows.train", "TrainVQVAEFlow"),
+}
+
+# What a user can mend: told in one line. Anything else is ours and keeps its traceback.
+_USER_ERRORS = (
+    InputError,
+    FileExistsError,
+    FileNotFoundError,
+    FloatingPointError,  # a training run that diverged
+    IsADirectoryError,
+    NotADirectoryError,
+    PermissionError,
+)
+
+_logger = logging.getLogger("dipy_synth")
+
+
+def run():
+    """Run the command under whose name this process was started.
+
+    Returns
+    -------
+    int
+        Exit status: 0 when done; 1 on bad input or an unknown command, after one
+        line on stderr; 130 after Ctrl-C. A wrong option ends with argparse's 2.
+        With ``--log_level DEBUG`` a traceback comes with the line.
+    """
+    name = Path(sys.argv[0]).name.removesuffix(".exe").removesuffix("-script.py")
+    if name not in cli_flows:
+        return _fail(f"{name}: no such command; there are {', '.join(cli_flows)}")
+    try:
+        _start_logging()
+        _run_flow(*cli_flows[name])
+    except KeyboardInterrupt:
+        return _fail(f"{name}: stopped; the same command resumes", status=130)
+    except _USER_ERRORS as error:
+        return _fail(f"{name}: {_in_one_line(error)}")
+    return 0
+
+
+def _run_flow(module_name, flow_name):
+    """Import one flow and hand it to DIPY, which knows only its own version."""
+    flow = getattr(importlib.import_module(module_name), flow_name)()
+    version = f"dipy_synth {__version__} (DIPY {dipy_version})"
+    # DIPY's parser lets a later option of the same name replace an earlier one.
+    run_flow(flow, extra_args={"version": {"action": "version", "version": version}})
+
+
+def _start_logging():
+    """Send the log where it is looked for; obey --log_level and --log_file.
+
+    DIPY puts every message on stdout, reads ``--log_level`` but stays at INFO, and
+    gives ``--log_file`` to the root logger, which its own messages never reach. Here
+    warnings and errors go to stderr, the rest to stdout as in DIPY, and a log file
+    gets all of it.
+    """
+    options = _logging_options()
+    console, errors = logging.StreamHandler(sys.stdout), logging.StreamHandler()
+    console.addFilter(lambda record: record.levelno < logging.WARNING)
+    errors.setLevel(logging.WARNING)
+    handlers = [console, errors]
+    if options.log_file:
+        handlers.append(logging.FileHandler(options.log_file, encoding="utf-8"))
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    # The line that says why a command ended is shown at any level.
+    level = min(logging.getLevelNamesMapping()[options.log_level], logging.ERROR)
+    for logger in (logging.getLogger("dipy"), _logger):
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+        logger.propagate = False
+
+
+def _logging_options():
+    """Read the two logging options early; DIPY's parser reads and explains them too."""
+    parser = argparse.ArgumentParser(add_help=False)
+    levels = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG", "NOTSET")
+    parser.add_argument("--log_level", type=str.upper, choices=levels, default="INFO")
+    parser.add_argument("--log_file")
+    return parser.parse_known_args()[0]
+
+
+def _in_one_line(error):
+    """Tell an error in one line, without the errno of the operating system."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(line.strip() for line in str(error).splitlines())
+
+
+def _fail(message, *, status=1):
+    """Say why the command ends, with a traceback for who asked for DEBUG."""
+    _logger.error(message, exc_info=_logger.isEnabledFor(logging.DEBUG))
+    return status
