@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 import csv
 import hashlib
+import io
 import json
 import os
 from pathlib import Path
@@ -46,7 +47,7 @@ def write_text(path, text):
 
 def write_json(path, content):
     """Write JSON atomically, indented, with a final newline."""
-    write_text(path, json.dumps(content, indent=2) + "\n")
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path):
@@ -97,25 +98,32 @@ def read_table(path):
     Raises
     ------
     InputError
-        If the file is absent, has no header, or a row has another number of
-        cells than the header.
+        If the file is absent, is not UTF-8, has no header or two columns of one name,
+        or a row has another number of cells than the header.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file (expected a tab-separated table)")
-    with open(path, newline="", encoding="utf-8-sig") as stream:
-        lines = [line for line in csv.reader(stream, delimiter="\t") if line]
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a UTF-8 text ({error})") from error
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t")
+    lines = [(reader.line_num, line) for line in reader if line]
     if not lines:
         raise InputError(f"{path}: empty (expected a header and rows)")
-    names, rows = lines[0], lines[1:]
-    for number, row in enumerate(rows, start=2):
+    names = lines[0][1]
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: two columns of one name in {', '.join(names)}")
+    for number, row in lines[1:]:
         if len(row) != len(names):
             raise InputError(
                 f"{path}, line {number}: {len(row)} cells, expected {len(names)} "
                 f"({', '.join(names)}), separated by tabs"
             )
     return [
-        {n: None if v in ("", "n/a") else v for n, v in zip(names, row)} for row in rows
+        {n: None if v in ("", "n/a") else v for n, v in zip(names, row)}
+        for _, row in lines[1:]
     ]
 
 

@@ -9,6 +9,7 @@ import keras
 from keras import layers, ops
 import numpy as np
 
+from dipy_synth.errors import InputError
 from dipy_synth.networks.blocks import (
     ResidualBlock,
     Upsample,
@@ -67,7 +68,7 @@ class Autoencoder(keras.Model):
         super().__init__(**kwargs)
         self.shape = tuple(int(n) for n in shape)
         if len(self.shape) not in (2, 3) or any(n % PATCH for n in self.shape):
-            raise ValueError(
+            raise InputError(
                 f"image shape {self.shape}: expected 2 or 3 multiples of {PATCH}"
             )
         self.channels, self.blocks = tuple(channels), blocks

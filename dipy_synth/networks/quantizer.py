@@ -4,6 +4,8 @@ import keras
 from keras import layers, ops
 import numpy as np
 
+from dipy_synth.errors import InputError
+
 
 @keras.saving.register_keras_serializable("dipy_synth")
 class FSQ(layers.Layer):
@@ -35,7 +37,7 @@ class FSQ(layers.Layer):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.levels = tuple(int(n) for n in levels)
         if min(self.levels) < 2:
-            raise ValueError(f"FSQ needs at least 2 levels per channel, got {levels}")
+            raise InputError(f"FSQ needs at least 2 levels per channel, got {levels}")
 
     def call(self, latents):
         excess = ops.relu(ops.abs(latents) - 1)

@@ -6,6 +6,7 @@ import keras
 from keras import layers, ops
 import numpy as np
 
+from dipy_synth.errors import InputError
 from dipy_synth.networks.attention import Attention, ConditionTokens
 from dipy_synth.networks.blocks import (
     ResidualBlock,
@@ -63,7 +64,7 @@ class UNet(keras.Model):
         self.blocks, self.attention = blocks, tuple(attention)
         self.categories = tuple(categories)
         if len(self.attention) != len(self.widths):
-            raise ValueError(
+            raise InputError(
                 f"attention {self.attention}: expected one entry per level, "
                 f"as in widths {self.widths}"
             )

@@ -7,15 +7,14 @@ import numpy as np
 from tqdm import tqdm
 
 from dipy_synth.conditions import ConditionSchema
-from dipy_synth.data.augment import flip_left_right
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.pairs import NoisyPairs
 from dipy_synth.diffusion.samplers import SAMPLERS
 from dipy_synth.diffusion.schedules import RectifiedFlow
 from dipy_synth.errors import InputError
-from dipy_synth.files import atomic_path, read_json, write_json
 from dipy_synth.networks.autoencoder import Autoencoder
 from dipy_synth.networks.unet import UNet
+from dipy_synth.nn.latents import encoded
 from dipy_synth.nn.utils import averaged_weights
 from dipy_synth.nn.vqvae import DEFAULT_MODEL, VQVAE, cohort_config, keep, open_cohort
 from dipy_synth.pictures import save_montage
@@ -166,15 +165,15 @@ class LDM:
 
     def _pairs(self, cohort, run_dir, settings, *, split):
         """Give training pairs of one side of the split, from latents kept on disk."""
-        latents = _encoded(cohort, self.vqvae, run_dir / f"latents-{split}", split)
+        latents = encoded(cohort, self.vqvae, run_dir / f"latents-{split}", split)
         if split == "train":
             self.normalizer = LatentNormalizer.fit(latents)
         chosen = [r for r, kept in zip(cohort.rows, cohort.where(split)) if kept]
         known = [{name: row.get(name) for name in self.schema.names} for row in chosen]
-        encoded = self.schema.encode(known)
+        conditions = self.schema.encode(known)
         return NoisyPairs(
             self.normalizer.normalize(latents),
-            np.repeat(encoded, 2 if split == "train" else 1, axis=0),
+            np.repeat(conditions, 2 if split == "train" else 1, axis=0),
             self.schedule,
             batch_size=settings.batch_size,
             shuffle=split == "train",
@@ -381,28 +380,3 @@ def _check_match(cohort, vqvae):
             f"{cohort.root}: validation subjects {', '.join(sorted(seen)[:5])} were "
             "trained on by the autoencoder; use the cohort it was trained on"
         )
-
-
-def _encoded(cohort, vqvae, path, split):
-    """Encode one side of a cohort once, training volumes flipped too.
-
-    Row ``2 i`` is training volume i and row ``2 i + 1`` its mirror image.
-    """
-    stored, told = path.with_suffix(".npy"), path.with_suffix(".json")
-    keys = [key for key, kept in zip(cohort.keys, cohort.where(split)) if kept]
-    stamp = {"keys": keys, "vqvae": vqvae.config["weights_sha256"]}
-    if not (stored.exists() and told.exists() and read_json(told) == stamp):
-        with atomic_path(stored) as temporary:
-            np.save(temporary, _encode(cohort.volumes(split), vqvae, split))
-        write_json(told, stamp)
-    return np.load(stored, mmap_mode="r")
-
-
-def _encode(volumes, vqvae, split):
-    latents = []
-    for volume in tqdm(volumes, desc=f"latents ({split})", unit="volume"):
-        volume = np.asarray(volume, "float32")
-        views = [volume, flip_left_right(volume)] if split == "train" else [volume]
-        latents.append(vqvae.encode(np.stack(views)))
-    shape = (0, *vqvae.network.latent_shape)
-    return np.concatenate(latents) if latents else np.zeros(shape, "float32")

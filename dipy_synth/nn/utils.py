@@ -42,7 +42,7 @@ def to_network(volumes, shape):
     return volumes[..., None] * 2 - 1
 
 
-def from_network(images, *, threshold=0.04):
+def from_network(images, *, threshold=0.04, speck=0.01):
     """Turn a network's images into volumes with a background of exactly 0.
 
     Parameters
@@ -51,6 +51,8 @@ def from_network(images, *, threshold=0.04):
         In about [-1, 1].
     threshold : float, optional
         Voxels at most this bright, and not enclosed by brighter ones, are background.
+    speck : float, optional
+        So is a connected piece smaller than this share of the foreground.
 
     Returns
     -------
@@ -59,8 +61,17 @@ def from_network(images, *, threshold=0.04):
     """
     images = np.asarray(ops.convert_to_numpy(images), "float32")[..., 0]
     volumes = np.clip((images + 1) / 2, 0, 1)
-    inside = [ndimage.binary_fill_holes(volume > threshold) for volume in volumes]
+    inside = [_without_specks(volume > threshold, speck) for volume in volumes]
     return np.where(inside, volumes, 0).astype("float32")
+
+
+def _without_specks(mask, share):
+    """Fill holes, and drop the pieces smaller than a share of the whole."""
+    pieces, _ = ndimage.label(ndimage.binary_fill_holes(mask))
+    sizes = np.bincount(pieces.ravel())
+    kept = sizes >= share * sizes[1:].sum()
+    kept[0] = False
+    return kept[pieces]
 
 
 def in_batches(function, inputs, batch_size):

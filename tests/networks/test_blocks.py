@@ -5,6 +5,7 @@ from keras import ops
 import numpy as np
 import pytest
 
+from dipy_synth.errors import InputError
 from dipy_synth.networks.attention import Attention, ConditionTokens
 from dipy_synth.networks.blocks import (
     ResidualBlock,
@@ -127,7 +128,7 @@ def test_fsq_pulls_back_what_is_out_of_range():
 
 
 def test_fsq_refuses_a_single_level():
-    with pytest.raises(ValueError, match="at least 2 levels"):
+    with pytest.raises(InputError, match="at least 2 levels"):
         FSQ((1, 4))
 
 

@@ -4,6 +4,7 @@ from keras import ops
 import numpy as np
 import pytest
 
+from dipy_synth.errors import InputError
 from dipy_synth.networks.autoencoder import Autoencoder, sample_patches
 from dipy_synth.networks.unet import UNet
 
@@ -112,7 +113,7 @@ def test_gradient_term_sees_blur_and_not_brightness():
 
 @pytest.mark.parametrize("shape", [(10, 12), (8, 8, 9), (8,)])
 def test_shapes_that_do_not_fit_are_told(shape):
-    with pytest.raises(ValueError, match="multiples of 4"):
+    with pytest.raises(InputError, match="multiples of 4"):
         autoencoder(shape)
 
 
@@ -151,7 +152,7 @@ def test_unet_images_of_a_batch_stand_alone(shape):
 
 
 def test_unet_attention_must_match_the_levels():
-    with pytest.raises(ValueError, match="one entry per level"):
+    with pytest.raises(InputError, match="one entry per level"):
         UNet((8, 8, 3), widths=(8, 16), attention=(False,))
 
 
