@@ -128,7 +128,15 @@ class AveragingAdamW(keras.optimizers.AdamW):
 
 
 def train(
-    model, data, *, run_dir, settings, validation=None, loss=None, after_epoch=None
+    model,
+    data,
+    *,
+    run_dir,
+    settings,
+    validation=None,
+    loss=None,
+    about=None,
+    after_epoch=None,
 ):
     """Train a model in a run folder, or go on with a run that was stopped.
 
@@ -146,6 +154,8 @@ def train(
         Batches of subjects not trained on, for the validation loss.
     loss : str or callable, optional
         A Keras loss; None when the model has its own ``compute_loss``.
+    about : dict, optional
+        What else makes a run another run (JSON), kept and compared with the settings.
     after_epoch : callable, optional
         Called as ``after_epoch(epoch)`` when an epoch has been saved (pictures).
 
@@ -162,7 +172,7 @@ def train(
         If the loss is not finite; the last whole epoch is kept.
     """
     run_dir = Path(run_dir)
-    _check_settings(run_dir, model, settings)
+    _check_settings(run_dir, model, settings, about or {})
     optimizer = _optimizer(settings, total=settings.epochs * len(data))
     model.compile(optimizer=optimizer, loss=loss)
     model.optimizer.build(model.trainable_variables)
@@ -213,11 +223,16 @@ def _optimizer(settings, *, total):
     )
 
 
-def _check_settings(run_dir, model, settings):
+def _check_settings(run_dir, model, settings, about):
     """Refuse to mix two runs in one folder; write down the settings of a new one."""
     path = run_dir / "settings.json"
-    wanted = {"network": model.get_config(), "training": asdict(settings)}
-    wanted = _as_json(wanted)
+    wanted = _as_json(
+        {
+            "network": model.get_config(),
+            "training": asdict(settings),
+            "about": about,
+        }
+    )
     if not path.exists():
         write_json(path, wanted)
         return

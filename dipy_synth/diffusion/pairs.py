@@ -17,8 +17,8 @@ class NoisyPairs(keras.utils.PyDataset):
         Normalised latents (may be memory-mapped).
     conditions : array (n, n_conditions)
         Encoded conditions; NaN where missing.
-    schedule : RectifiedFlow
-        What is mixed, and what is to be predicted.
+    schedule : Schedule
+        How image and noise are mixed, what is to be predicted, and its weight.
     batch_size : int, optional
         Pairs a batch.
     dropout : float, optional
@@ -78,4 +78,8 @@ class NoisyPairs(keras.utils.PyDataset):
             "time": t,
             "conditions": conditions.astype("float32"),
         }
-        return inputs, self.schedule.target(x0, noise, t)
+        target = self.schedule.target(x0, noise, t)
+        if self.schedule.weighting == "plain":
+            return inputs, target
+        weight = self.schedule.loss_weight(t).astype("float32")
+        return inputs, target, weight.reshape(-1, *[1] * (x0.ndim - 2))

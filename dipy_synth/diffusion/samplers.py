@@ -1,6 +1,7 @@
 """Samplers: from noise to an image by a denoiser, as pure functions.
 
-All share one signature, ``sampler(denoise, noise, times, *, callback=None)``:
+All share one signature, ``sampler(denoise, noise, times, schedule, *, draw=None,
+callback=None)``:
 
 denoise : callable
     ``denoise(x_t, t)`` gives the expected image (batch, ...) given the state
@@ -9,36 +10,119 @@ noise : array (batch, ...)
     Standard normal noise, the state at ``times[0] = 1``.
 times : array (steps + 1,)
     Decreasing times, the last of which is 0.
+schedule : Schedule
+    Gives alpha and sigma at a time.
+draw : callable, optional
+    ``draw(step)`` gives fresh standard normal noise (batch, ...); needed by the
+    samplers that add noise on the way, left alone by the others.
 callback : callable, optional
     Called as ``callback(step, x_t, x0)`` after each step.
 
-They integrate the probability flow of a rectified flow, whose velocity at x_t is
-``(x_t - x0) / t``, and return the image (batch, ...).
+They return the image (batch, ...).
 """
 
+import math
 
-def sample_euler(denoise, noise, times, *, callback=None):
-    """First order: one call of the denoiser a step.
+
+def sample_ddpm(
+    denoise, noise, times, schedule, *, draw, callback=None, variance="small"
+):
+    """Ancestral sampling: the chain's own reversal, noise added at every step but one.
+
+    Parameters and result are described at the top of the module, besides
+
+    variance : {"small", "large"}, optional
+        Variance of a step: that of the posterior given the image, or that of the
+        forward step; the two bounds of the paper.
+
+    References
+    ----------
+    Ho, Jain & Abbeel (2020). Denoising diffusion probabilistic models. NeurIPS, eq. 7
+    and section 3.2.
+    """
+
+    def step(x, x0, here, after, number):
+        sigma, (alpha_next, sigma_next) = here[1], after
+        ratio, forward = _forward(here, after)
+        mean = (ratio * sigma_next**2 * x + alpha_next * forward * x0) / sigma**2
+        spread = forward * (1 if variance == "large" else (sigma_next / sigma) ** 2)
+        return mean + math.sqrt(spread) * draw(number) if sigma_next > 0 else mean
+
+    return _walk(step, denoise, noise, times, schedule, callback)
+
+
+def sample_ddim(denoise, noise, times, schedule, *, draw=None, callback=None, eta=0.0):
+    """Sampling that keeps the noise it sees; deterministic for eta = 0.
+
+    Parameters and result are described at the top of the module, besides
+
+    eta : float, optional
+        Share of fresh noise, 1 being that of `sample_ddpm` with small variance.
+
+    References
+    ----------
+    Song, Meng & Ermon (2021). Denoising diffusion implicit models. ICLR, eq. 12 and 16.
+    """
+
+    def step(x, x0, here, after, number):
+        (alpha, sigma), (alpha_next, sigma_next) = here, after
+        seen = (x - alpha * x0) / sigma
+        fresh = eta * sigma_next / sigma * math.sqrt(_forward(here, after)[1])
+        x = alpha_next * x0 + math.sqrt(max(sigma_next**2 - fresh**2, 0)) * seen
+        return x + fresh * draw(number) if fresh else x
+
+    return _walk(step, denoise, noise, times, schedule, callback)
+
+
+def sample_dpmpp_2m(denoise, noise, times, schedule, *, draw=None, callback=None):
+    """DPM-Solver++(2M): second order by remembering the step before; one call a step.
 
     Parameters and result are described at the top of the module.
 
     References
     ----------
+    Lu et al. (2022). DPM-Solver++: fast solver for guided sampling of diffusion
+    probabilistic models. arXiv:2211.01095, algorithm 2.
+    """
+    before = {}
+
+    def step(x, x0, here, after, number):
+        (alpha, sigma), (alpha_next, sigma_next) = here, after
+        log_snr = _log_ratio(alpha, sigma)
+        width = _log_ratio(alpha_next, sigma_next) - log_snr
+        ahead = x0
+        if before and math.isfinite(before["width"]) and math.isfinite(width):
+            half = width / before["width"] / 2
+            ahead = (1 + half) * x0 - half * before["x0"]
+        before.update(x0=x0, width=width)
+        shrink = sigma_next / sigma
+        return shrink * x + (alpha_next - shrink * alpha) * ahead
+
+    return _walk(step, denoise, noise, times, schedule, callback)
+
+
+def sample_euler(denoise, noise, times, schedule, *, draw=None, callback=None):
+    """First order along the flow: one call of the denoiser a step.
+
+    Parameters and result are described at the top of the module. On any schedule,
+    ``x / (alpha + sigma)`` moves on straight lines from noise to image, and that is
+    where the step is taken; it is then the same as DDIM's.
+
+    References
+    ----------
     Liu, Gong & Liu (2023). Flow straight and fast. ICLR.
     """
-    x = noise
-    for step, (t, t_next) in enumerate(zip(times[:-1], times[1:])):
-        x0 = denoise(x, t)
-        x = x + (t_next - t) * (x - x0) / t
-        if callback is not None:
-            callback(step, x, x0)
-    return x
+
+    def step(x, x0, here, after, number):
+        return _along(x, _slope(x, x0, *here), here, after)
+
+    return _walk(step, denoise, noise, times, schedule, callback)
 
 
-def sample_heun(denoise, noise, times, *, callback=None):
-    """Second order: two calls of the denoiser a step, one in the last.
+def sample_heun(denoise, noise, times, schedule, *, draw=None, callback=None):
+    """Second order along the flow: two calls of the denoiser a step, one in the last.
 
-    The last step ends at t = 0, where the velocity cannot be evaluated, and is
+    The last step ends at the image, where the slope cannot be evaluated, and is
     therefore one of Euler. Parameters and result are described at the top of the
     module.
 
@@ -47,22 +131,67 @@ def sample_heun(denoise, noise, times, *, callback=None):
     Karras et al. (2022). Elucidating the design space of diffusion-based generative
     models. NeurIPS, algorithm 1.
     """
+
+    def step(x, x0, here, after, number):
+        slope = _slope(x, x0, *here)
+        if after[1] > 0:
+            guess = _along(x, slope, here, after)
+            slope = (
+                slope + _slope(guess, denoise(guess, times[number + 1]), *after)
+            ) / 2
+        return _along(x, slope, here, after)
+
+    return _walk(step, denoise, noise, times, schedule, callback)
+
+
+def _walk(step, denoise, noise, times, schedule, callback):
+    """Take all steps; each gets (alpha, sigma) here and after."""
     x = noise
-    for step, (t, t_next) in enumerate(zip(times[:-1], times[1:])):
+    pairs = [(float(schedule.alpha(t)), float(schedule.sigma(t))) for t in times]
+    for number, t in enumerate(times[:-1]):
         x0 = denoise(x, t)
-        slope = (x - x0) / t
-        euler = x + (t_next - t) * slope
-        if t_next > 0:
-            slope = (slope + (euler - denoise(euler, t_next)) / t_next) / 2
-        x = x + (t_next - t) * slope
+        x = step(x, x0, pairs[number], pairs[number + 1], number)
         if callback is not None:
-            callback(step, x, x0)
+            callback(number, x, x0)
     return x
 
 
-SAMPLERS = {"euler": sample_euler, "heun": sample_heun}
+def _forward(here, after):
+    """Give what the forward step from `after` to `here` keeps, and its variance."""
+    (alpha, sigma), (alpha_next, sigma_next) = here, after
+    ratio = alpha / alpha_next
+    return ratio, sigma**2 - ratio**2 * sigma_next**2
+
+
+def _slope(x, x0, alpha, sigma):
+    """Give the flow's velocity, noise - x0, from a state and its expected image."""
+    return (x - (alpha + sigma) * x0) / sigma
+
+
+def _along(x, slope, here, after):
+    """Move along a slope, in the coordinates where the flow is straight."""
+    (alpha, sigma), (alpha_next, sigma_next) = here, after
+    scale, scale_next = alpha + sigma, alpha_next + sigma_next
+    distance = sigma_next / scale_next - sigma / scale
+    return scale_next * (x / scale + distance * slope)
+
+
+def _log_ratio(alpha, sigma):
+    """Give half the logarithm of the signal-to-noise ratio; infinite at either end."""
+    if not alpha or not sigma:
+        return math.inf if alpha else -math.inf
+    return math.log(alpha / sigma)
+
+
+SAMPLERS = {
+    "ddpm": sample_ddpm,
+    "ddim": sample_ddim,
+    "dpmpp_2m": sample_dpmpp_2m,
+    "euler": sample_euler,
+    "heun": sample_heun,
+}
 
 
 def network_calls(sampler, steps):
-    """Count the denoiser's calls of a sampler."""
+    """Count the denoiser's calls of a sampler of that name."""
     return 2 * steps - 1 if sampler == "heun" else steps

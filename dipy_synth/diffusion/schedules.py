@@ -1,61 +1,54 @@
 """Schedules: how much of an image and how much noise there is at time t.
 
-Everywhere ``x_t = alpha(t) x0 + sigma(t) noise``, with t = 0 the image and t = 1
-the noise. A network is trained on `target` and read through `to_x0`, so that a
-sampler needs to know neither what the network predicts nor how it was trained.
+Everywhere ``x_t = alpha(t) x0 + sigma(t) noise``, with t = 0 the image and t = 1 the
+noise. A network is trained on `Schedule.target` and read through `Schedule.to_x0`, so
+that a sampler needs to know neither what the network predicts nor how it was trained.
 """
 
 import numpy as np
 
+from dipy_synth.diffusion.betas import ALPHA_BARS
+from dipy_synth.errors import InputError
 
-class RectifiedFlow:
-    """Straight lines from image to noise: ``alpha = 1 - t``, ``sigma = t``.
+PREDICTIONS = ("noise", "image", "v", "velocity")
+WEIGHTINGS = ("plain", "min_snr", "p2")
 
-    The network predicts the velocity ``noise - x0``, which is the line's slope. At
-    t = 1 the state is exactly noise, so that sampling starts where training ended.
+
+class Schedule:
+    """What all schedules share: mixing, targets, conversions and loss weights.
+
+    A schedule defines `alpha`, `sigma`, `training_times` and `to_config`.
 
     Parameters
     ----------
-    logit_mean, logit_std : float, optional
-        Training times are drawn from a logit-normal distribution, which spends more
-        of them in the middle of the line, where the slope is hard to predict.
+    prediction : {"noise", "image", "v", "velocity"}
+        What the network predicts: the noise, the image, ``alpha noise - sigma x0``
+        [1]_ or the slope of a straight line, ``noise - x0`` [2]_.
+    weighting : {"plain", "min_snr", "p2"}, optional
+        Weights of the loss over time, see `loss_weight`.
 
     References
     ----------
-    Liu, Gong & Liu (2023). Flow straight and fast. ICLR.
-    Esser et al. (2024). Scaling rectified flow transformers. ICML (logit-normal).
+    .. [1] Salimans & Ho (2022). Progressive distillation for fast sampling of diffusion
+       models. ICLR.
+    .. [2] Liu, Gong & Liu (2023). Flow straight and fast. ICLR.
     """
 
-    name = "rectified_flow"
+    def __init__(self, *, prediction, weighting="plain"):
+        for name, value, choices in (
+            ("prediction", prediction, PREDICTIONS),
+            ("weighting", weighting, WEIGHTINGS),
+        ):
+            if value not in choices:
+                raise InputError(
+                    f"{name} {value!r}: expected one of {', '.join(choices)}"
+                )
+        self.prediction, self.weighting = prediction, weighting
 
-    def __init__(self, *, logit_mean=0.0, logit_std=1.0):
-        self.logit_mean, self.logit_std = float(logit_mean), float(logit_std)
-
-    def alpha(self, t):
-        """Share of the image at time t."""
-        return 1 - t
-
-    def sigma(self, t):
-        """Share of the noise at time t."""
-        return t
-
-    def training_times(self, n, rng):
-        """Draw training times.
-
-        Parameters
-        ----------
-        n : int
-            How many.
-        rng : numpy.random.Generator
-            Source of randomness.
-
-        Returns
-        -------
-        ndarray (n,), float32
-            Times in (0, 1).
-        """
-        logits = rng.normal(self.logit_mean, self.logit_std, size=n)
-        return (1 / (1 + np.exp(-logits))).astype("float32")
+    def snr(self, t):
+        """Signal-to-noise ratio ``alpha ** 2 / sigma ** 2`` at times t (any shape)."""
+        with np.errstate(divide="ignore"):
+            return np.square(self.alpha(t)) / np.square(self.sigma(t))
 
     def add_noise(self, x0, noise, t):
         """Give the state at time t.
@@ -71,14 +64,21 @@ class RectifiedFlow:
         -------
         array (batch, ...)
         """
-        t = _like(t, x0)
-        return self.alpha(t) * x0 + self.sigma(t) * noise
+        alpha, sigma = self._mixing(t, x0)
+        return alpha * x0 + sigma * noise
 
     def target(self, x0, noise, t):
-        """Give what the network is to predict at time t: the velocity.
+        """Give what the network is to predict at time t.
 
-        Parameters are those of `add_noise`.
+        Parameters and result are those of `add_noise`.
         """
+        alpha, sigma = self._mixing(t, x0)
+        if self.prediction == "noise":
+            return noise
+        if self.prediction == "image":
+            return x0
+        if self.prediction == "v":
+            return alpha * noise - sigma * x0
         return noise - x0
 
     def to_x0(self, prediction, x_t, t):
@@ -95,7 +95,57 @@ class RectifiedFlow:
         -------
         array (batch, ...)
         """
-        return x_t - _like(t, x_t) * prediction
+        alpha, sigma = self._mixing(t, x_t)
+        if self.prediction == "noise":
+            return (x_t - sigma * prediction) / alpha
+        if self.prediction == "image":
+            return prediction
+        if self.prediction == "v":
+            return (alpha * x_t - sigma * prediction) / (alpha**2 + sigma**2)
+        return (x_t - sigma * prediction) / (alpha + sigma)
+
+    def loss_weight(self, t, *, gamma=5.0, k=1.0):
+        """Give the weight of the squared error at times t.
+
+        Parameters
+        ----------
+        t : array (batch,)
+            Times in (0, 1].
+        gamma : float, optional
+            Of min-SNR: the signal-to-noise ratio above which an image's weight stays.
+        k : float, optional
+            Of P2: ``1 / (k + SNR)`` on the error of the noise.
+
+        Returns
+        -------
+        array (batch,)
+            1 everywhere for "plain". The others are stated for the error of the image
+            (min-SNR [1]_) or of the noise (P2 [2]_) and carried over to what the
+            network predicts.
+
+        References
+        ----------
+        .. [1] Hang et al. (2023). Efficient diffusion training via min-SNR weighting
+           strategy. ICCV.
+        .. [2] Choi et al. (2022). Perception prioritized training of diffusion models.
+           CVPR.
+        """
+        t = np.asarray(t, "float64")
+        if self.weighting == "plain":
+            return np.ones_like(t)
+        alpha, sigma, snr = self.alpha(t), self.sigma(t), self.snr(t)
+        if self.weighting == "min_snr":
+            on_image = np.minimum(snr, gamma)
+        else:
+            on_image = snr / (k + snr)
+        # the error of a prediction times this is the error of the image
+        carried = {
+            "noise": sigma / np.maximum(alpha, 1e-8),
+            "image": np.ones_like(t),
+            "v": sigma / (alpha**2 + sigma**2),
+            "velocity": sigma / (alpha + sigma),
+        }[self.prediction]
+        return on_image * carried**2
 
     def sampling_times(self, steps, *, shift=1.0):
         """Give the times a sampler visits.
@@ -115,12 +165,197 @@ class RectifiedFlow:
         t = np.linspace(1.0, 0.0, steps + 1)
         return shift * t / (1 + (shift - 1) * t)
 
+    def _mixing(self, t, x):
+        """Give alpha and sigma in a shape that multiplies images (batch, ...)."""
+        t = np.asarray(t, "float64")
+        shape = (-1, *[1] * (len(x.shape) - 1)) if t.ndim else ()
+        return (
+            np.asarray(f(t), "float32").reshape(shape) for f in (self.alpha, self.sigma)
+        )
+
+
+class RectifiedFlow(Schedule):
+    """Straight lines from image to noise: ``alpha = 1 - t``, ``sigma = t``.
+
+    At t = 1 the state is exactly noise, so that sampling starts where training ended.
+
+    Parameters
+    ----------
+    logit_mean, logit_std : float, optional
+        Training times are drawn from a logit-normal distribution, which spends more of
+        them in the middle of the line, where the slope is hard to predict. A
+        `logit_std` of 0 draws them uniformly.
+    prediction, weighting : str, optional
+        As in `Schedule`.
+
+    References
+    ----------
+    Liu, Gong & Liu (2023). Flow straight and fast. ICLR.
+    Esser et al. (2024). Scaling rectified flow transformers. ICML (logit-normal).
+    """
+
+    def __init__(
+        self,
+        *,
+        logit_mean=0.0,
+        logit_std=1.0,
+        prediction="velocity",
+        weighting="plain",
+    ):
+        super().__init__(prediction=prediction, weighting=weighting)
+        self.logit_mean, self.logit_std = float(logit_mean), float(logit_std)
+        if prediction == "noise":
+            raise InputError(
+                "prediction 'noise': at t = 1 a flow is noise alone, which says "
+                "nothing of the image; expected velocity, v or image"
+            )
+
+    def alpha(self, t):
+        """Share of the image at times t (any shape)."""
+        return 1 - np.asarray(t)
+
+    def sigma(self, t):
+        """Share of the noise at times t (any shape)."""
+        return np.asarray(t)
+
+    def training_times(self, n, rng):
+        """Draw training times.
+
+        Parameters
+        ----------
+        n : int
+            How many.
+        rng : numpy.random.Generator
+            Source of randomness.
+
+        Returns
+        -------
+        ndarray (n,), float32
+            Times in (0, 1).
+        """
+        if not self.logit_std:
+            return (1 - rng.random(n)).astype("float32")
+        logits = rng.normal(self.logit_mean, self.logit_std, size=n)
+        return (1 / (1 + np.exp(-logits))).astype("float32")
+
     def to_config(self):
-        """Give the arguments to make an equal schedule."""
-        return {"logit_mean": self.logit_mean, "logit_std": self.logit_std}
+        """Give the schedule's name and the arguments to make an equal one."""
+        return {
+            "name": "rectified_flow",
+            "logit_mean": self.logit_mean,
+            "logit_std": self.logit_std,
+            "prediction": self.prediction,
+            "weighting": self.weighting,
+        }
 
 
-def _like(t, x):
-    """Shape times (batch,) so that they multiply images (batch, ...)."""
-    t = np.asarray(t, "float32")
-    return t.reshape(-1, *[1] * (len(x.shape) - 1)) if t.ndim else t
+class DiscreteDiffusion(Schedule):
+    """The variance-preserving chain of DDPM, of T steps: t is k / T, k from 1 to T.
+
+    With the linear betas of the paper a short chain never reaches noise: at T = 200,
+    300 and 500 the share of the image's power left at t = 1 is 0.13, 0.05 and 0.006.
+    A sampler that starts from pure noise there starts outside of what was trained.
+    `zero_terminal_snr` mends that.
+
+    Parameters
+    ----------
+    steps : int, optional
+        T.
+    betas : {"linear", "scaled_linear", "cosine", "sigmoid"}, optional
+        How the noise grows.
+    beta_start, beta_end : float, optional
+        First and last beta, for the linear ones.
+    zero_terminal_snr : bool, optional
+        Rescale so that t = 1 is noise alone [2]_.
+    prediction, weighting : str, optional
+        As in `Schedule`.
+
+    References
+    ----------
+    .. [1] Ho, Jain & Abbeel (2020). Denoising diffusion probabilistic models. NeurIPS.
+    .. [2] Lin et al. (2024). Common diffusion noise schedules and sample steps are
+       flawed. WACV.
+    """
+
+    def __init__(
+        self,
+        *,
+        steps=1000,
+        betas="linear",
+        beta_start=1e-4,
+        beta_end=0.02,
+        zero_terminal_snr=False,
+        prediction="noise",
+        weighting="plain",
+    ):
+        super().__init__(prediction=prediction, weighting=weighting)
+        if steps < 1 or betas not in ALPHA_BARS:
+            raise InputError(
+                f"steps {steps}, betas {betas!r}: expected at least 1 step and one of "
+                f"{', '.join(ALPHA_BARS)}"
+            )
+        if zero_terminal_snr and prediction == "noise":
+            raise InputError(
+                "prediction 'noise' with zero_terminal_snr: at t = 1 the noise says "
+                "nothing of the image; expected v or image"
+            )
+        self.steps, self.betas = int(steps), betas
+        self.beta_start, self.beta_end = float(beta_start), float(beta_end)
+        self.zero_terminal_snr = bool(zero_terminal_snr)
+        self._alphas = self._make_alphas()
+
+    def _make_alphas(self):
+        """Give alpha at k = 0 ... T, (T + 1,)."""
+        alpha_bar = ALPHA_BARS[self.betas](self.steps, self.beta_start, self.beta_end)
+        alphas = np.sqrt(alpha_bar)
+        if self.zero_terminal_snr:
+            first, last = alphas[0], alphas[-1]
+            alphas = (alphas - last) * first / (first - last)
+        return np.concatenate([[1.0], alphas])
+
+    def alpha(self, t):
+        """Share of the image at times t (any shape), linear between the steps."""
+        return np.interp(t, np.linspace(0, 1, self.steps + 1), self._alphas)
+
+    def sigma(self, t):
+        """Share of the noise at times t (any shape)."""
+        return np.sqrt(1 - np.square(self.alpha(t)))
+
+    def training_times(self, n, rng):
+        """Draw training times: k / T, all k from 1 to T alike.
+
+        Parameters and result are those of `RectifiedFlow.training_times`.
+        """
+        return (rng.integers(1, self.steps + 1, size=n) / self.steps).astype("float32")
+
+    def to_config(self):
+        """Give the schedule's name and the arguments to make an equal one."""
+        return {
+            "name": "discrete_diffusion",
+            "steps": self.steps,
+            "betas": self.betas,
+            "beta_start": self.beta_start,
+            "beta_end": self.beta_end,
+            "zero_terminal_snr": self.zero_terminal_snr,
+            "prediction": self.prediction,
+            "weighting": self.weighting,
+        }
+
+
+SCHEDULES = {"rectified_flow": RectifiedFlow, "discrete_diffusion": DiscreteDiffusion}
+
+
+def make_schedule(config):
+    """Make a schedule from what its `to_config` gave.
+
+    Parameters
+    ----------
+    config : dict
+        ``name`` and arguments.
+
+    Returns
+    -------
+    Schedule
+    """
+    arguments = dict(config)
+    return SCHEDULES[arguments.pop("name")](**arguments)

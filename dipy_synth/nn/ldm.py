@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from keras import ops
 import numpy as np
 from tqdm import tqdm
 
@@ -10,11 +9,12 @@ from dipy_synth.conditions import ConditionSchema
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.pairs import NoisyPairs
 from dipy_synth.diffusion.samplers import SAMPLERS
-from dipy_synth.diffusion.schedules import RectifiedFlow
+from dipy_synth.diffusion.schedules import RectifiedFlow, make_schedule
 from dipy_synth.errors import InputError
 from dipy_synth.networks.autoencoder import Autoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.latents import encoded
+from dipy_synth.nn.sampling import NoiseStreams, guided_denoiser
 from dipy_synth.nn.utils import averaged_weights
 from dipy_synth.nn.vqvae import DEFAULT_MODEL, VQVAE, cohort_config, keep, open_cohort
 from dipy_synth.pictures import save_montage
@@ -85,7 +85,7 @@ class LDM:
         self.vqvae = VQVAE(verbose=self.verbose)
         self.vqvae.network, self.vqvae.config = networks["autoencoder"], config
         self.network, self.config = networks["unet"], config
-        self.schedule = RectifiedFlow(**config["schedule"])
+        self.schedule = make_schedule(config["schedule"])
         self.schema = ConditionSchema.from_config(config["conditions"])
         self.normalizer = LatentNormalizer(arrays["mean"], arrays["scale"])
 
@@ -97,6 +97,7 @@ class LDM:
         run_dir,
         settings=None,
         conditions=(),
+        schedule=None,
         force=False,
         **network,
     ):
@@ -116,6 +117,8 @@ class LDM:
             How to train.
         force : bool, optional
             Start anew where the folder holds a run, instead of going on with it.
+        schedule : Schedule, optional
+            What is learnt; a rectified flow by default.
         conditions : sequence of str, optional
             Columns of ``participants.tsv`` the model is to follow.
         **network
@@ -135,13 +138,11 @@ class LDM:
         cohort = open_cohort(cohort)
         self.vqvae = vqvae if isinstance(vqvae, VQVAE) else VQVAE(vqvae)
         settings, run_dir = settings or TrainingSettings(), Path(run_dir)
+        self.schedule = schedule or RectifiedFlow()
         if force:
             start_anew(run_dir)
         _check_match(cohort, self.vqvae)
-        rows = [dict(row) for row in cohort.rows]
-        self.schema = ConditionSchema.fit(
-            [row for row, kept in zip(rows, cohort.where("train")) if kept], conditions
-        )
+        self.schema = ConditionSchema.fit(_rows(cohort, "train"), conditions)
         self.config = {**cohort_config(cohort), "sampling": dict(SAMPLING)}
         data = self._pairs(cohort, run_dir, settings, split="train")
         validation = self._pairs(cohort, run_dir, settings, split="validation")
@@ -157,6 +158,11 @@ class LDM:
             settings=settings,
             validation=validation if len(validation) else None,
             loss="mse",
+            about={
+                "schedule": self.schedule.to_config(),
+                "conditions": list(self.schema.names),
+                "autoencoder": self.vqvae.config["weights_sha256"],
+            },
             after_epoch=lambda epoch: self._show(run_dir, epoch, settings.epochs),
         )
         self.save(run_dir / "model")
@@ -168,9 +174,7 @@ class LDM:
         latents = encoded(cohort, self.vqvae, run_dir / f"latents-{split}", split)
         if split == "train":
             self.normalizer = LatentNormalizer.fit(latents)
-        chosen = [r for r, kept in zip(cohort.rows, cohort.where(split)) if kept]
-        known = [{name: row.get(name) for name in self.schema.names} for row in chosen]
-        conditions = self.schema.encode(known)
+        conditions = self.schema.encode(_rows(cohort, split))
         return NoisyPairs(
             self.normalizer.normalize(latents),
             np.repeat(conditions, 2 if split == "train" else 1, axis=0),
@@ -220,7 +224,7 @@ class LDM:
             samples, or one each. What is not named is left open.
         steps : int, optional
             Steps of the sampler; what the model recommends by default.
-        sampler : {"heun", "euler"}, optional
+        sampler : {"heun", "euler", "dpmpp_2m", "ddim", "ddpm"}, optional
             The sampler; likewise.
         guidance : float, optional
             Weight of the conditions (1: none extra); likewise.
@@ -254,24 +258,22 @@ class LDM:
         bar = tqdm(total=n, unit="volume", disable=not progress)
         volumes = []
         for start in range(0, n, _positive("batch_size", batch_size)):
-            numbers = range(start, min(n, start + batch_size))
-            noise = self._noise(seed, [first + i for i in numbers])
-            denoise = self._denoiser(wanted[list(numbers)], guidance)
-            latents = sampler(denoise, noise, times)
+            chosen = slice(start, min(n, start + batch_size))
+            streams = NoiseStreams(
+                seed,
+                range(first + chosen.start, first + chosen.stop),
+                self.network.shape,
+            )
+            denoise = guided_denoiser(
+                self.network.predict_on_batch, self.schedule, wanted[chosen], guidance
+            )
+            latents = sampler(
+                denoise, streams.start(), times, self.schedule, draw=streams.at_step
+            )
             volumes.append(self.vqvae.decode(self.normalizer.restore(latents)))
-            bar.update(len(noise))
+            bar.update(len(latents))
         bar.close()
         return np.concatenate(volumes)
-
-    def _noise(self, seed, numbers):
-        """Draw the noise of some samples, each from its own stream."""
-        shape = self.network.shape
-        return np.stack(
-            [
-                np.random.default_rng([seed, i]).standard_normal(shape, dtype="float32")
-                for i in numbers
-            ]
-        )
 
     def _encode_conditions(self, conditions, n):
         if conditions is None or isinstance(conditions, dict):
@@ -285,32 +287,6 @@ class LDM:
                 f"{', '.join(self.schema.names) or 'none, the model is unconditional'}"
             )
         return self.schema.encode(list(conditions))
-
-    def _denoiser(self, conditions, guidance):
-        """Give the expected latents as a function of state and time.
-
-        With guidance, the prediction without conditions is moved towards, and past,
-        the one with them. Where nothing was asked for the two are the same.
-        """
-        open_ended = np.full_like(conditions, np.nan)
-        guided = guidance != 1 and not np.isnan(conditions).all()
-
-        def predict(x, t, wanted):
-            time = np.full(len(x), t, "float32")
-            inputs = {"latents": x.astype("float32"), "time": time}
-            return ops.convert_to_numpy(self._call({**inputs, "conditions": wanted}))
-
-        def denoise(x, t):
-            prediction = predict(x, t, conditions)
-            if guided:
-                plain = predict(x, t, open_ended)
-                prediction = plain + guidance * (prediction - plain)
-            return self.schedule.to_x0(prediction, x, t)
-
-        return denoise
-
-    def _call(self, inputs):
-        return self.network.predict_on_batch(inputs)
 
     def save(self, folder, *, dtype=None, card=None):
         """Write a model folder that holds all that generating needs.
@@ -352,6 +328,11 @@ class LDM:
 
 
 SAMPLING = {"sampler": "heun", "steps": 12, "guidance": 1.5}
+
+
+def _rows(cohort, split):
+    """Give the table's rows of one side of the split."""
+    return [row for row, kept in zip(cohort.rows, cohort.where(split)) if kept]
 
 
 def _sampler(name):

@@ -3,30 +3,45 @@
 import numpy as np
 import pytest
 
-from dipy_synth.diffusion.samplers import SAMPLERS, network_calls
-from dipy_synth.diffusion.schedules import RectifiedFlow
+from dipy_synth.diffusion.samplers import SAMPLERS, network_calls, sample_ddim
+from dipy_synth.diffusion.schedules import DiscreteDiffusion, RectifiedFlow
 
 MEAN, STD = 1.5, 0.4
+FLOW = RectifiedFlow()
+CHAIN = DiscreteDiffusion(steps=1000, prediction="v", zero_terminal_snr=True)
+SCHEDULES = {"flow": FLOW, "chain": CHAIN}
 
 
-def gaussian_denoiser(x, t):
+def gaussian(schedule):
     """E[x0 | x_t] of N(MEAN, STD ** 2) data."""
-    alpha, sigma = 1 - t, t
-    gain = alpha * STD**2 / (alpha**2 * STD**2 + sigma**2)
-    return MEAN + gain * (x - alpha * MEAN)
+
+    def denoise(x, t):
+        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        gain = alpha * STD**2 / (alpha**2 * STD**2 + sigma**2)
+        return MEAN + gain * (x - alpha * MEAN)
+
+    return denoise
 
 
-def mixture_denoiser(x, t, *, modes=(-2.0, 2.0), weights=(0.25, 0.75), std=0.1):
+def mixture(schedule, *, modes=(-2.0, 2.0), weights=(0.25, 0.75), std=0.1):
     """E[x0 | x_t] of a mixture of two Gaussians."""
-    alpha, sigma = 1 - t, t
-    variance = alpha**2 * std**2 + sigma**2
-    logs = [
-        np.log(w) - (x - alpha * m) ** 2 / (2 * variance)
-        for m, w in zip(modes, weights)
-    ]
-    share = 1 / (1 + np.exp(np.clip(logs[0] - logs[1], -50, 50)))
-    means = [m + alpha * std**2 / variance * (x - alpha * m) for m in modes]
-    return (1 - share) * means[0] + share * means[1]
+
+    def denoise(x, t):
+        alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+        variance = alpha**2 * std**2 + sigma**2
+        logs = [
+            np.log(w) - (x - alpha * m) ** 2 / (2 * variance)
+            for m, w in zip(modes, weights)
+        ]
+        share = 1 / (1 + np.exp(np.clip(logs[0] - logs[1], -50, 50)))
+        means = [m + alpha * std**2 / variance * (x - alpha * m) for m in modes]
+        return (1 - share) * means[0] + share * means[1]
+
+    return denoise
+
+
+def fresh(step):
+    return np.random.default_rng([7, step]).standard_normal((20_000, 1))
 
 
 @pytest.fixture
@@ -34,47 +49,109 @@ def noise():
     return np.random.default_rng(0).standard_normal((20_000, 1))
 
 
+@pytest.mark.parametrize("kind", SCHEDULES)
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_gaussian_mean_and_variance(name, noise):
-    times = RectifiedFlow().sampling_times(200)
-    x = SAMPLERS[name](gaussian_denoiser, noise, times)
+def test_gaussian_mean_and_variance(name, kind, noise):
+    schedule = SCHEDULES[kind]
+    times = schedule.sampling_times(250)
+    x = SAMPLERS[name](gaussian(schedule), noise, times, schedule, draw=fresh)
     assert abs(x.mean() - MEAN) < 0.02
     assert abs(x.std() - STD) < 0.02
 
 
+@pytest.mark.parametrize("kind", SCHEDULES)
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_mixture_weights(name, noise):
-    times = RectifiedFlow().sampling_times(200)
-    x = SAMPLERS[name](mixture_denoiser, noise, times)
+def test_mixture_weights(name, kind, noise):
+    schedule = SCHEDULES[kind]
+    times = schedule.sampling_times(250)
+    x = SAMPLERS[name](mixture(schedule), noise, times, schedule, draw=fresh)
     assert abs((x > 0).mean() - 0.75) < 0.02
     assert abs(x[x > 0].mean() - 2) < 0.02
+    assert x[x > 0].std() < 0.13
 
 
-@pytest.mark.parametrize(("name", "order"), [("euler", 1), ("heun", 2)])
+@pytest.mark.parametrize(
+    ("name", "order"),
+    [("ddim", 1), ("euler", 1), ("heun", 2), ("dpmpp_2m", 2)],
+)
 def test_order_of_convergence(name, order, noise):
     # the flow of Gaussian data is known: noise z ends at MEAN + STD * z
+    noise = noise[:2000]
     exact = MEAN + STD * noise
     errors = []
-    for steps in (40, 80):
-        x = SAMPLERS[name](
-            gaussian_denoiser, noise, RectifiedFlow().sampling_times(steps)
-        )
+    for steps in (160, 320):
+        x = SAMPLERS[name](gaussian(FLOW), noise, FLOW.sampling_times(steps), FLOW)
         errors.append(np.abs(x - exact).mean())
     assert np.log2(errors[0] / errors[1]) == pytest.approx(order, abs=0.35)
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_euler_is_ddim(kind, noise):
+    schedule = SCHEDULES[kind]
+    times = schedule.sampling_times(20)
+    euler, ddim = (
+        SAMPLERS[name](gaussian(schedule), noise, times, schedule)
+        for name in ("euler", "ddim")
+    )
+    np.testing.assert_allclose(euler, ddim, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", SCHEDULES)
+def test_ddim_with_all_fresh_noise_is_ddpm(kind, noise):
+    schedule = SCHEDULES[kind]
+    arguments = gaussian(schedule), noise, schedule.sampling_times(20), schedule
+    np.testing.assert_allclose(
+        sample_ddim(*arguments, draw=fresh, eta=1.0),
+        SAMPLERS["ddpm"](*arguments, draw=fresh),
+        atol=1e-6,
+    )
+
+
+def test_the_large_variance_is_the_larger(noise):
+    arguments = gaussian(CHAIN), noise, CHAIN.sampling_times(50), CHAIN
+    small, large = (
+        SAMPLERS["ddpm"](*arguments, draw=fresh, variance=variance).std()
+        for variance in ("small", "large")
+    )
+    assert small < STD < large
+
+
+def test_starting_a_short_chain_from_noise_misses_the_mean(noise):
+    """What the original work did: alpha-bar 0.13 is left, and taken for noise."""
+    short = DiscreteDiffusion(steps=200)
+    x = SAMPLERS["ddim"](gaussian(short), noise, short.sampling_times(200), short)
+    assert abs(x.mean() - MEAN) > 0.1
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_calls_are_counted_and_states_shown(name, noise):
     calls, states = [], []
+    denoise = gaussian(FLOW)
 
-    def denoise(x, t):
+    def counted(x, t):
         calls.append(t)
-        return gaussian_denoiser(x, t)
+        return denoise(x, t)
 
-    times = RectifiedFlow().sampling_times(7)
     x = SAMPLERS[name](
-        denoise, noise, times, callback=lambda step, x_t, x0: states.append((step, x_t))
+        counted,
+        noise,
+        FLOW.sampling_times(7),
+        FLOW,
+        draw=fresh,
+        callback=lambda step, x_t, x0: states.append((step, x_t)),
     )
     assert len(calls) == network_calls(name, 7)
     assert [step for step, _ in states] == list(range(7))
     np.testing.assert_array_equal(states[-1][1], x)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_single_precision_stays_single(name, noise):
+    x = SAMPLERS[name](
+        lambda x, t: 0.5 * x,
+        noise.astype("float32"),
+        FLOW.sampling_times(3),
+        FLOW,
+        draw=lambda step: fresh(step).astype("float32"),
+    )
+    assert x.dtype == np.float32

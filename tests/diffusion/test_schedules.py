@@ -1,9 +1,25 @@
-"""The flow's endpoints, conversions and times."""
+"""Schedules: endpoints, conversions, times, terminal noise, weights."""
 
 import numpy as np
 import pytest
 
-from dipy_synth.diffusion.schedules import RectifiedFlow
+from dipy_synth.diffusion.betas import ALPHA_BARS
+from dipy_synth.diffusion.schedules import (
+    DiscreteDiffusion,
+    RectifiedFlow,
+    make_schedule,
+)
+from dipy_synth.errors import InputError
+
+SCHEDULES = [
+    RectifiedFlow(),
+    RectifiedFlow(prediction="v"),
+    RectifiedFlow(prediction="image"),
+    *[DiscreteDiffusion(steps=50, betas=name) for name in ALPHA_BARS],
+    DiscreteDiffusion(prediction="v", zero_terminal_snr=True),
+    DiscreteDiffusion(prediction="image", betas="cosine"),
+    DiscreteDiffusion(prediction="velocity", betas="scaled_linear"),
+]
 
 
 @pytest.fixture
@@ -11,28 +27,64 @@ def rng():
     return np.random.default_rng(0)
 
 
-def test_endpoints_are_image_and_exact_noise(rng):
-    x0, noise = rng.normal(size=(2, 3, 4, 5, 1)), rng.normal(size=(2, 3, 4, 5, 1))
-    flow = RectifiedFlow()
-    np.testing.assert_array_equal(flow.add_noise(x0, noise, 0.0), x0)
-    np.testing.assert_array_equal(flow.add_noise(x0, noise, 1.0), noise)
-
-
-def test_prediction_gives_back_the_image(rng):
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_prediction_gives_back_the_image(schedule, rng):
     x0, noise = rng.normal(size=(2, 3, 4, 4, 2))
     t = np.array([0.2, 0.5, 0.9])
-    flow = RectifiedFlow()
-    x_t = flow.add_noise(x0, noise, t)
-    np.testing.assert_allclose(
-        flow.to_x0(flow.target(x0, noise, t), x_t, t), x0, atol=1e-6
-    )
+    x_t = schedule.add_noise(x0, noise, t)
+    prediction = schedule.target(x0, noise, t)
+    np.testing.assert_allclose(schedule.to_x0(prediction, x_t, t), x0, atol=2e-5)
 
 
-def test_training_times_are_logit_normal(rng):
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_power_falls_from_all_image(schedule):
+    t = np.linspace(0, 1, 101)
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+    assert alpha[0] == 1 and sigma[0] == 0
+    assert np.all(np.diff(alpha) < 0) and np.all(np.diff(sigma) > 0)
+    if isinstance(schedule, DiscreteDiffusion):
+        np.testing.assert_allclose(alpha**2 + sigma**2, 1)
+
+
+def test_a_flow_ends_in_exact_noise(rng):
+    x0, noise = rng.normal(size=(2, 3, 4, 5, 1))
+    np.testing.assert_array_equal(RectifiedFlow().add_noise(x0, noise, 0.0), x0)
+    np.testing.assert_array_equal(RectifiedFlow().add_noise(x0, noise, 1.0), noise)
+
+
+@pytest.mark.parametrize(
+    ("steps", "left"), [(200, 0.13), (300, 0.05), (500, 0.006), (1000, 4e-5)]
+)
+def test_a_short_linear_chain_does_not_reach_noise(steps, left):
+    schedule = DiscreteDiffusion(steps=steps)
+    assert schedule.alpha(1.0) ** 2 == pytest.approx(left, rel=0.1)
+    mended = DiscreteDiffusion(steps=steps, prediction="v", zero_terminal_snr=True)
+    assert mended.alpha(1.0) == 0
+    first = 1 / steps
+    assert mended.alpha(first) == pytest.approx(schedule.alpha(first))
+
+
+def test_linear_chain_is_the_product_of_its_betas():
+    betas = np.linspace(1e-4, 0.02, 10)
+    schedule = DiscreteDiffusion(steps=10)
+    for k in (1, 4, 10):
+        assert schedule.alpha(k / 10) ** 2 == pytest.approx(np.prod(1 - betas[:k]))
+
+
+def test_flow_times_are_logit_normal_or_uniform(rng):
     t = RectifiedFlow(logit_mean=0.5, logit_std=0.8).training_times(20_000, rng)
     logits = np.log(t / (1 - t))
     assert abs(logits.mean() - 0.5) < 0.03
     assert abs(logits.std() - 0.8) < 0.03
+    t = RectifiedFlow(logit_std=0).training_times(20_000, rng)
+    assert abs(t.mean() - 0.5) < 0.01 and abs(t.std() - 12**-0.5) < 0.01
+
+
+def test_chain_times_are_its_steps(rng):
+    t = DiscreteDiffusion(steps=5).training_times(5000, rng)
+    values, counts = np.unique(np.round(t * 5).astype(int), return_counts=True)
+    assert values.tolist() == [1, 2, 3, 4, 5]
+    assert counts.min() > 900
 
 
 @pytest.mark.parametrize("shift", [1.0, 3.0])
@@ -43,6 +95,36 @@ def test_sampling_times_fall_from_one_to_zero(shift):
     assert (np.mean(times) > 0.5 + 1e-9) == (shift > 1)
 
 
-def test_config_round_trip():
-    config = {"logit_mean": 0.3, "logit_std": 1.2}
-    assert RectifiedFlow(**config).to_config() == config
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_config_round_trip(schedule):
+    again = make_schedule(schedule.to_config())
+    assert again.to_config() == schedule.to_config()
+    assert again.alpha(0.37) == schedule.alpha(0.37)
+
+
+def test_weights_in_closed_form():
+    t = np.array([0.1, 0.5, 0.9])
+    chain = DiscreteDiffusion(weighting="min_snr")
+    snr = chain.snr(t)
+    expected = np.minimum(snr, 5) / snr  # of the noise: eq. of the paper
+    np.testing.assert_allclose(chain.loss_weight(t), expected, rtol=1e-6)
+    p2 = DiscreteDiffusion(weighting="p2")
+    np.testing.assert_allclose(p2.loss_weight(t), 1 / (1 + snr), rtol=1e-6)
+    np.testing.assert_array_equal(RectifiedFlow().loss_weight(t), 1)
+    image = DiscreteDiffusion(weighting="min_snr", prediction="image")
+    np.testing.assert_allclose(image.loss_weight(t), np.minimum(snr, 5), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("cls", "wrong"),
+    [
+        (RectifiedFlow, {"prediction": "noise"}),
+        (RectifiedFlow, {"weighting": "heavy"}),
+        (DiscreteDiffusion, {"betas": "round"}),
+        (DiscreteDiffusion, {"steps": 0}),
+        (DiscreteDiffusion, {"zero_terminal_snr": True}),
+    ],
+)
+def test_what_cannot_be_is_told(cls, wrong):
+    with pytest.raises(InputError, match="expected"):
+        cls(**wrong)

@@ -1,0 +1,50 @@
+"""Alpha-bar of the discrete schedules: the image's share of the power after each step.
+
+Each takes the number of steps and the first and last beta (which the smooth ones leave
+alone), and gives an ndarray (steps,).
+"""
+
+import numpy as np
+
+
+def _from_betas(betas):
+    return np.cumprod(1 - betas)
+
+
+def _linear(steps, start, end):
+    """Ho, Jain & Abbeel (2020). Denoising diffusion probabilistic models. NeurIPS."""
+    return _from_betas(np.linspace(start, end, steps))
+
+
+def _scaled_linear(steps, start, end):
+    """Rombach et al. (2022). High-resolution image synthesis with LDMs. CVPR."""
+    return _from_betas(np.linspace(start**0.5, end**0.5, steps) ** 2)
+
+
+def _smooth(steps, power):
+    """Give alpha-bar of a smooth fall, its betas kept below 0.999 as in the paper."""
+    whole = power(np.linspace(0, 1, steps + 1))
+    return _from_betas(np.minimum(1 - whole[1:] / whole[:-1], 0.999))
+
+
+def _cosine(steps, start, end):
+    """Nichol & Dhariwal (2021). Improved DDPM. ICML, eq. 17."""
+    return _smooth(steps, lambda t: np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2)
+
+
+def _sigmoid(steps, start, end):
+    """Jabri, Fleet & Chen (2023). Scalable adaptive computation. ICML."""
+
+    def power(t):
+        low, high, here = (1 / (1 + np.exp(-x)) for x in (-3.0, 3.0, 6 * t - 3))
+        return (high - here) / (high - low)
+
+    return _smooth(steps, power)
+
+
+ALPHA_BARS = {
+    "linear": _linear,
+    "scaled_linear": _scaled_linear,
+    "cosine": _cosine,
+    "sigmoid": _sigmoid,
+}
