@@ -66,7 +66,9 @@ def test_unknown_values_are_refused(schema, row, match):
         schema.encode([row])
 
 
-@pytest.mark.parametrize("names, match", [(["iq"], "one of age"), (["dose"], "no value")])
+@pytest.mark.parametrize(
+    "names, match", [(["iq"], "one of age"), (["dose"], "no value")]
+)
 def test_fit_needs_a_column_with_values(names, match):
     with pytest.raises(InputError, match=match):
         ConditionSchema.fit(ROWS, names)
@@ -94,7 +96,10 @@ def test_parse_refuses_what_it_cannot_read(schema, words, match):
 
 
 def test_config_survives_json(schema):
-    assert ConditionSchema.from_config(json.loads(json.dumps(schema.to_config()))) == schema
+    assert (
+        ConditionSchema.from_config(json.loads(json.dumps(schema.to_config())))
+        == schema
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,253 @@
+"""What a model can be asked for: columns of a table turned to numbers, and checked.
+
+A model keeps the schema it was trained with. So a request is read by the same rules as
+the training table was, and one that the training never saw is refused, or told.
+"""
+
+from dataclasses import asdict, dataclass
+import math
+import warnings
+
+import numpy as np
+
+from dipy_synth.errors import InputError
+
+KINDS = ("number", "category")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One condition.
+
+    Parameters
+    ----------
+    name : str
+        The column of the table, for instance ``age``.
+    kind : {"number", "category"}, optional
+        Whether values are compared or told apart.
+    low, high : float, optional
+        Range of a number in the training table, in its own unit.
+    categories : tuple of str, optional
+        The values of a category, in the order of their indices.
+
+    Raises
+    ------
+    InputError
+        If the range or the categories do not fit the kind.
+    """
+
+    name: str
+    kind: str = "number"
+    low: float = 0.0
+    high: float = 1.0
+    categories: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "categories", tuple(self.categories))
+        if self.kind not in KINDS:
+            raise InputError(
+                f"condition {self.name}: kind {self.kind!r}, not in {KINDS}"
+            )
+        if self.kind == "category" and not self.categories:
+            raise InputError(f"condition {self.name}: a category needs categories")
+        if len(set(self.categories)) < len(self.categories):
+            raise InputError(f"condition {self.name}: a category is there twice")
+        if not -math.inf < self.low <= self.high < math.inf:
+            raise InputError(
+                f"condition {self.name}: low {self.low}, high {self.high}; expected a "
+                "finite range"
+            )
+
+    @classmethod
+    def fit(cls, name, values):
+        """Learn a column from its values.
+
+        Parameters
+        ----------
+        name : str
+            The column's name.
+        values : list of (str, float or None)
+            Its values; None is missing. Where all that are known are numbers, the
+            column is a number.
+
+        Returns
+        -------
+        Column
+        """
+        known = [value for value in values if not is_missing(value)]
+        if not known:
+            raise InputError(f"condition {name}: no value is known")
+        numbers = [as_number(value) for value in known]
+        if None in numbers:
+            return cls(name, "category", categories=sorted({str(v) for v in known}))
+        return cls(name, "number", low=min(numbers), high=max(numbers))
+
+    def encode(self, value):
+        """Turn a value to a number.
+
+        Parameters
+        ----------
+        value : str, float or None
+            The value.
+
+        Returns
+        -------
+        float
+            A number in [-1, 1], the index of a category, or NaN when missing.
+        """
+        if is_missing(value):
+            return math.nan
+        if self.kind == "category":
+            return self._index(str(value))
+        number = as_number(value)
+        if number is None:
+            raise InputError(f"condition {self.name}={value}: expected a number")
+        if not self.low <= number <= self.high:
+            warnings.warn(
+                f"condition {self.name}={number:g} lies outside of what the training "
+                f"saw, {self.low:g} to {self.high:g}",
+                stacklevel=3,
+            )
+        middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
+        return (number - middle) / (half or 1.0)
+
+    def _index(self, value):
+        if value not in self.categories:
+            raise InputError(
+                f"condition {self.name}={value}: expected one of "
+                f"{', '.join(self.categories)}"
+            )
+        return float(self.categories.index(value))
+
+
+@dataclass(frozen=True)
+class ConditionSchema:
+    """The conditions of a model, in the order of its inputs.
+
+    Parameters
+    ----------
+    columns : tuple of Column, optional
+        The conditions; none makes an unconditional model.
+    """
+
+    columns: tuple[Column, ...] = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "columns", tuple(self.columns))
+        if len(set(self.names)) < len(self.columns):
+            raise InputError(
+                f"conditions {', '.join(self.names)}: a name is there twice"
+            )
+
+    @property
+    def names(self):
+        """Names of the columns: tuple of str."""
+        return tuple(column.name for column in self.columns)
+
+    @classmethod
+    def fit(cls, rows, names):
+        """Learn the conditions from a table.
+
+        Parameters
+        ----------
+        rows : list of dict
+            The table, as `dipy_synth.files.read_table` gives it.
+        names : sequence of str
+            The columns wanted, in order.
+
+        Returns
+        -------
+        ConditionSchema
+
+        Raises
+        ------
+        InputError
+            If a column is not in the table or holds no value.
+        """
+        there = sorted({name for row in rows for name in row})
+        for name in names:
+            if name not in there:
+                raise InputError(
+                    f"no column {name!r}; expected one of {', '.join(there) or 'none'}"
+                )
+        return cls(Column.fit(n, [row.get(n) for row in rows]) for n in names)
+
+    def encode(self, rows):
+        """Turn rows to the numbers a network takes.
+
+        Parameters
+        ----------
+        rows : list of dict
+            One dict (column name to str, number or None) a volume. What a table
+            tells besides the conditions is left aside; a request is checked by `parse`.
+
+        Returns
+        -------
+        ndarray of float32, (n, n_columns)
+            Numbers with their training range scaled to [-1, 1], indices of
+            categories, NaN for what is missing.
+        """
+        encoded = [[c.encode(row.get(c.name)) for c in self.columns] for row in rows]
+        return np.array(encoded, dtype=np.float32).reshape(len(rows), len(self.columns))
+
+    def parse(self, words):
+        """Read a request such as ``["age=70", "sex=F"]`` or ``"age=70 sex=F"``.
+
+        Parameters
+        ----------
+        words : str or list of str
+            Settings, each ``name=value``. ``n/a`` asks for no value in particular.
+
+        Returns
+        -------
+        dict
+            Column name to str or None.
+
+        Raises
+        ------
+        InputError
+            If a word is not ``name=value``, or the schema has no such column or
+            category.
+        """
+        words = words.split() if isinstance(words, str) else words
+        row = {}
+        for word in words:
+            name, sign, value = word.partition("=")
+            if not sign or not name or not value:
+                raise InputError(f"condition {word!r}: expected name=value")
+            if name not in self.names:
+                there = ", ".join(self.names) or "none, the model is unconditional"
+                raise InputError(f"no condition {name!r}; expected one of {there}")
+            if name in row:
+                raise InputError(f"condition {name} is asked for twice")
+            row[name] = None if is_missing(value) else value
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # `encode` is the one to tell
+            self.encode([row])
+        return row
+
+    def to_config(self):
+        """Describe the schema in JSON's own types: dict."""
+        columns = [
+            {**asdict(c), "categories": list(c.categories)} for c in self.columns
+        ]
+        return {"columns": columns}
+
+    @classmethod
+    def from_config(cls, config):
+        """Build the schema that `to_config` described."""
+        return cls(Column(**column) for column in config["columns"])
+
+
+def is_missing(value):
+    """Tell whether a table's value is missing: None, ``n/a``, empty or NaN."""
+    return value in (None, "", "n/a") or value != value
+
+
+def as_number(value):
+    """Give a value as a finite float, or None when it is none."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None

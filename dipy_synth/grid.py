@@ -1,0 +1,141 @@
+"""The grid a model lives on: RAS axes, a shape, a voxel size and a place in the world.
+
+A volume that enters a network has lost its header. `Grid` keeps what was lost: it
+gives the affine of the network's array and the one matrix that leads from a voxel of
+the grid to a voxel of any other image, whatever the orientation of that image and
+whichever transform lies between the two worlds.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dipy_synth.errors import InputError
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A regular grid with axes along right, anterior and superior (RAS).
+
+    Parameters
+    ----------
+    shape : tuple of int, (3,), optional
+        Number of voxels along each axis.
+    voxel_size : tuple of float, (3,), optional
+        Size of a voxel along each axis, in mm.
+    center : tuple of float, (3,), optional
+        World coordinates of the middle of the field of view, in mm. The default
+        grid holds the MNI152 brain with 2 mm or more to spare on every side.
+
+    Raises
+    ------
+    InputError
+        If a value has not three entries, or is not positive or not finite.
+    """
+
+    shape: tuple[int, int, int] = (80, 96, 80)
+    voxel_size: tuple[float, float, float] = (2.0, 2.0, 2.0)
+    center: tuple[float, float, float] = (0.0, -16.0, 6.0)
+
+    def __post_init__(self):
+        shape = _three("shape", self.shape)
+        sizes = _three("voxel_size", self.voxel_size)
+        if any(n != int(n) or n < 1 for n in shape):
+            raise InputError(f"grid shape {self.shape}: expected three integers > 0")
+        if any(size <= 0 for size in sizes):
+            raise InputError(
+                f"grid voxel_size {self.voxel_size}: expected three numbers > 0, in mm"
+            )
+        object.__setattr__(self, "shape", tuple(int(n) for n in shape))
+        object.__setattr__(self, "voxel_size", sizes)
+        object.__setattr__(self, "center", _three("center", self.center))
+
+    @property
+    def affine(self):
+        """Map from voxel to world coordinates: ndarray (4, 4), in mm, RAS."""
+        affine = np.diag([*self.voxel_size, 1.0])
+        middle = (np.array(self.shape) - 1) / 2
+        affine[:3, 3] = np.array(self.center) - middle * self.voxel_size
+        return affine
+
+    @property
+    def extent(self):
+        """Field of view, the outer voxels in full: ndarray (3,), in mm."""
+        return np.array(self.shape) * np.array(self.voxel_size)
+
+    def centered_on(self, point):
+        """Give the same grid with its middle at another place.
+
+        Parameters
+        ----------
+        point : array_like, (3,)
+            World coordinates in mm.
+
+        Returns
+        -------
+        Grid
+        """
+        return replace(self, center=tuple(point))
+
+    def voxel_map(self, affine, *, world=None):
+        """Map voxels of the grid to voxels of an image.
+
+        Parameters
+        ----------
+        affine : array_like, (4, 4)
+            Voxel-to-world affine of the image, in mm.
+        world : array_like, (4, 4), optional
+            Map from the grid's world to the image's world, in mm. They are the
+            same world by default.
+
+        Returns
+        -------
+        ndarray, (4, 4)
+            Matrix that takes the index of a grid voxel to that of an image voxel.
+        """
+        world = np.eye(4) if world is None else np.asarray(world, dtype=float)
+        return np.linalg.solve(np.asarray(affine, dtype=float), world @ self.affine)
+
+    def to_config(self):
+        """Describe the grid in JSON's own types.
+
+        Returns
+        -------
+        dict
+        """
+        names = ("shape", "voxel_size", "center")
+        return {name: list(getattr(self, name)) for name in names}
+
+    @classmethod
+    def from_config(cls, config):
+        """Build the grid that `to_config` described.
+
+        Parameters
+        ----------
+        config : dict
+            What `to_config` returned.
+
+        Returns
+        -------
+        Grid
+
+        Raises
+        ------
+        InputError
+            If a key is missing or unknown, or a value is not valid.
+        """
+        names = {"shape", "voxel_size", "center"}
+        if not isinstance(config, dict) or set(config) != names:
+            raise InputError(f"grid {config!r}: expected the keys {sorted(names)}")
+        return cls(**{name: tuple(value) for name, value in config.items()})
+
+
+def _three(name, values):
+    """Check for three finite numbers."""
+    try:
+        values = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        raise InputError(f"grid {name} {values!r}: expected three numbers") from None
+    if len(values) != 3 or not np.all(np.isfinite(values)):
+        raise InputError(f"grid {name} {values!r}: expected three finite numbers")
+    return values
