@@ -5,7 +5,14 @@ import pytest
 
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
-from dipy_synth.phantom import KINDS, LABELS, LOCATIONS, make_phantom, simulate_tumor
+from dipy_synth.phantom import (
+    KINDS,
+    LABELS,
+    LOCATIONS,
+    TISSUES,
+    make_phantom,
+    simulate_tumor,
+)
 from dipy_synth.phantom.shapes import (
     chain,
     draw_waves,
@@ -33,6 +40,9 @@ def test_filled_and_sheet_keep_the_volume_of_thin_things():
     assert np.sum(sheet(np.abs(x), 0.5, 4.0)) * 0.01 == pytest.approx(1.0, abs=1e-3)
     assert np.sum(sheet(np.abs(x), 3.0, 4.0)) * 0.01 == pytest.approx(6.0, abs=1e-3)
     assert np.sum(filled(5 - np.abs(x), 4.0)) * 0.01 == pytest.approx(10.0, abs=1e-3)
+    assert np.allclose(
+        filled(np.array([-9, -1, 0, 1, 9]), 4.0), [0, 0.25, 0.5, 0.75, 1]
+    )
 
 
 def test_depths_are_distances_where_a_formula_is_known():
@@ -138,11 +148,21 @@ def test_anisotropic_voxels_hold_the_same_brain(brain):
 def test_age_opens_ventricles_and_shrinks_the_brain(seed):
     people = [make_phantom(seed, age=age, sex="M", **CLEAN) for age in (20, 50, 80)]
     points = world_points(people[0].mask.shape, people[0].affine)
-    deep = np.linalg.norm((points - [0, -15, 15]) / [30, 50, 22], axis=-1) < 1
-    darkness = [np.sum((1 - p.data)[deep]) for p in people]
+    x, y, z = np.moveaxis(points, -1, 0)
+    deep = (4 < abs(x)) & (abs(x) < 24) & (-45 < y) & (y < 32) & (2 < z) & (z < 26)
+    fluid = [np.sum(p.data[deep] < 0.4) for p in people]
     volumes = [p.mask.sum() for p in people]
-    assert darkness[0] < darkness[1] < darkness[2]
+    assert 1.5 * fluid[0] < fluid[1] < fluid[2] / 1.5
     assert volumes[0] > volumes[1] > volumes[2]
+
+
+def test_edges_are_mixed_and_more_so_in_large_voxels(brain):
+    coarse = make_phantom(3, age=50, sex="F", noise=0, shape=(20, 24, 20), voxel_size=8)
+    pure = []
+    for phantom in (brain, coarse):
+        distance = [abs(phantom.data[phantom.mask] - t) for t in TISSUES.values()]
+        pure.append(np.mean(np.min(distance, axis=0) < 1e-3))
+    assert pure[1] < pure[0] < 0.3
 
 
 def test_male_brains_are_larger_by_a_tenth():
@@ -158,6 +178,9 @@ def test_noise_and_bias_are_as_asked(brain):
     ratio = biased.data[inside] / brain.data[inside]
     assert 0.05 < np.ptp(ratio) <= 0.4
     assert np.array_equal(biased.mask, brain.mask)
+    extreme = make_phantom(3, age=50, sex="F", bias=0.5, **CLEAN | {"noise": 0.3})
+    assert extreme.data.max() == 1
+    assert np.array_equal(extreme.data > 0, brain.mask)
 
 
 @pytest.mark.parametrize(

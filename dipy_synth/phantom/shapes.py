@@ -1,0 +1,116 @@
+"""Shapes in millimetres: signed depths, voxel fractions and smooth random fields.
+
+What the other modules of `dipy_synth.phantom` draw with. A *depth* is the signed
+distance to a surface, positive inside, to first order.
+"""
+
+import math
+
+import numpy as np
+
+
+def world_points(shape, affine):
+    """Find the world position of every voxel.
+
+    Parameters
+    ----------
+    shape : tuple of int, shape (3,)
+        Voxels on each axis.
+    affine : ndarray, shape (4, 4)
+        Voxel to world in mm.
+
+    Returns
+    -------
+    ndarray, shape (X, Y, Z, 3), float32
+        In mm.
+    """
+    index = np.stack(np.indices(shape), axis=-1).astype(np.float32)
+    affine = np.asarray(affine, np.float32)
+    return index @ affine[:3, :3].T + affine[:3, 3]
+
+
+def draw_waves(rng, count, wavelength):
+    """Draw plane waves of random directions and phases.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    count : int
+        How many.
+    wavelength : float
+        In mm; each wave's own lies within about a quarter of it.
+
+    Returns
+    -------
+    k : ndarray, shape (count, 3), float32
+        Wave vectors in rad/mm.
+    phase : ndarray, shape (count,), float32
+        In rad.
+    """
+    k = rng.standard_normal((count, 3))
+    k *= 2 * np.pi / wavelength / np.linalg.norm(k, axis=1, keepdims=True)
+    k *= rng.uniform(0.8, 1.25, (count, 1))
+    return k.astype(np.float32), rng.uniform(0, 2 * np.pi, count).astype(np.float32)
+
+
+def random_field(waves, points):
+    """Sum waves to a smooth field of mean 0 and variance 1.
+
+    Parameters
+    ----------
+    waves : tuple of ndarray
+        As `draw_waves` gives them.
+    points : ndarray, shape (..., 3), float32
+        In mm.
+
+    Returns
+    -------
+    ndarray, shape (...), float32
+    """
+    total = np.zeros(points.shape[:-1], np.float32)
+    for k, phase in zip(*waves):
+        total += np.cos(points @ k + phase)
+    return total * np.float32(math.sqrt(2 / len(waves[1])))
+
+
+def ellipsoid(points, center, axes):
+    """Depth in an ellipsoid of semi-axes `axes`; everything in mm."""
+    axes = np.array(axes, np.float32)
+    scaled = (points - np.array(center, np.float32)) / axes
+    radius = np.linalg.norm(scaled, axis=-1)
+    slope = np.linalg.norm(scaled / axes, axis=-1)
+    return (1 - radius) * radius / np.maximum(slope, 1e-6)
+
+
+def chain(points, nodes, *, growth=1.0):
+    """Depth in a chain of capsules: nodes are (position, radius), in mm."""
+    depth = np.full(points.shape[:-1], -np.inf, np.float32)
+    for (start, r0), (stop, r1) in zip(nodes[:-1], nodes[1:]):
+        start = np.array(start, np.float32)
+        axis = np.array(stop, np.float32) - start
+        along = np.clip((points - start) @ axis / (axis @ axis), 0, 1)
+        away = np.linalg.norm(points - start - along[..., None] * axis, axis=-1)
+        depth = np.maximum(depth, growth * (r0 + (r1 - r0) * along) - away)
+    return depth
+
+
+def join(a, b, blend):
+    """Unite two depths with a fillet of `blend` mm."""
+    h = np.maximum(blend - np.abs(a - b), 0) / blend
+    return np.maximum(a, b) + h * h * blend / 4
+
+
+def filled(depth, width):
+    """Fraction of a voxel of `width` mm that lies below a surface."""
+    return np.clip(depth / width + 0.5, 0, 1)
+
+
+def sheet(distance, half_width, width):
+    """Fraction of a voxel of `width` mm within `half_width` mm of a sheet.
+
+    Exact in one dimension, also for sheets thinner than a voxel.
+    """
+    low = np.maximum(distance - width / 2, -half_width)
+    high = np.minimum(distance + width / 2, half_width)
+    return np.clip((high - low) / width, 0, 1)
