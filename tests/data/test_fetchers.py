@@ -166,16 +166,18 @@ def put_cc359(folder, subjects, *, masks):
 def test_check_cc359_tells_what_is_there_and_what_is_not(tmp_path):
     put_cc359(tmp_path, [1, 3], masks=True)
     put_cc359(tmp_path, [7], masks=False)
+    put_cc359(tmp_path, [9], masks=True)
+    (tmp_path / "Original" / "CC0009_philips_15_55_M.nii.gz").unlink()
     (tmp_path / "Original.zip").touch()
     (tmp_path / "readme_M.nii.gz").touch()
     inventory = check_cc359(tmp_path)
     assert inventory.images == ("CC0001", "CC0003", "CC0007")
-    assert inventory.masks == ("CC0001", "CC0003")
+    assert inventory.masks == ("CC0001", "CC0003", "CC0009")
     assert inventory.missing_masks == ("CC0007",)
     assert len(inventory.missing_images) == 356
     assert inventory.missing_images[:2] == ("CC0002", "CC0004")
     assert inventory.packed == ("Original.zip",)
-    for word in ("3 images", "2 masks", "356", "CC0007", "Original.zip"):
+    for word in ("3 images", "3 masks", "356", "CC0007", "Original.zip"):
         assert word in str(inventory)
 
 
@@ -202,6 +204,12 @@ def test_flow_fetches_and_force_replaces(flow, server, tmp_path):
     flow.run("SET", keep_archive=True, out_dir=str(tmp_path))
     assert names_in(tmp_path / "Set") == ["a.nii.gz", "b.nii.gz", "source.json"]
     assert (tmp_path / "set.tar.gz").exists()
+
+
+def test_flow_fetches_to_the_current_folder_by_default(flow, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flow.run("set")
+    assert (tmp_path / "Set" / "source.json").exists()
 
 
 def test_flow_lists_what_there_is(flow, caplog):

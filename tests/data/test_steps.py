@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 import pytest
+from scipy.ndimage import binary_erosion
 
 from dipy_synth.data import steps
 from dipy_synth.errors import InputError
@@ -53,10 +54,13 @@ def test_resample_finds_a_ramp_where_it_is(matrix, order):
 @pytest.mark.parametrize("order", [1, 3])
 def test_the_rim_is_neither_darkened_nor_brightened(matrix, order):
     inside = ball((24, 24, 24))
+    core = ball((24, 24, 24), radius=0.1)
     for outside in (0, 1000):  # a background, a skull
         data = np.where(inside, 7.0, outside)
+        data[core] = np.arange(core.sum()) % 20  # so that 7 is not all there is
         found, mask = steps.resample(data, inside, matrix, (20, 20, 20), order=order)
-        assert_array_equal(found[mask], np.float32(7))
+        rim = mask & ~binary_erosion(mask)
+        assert_allclose(found[rim], 7, atol=0.02)
         assert_array_equal(found[~mask], 0)
 
 
@@ -118,12 +122,20 @@ def test_nudge_moves_a_brain_that_would_be_cut_no_farther_than_it_must():
     mask[1:7, 1:7, 1:7] = True
     image = grid.affine
     world = np.eye(4)
-    world[:3, 3] = [3, -2, 0.5]  # the brain reaches 3 - 2 = 1 mm too far left
-    matrix = grid.voxel_map(image, world=world)
-    move = steps.nudge(mask, matrix, grid)
-    assert_allclose(move, [0.0, 0, 0] if False else [1 - 1 + move[0], 0, 0])
+    world[:3, 3] = [4, -2, 0.5]  # 4 mm to the left, where 3 mm are free
+    move = steps.nudge(mask, grid.voxel_map(image, world=world), grid)
+    assert_allclose(move, [1, 0, 0])
     world[:3, 3] -= move
     steps.check_fit(mask, grid.voxel_map(image, world=world), grid)
+
+
+def test_nudge_leaves_alone_what_it_cannot_mend():
+    grid = Grid(shape=(8, 8, 8), voxel_size=(2, 2, 2))
+    far = np.eye(4)
+    far[0, 3] = 5  # voxels: more than the limit
+    near = np.eye(4)  # ten voxels go into eight nowhere
+    assert_array_equal(steps.nudge(np.ones((6, 6, 6), bool), far, grid), 0)
+    assert_array_equal(steps.nudge(np.ones((10, 8, 8), bool), near, grid), 0)
 
 
 def test_scale_to_unit_by_percentiles_and_by_extremes():
@@ -148,7 +160,7 @@ def test_scale_refuses_a_brain_without_contrast():
 
 
 def test_bias_is_found_again_and_the_mean_is_kept():
-    shape, affine = (40, 44, 40), np.diag([4.0, 4, 4, 1])
+    shape, affine = (40, 44, 40), np.diag([3.0, 3, 3, 1])
     mask = ball(shape)
     x, y, _ = np.meshgrid(*[np.linspace(-1, 1, n) for n in shape], indexing="ij")
     tissue = np.where(np.sin(9 * x) * np.sin(9 * y) > 0, 100.0, 60.0)

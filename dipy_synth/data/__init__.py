@@ -1,0 +1,1 @@
+"""From scans on disk to the volumes a network is trained on."""

@@ -1,0 +1,267 @@
+"""Downloads that can be broken off: resumed, checked, and whole or absent.
+
+What has come lies in ``NAME.part`` and is kept when a transfer ends early, in this
+process or by its end; the next one asks the server for the rest. The final name is
+given only to a file of the right size and checksum.
+"""
+
+from dataclasses import dataclass
+import errno
+import hashlib
+from http.client import HTTPException
+import os
+from pathlib import Path
+import re
+import shutil
+import tarfile
+import time
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+import zlib
+
+from dipy.utils.logging import logger
+from tqdm.auto import tqdm
+
+from dipy_synth import __version__
+from dipy_synth.errors import InputError
+
+_BLOCK = 1 << 18
+_TRY_AGAIN = (408, 425, 429)  # of the 4xx codes; every 5xx may pass, too
+
+
+class FetchError(InputError):
+    """A download or an archive that is not what was expected of it."""
+
+
+class _RefusedError(Exception):
+    """This address will not give the file, however often it is asked."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file on a server.
+
+    Parameters
+    ----------
+    name : str
+        Its name on disk.
+    urls : tuple of str
+        Addresses of the same bytes, tried in this order.
+    size : int, optional
+        Bytes, where known.
+    md5 : str, optional
+        Checksum, 32 hexadecimal digits, where known.
+    """
+
+    name: str
+    urls: tuple[str, ...]
+    size: int | None = None
+    md5: str | None = None
+
+
+def download(
+    file, folder, *, retries=5, wait=2.0, timeout=60.0, room=0.0, progress=True
+):
+    """Download a file, or the rest of it; do nothing where it is whole already.
+
+    Parameters
+    ----------
+    file : RemoteFile
+        What to download.
+    folder : str or Path
+        Where to; made when missing.
+    retries : int, optional
+        How often in a row a transfer may bring nothing new before it is given up.
+    wait : float, optional
+        Seconds before the first retry; doubled each time, 60 at most.
+    timeout : float, optional
+        Seconds without an answer after which a connection counts as broken.
+    room : float, optional
+        Disk space that must be free beyond the file's, as a multiple of its size:
+        for what will be unpacked from it.
+    progress : bool, optional
+        Show a progress bar.
+
+    Returns
+    -------
+    Path
+        The file, of the right size and checksum as far as they are known.
+
+    Raises
+    ------
+    FetchError
+        When no address gave the file; it names each with the reason and tells how
+        many bytes came. Also when the disk is too small.
+    """
+    path = Path(folder) / file.name
+    part = path.with_name(f"{path.name}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file():
+        if _fault(path, file) is None:
+            return path
+        if path.stat().st_size < (file.size or 0) and not part.exists():
+            path.rename(part)  # another program's unfinished download
+    reasons = []
+    for url in file.urls:
+        reason = _from_url(url, part, file, retries, wait, timeout, room, progress)
+        if reason is None:
+            os.replace(part, path)
+            return path
+        reasons.append(f"{url}: {reason}")
+    raise FetchError(
+        f"{path}: not downloaded, {_size(part)} of {file.size or 'unknown'} bytes came "
+        f"(kept in {part.name} if any, and resumed next time). " + "; ".join(reasons)
+    )
+
+
+def _from_url(url, part, file, retries, wait, timeout, room, progress):
+    """Try one address until it has given the file: None, or why it has not."""
+    best = idle = 0
+    while True:
+        before = _size(part)
+        best = max(best, before)
+        try:
+            _transfer(url, part, file, timeout, room, progress)
+            reason = _fault(part, file)
+            if reason is None:
+                return None
+            part.unlink()
+            if before == 0:
+                return reason  # all of it came from here; asking again will not help
+        except _RefusedError as refusal:
+            return str(refusal)
+        except (OSError, HTTPException) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+                raise FetchError(f"{part}: the disk is full") from error
+            reason = f"{type(error).__name__}: {error}"
+        # A server that cannot resume may give less than before: only more counts.
+        idle = 0 if _size(part) > best else idle + 1
+        if idle > retries:
+            return f"{reason} (given up after {idle} attempts without progress)"
+        logger.info(f"{url}: {reason}; {_size(part)} bytes so far, trying again")
+        time.sleep(min(wait * 2 ** max(idle - 1, 0), 60))
+
+
+def _transfer(url, part, file, timeout, room, progress):
+    """Bring one connection's worth of bytes; OSError when it ends too early."""
+    if file.size is not None and _size(part) > file.size:
+        part.unlink()
+    start = _size(part)
+    if start and start == file.size:
+        return
+    headers = {"User-Agent": f"dipy_synth/{__version__}"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    with _open(Request(url, headers=headers), part, timeout) as response:
+        start, total = _extent(response, part, start)
+        if total is not None and total != (file.size or total):
+            raise _RefusedError(f"announces {total} bytes, expected {file.size}")
+        _check_room(part, total, start, room)
+        logger.info(f"{url}: {total or 'unknown'} bytes, {start} of them here already")
+        _copy(response, part, start, total, progress)
+    if _size(part) < (total or file.size or 0):
+        raise ConnectionError(f"ended after {_size(part)} of {total} bytes")
+
+
+def _open(request, part, timeout):
+    try:
+        return urlopen(request, timeout=timeout)
+    except HTTPError as error:
+        error.close()
+        if error.code == 416:  # nothing after what is here, which then is not ours
+            part.unlink(missing_ok=True)
+            raise ConnectionError("the server has no such range") from error
+        if error.code < 500 and error.code not in _TRY_AGAIN:
+            raise _RefusedError(f"HTTP {error.code} {error.reason}") from error
+        raise
+
+
+def _extent(response, part, start):
+    """Where the bytes begin, and how long the file is (None: not told)."""
+    length = response.headers.get("Content-Length", "")
+    if response.status != 206:
+        return 0, int(length) if length.isdigit() else None
+    told = re.match(
+        r"bytes (\d+)-\d+/(\d+|\*)", response.headers["Content-Range"] or ""
+    )
+    if told is None or int(told[1]) != start:
+        part.unlink(missing_ok=True)
+        raise ConnectionError("the server sent another range than the one asked for")
+    return start, None if told[2] == "*" else int(told[2])
+
+
+def _check_room(part, total, start, room):
+    if total is None:
+        return
+    needed = total - start + round(room * total)
+    free = shutil.disk_usage(part.parent).free
+    if free < needed:
+        raise FetchError(
+            f"{part.parent}: {free} bytes free, {needed} needed to download and unpack"
+        )
+
+
+def _copy(response, part, start, total, progress):
+    bar = tqdm(
+        total=total,
+        initial=start,
+        unit="B",
+        unit_scale=True,
+        desc=part.stem,
+        disable=not progress,
+    )
+    with bar, open(part, "ab" if start else "wb") as stream:
+        while block := response.read(_BLOCK):
+            stream.write(block)
+            bar.update(len(block))
+
+
+def _size(path):
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _fault(path, file):
+    """Tell what is wrong with a file, or None."""
+    if file.size is not None and _size(path) != file.size:
+        return f"{_size(path)} bytes, expected {file.size}"
+    if file.md5 is None:
+        return None
+    digest = hashlib.md5(usedforsecurity=False)
+    with open(path, "rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    found = digest.hexdigest()
+    return None if found == file.md5 else f"MD5 is {found}, expected {file.md5}"
+
+
+def unpack(archive, folder, *, progress=True):
+    """Unpack a tar archive into a new folder, with nothing outside of it.
+
+    Parameters
+    ----------
+    archive : str or Path
+        A ``.tar``, plain or compressed.
+    folder : str or Path
+        Made anew: what was in it is lost. A caller renames it when all is well.
+    progress : bool, optional
+        Count the files on a progress bar.
+
+    Raises
+    ------
+    FetchError
+        When the archive is damaged, or a member would lie outside of `folder`;
+        the folder is removed then.
+    """
+    folder = Path(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tqdm(tar, unit=" files", desc="unpack", disable=not progress):
+                tar.extract(member, folder, filter="data")
+    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise FetchError(f"{archive}: cannot be unpacked ({error})") from error
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise

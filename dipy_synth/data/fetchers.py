@@ -1,0 +1,324 @@
+"""Public T1 data sets: where they are, what they ask for, and how to get them.
+
+Addresses, sizes and checksums are as recorded by public projects; they were not
+verified here. A download whose size or checksum differs is refused, and the error
+tells both.
+"""
+
+from dataclasses import dataclass
+import os
+from pathlib import Path
+import re
+import shutil
+
+from dipy.utils.logging import logger
+
+from dipy_synth.data.download import FetchError, RemoteFile, download, unpack
+from dipy_synth.errors import InputError
+from dipy_synth.files import read_json, write_json
+
+_RECEIPT = "source.json"  # written into a folder that is complete
+_IXI = "biomedic.doc.ic.ac.uk/brain-development/downloads/IXI"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that can be fetched, or at least asked for.
+
+    Parameters
+    ----------
+    name : str
+        What it is called on the command line.
+    title : str
+        What it is.
+    home : str
+        Its web page: terms, registration, documentation.
+    licence : str
+        Its terms, in a few words.
+    credit : str
+        Whom to cite.
+    folder : str
+        The folder it is unpacked to.
+    volumes : int
+        Number of ``.nii.gz`` files when complete.
+    archive : RemoteFile, optional
+        The tar archive; without one the data are not for free download.
+    extras : tuple of RemoteFile, optional
+        Small files that go with it. One that cannot be had is a warning.
+    """
+
+    name: str
+    title: str
+    home: str
+    licence: str
+    credit: str
+    folder: str
+    volumes: int
+    archive: RemoteFile | None = None
+    extras: tuple[RemoteFile, ...] = ()
+
+
+SOURCES = {
+    source.name: source
+    for source in (
+        Source(
+            name="nfbs",
+            title="NFBS: 125 T1 heads at 1 mm with brains and hand-corrected masks",
+            home="http://preprocessed-connectomes-project.org/NFB_skullstripped",
+            licence="terms of use on the home page; not stated in the archive",
+            credit="Puccio et al., GigaScience 5 (2016), 10.1186/s13742-016-0150-5",
+            folder="NFBS_Dataset",
+            volumes=375,
+            archive=RemoteFile(
+                name="NFBS_Dataset.tar.gz",
+                urls=(
+                    "https://fcp-indi.s3.amazonaws.com/data/Projects/RocklandSample/"
+                    "NFBS_Dataset.tar.gz",
+                ),
+                size=1_751_464_473,
+                md5="06c467ac9ab6cbdb8185e6643879721d",
+            ),
+        ),
+        Source(
+            name="ixi",
+            title="IXI: 581 T1 heads of three London hospitals, 1.5 and 3 T",
+            home="https://brain-development.org/ixi-dataset",
+            licence="CC BY-SA 3.0",
+            credit="IXI data set, brain-development.org",
+            folder="IXI-T1",
+            volumes=581,
+            archive=RemoteFile(
+                name="IXI-T1.tar",
+                urls=(f"http://{_IXI}/IXI-T1.tar", f"https://{_IXI}/IXI-T1.tar"),
+                md5="34901a0593b41dd19c1a1f746eac2d58",
+            ),
+            extras=(
+                RemoteFile(  # age and sex
+                    name="IXI.xls",
+                    urls=(f"http://{_IXI}/IXI.xls", f"https://{_IXI}/IXI.xls"),
+                    md5="066002afe250e4375d132266fcfceac5",
+                ),
+            ),
+        ),
+        Source(
+            name="cc359",
+            title="Calgary-Campinas-359: T1 heads, three vendors, 1.5 and 3 T, masks",
+            home="https://sites.google.com/view/calgary-campinas-dataset/home",
+            licence="on registration; terms on the home page",
+            credit="Souza et al., NeuroImage 170 (2018) 482-494",
+            folder="CC359",
+            volumes=718,
+        ),
+    )
+}
+
+
+def fetch_t1(source, out_dir=None, *, force=False, keep_archive=False, **options):
+    """Fetch a public T1 data set; do nothing where it is complete already.
+
+    Parameters
+    ----------
+    source : str or Source
+        A name in `SOURCES`, or a source of your own.
+    out_dir : str or Path, optional
+        Where its folder goes. By default DIPY's data folder: ``$DIPY_HOME``, or
+        ``.dipy`` in the home folder.
+    force : bool, optional
+        Replace a folder that is there, once the new one is complete.
+    keep_archive : bool, optional
+        Keep the archive when it has been unpacked.
+    **options
+        Of `dipy_synth.data.download.download`: retries, wait, timeout, progress.
+
+    Returns
+    -------
+    Path
+        The folder with the data. ``source.json`` in it tells origin and licence.
+
+    Raises
+    ------
+    InputError
+        For an unknown name; for data that ask for a registration, with what to do
+        and what is missing; for a folder that is there and incomplete.
+    FetchError
+        When a download or its archive fails; run again to resume.
+    """
+    source = _find(source)
+    root = Path(out_dir) if out_dir else _dipy_home()
+    folder = root / source.folder
+    if source.archive is None:
+        return _by_hand(source, folder)
+    if folder.exists() and not force:
+        return _check_folder(source, folder)
+    logger.info(f"{source.title}\nhome: {source.home}\nlicence: {source.licence}")
+    logger.info(f"please cite: {source.credit}")
+    size = source.archive.size
+    logger.info(f"size: {f'{size / 1e9:.2f} GB' if size else 'the server tells'}")
+    # The volumes are compressed one by one: unpacked they are as large as packed.
+    archive = download(source.archive, root, room=1.05, **options)
+    _install(source, archive, folder, options)
+    if not keep_archive:
+        archive.unlink()
+    logger.info(f"{source.name}: complete in {folder}")
+    return folder
+
+
+def _find(source):
+    if isinstance(source, Source):
+        return source
+    if source not in SOURCES:
+        known = ", ".join(SOURCES)
+        raise InputError(f"{source}: no such data set; expected one of {known}")
+    return SOURCES[source]
+
+
+def _dipy_home():
+    return Path(os.environ.get("DIPY_HOME") or Path.home() / ".dipy")
+
+
+def _count(folder):
+    return sum(1 for _ in folder.rglob("*.nii.gz"))
+
+
+def _check_folder(source, folder):
+    """Give a folder that is complete; refuse one that is not."""
+    receipt, found = folder / _RECEIPT, _count(folder)
+    expected = read_json(receipt)["Volumes"] if receipt.exists() else source.volumes
+    if found != expected:
+        raise InputError(
+            f"{folder}: holds {found} .nii.gz files, expected {expected}; move it "
+            "away, or have it replaced (force)"
+        )
+    logger.info(f"{source.name}: complete in {folder}, nothing to do")
+    return folder
+
+
+def _install(source, archive, folder, options):
+    """Unpack beside the folder, then rename: it is complete or not there."""
+    fresh = folder.with_name(f".tmp-{folder.name}")
+    try:
+        unpack(archive, fresh, progress=options.get("progress", True))
+        inner = fresh / folder.name  # an archive may bring the folder, or only files
+        content = inner if inner.is_dir() else fresh
+        for extra in source.extras:
+            _add(extra, content, options)
+        _sign(source, content)
+        _replace(content, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _add(extra, folder, options):
+    try:
+        download(extra, folder, **options)
+    except FetchError as error:
+        (folder / f"{extra.name}.part").unlink(missing_ok=True)
+        logger.warning(f"{error} The images are there without it.")
+
+
+def _sign(source, folder):
+    found = _count(folder)
+    if found != source.volumes:
+        logger.warning(
+            f"{source.archive.name}: {found} .nii.gz files, expected {source.volumes}"
+        )
+    receipt = {
+        "Name": source.title,
+        "Home": source.home,
+        "License": source.licence,
+        "HowToAcknowledge": source.credit,
+        "URL": source.archive.urls[0],
+        "MD5": source.archive.md5,
+        "Volumes": found,
+    }
+    write_json(folder / _RECEIPT, receipt)
+
+
+def _replace(fresh, folder):
+    old = folder.with_name(f".old-{folder.name}")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+# --- Calgary-Campinas-359, which asks for a registration --------------------------
+
+_CC359_NAME = re.compile(r"(CC\d{4})_[a-z]+_\d+_\d+_[MF](_[a-z_]+)?\.nii\.gz", re.I)
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What is there of a data set that was put down by hand.
+
+    Attributes
+    ----------
+    images : tuple of str
+        Subjects (``CC0001``) with an image.
+    masks : tuple of str
+        Subjects with a brain mask.
+    missing_images : tuple of str
+        Subjects of the data set without an image.
+    missing_masks : tuple of str
+        Subjects with an image and no mask.
+    packed : tuple of str
+        Archives that have not been unpacked.
+    """
+
+    images: tuple[str, ...]
+    masks: tuple[str, ...]
+    missing_images: tuple[str, ...]
+    missing_masks: tuple[str, ...]
+    packed: tuple[str, ...]
+
+    def __str__(self):
+        lines = [f"{len(self.images)} images and {len(self.masks)} masks found"]
+        for name in ("missing_images", "missing_masks", "packed"):
+            if values := getattr(self, name):
+                more = ", ..." if len(values) > 5 else ""
+                text = ", ".join(values[:5]) + more
+                lines.append(f"{name.replace('_', ' ')}: {len(values)} ({text})")
+        return "; ".join(lines)
+
+
+def check_cc359(folder):
+    """Tell what is there and what is missing of Calgary-Campinas-359.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Holds, at any depth, images such as ``CC0001_philips_15_55_M.nii.gz`` and
+        masks such as ``CC0001_philips_15_55_M_staple.nii.gz``.
+
+    Returns
+    -------
+    Inventory
+        Its text (``str``) is a summary.
+    """
+    paths = sorted(Path(folder).rglob("*"))
+    found = [match for p in paths if (match := _CC359_NAME.fullmatch(p.name))]
+    images = sorted({match[1] for match in found if match[2] is None})
+    masks = sorted({match[1] for match in found if match[2] is not None})
+    everyone = [f"CC{number:04d}" for number in range(1, 360)]
+    archives = (".zip", ".tar", ".tgz", ".tar.gz")
+    return Inventory(
+        images=tuple(images),
+        masks=tuple(masks),
+        missing_images=tuple(s for s in everyone if s not in images),
+        missing_masks=tuple(s for s in images if s not in masks),
+        packed=tuple(p.name for p in paths if p.name.lower().endswith(archives)),
+    )
+
+
+def _by_hand(source, folder):
+    inventory = check_cc359(folder)
+    if inventory.missing_images or inventory.missing_masks:
+        raise InputError(
+            f"{source.name}: not for download without registration. Register at "
+            f"{source.home}, download the original images and the skull-stripping "
+            f"masks (STAPLE), unpack both into {folder}, and run this again to see "
+            f"what is missing. Now there: {inventory}"
+        )
+    logger.info(f"{source.name}: {inventory} in {folder}; {source.licence}")
+    return folder

@@ -1,0 +1,293 @@
+"""The files of a prepared cohort: a BIDS derivative, written and read here only."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dipy_synth import __version__
+from dipy_synth.data.images import read_volume, write_volume
+from dipy_synth.data.layouts import bids_root
+from dipy_synth.data.preprocess import PreparedT1
+from dipy_synth.data.split import split_subjects
+from dipy_synth.errors import InputError
+from dipy_synth.files import file_hash, read_json, read_table, write_json, write_table
+
+IMAGE, MASK = "_desc-prepared_T1w.nii.gz", "_desc-brain_mask.nii.gz"
+
+
+def prepared_path(root, key):
+    """Give the path of a scan's prepared volume.
+
+    Parameters
+    ----------
+    root : str or Path
+        The prepared cohort.
+    key : str
+        ``sub-X[_ses-Y][_run-Z]``.
+
+    Returns
+    -------
+    Path
+        ``root/sub-X/anat/key_desc-prepared_T1w.nii.gz``.
+    """
+    return Path(root) / key.split("_")[0] / "anat" / f"{key}{IMAGE}"
+
+
+def sidecar_path(image):
+    """Give the path of a prepared volume's sidecar, a JSON file."""
+    return Path(str(image).removesuffix(".nii.gz") + ".json")
+
+
+def mask_path(image):
+    """Give the path of a prepared volume's brain mask."""
+    return Path(str(image).removesuffix(IMAGE) + MASK)
+
+
+def prepared_keys(root):
+    """List the keys of the scans that are prepared in full.
+
+    Parameters
+    ----------
+    root : str or Path
+        The prepared cohort.
+
+    Returns
+    -------
+    list of str
+        Sorted.
+    """
+    return [
+        path.name.removesuffix(IMAGE)
+        for path in sorted(Path(root).glob(f"sub-*/anat/sub-*{IMAGE}"))
+        if sidecar_path(path).is_file() and mask_path(path).is_file()
+    ]
+
+
+def source_hash(record):
+    """Hash the bytes of a scan and of its mask: str."""
+    return file_hash(*(path for path in (record.image, record.mask) if path))
+
+
+def write_prepared(root, record, prepared, steps):
+    """Write one prepared scan: mask, volume, and last the sidecar that says "done".
+
+    Parameters
+    ----------
+    root : str or Path
+        The prepared cohort.
+    record : Record
+        The scan it was made from.
+    prepared : PreparedT1
+        What was made of it.
+    steps : Steps
+        How it was made.
+    """
+    image = prepared_path(root, record.key)
+    sidecar_path(image).unlink(missing_ok=True)
+    write_volume(mask_path(image), prepared.mask.astype(np.uint8), prepared.affine)
+    write_volume(image, prepared.data, prepared.affine)
+    content = {
+        "Description": "T1 brain on a common grid, intensities in [0, 1]",
+        "Sources": [path.name for path in (record.image, record.mask) if path],
+        "SourceHash": source_hash(record),
+        "NativeShape": list(prepared.native_shape),
+        "NativeAffine": prepared.native_affine.tolist(),
+        "PreparedToNative": prepared.prepared_to_native.tolist(),
+        "IntensityRange": list(prepared.intensity_range),
+        "BrainVolume": round(prepared.brain_volume, 3),
+        "BrainVolumeUnit": "mL",
+        "SkullStripped": steps.brain != "none",
+        "Steps": steps.to_config(),
+        "DipySynthVersion": __version__,
+    }
+    write_json(sidecar_path(image), content)
+
+
+def read_prepared(image):
+    """Read a prepared scan, for instance to bring it back to native space.
+
+    Parameters
+    ----------
+    image : str or Path
+        The prepared volume, ``..._desc-prepared_T1w.nii.gz``.
+
+    Returns
+    -------
+    PreparedT1
+    """
+    told = read_json(sidecar_path(image))
+    data, affine = read_volume(image)
+    return PreparedT1(
+        data=data,
+        mask=read_volume(mask_path(image))[0] > 0,
+        affine=affine,
+        prepared_to_native=np.array(told["PreparedToNative"]),
+        intensity_range=tuple(told["IntensityRange"]),
+        native_shape=tuple(told["NativeShape"]),
+        native_affine=np.array(told["NativeAffine"]),
+        brain_volume=told["BrainVolume"],
+    )
+
+
+def is_done(root, record, steps):
+    """Tell whether a scan is prepared already, by the same steps.
+
+    Parameters
+    ----------
+    root : str or Path
+        The prepared cohort.
+    record : Record
+        The scan.
+    steps : Steps
+        What is to be done.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    InputError
+        If the scan there was prepared from other files.
+    """
+    if record.key not in prepared_keys(root):
+        return False
+    sidecar = sidecar_path(prepared_path(root, record.key))
+    told = read_json(sidecar)
+    if told.get("SourceHash") != source_hash(record):
+        raise InputError(
+            f"{sidecar}: prepared from other files ({', '.join(told['Sources'])}, or "
+            f"their bytes have changed) than {record.image}; expected --force to "
+            "prepare it anew, or another out_dir"
+        )
+    return told.get("Steps") == steps.to_config()
+
+
+def check_output(root, keys, steps, *, force):
+    """Refuse to mix two preparations, or to write into somebody else's folder.
+
+    Parameters
+    ----------
+    root : Path
+        The prepared cohort to be.
+    keys : set of str
+        Keys of the scans of this run.
+    steps : Steps
+        What is to be done.
+    force : bool
+        Whether what is there may be prepared anew.
+
+    Raises
+    ------
+    InputError
+        If the folder holds something else, or scans that other steps prepared.
+    """
+    path = root / "dataset_description.json"
+    if not path.is_file():
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise InputError(f"{root}: not empty; expected a new folder for out_dir")
+        return
+    told = read_json(path).get("DipySynth")
+    if told is None:
+        raise InputError(f"{root}: another dataset; expected a new folder for out_dir")
+    differences = _differences(told["Steps"], steps.to_config())
+    if differences and not force:
+        raise InputError(
+            f"{root}: prepared with other steps ({differences}); expected the same, "
+            "--force to prepare it anew, or another out_dir"
+        )
+    others = sorted(set(prepared_keys(root)) - keys)
+    if differences and others:
+        raise InputError(
+            f"{root}: holds {len(others)} scans that other steps prepared and that are "
+            f"not part of this run (first {others[0]}); expected another out_dir"
+        )
+
+
+def _differences(before, now):
+    """Tell in which options two preparations differ; "" when in none."""
+    names = [n for n in {**before, **now} if before.get(n) != now.get(n)]
+    return ", ".join(f"{n} was {before.get(n)}, is {now.get(n)}" for n in names)
+
+
+def write_description(root, records, steps):
+    """Write dataset_description.json; the source's licence is passed on.
+
+    Parameters
+    ----------
+    root : Path
+        The prepared cohort.
+    records : list of Record
+        The scans.
+    steps : Steps
+        What is done with them.
+    """
+    source = bids_root(records[0].image) / "dataset_description.json"
+    told = read_json(source) if source.is_file() else {}
+    content = {
+        "Name": f"{told.get('Name', 'T1 scans')}, prepared by dipy_synth",
+        "BIDSVersion": "1.10.0",
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "dipy_synth", "Version": __version__}],
+        **{k: told[k] for k in ("License", "SourceDatasets") if k in told},
+        "DipySynth": {"Grid": steps.grid.to_config(), "Steps": steps.to_config()},
+    }
+    write_json(root / "dataset_description.json", content)
+
+
+def read_participants(root):
+    """Read participants.tsv: dict of subject label to its row, `split` included."""
+    path = Path(root) / "participants.tsv"
+    rows = read_table(path) if path.is_file() else []
+    return {row.pop("participant_id").removeprefix("sub-"): row for row in rows}
+
+
+def write_participants(root, records, **options):
+    """Write participants.tsv, and sub-X_sessions.tsv for what differs by session.
+
+    Parameters
+    ----------
+    root : Path
+        The prepared cohort.
+    records : list of Record
+        Scans that are prepared. Subjects that the table has already keep their side.
+    **options
+        For `dipy_synth.data.split.split_subjects`.
+    """
+    before = read_participants(root)
+    fixed = {subject: row.pop("split") for subject, row in before.items()}
+    rows = {**before, **_common(records)}
+    if not rows:
+        return
+    split = split_subjects(rows, fixed=fixed, **options)
+    table = [
+        {"participant_id": f"sub-{s}", **rows[s], "split": split[s]}
+        for s in sorted(rows)
+    ]
+    write_table(root / "participants.tsv", table)
+    for record in records:
+        _write_session(root, record, rows[record.subject])
+
+
+def _common(records):
+    """Give each subject the columns on which its scans agree."""
+    rows = {}
+    for record in records:
+        known = {k: v for k, v in record.covariates.items() if k != "split"}
+        row = rows.setdefault(record.subject, known)
+        rows[record.subject] = {k: v for k, v in row.items() if known.get(k) == v}
+    return rows
+
+
+def _write_session(root, record, common):
+    """Write the columns of a scan that are not its subject's."""
+    own = {k: v for k, v in record.covariates.items() if k != "split"}
+    own = {k: v for k, v in own.items() if common.get(k) != v}
+    if record.session is None or not own:
+        return
+    name = f"sub-{record.subject}"
+    path = root / name / f"{name}_sessions.tsv"
+    rows = read_table(path) if path.is_file() else []
+    label = f"ses-{record.session}"
+    rows = [row for row in rows if row["session_id"] != label]
+    write_table(path, [*rows, {"session_id": label, **own}])

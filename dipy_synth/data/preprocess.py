@@ -1,0 +1,272 @@
+"""One T1 scan to a volume on the grid, and back to the scanner's space."""
+
+from dataclasses import dataclass, field, fields
+
+import numpy as np
+
+from dipy_synth.data.align import find_transform
+from dipy_synth.data.brain import EXTRACTORS, find_brain, volume_of
+from dipy_synth.data.steps import (
+    bounding_corners,
+    check_fit,
+    correct_bias,
+    nudge,
+    resample,
+    scale_to_unit,
+)
+from dipy_synth.errors import InputError
+from dipy_synth.grid import Grid
+
+CHOICES = {
+    "brain": tuple(EXTRACTORS),
+    "align": ("rigid", "affine", "none"),
+    "scaling": ("percentile", "minmax"),
+    "order": (1, 3),
+}
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What is done to every scan of a cohort.
+
+    Parameters
+    ----------
+    brain : {"auto", "given", "nonzero", "none", "evac", "synthseg", "deepbet"}
+        Where the brain mask comes from, see `dipy_synth.data.brain.find_brain`.
+    bias : bool, optional
+        Correct the coil's shading by N4.
+    align : {"rigid", "affine", "none"}, optional
+        Alignment to MNI152. "rigid" keeps sizes; "none" centres the grid on the
+        brain and leaves it where it is in the world.
+    scaling : {"percentile", "minmax"}, optional
+        Intensities to [0, 1] by percentiles of the brain, or by its extremes.
+    percentiles : tuple of float, (2,), optional
+        The percentiles, in 0 to 100.
+    order : {3, 1}, optional
+        Cubic (clipped to the native range) or linear interpolation.
+    grid : Grid, optional
+        The grid.
+
+    Raises
+    ------
+    InputError
+        If a value is not among the choices.
+    """
+
+    brain: str = "auto"
+    bias: bool = True
+    align: str = "rigid"
+    scaling: str = "percentile"
+    percentiles: tuple[float, float] = (0.5, 99.5)
+    order: int = 3
+    grid: Grid = field(default_factory=Grid)
+
+    def __post_init__(self):
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InputError(
+                    f"{name} {getattr(self, name)!r}: expected one of "
+                    f"{', '.join(map(str, choices))}"
+                )
+        percentiles = tuple(float(value) for value in self.percentiles)
+        if len(percentiles) != 2 or not 0 <= percentiles[0] < percentiles[1] <= 100:
+            raise InputError(
+                f"percentiles {percentiles}: expected two rising numbers, 0 to 100"
+            )
+        object.__setattr__(self, "percentiles", percentiles)
+
+    def to_config(self):
+        """Describe the steps in JSON's own types.
+
+        Returns
+        -------
+        dict
+        """
+        config = {f.name: getattr(self, f.name) for f in fields(self)}
+        config.update(percentiles=list(self.percentiles), grid=self.grid.to_config())
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        """Build the steps that `to_config` described.
+
+        Parameters
+        ----------
+        config : dict
+            What `to_config` returned.
+
+        Returns
+        -------
+        Steps
+        """
+        known = {f.name for f in fields(cls)}
+        if not isinstance(config, dict) or not set(config) <= known:
+            raise InputError(f"steps {config!r}: expected keys among {sorted(known)}")
+        config = dict(config)
+        if "grid" in config:
+            config["grid"] = Grid.from_config(config["grid"])
+        return cls(**config)
+
+
+@dataclass(frozen=True)
+class PreparedT1:
+    """A scan on the grid, and what it takes to go back.
+
+    Parameters
+    ----------
+    data : ndarray of float32, (I, J, K)
+        The brain in [0, 1]; the background is exactly 0.
+    mask : ndarray of bool, (I, J, K)
+        The brain.
+    affine : ndarray, (4, 4)
+        Voxel to prepared world, in mm, RAS.
+    prepared_to_native : ndarray, (4, 4)
+        Prepared world to native world, in mm.
+    intensity_range : tuple of float, (2,)
+        The native intensities (after bias correction) that became 0 and 1.
+    native_shape : tuple of int, (3,)
+        Shape of the native image.
+    native_affine : ndarray, (4, 4)
+        Voxel to native world, in mm.
+    brain_volume : float
+        Volume of the native brain mask, in mL.
+    """
+
+    data: np.ndarray
+    mask: np.ndarray
+    affine: np.ndarray
+    prepared_to_native: np.ndarray
+    intensity_range: tuple[float, float]
+    native_shape: tuple[int, int, int]
+    native_affine: np.ndarray
+    brain_volume: float
+
+
+def prepare_t1(data, affine, *, mask=None, steps=None, threads=1):
+    """Take a T1 scan to the grid.
+
+    Parameters
+    ----------
+    data : ndarray, (X, Y, Z)
+        The scan, in any unit and orientation.
+    affine : ndarray, (4, 4)
+        Voxel-to-world affine, in mm, RAS world.
+    mask : ndarray, (X, Y, Z), optional
+        The brain, on the voxels of `data`.
+    steps : Steps, optional
+        What to do; ``Steps()`` by default.
+    threads : int, optional
+        Threads that N4 and the alignment may use.
+
+    Returns
+    -------
+    PreparedT1
+
+    Raises
+    ------
+    InputError
+        If the scan is not a finite, three-dimensional image with contrast, has no
+        brain, or the brain does not fit the grid.
+    """
+    steps = Steps() if steps is None else steps
+    affine = np.asarray(affine, dtype=float)
+    data = check_volume(data, affine, mask)
+    brain = find_brain(data, affine, mask=mask, brain=steps.brain)
+    volume, native_shape = volume_of(brain, affine), data.shape
+    if steps.bias:
+        data = correct_bias(data, brain, affine, threads=threads)
+    grid, world = _place(data, brain, affine, steps, threads)
+    matrix = grid.voxel_map(affine, world=world)
+    check_fit(brain, matrix, grid)
+    data, inside = resample(data, brain, matrix, grid.shape, order=steps.order)
+    if not inside.any():
+        raise InputError("the brain mask has no voxel left at the grid's resolution")
+    limits = (0, 100) if steps.scaling == "minmax" else steps.percentiles
+    data, intensity_range = scale_to_unit(data, inside, percentiles=limits)
+    return PreparedT1(
+        data=data,
+        mask=inside,
+        affine=grid.affine,
+        prepared_to_native=world,
+        intensity_range=intensity_range,
+        native_shape=native_shape,
+        native_affine=affine,
+        brain_volume=volume,
+    )
+
+
+def check_volume(data, affine, mask=None):
+    """Refuse what cannot be a T1 scan.
+
+    Parameters
+    ----------
+    data : array_like, (X, Y, Z)
+        The scan.
+    affine : ndarray, (4, 4)
+        Its voxel-to-world affine, in mm.
+    mask : array_like, (X, Y, Z), optional
+        The brain.
+
+    Returns
+    -------
+    ndarray of float32, (X, Y, Z)
+        The scan.
+    """
+    data = np.asarray(data, dtype=np.float32)
+    if data.ndim != 3:
+        raise InputError(f"an image of shape {data.shape}: expected three dimensions")
+    if affine.shape != (4, 4) or not abs(np.linalg.det(affine[:3, :3])) > 1e-9:
+        raise InputError(
+            f"affine {affine.tolist()}: expected an invertible 4 x 4 matrix"
+        )
+    bad = data.size - np.count_nonzero(np.isfinite(data))
+    if bad:
+        raise InputError(f"{bad} voxels are NaN or infinite: expected finite numbers")
+    if data.min() == data.max():
+        raise InputError(f"constant image (every voxel is {data.flat[0]:g})")
+    if mask is not None and np.shape(mask) != data.shape:
+        raise InputError(
+            f"a mask of shape {np.shape(mask)}: expected the image's, {data.shape}"
+        )
+    return data
+
+
+def _place(data, mask, affine, steps, threads):
+    """Give the grid of a scan, and the map from its world to the native world."""
+    if steps.align == "none":
+        low, high = bounding_corners(mask, affine)
+        return steps.grid.centered_on((low + high) / 2), np.eye(4)
+    world = find_transform(data, mask, affine, kind=steps.align, threads=threads)
+    move = np.eye(4)
+    move[:3, 3] -= nudge(mask, steps.grid.voxel_map(affine, world=world), steps.grid)
+    return steps.grid, world @ move
+
+
+def restore_t1(prepared, *, order=1):
+    """Bring a prepared volume back to the voxels of its native image.
+
+    The geometry and the intensity scale are undone. The bias field is not put back,
+    and what the percentiles clipped stays clipped.
+
+    Parameters
+    ----------
+    prepared : PreparedT1
+        The volume; its `data` may have been replaced by a network's answer.
+    order : {1, 3}, optional
+        Linear or cubic interpolation.
+
+    Returns
+    -------
+    data : ndarray of float32, (X, Y, Z)
+        The brain on the native voxels, in the native unit, 0 outside.
+    affine : ndarray, (4, 4)
+        The native voxel-to-world affine, in mm.
+    """
+    to_native = prepared.prepared_to_native @ prepared.affine
+    matrix = np.linalg.solve(to_native, prepared.native_affine)
+    data, inside = resample(
+        prepared.data, prepared.mask, matrix, prepared.native_shape, order=order
+    )
+    low, high = prepared.intensity_range
+    data = np.where(inside, low + data * (high - low), 0)
+    return data.astype(np.float32), prepared.native_affine

@@ -1,0 +1,89 @@
+"""Training and validation, divided by subject."""
+
+import hashlib
+
+import numpy as np
+
+from dipy_synth.errors import InputError
+
+
+def split_subjects(rows, *, validation_fraction=0.2, seed=0, stratify=(), fixed=None):
+    """Divide subjects into training and validation.
+
+    Within each stratum the order is a hash of seed and subject, so that it does not
+    depend on who else is in the cohort; every so-manieth subject then validates. A
+    subject's sessions stay together, since it is subjects that are divided.
+
+    Parameters
+    ----------
+    rows : dict
+        Subject label to its covariates (dict of column name to str or None).
+    validation_fraction : float, optional
+        Part of the subjects for validation, in [0, 1).
+    seed : int, optional
+        Another seed, another split.
+    stratify : sequence of str, optional
+        Columns that both sides should share alike: categories as they are, numbers
+        by their quartile.
+    fixed : dict, optional
+        Subjects that are divided already: label to "train" or "validation".
+
+    Returns
+    -------
+    dict
+        Subject label to "train" or "validation", those of `fixed` included.
+
+    Raises
+    ------
+    InputError
+        If the fraction is outside [0, 1), or no subject has a column of `stratify`.
+    """
+    if not 0 <= validation_fraction < 1:
+        raise InputError(
+            f"validation_fraction {validation_fraction}: expected 0 or more, below 1"
+        )
+    split = dict(fixed or {})
+    strata = [_levels(rows, column) for column in stratify]
+    new = sorted(
+        (subject for subject in rows if subject not in split),
+        key=lambda subject: ([s[subject] for s in strata], _hash(seed, subject)),
+    )
+    total = len(new) + len(split)
+    wanted = round(validation_fraction * total)
+    if validation_fraction > 0 and total > 1:
+        wanted = max(wanted, 1)
+    wanted -= sum(side == "validation" for side in split.values())
+    chosen = _spread(len(new), min(max(wanted, 0), len(new)))
+    for index, subject in enumerate(new):
+        split[subject] = "validation" if index in chosen else "train"
+    return split
+
+
+def _spread(count, wanted):
+    """Pick `wanted` of `count` places, evenly."""
+    return {int((index + 0.5) * count / wanted) for index in range(wanted)}
+
+
+def _hash(seed, subject):
+    return hashlib.sha256(f"{seed}/{subject}".encode()).hexdigest()
+
+
+def _levels(rows, column):
+    """Give each subject's level of a column: its value, or the quartile of a number."""
+    values = {subject: row.get(column) for subject, row in rows.items()}
+    known = {value for value in values.values() if value is not None}
+    if not known:
+        there = sorted({name for row in rows.values() for name in row})
+        raise InputError(
+            f"stratify by {column!r}: no subject has it; there are {', '.join(there)}"
+        )
+    try:
+        numbers = {value: float(value) for value in known}
+    except ValueError:
+        return {subject: str(value) for subject, value in values.items()}
+    known = [float(value) for value in values.values() if value is not None]
+    edges = np.quantile(known, [0.25, 0.5, 0.75])
+    return {
+        subject: "" if value is None else str(np.searchsorted(edges, numbers[value]))
+        for subject, value in values.items()
+    }

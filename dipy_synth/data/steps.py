@@ -1,0 +1,268 @@
+"""The steps that take one T1 volume to the grid, each a function of arrays.
+
+Nothing here is rotated or flipped in place: every step works on the native voxels, the
+transforms are composed as matrices, and the volume is interpolated once.
+"""
+
+import SimpleITK as sitk
+import numpy as np
+from scipy.ndimage import (
+    affine_transform,
+    distance_transform_edt,
+    find_objects,
+    gaussian_filter,
+)
+
+from dipy_synth.errors import InputError
+
+
+def voxel_sizes(affine):
+    """Give the length of a voxel's edges: ndarray (3,), in mm."""
+    return np.linalg.norm(np.asarray(affine)[:3, :3], axis=0)
+
+
+def correct_bias(data, mask, affine, *, spacing=6.0, threads=1):
+    """Divide a T1 volume by its smooth shading, as N4 estimates it [1]_.
+
+    The field is fitted on a coarse copy, which loses nothing: it is smooth by
+    construction.
+
+    Parameters
+    ----------
+    data : ndarray, (X, Y, Z)
+        The volume, in any unit.
+    mask : ndarray of bool, (X, Y, Z)
+        The brain. The field is fitted in it, and the result is exact only there.
+    affine : ndarray, (4, 4)
+        Voxel-to-world affine, in mm; only the voxel sizes are used.
+    spacing : float, optional
+        Voxel size at which the field is fitted, in mm.
+    threads : int, optional
+        Threads that N4 may use.
+
+    Returns
+    -------
+    ndarray of float32, (X, Y, Z)
+        The corrected volume; its mean in the brain is that of `data`.
+
+    References
+    ----------
+    .. [1] Tustison et al., "N4ITK: improved N3 bias correction", IEEE Transactions
+       on Medical Imaging 29(6), 2010.
+    """
+    usable = mask & (data > 0)  # N4 works on logarithms
+    if not usable.any():
+        raise InputError("no positive intensity in the brain: N4 takes logarithms")
+    sizes = voxel_sizes(affine)
+    image, inside = (
+        sitk.GetImageFromArray(a.T) for a in (data, usable.astype(np.uint8))
+    )
+    for picture in (image, inside):
+        picture.SetSpacing(sizes.tolist())
+    shrink = [max(1, int(spacing / size + 1e-3)) for size in sizes]
+    shrink = [min(factor, n) for factor, n in zip(shrink, data.shape)]
+    fit = sitk.N4BiasFieldCorrectionImageFilter()
+    fit.SetNumberOfThreads(threads)
+    fit.Execute(sitk.Shrink(image, shrink), sitk.Shrink(inside, shrink))
+    field = np.exp(sitk.GetArrayFromImage(fit.GetLogBiasFieldAsImage(image)).T)
+    corrected = data / field
+    return (corrected * (data[mask].mean() / corrected[mask].mean())).astype(np.float32)
+
+
+def resample(data, mask, matrix, shape, *, order=3):
+    """Interpolate a masked volume at the voxels of a grid.
+
+    Outside the mask the volume is first continued with the nearest value inside, so
+    that the rim of the brain is neither darkened by the background nor brightened by
+    the skull, and so that a cubic kernel does not ring there. Where the target voxels
+    are larger than the source's, a Gaussian is applied first, of the width that takes
+    one point spread function to the other [1]_. The result stays within the range
+    of the source.
+
+    Parameters
+    ----------
+    data : ndarray, (X, Y, Z)
+        Source volume.
+    mask : ndarray of bool, (X, Y, Z)
+        Where `data` is meaningful; not empty.
+    matrix : ndarray, (4, 4)
+        Map from target voxel to source voxel, see `Grid.voxel_map`.
+    shape : tuple of int, (3,)
+        Shape of the target.
+    order : int, optional
+        1 for linear and 3 for cubic interpolation.
+
+    Returns
+    -------
+    data : ndarray of float32, shape
+        The volume on the target, exactly 0 outside `mask`.
+    mask : ndarray of bool, shape
+        The mask on the target.
+
+    References
+    ----------
+    .. [1] Cardoso et al., "Scale factor point spread function matching: beyond
+       aliasing in image resampling", MICCAI 2015.
+    """
+    ratio = np.linalg.norm(matrix[:3, :3], axis=1)
+    sigma = np.sqrt(np.maximum(ratio**2 - 1, 0) / (8 * np.log(2)))
+    box = bounding_box(mask, margin=int(np.ceil(2 + 3 * sigma.max())))
+    inside, source = mask[box], data[box].astype(np.float32)
+    low, high = source[inside].min(), source[inside].max()
+    nearest = distance_transform_edt(
+        ~inside, return_distances=False, return_indices=True
+    )
+    source = source[tuple(nearest)]
+    weight = np.pad(inside.astype(np.float32), 1)  # the brain may touch the border
+    if sigma.any():
+        source = gaussian_filter(source, sigma, mode="nearest")
+        weight = gaussian_filter(weight, sigma, mode="constant")
+    offset = matrix[:3, 3] - [edge.start for edge in box]
+    kwargs = {"matrix": matrix[:3, :3], "output_shape": tuple(shape)}
+    on_grid = affine_transform(
+        source, offset=offset, order=order, mode="nearest", **kwargs
+    )
+    inside = affine_transform(weight, offset=offset + 1, order=1, **kwargs) > 0.5
+    return np.where(inside, on_grid.clip(low, high), np.float32(0)), inside
+
+
+def bounding_box(mask, *, margin=0):
+    """Give the slices that hold a mask, and `margin` voxels around it.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, (X, Y, Z)
+        Not empty.
+    margin : int, optional
+        Voxels added on every side, as far as the array reaches.
+
+    Returns
+    -------
+    tuple of slice, (3,)
+    """
+    box = find_objects(mask.astype(np.uint8))[0]
+    return tuple(
+        slice(max(edge.start - margin, 0), min(edge.stop + margin, n))
+        for edge, n in zip(box, mask.shape)
+    )
+
+
+def bounding_corners(mask, affine):
+    """Give the lowest and highest world coordinates of a mask's voxels.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, (X, Y, Z)
+        Not empty.
+    affine : ndarray, (4, 4)
+        Voxel-to-world affine, in mm (or to the voxels of another image).
+
+    Returns
+    -------
+    low, high : ndarray, (3,)
+        In mm, of voxel centres.
+    """
+    points = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
+    return points.min(axis=0), points.max(axis=0)
+
+
+def nudge(mask, matrix, grid, *, limit=4.0):
+    """Tell how far to move an aligned brain so that the grid does not cut it.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, (X, Y, Z)
+        The brain in native space.
+    matrix : ndarray, (4, 4)
+        Map from grid voxel to native voxel.
+    grid : Grid
+        The grid.
+    limit : float, optional
+        Farthest move along an axis, in mm: less than two brains differ anyway.
+
+    Returns
+    -------
+    ndarray, (3,)
+        The move in mm, right, anterior and superior; 0 along an axis where the brain
+        fits, or where no move within the limit makes it fit.
+    """
+    below, above = _excess(mask, matrix, grid)
+    move = np.maximum(below, 0) - np.maximum(above, 0)
+    helps = (below + above <= 0) & (np.abs(move) <= limit)
+    return np.where(helps, move, 0.0)
+
+
+def check_fit(mask, matrix, grid):
+    """Refuse a brain that the grid would cut.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, (X, Y, Z)
+        The brain in native space.
+    matrix : ndarray, (4, 4)
+        Map from grid voxel to native voxel.
+    grid : Grid
+        The grid.
+
+    Raises
+    ------
+    InputError
+        If the centre of a brain voxel lies outside of the grid's field of view. The
+        message tells by how many mm, and the shape that would hold the brain.
+    """
+    below, above = _excess(mask, matrix, grid)
+    excess = np.stack([below, above], axis=1).ravel()
+    if np.all(excess <= 1e-6):
+        return
+    names = ("left", "right", "posterior", "anterior", "inferior", "superior")
+    beyond = ", ".join(f"{v:.1f} mm {n}" for v, n in zip(excess, names) if v > 1e-6)
+    margin = np.maximum(np.maximum(below, above), 0) / grid.voxel_size
+    shape = grid.shape + 2 * np.ceil(margin).astype(int)
+    shape = -(-shape // 8) * 8  # what three halvings can divide
+    raise InputError(
+        f"the brain does not fit the grid of {_times(grid.shape)} voxels of "
+        f"{_times(grid.voxel_size)} mm: it reaches beyond by {beyond}; expected a "
+        f"brain inside of the grid; one of {_times(shape)} voxels would hold it"
+    )
+
+
+def _excess(mask, matrix, grid):
+    """Tell by how many mm a brain reaches beyond the grid, below and above."""
+    low, high = bounding_corners(mask, np.linalg.inv(matrix))
+    sizes = np.array(grid.voxel_size)
+    return (-0.5 - low) * sizes, (high - np.array(grid.shape) + 0.5) * sizes
+
+
+def _times(values):
+    """Write 80 x 96 x 80."""
+    return " x ".join(f"{value:g}" for value in values)
+
+
+def scale_to_unit(data, mask, *, percentiles=(0.5, 99.5)):
+    """Scale intensities to [0, 1] in the brain; the background is exactly 0.
+
+    Parameters
+    ----------
+    data : ndarray, (X, Y, Z)
+        The volume, in any unit.
+    mask : ndarray of bool, (X, Y, Z)
+        The brain.
+    percentiles : tuple of float, (2,), optional
+        Percentiles of the brain's intensities that become 0 and 1; what lies beyond
+        is clipped. (0, 100) is the min-max scaling.
+
+    Returns
+    -------
+    scaled : ndarray of float32, (X, Y, Z)
+        The volume in [0, 1].
+    intensity_range : tuple of float, (2,)
+        The intensities that became 0 and 1.
+    """
+    low, high = (float(value) for value in np.percentile(data[mask], percentiles))
+    if not high > low:
+        raise InputError(
+            f"constant brain: the percentiles {percentiles} are both {low:g}; "
+            "expected an image with contrast"
+        )
+    scaled = ((data - low) / (high - low)).clip(0, 1)
+    return np.where(mask, scaled, 0).astype(np.float32), (low, high)

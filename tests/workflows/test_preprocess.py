@@ -1,0 +1,113 @@
+"""The command dipy_preprocess_t1, as it is typed."""
+
+import sys
+
+import nibabel as nib
+from numpy.testing import assert_allclose
+import pytest
+
+from dipy_synth.errors import InputError
+from dipy_synth.files import read_json, read_table
+from dipy_synth.grid import Grid
+from dipy_synth.workflows.cli import run
+from dipy_synth.workflows.preprocess import PreprocessT1Flow, make_grid
+
+QUICK = ["--no_bias", "--align", "none", "--voxel_size", "8"]
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Type the command; give its exit status."""
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["dipy_preprocess_t1", *map(str, words)])
+        return run()
+
+    return call
+
+
+def test_a_folder_is_prepared_and_a_second_run_keeps_it(command, bids_folder, tmp_path):
+    words = [bids_folder, *QUICK, "--out_dir", tmp_path / "out"]
+    assert command(*words) == 0
+    told = read_json(tmp_path / "out" / "dataset_description.json")["DipySynth"]
+    assert told["Grid"]["shape"] == [24, 24, 24]
+    steps = told["Steps"]
+    assert (steps["align"], steps["bias"], steps["order"]) == ("none", False, 3)
+    assert len(read_table(tmp_path / "out" / "participants.tsv")) == 4
+    before = [
+        p.stat().st_mtime_ns for p in sorted((tmp_path / "out").rglob("sub-*.gz"))
+    ]
+    assert command(*words) == 0
+    after = [p.stat().st_mtime_ns for p in sorted((tmp_path / "out").rglob("sub-*.gz"))]
+    assert after == before
+    assert command(*words, "--order", 1) == 1
+    assert command(*words, "--order", 1, "--force") == 0
+
+
+def test_every_option_reaches_its_step(command, tmp_path, write_cohort):
+    source = write_cohort(tmp_path / "source", n=4, masks=True)
+    masks = source / "derivatives" / "brainmask"
+    words = [f"{source}/sub-*/anat/*.nii.gz", "--mask_path", masks, "--brain", "given"]
+    words += ["--scaling", "minmax", "--grid_shape", 24, 32, 24, "--layout", "files"]
+    words += ["--engine", "joblib", "--n_jobs", 2, "--validation_fraction", "0.5"]
+    words += ["--percentiles", 1, 99, "--stratify", "age", "sex", "--seed", 3]
+    assert command(*words, *QUICK, "--out_dir", tmp_path / "out") == 0
+    steps = read_json(tmp_path / "out" / "dataset_description.json")["DipySynth"][
+        "Steps"
+    ]
+    assert steps["brain"] == "given" and steps["scaling"] == "minmax"
+    assert steps["percentiles"] == [1, 99]
+    assert steps["grid"] == Grid((24, 32, 24), (8, 8, 8)).to_config()
+    rows = read_table(tmp_path / "out" / "participants.tsv")
+    assert [row["split"] for row in rows].count("validation") == 2
+
+
+def test_a_bad_scan_is_told_and_the_exit_status_is_1(
+    command, tmp_path, write_cohort, capsys
+):
+    source = write_cohort(tmp_path / "source", n=3)
+    bad = source / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
+    nib.save(nib.Nifti1Image(nib.load(bad).get_fdata() * 0, nib.load(bad).affine), bad)
+    assert command(source, *QUICK, "--out_dir", tmp_path / "out") == 1
+    captured = capsys.readouterr().err
+    assert (
+        "1 of 3 scans" in captured and str(bad) in captured and "constant" in captured
+    )
+    assert len(read_table(tmp_path / "out" / "participants.tsv")) == 2
+
+
+def test_no_input_is_told(command, tmp_path, capsys):
+    assert command(tmp_path / "absent", "--out_dir", tmp_path / "out") == 1
+    assert "no such file or folder" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_from_python(bids_folder, tmp_path):
+    flow = PreprocessT1Flow()
+    options = {"no_bias": True, "align": "none", "voxel_size": [8.0]}
+    flow.run([str(bids_folder)], **options, out_dir=tmp_path / "out")
+    assert flow.last_generated_outputs == {"out_dir": str(tmp_path / "out")}
+    with pytest.raises(InputError, match="align"):
+        flow.run([str(bids_folder)], align="warp", out_dir=tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "voxel_size, shape",
+    [
+        (None, (80, 96, 80)),
+        ([2.0], (80, 96, 80)),
+        ([1.0], (160, 192, 160)),
+        ([4.0, 2.0, 3.0], (40, 96, 56)),
+    ],
+)
+def test_the_grid_keeps_its_extent(voxel_size, shape):
+    grid = make_grid(None, voxel_size)
+    assert grid.shape == shape
+    assert all(grid.extent >= Grid().extent - 1e-6)
+    assert_allclose(grid.center, Grid().center)
+
+
+def test_a_grid_of_nonsense_is_told():
+    for shape, size in (([8, 8], None), (None, [1.0, 2.0]), (None, [0.0])):
+        with pytest.raises(InputError, match="grid"):
+            make_grid(shape, size)
