@@ -359,3 +359,37 @@ def make_schedule(config):
     """
     arguments = dict(config)
     return SCHEDULES[arguments.pop("name")](**arguments)
+
+
+def choose_schedule(name="rectified_flow", *, steps=1000, **options):
+    """Make a schedule from the words of a command line.
+
+    Parameters
+    ----------
+    name : str, optional
+        ``rectified_flow``, or the betas of a discrete chain: linear, scaled_linear,
+        cosine, sigmoid.
+    steps : int, optional
+        Steps of a discrete chain.
+    **options
+        Further arguments, such as ``prediction``; None stands for the default.
+
+    Returns
+    -------
+    Schedule
+
+    Raises
+    ------
+    InputError
+        If the name is none of these, or the options do not go together.
+    """
+    options = {key: value for key, value in options.items() if value is not None}
+    if name == "rectified_flow":
+        if options.pop("zero_terminal_snr", False):
+            raise InputError("zero_terminal_snr: a rectified flow ends in noise anyway")
+        return RectifiedFlow(**options)
+    if name not in ALPHA_BARS:
+        raise InputError(
+            f"schedule {name!r}: expected rectified_flow or {', '.join(ALPHA_BARS)}"
+        )
+    return DiscreteDiffusion(steps=steps, betas=name, **options)

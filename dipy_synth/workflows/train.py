@@ -91,6 +91,10 @@ class TrainLDMFlow(Workflow):
         batch_size=2,
         learning_rate=3e-4,
         widths=None,
+        schedule="rectified_flow",
+        diffusion_steps=1000,
+        prediction=None,
+        zero_terminal_snr=False,
         precision="float32",
         seed=0,
         out_dir="ldm",
@@ -118,6 +122,17 @@ class TrainLDMFlow(Workflow):
             Peak of the learning rate.
         widths : variable int, optional
             Channels of the U-Net's three levels. By default 64, 128 and 128.
+        schedule : string, optional
+            rectified_flow, or a discrete chain with linear, scaled_linear, cosine or
+            sigmoid betas, as DDPM has them.
+        diffusion_steps : int, optional
+            Steps of a discrete chain.
+        prediction : string, optional
+            What the network predicts: noise, image, v or velocity. By default velocity
+            for a flow and noise for a chain.
+        zero_terminal_snr : bool, optional
+            Rescale a discrete chain so that it ends in noise; not with noise
+            prediction.
         precision : string, optional
             float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16.
         seed : int, optional
@@ -126,6 +141,7 @@ class TrainLDMFlow(Workflow):
             Folder of the run.
 
         """
+        from dipy_synth.diffusion.schedules import choose_schedule
         from dipy_synth.nn.ldm import LDM
         from dipy_synth.training import TrainingSettings
 
@@ -142,6 +158,12 @@ class TrainLDMFlow(Workflow):
             run_dir=out_dir,
             settings=settings,
             conditions=conditions or (),
+            schedule=choose_schedule(
+                schedule,
+                steps=diffusion_steps,
+                prediction=prediction,
+                zero_terminal_snr=zero_terminal_snr,
+            ),
             force=self._force_overwrite,
             **_given({"widths": widths}),
         )

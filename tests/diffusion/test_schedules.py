@@ -7,6 +7,7 @@ from dipy_synth.diffusion.betas import ALPHA_BARS
 from dipy_synth.diffusion.schedules import (
     DiscreteDiffusion,
     RectifiedFlow,
+    choose_schedule,
     make_schedule,
 )
 from dipy_synth.errors import InputError
@@ -128,3 +129,13 @@ def test_weights_in_closed_form():
 def test_what_cannot_be_is_told(cls, wrong):
     with pytest.raises(InputError, match="expected"):
         cls(**wrong)
+
+
+def test_schedules_by_the_words_of_a_command_line():
+    assert isinstance(choose_schedule(prediction=None), RectifiedFlow)
+    chain = choose_schedule("cosine", steps=300, prediction="v", zero_terminal_snr=True)
+    assert (chain.steps, chain.betas, chain.prediction) == (300, "cosine", "v")
+    assert chain.alpha(1.0) == 0
+    for wrong in ({"name": "round"}, {"zero_terminal_snr": True}):
+        with pytest.raises(InputError):
+            choose_schedule(**wrong)

@@ -1,0 +1,142 @@
+"""The four commands, start to end, on phantoms; and what they refuse."""
+
+import json
+import subprocess
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from dipy_synth.errors import InputError
+from dipy_synth.files import read_table
+from dipy_synth.workflows.preprocess import PreprocessT1Flow
+from dipy_synth.workflows.synth import SynthMRIFlow
+from dipy_synth.workflows.train import TrainLDMFlow, TrainVQVAEFlow
+
+QUICK = {"epochs": 1, "batch_size": 4, "learning_rate": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def runs(bids_folder, tmp_path_factory):
+    """Prepare, train and generate; give the folder of all runs."""
+    root = tmp_path_factory.mktemp("runs")
+    PreprocessT1Flow().run(
+        [str(bids_folder)],
+        grid_shape=[24, 32, 24],
+        voxel_size=[8.0],
+        no_bias=True,
+        align="none",
+        validation_fraction=0.25,
+        out_dir=str(root / "prepared"),
+    )
+    TrainVQVAEFlow().run(
+        str(root / "prepared"),
+        channels=[8, 8],
+        levels=[15, 15, 15, 15],
+        out_dir=str(root / "vqvae"),
+        **QUICK,
+    )
+    TrainLDMFlow().run(
+        str(root / "prepared"),
+        str(root / "vqvae"),
+        conditions=["age", "sex"],
+        widths=[8, 8, 8],
+        out_dir=str(root / "ldm"),
+        **QUICK,
+    )
+    synthesize(root, n_samples=2)
+    return root
+
+
+def synthesize(root, *, force=False, **kwargs):
+    SynthMRIFlow(force=force).run(
+        str(root / "ldm"),
+        steps=2,
+        conditions=["age=60", "sex=F"],
+        out_dir=str(root / "synthetic"),
+        **kwargs,
+    )
+
+
+def volumes(root):
+    return sorted((root / "synthetic").glob("sub-*/anat/*_T1w.nii.gz"))
+
+
+def test_brains_come_out_on_the_cohorts_grid(runs):
+    prepared = next((runs / "prepared").glob("sub-*/anat/*prepared_T1w.nii.gz"))
+    assert len(volumes(runs)) == 2
+    for path in volumes(runs):
+        image = nib.load(path)
+        data = image.get_fdata()
+        assert data.shape == nib.load(prepared).shape == (24, 32, 24)
+        assert nib.aff2axcodes(image.affine) == ("R", "A", "S")
+        assert data.min() == 0 and 0 < data.max() <= 1
+        sidecar = json.loads(
+            path.with_name(path.name.replace(".nii.gz", ".json")).read_text()
+        )
+        assert sidecar["Synthetic"] is True
+        assert sidecar["Conditions"] == {"age": "60", "sex": "F"}
+    ages = {row["age"] for row in read_table(runs / "synthetic" / "participants.tsv")}
+    assert ages == {"60"}
+
+
+def test_giving_the_command_again_changes_nothing_and_more_adds(runs):
+    before = {path: path.stat().st_mtime_ns for path in volumes(runs)}
+    synthesize(runs, n_samples=3)
+    assert len(volumes(runs)) == 3
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+
+
+def test_another_request_leaves_the_cohort_alone(runs):
+    before = [path.read_bytes() for path in volumes(runs)]
+    with pytest.raises(InputError, match="--force"):
+        synthesize(runs, n_samples=1, seed=9)
+    assert [path.read_bytes() for path in volumes(runs)] == before
+
+
+def test_the_split_reaches_the_model(runs):
+    rows = read_table(runs / "prepared" / "participants.tsv")
+    config = json.loads((runs / "ldm" / "model" / "config.json").read_text())
+    for side in ("train", "validation"):
+        expected = [r["participant_id"][4:] for r in rows if r["split"] == side]
+        assert config["split"][side] == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    ("flow", "arguments", "told"),
+    [
+        (TrainVQVAEFlow, ["absent"], "absent"),
+        (TrainLDMFlow, ["prepared", "absent"], "absent: no such model"),
+        (SynthMRIFlow, ["absent"], "absent: no such model"),
+    ],
+)
+def test_what_is_absent_is_named(runs, flow, arguments, told):
+    paths = [str(runs / a) for a in arguments]
+    with pytest.raises(InputError, match=told):
+        flow().run(*paths, out_dir=str(runs / "elsewhere"))
+    assert not (runs / "elsewhere").exists()
+
+
+def test_an_unknown_condition_is_refused(runs):
+    with pytest.raises(InputError, match="expected one of age, sex"):
+        TrainLDMFlow().run(
+            str(runs / "prepared"),
+            str(runs / "vqvae"),
+            conditions=["weight"],
+            out_dir=str(runs / "elsewhere"),
+        )
+
+
+def test_the_bundled_model_makes_a_brain(tmp_path):
+    """As a user does it: a fresh process, the command, no model named."""
+    code = "import sys; from dipy_synth.workflows.cli import run; sys.exit(run())"
+    start = f"import sys; sys.argv[0] = 'dipy_synth_mri'; {code}"
+    words = ["--steps", "2", "--sampler", "euler", "--out_dir", str(tmp_path / "out")]
+    subprocess.run([sys.executable, "-c", start, *words], check=True)
+    (path,) = (tmp_path / "out").glob("sub-*/anat/*_T1w.nii.gz")
+    data = nib.load(path).get_fdata()
+    assert data.shape == (80, 96, 80)
+    # even two steps find where the brain is
+    assert 0.5e6 < np.count_nonzero(data) * 8 < 3e6
+    assert (tmp_path / "out" / "mid-slices.png").exists()
