@@ -1,0 +1,289 @@
+"""One page that shows a prepared cohort, its odd volumes first."""
+
+from datetime import date
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from dipy_synth import __version__
+from dipy_synth.data.dataset import SPLITS, Cohort
+from dipy_synth.data.images import read_volume
+from dipy_synth.data.prepared import mask_path, sidecar_path
+from dipy_synth.errors import InputError
+from dipy_synth.files import read_json, write_table, write_text
+from dipy_synth.report.drawing import histogram_path, slices_svg, strip_svg
+from dipy_synth.report.measures import (
+    BINS,
+    FIGURES,
+    LIMIT,
+    measure_quality,
+    sorted_by_score,
+)
+from dipy_synth.report.tables import describe_columns, facts_table, html_table
+from dipy_synth.report.template import CARD, PAGE, STYLE
+
+AT_LEAST = 5  # volumes in the first table, even if none is an outlier
+WORDS = {
+    "brain_volume": ("brain volume", "{:,.0f}", " mL"),
+    "correlation": ("correlation", "{:.3f}", ""),
+    "histogram_distance": ("histogram distance", "{:.3f}", ""),
+}
+
+
+class _Files:
+    """Volumes of files, read when asked for, so that one at a time is in memory."""
+
+    def __init__(self, paths, shape):
+        self.paths, self.shape = paths, shape
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        path = self.paths[index]
+        data = read_volume(path)[0]
+        if data.shape != tuple(self.shape):
+            raise InputError(f"{path}: shape {data.shape}, expected {self.shape}")
+        if not np.isfinite(data).all():
+            raise InputError(f"{path}: NaN or infinite voxels, expected [0, 1]")
+        return data
+
+
+def quality_page(prepared, *, path=None):
+    """Write one page that shows every volume of a prepared cohort, the oddest first.
+
+    Each volume is compared with all others by its brain volume, its correlation with
+    the mean brain and its intensities, see `measure_quality`. The page stands alone:
+    it needs no other file and no network. The figures are also written as a table
+    beside it, of the same name with the ending ``.tsv``.
+
+    Parameters
+    ----------
+    prepared : str or Path
+        The prepared cohort, what ``dipy_preprocess_t1`` wrote. Nothing in it changes
+        but for the page, if it is written there.
+    path : str or Path, optional
+        The page, ``.html``; ``quality.html`` in the cohort's folder by default.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        If the folder is not a prepared cohort, holds no volume or one that cannot be
+        read, or `path` is not that of a page.
+    """
+    cohort = Cohort.load(prepared)
+    path = Path(prepared) / "quality.html" if path is None else Path(path)
+    if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
+        raise InputError(f"{path}: expected the name of a page, ending in .html")
+    volumes = _Files(cohort.paths, cohort.grid.shape)
+    masks = _Files([mask_path(image) for image in cohort.paths], cohort.grid.shape)
+    rows, mean = measure_quality(
+        volumes, masks, names=cohort.keys, voxel_volumes=_voxel_volumes(cohort)
+    )
+    ranked = sorted_by_score(rows)
+    write_table(path.with_suffix(".tsv"), _table(cohort, ranked))
+    write_text(path, _page(cohort, ranked, mean, volumes, masks))
+    return path
+
+
+def _voxel_volumes(cohort):
+    """Give the native volume of each volume's voxels in mL: list of float, (n,).
+
+    An affine alignment changes sizes; the way back to native space undoes it.
+    """
+    voxel = float(np.prod(cohort.grid.voxel_size)) / 1000
+    told = [read_json(sidecar_path(image)) for image in cohort.paths]
+    back = [np.array(t["PreparedToNative"], dtype=float)[:3, :3] for t in told]
+    return [voxel * abs(float(np.linalg.det(matrix))) for matrix in back]
+
+
+def _table(cohort, ranked):
+    """Give the rows of quality.tsv, the worst first."""
+    split = dict(zip(cohort.keys, cohort.split))
+    return [
+        {
+            "volume": row.name,
+            "split": str(split[row.name]),
+            "score": f"{row.score:.3f}",
+            "odd": ",".join(row.odd),
+            **{name: _number(getattr(row, name)) for name in FIGURES},
+            **{f"z_{name}": f"{row.z[name]:.3f}" for name in FIGURES},
+        }
+        for row in ranked
+    ]
+
+
+def _number(value):
+    """Write a number for a table; None where it is unknown."""
+    return f"{value:.5g}" if np.isfinite(value) else None
+
+
+def _page(cohort, ranked, mean, volumes, masks):
+    """Fill the page."""
+    places = {key: i for i, key in enumerate(cohort.keys)}
+    odd = [row for row in ranked if row.odd]
+    average = np.mean([row.histogram for row in ranked], axis=0)
+    top = 1.3 * average.max() or 1.0
+    described = describe_columns(cohort.rows, cohort.split)
+    names = [column for column in ("age", "sex") if column in cohort.rows[0]]
+    shown = odd or ranked[:AT_LEAST]
+    told = read_json(cohort.root / "dataset_description.json")
+    cards = [
+        _card(rank, row, cohort, places[row.name], volumes, masks, top)
+        for rank, row in enumerate(ranked)
+    ]
+    return PAGE.substitute(
+        style=STYLE,
+        title=escape(str(told.get("Name") or cohort.root.name)),
+        summary=_summary(cohort),
+        verdict=_verdict(odd, ranked),
+        explanation=_explanation(odd, shown),
+        columns_head="".join(f"<th>{name.capitalize()}</th>" for name in names),
+        outliers="\n".join(
+            _outlier(rank, row, ranked, cohort, places[row.name], names)
+            for rank, row in enumerate(shown)
+        ),
+        strips="".join(_strip(name, ranked) for name in FIGURES),
+        limit=LIMIT,
+        mean_brain=_mean_brain(mean, cohort, masks),
+        facts=facts_table(cohort, told),
+        people=html_table("Who they are", described) if described else "",
+        mean_histogram=histogram_path(average, top),
+        cards="".join(cards),
+        footer=f"Written by dipy_synth {__version__} on {date.today().isoformat()}. "
+        "All figures stand in the table beside this page (.tsv).",
+    )
+
+
+def _summary(cohort):
+    """Say in a line how much there is."""
+    counts = [f"{int(cohort.where(side).sum())} {side}" for side in SPLITS]
+    n, people = len(cohort.keys), len(set(cohort.subjects))
+    shape = " × ".join(map(str, cohort.grid.shape))
+    sizes = [f"{size:g}" for size in cohort.grid.voxel_size]
+    sizes = " × ".join(sizes if len({*sizes}) > 1 else sizes[:1])
+    return (
+        f"{_count(n, 'volume')} of {_count(people, 'subject')} "
+        f"({', '.join(counts)}); {shape} voxels of {sizes} mm"
+    )
+
+
+def _count(n, word):
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
+def _verdict(odd, ranked):
+    """Say in a line how many are odd."""
+    if not odd:
+        return "No volume stands out"
+    words = "stands out" if len(odd) == 1 else "stand out"
+    return f"{len(odd)} of {_count(len(ranked), 'volume')} {words}: look at them first"
+
+
+def _explanation(odd, shown):
+    """Say what being odd means, and what it does not mean."""
+    if odd:
+        return (
+            f"At least one figure is {LIMIT} robust standard deviations or more from "
+            "the cohort's median. That may be a failed brain mask or alignment, or a "
+            "sound brain that differs from the others: a picture tells which."
+        )
+    return (
+        f"No figure is {LIMIT} robust standard deviations or more from the cohort's "
+        f"median; the farthest {len(shown)} are:"
+        if len(shown) > 1
+        else "One volume cannot be compared with others."
+    )
+
+
+def _outlier(rank, row, ranked, cohort, place, names):
+    """Write a row of the table of outliers."""
+    values = [escape(str(cohort.rows[place].get(name) or "")) for name in names]
+    side = escape(str(cohort.split[place]))
+    cells = "".join(f"<td>{value}</td>" for value in [*values, side])
+    figures = row.odd or [*row.oddness][:1]
+    reasons = "; ".join(_reason(name, row, ranked) for name in figures)
+    return (
+        f'<tr><td class="name"><a href="#v{rank}">{escape(row.name)}</a></td>'
+        f'<td class="n{" odd" if row.odd else ""}">{row.score:.1f}</td>'
+        f'<td class="why">{reasons}</td>{cells}</tr>'
+    )
+
+
+def _reason(name, row, ranked):
+    """Say how far a figure is from the cohort's."""
+    word, form, unit = WORDS[name]
+    median = np.median([getattr(other, name) for other in ranked])
+    value, z = getattr(row, name), row.z[name]
+    if not np.isfinite(value):
+        return f"{word} unknown"
+    side = "above" if z > 0 else "below"
+    return (
+        f"{word} {form.format(value)}{unit}, {abs(z):.1f} deviations {side} the median "
+        f"of {form.format(median)}{unit}"
+    )
+
+
+def _strip(name, ranked):
+    """Draw one figure of all volumes."""
+    word, form, unit = WORDS[name]
+    values = np.array([getattr(row, name) for row in ranked])
+    known = values[np.isfinite(values)]
+    if not known.size:
+        return ""
+    z = [row.z[name] for row in ranked]
+    chosen = [name in row.odd for row in ranked]
+    ends = [
+        form.format(value) for value in (known.min(), np.median(known), known.max())
+    ]
+    label = f"{word}: {ends[0]} to {ends[2]}{unit}, median {ends[1]}{unit}"
+    picture = strip_svg(values, z, chosen, label=label)
+    head = f"<b>{word.capitalize()}</b> {ends[1]}{unit}"
+    return (
+        f'<div>{head} <span class="soft">({ends[0]} to {ends[2]})</span>{picture}</div>'
+    )
+
+
+def _mean_brain(mean, cohort, masks):
+    """Draw the mean volume, and where half of the cohort has brain."""
+    share = sum(masks[i] > 0 for i in range(len(masks))) / len(masks)
+    size = cohort.grid.voxel_size
+    return slices_svg(mean, share >= 0.5, size, label="Mean of all volumes")
+
+
+def _card(rank, row, cohort, place, volumes, masks, top):
+    """Write the card of one volume."""
+    about = [cohort.rows[place].get(name) for name in ("age", "sex")]
+    about = [*filter(None, about), cohort.split[place], f"score {row.score:.1f}"]
+    label = f"Mid-slices of {row.name}"
+    picture = slices_svg(
+        volumes[place], masks[place] > 0, cohort.grid.voxel_size, label=label
+    )
+    return CARD.substitute(
+        anchor=f"v{rank}",
+        name=escape(row.name),
+        about=escape(" · ".join(map(str, about))),
+        slices=picture,
+        figures="".join(_figure(name, row) for name in FIGURES),
+        bins=BINS,
+        histogram=histogram_path(row.histogram, top),
+    )
+
+
+def _figure(name, row):
+    """Write a row of a card's figures."""
+    word, form, unit = WORDS[name]
+    word = word.removeprefix("brain ").removesuffix(" distance").capitalize()
+    value, odd = getattr(row, name), ' class="odd"' if name in row.odd else ""
+    known = np.isfinite(value)
+    return (
+        f'<tr{odd}><td>{word}</td><td class="n">'
+        f"{form.format(value) + unit if known else 'n/a'}</td>"
+        f'<td class="n">{f"{row.z[name]:+.1f}" if known else ""}</td></tr>'
+    )
