@@ -34,9 +34,10 @@ from dipy_synth.data.cohort import prepare_cohort
 from dipy_synth.data.images import read_scan, write_volume
 from dipy_synth.data.prepared import write_prepared
 from dipy_synth.data.readers import read_records
+from dipy_synth.errors import InputError
+from dipy_synth.grid import Grid
 from dipy_synth.metrics.similarity import psnr
 from dipy_synth.phantom import make_phantom
-from dipy_synth.workflows.preprocess import make_grid
 
 # Step as a reader knows it: the function that `prepare_t1` calls for it.
 TIMED = {
@@ -55,20 +56,34 @@ def main():
     parser.add_argument("--mask_path", nargs="*")
     parser.add_argument("--n", type=int, default=8, help="scans to measure")
     parser.add_argument("--voxel_size", type=float, nargs="+", default=[2.0, 1.0])
+    parser.add_argument(
+        "--extent",
+        type=float,
+        nargs=3,
+        default=Grid().extent.tolist(),
+        help="field of view of the grid in mm; wider where a brain does not fit",
+    )
     parser.add_argument("--threads", type=int, default=1, help="of N4 and alignment")
     options = parser.parse_args()
+    steps = [make_steps(size, options.extent) for size in options.voxel_size]
     with tempfile.TemporaryDirectory() as folder:
         inputs = options.input or [make_phantoms(Path(folder) / "in", options.n)]
         records = read_records(inputs, mask_paths=options.mask_path)[: options.n]
         print(hardware(len(records), options.threads), flush=True)
         sections = (
-            (times, records, options.threads, folder),
-            (memory, records[0], options.voxel_size),
-            (scaling, records, folder),
-            (losses, records, options.voxel_size),
+            (times, records, steps[0], options.threads, folder),
+            (memory, records[0], steps),
+            (scaling, records, steps[0], folder),
+            (losses, records, steps),
         )
         for function, *args in sections:
             print(function(*args), flush=True)
+
+
+def make_steps(size, extent):
+    """Give the default steps on a grid of one voxel size and extent, both in mm."""
+    shape = (8 * np.ceil(np.array(extent) / size / 8 - 1e-6)).astype(int)
+    return preprocess.Steps(grid=Grid(tuple(shape.tolist()), (size,) * 3))
 
 
 def make_phantoms(root, n):
@@ -135,9 +150,9 @@ def clocked(function, spent, name):
     return call
 
 
-def time_scan(record, threads, out_dir):
+def time_scan(record, steps, threads, out_dir):
     """Give the seconds of each step of one scan; the template is loaded before."""
-    steps, spent = preprocess.Steps(), {}
+    spent = {}
     with clock(spent, "reading"):
         data, affine, mask = read_scan(record.image, record.mask)
     load_template()
@@ -154,14 +169,15 @@ def time_scan(record, threads, out_dir):
     return spent
 
 
-def time_scans(records, threads, out_dir):
+def time_scans(records, steps, threads, out_dir):
     """Give the seconds of each step of every scan, and the peak memory."""
-    return [time_scan(record, threads, out_dir) for record in records], peak_memory()
+    spent = [time_scan(record, steps, threads, out_dir) for record in records]
+    return spent, peak_memory()
 
 
-def times(records, threads, folder):
+def times(records, steps, threads, folder):
     """Seconds of each step, over the scans."""
-    spent, peak = alone(time_scans, records, threads, Path(folder) / "timed")
+    spent, peak = alone(time_scans, records, steps, threads, Path(folder) / "timed")
     names = ["reading", *TIMED, "all else", "writing"]
     totals = [sum(s.values()) for s in spent]
     columns = {name: [s[name] for s in spent] for name in names} | {"in all": totals}
@@ -185,69 +201,59 @@ def at_voxel_size(data, affine, mask, size):
     return data, affine @ to_old, mask
 
 
-def peak_of(record, size):
+def peak_of(record, steps):
     """Give the peak memory before and after one scan at one voxel size."""
     before = peak_memory()
     data, affine, mask = read_scan(record.image, record.mask)
+    size = steps.grid.voxel_size[0]
     data, affine, mask = at_voxel_size(data, affine, mask, size)
-    steps = preprocess.Steps(grid=make_grid(None, (size,)))
     start = time.perf_counter()
     preprocess.prepare_t1(data, affine, mask=mask, steps=steps)
     return data.shape, before, peak_memory(), time.perf_counter() - start
 
 
-def memory(record, sizes):
+def memory(record, several):
     """Peak memory of a process that prepares one scan, at several voxel sizes."""
     rows = []
-    for size in sizes:
-        shape, before, peak, seconds = alone(peak_of, record, size)
-        native, grid = (
-            " x ".join(map(str, s)) for s in (shape, make_grid(None, (size,)).shape)
-        )
-        rows.append(
-            (
-                f"{size:g}",
-                native,
-                grid,
-                f"{before:.2f}",
-                f"{peak:.2f}",
-                f"{seconds:.1f}",
-            )
-        )
+    for steps in several:
+        shape, before, peak, seconds = alone(peak_of, record, steps)
+        native, grid = (" x ".join(map(str, s)) for s in (shape, steps.grid.shape))
+        size, numbers = f"{steps.grid.voxel_size[0]:g}", (before, peak)
+        numbers = [f"{number:.2f}" for number in numbers]
+        rows.append((size, native, grid, *numbers, f"{seconds:.1f}"))
     head = ("voxel mm", "native", "grid", "GiB after imports", "peak GiB", "seconds")
     return table(head, rows)
 
 
-def seconds_of(records, out_dir, engine, n_jobs):
+def seconds_of(records, steps, out_dir, engine, n_jobs):
     """Give the seconds that a cohort takes; a scan that fails is an error."""
     start = time.perf_counter()
-    answers = prepare_cohort(
-        records, out_dir, engine=engine, n_jobs=n_jobs, verbose=False
-    )
+    options = {"engine": engine, "n_jobs": n_jobs, "verbose": False}
+    answers = prepare_cohort(records, out_dir, steps=steps, **options)
     failed = [words for _, words in answers if words]
     if failed:
-        raise SystemExit("\n".join(failed))
+        raise InputError("\n".join(failed))
     return time.perf_counter() - start
 
 
-def scaling(records, folder):
+def scaling(records, steps, folder):
     """Two processes against one, one run after the other."""
     folder = Path(folder)
-    one = alone(seconds_of, records, folder / "one", "serial", 1)
-    two = alone(seconds_of, records, folder / "two", "joblib", 2)
+    one = alone(seconds_of, records, steps, folder / "one", "serial", 1)
+    two = alone(seconds_of, records, steps, folder / "two", "joblib", 2)
     row = (len(records), f"{one:.1f}", f"{two:.1f}", f"{one / two:.2f}")
     note = "\nOne process may use all cores in N4 and alignment; of two, each half.\n"
     return table(("scans", "1 process s", "2 processes s", "ratio"), [row]) + note
 
 
-def loss_of(record, size):
+def loss_of(record, steps):
     """Give PSNR (dB), mean absolute error (%) and correlation of a round trip.
 
     The shading is left in, as `restore_t1` does not put it back; and what the
     percentiles clip is clipped in the scan too.
     """
     data, affine, mask = read_scan(record.image, record.mask)
-    steps = replace(preprocess.Steps(), bias=False, grid=make_grid(None, (size,)))
+    steps = replace(steps, bias=False)
     prepared = preprocess.prepare_t1(data, affine, mask=mask, steps=steps)
     restored, _ = preprocess.restore_t1(prepared)
     brain = find_brain(data, affine, mask=mask, brain="auto")
@@ -259,17 +265,20 @@ def loss_of(record, size):
     return psnr(was, is_now), error, np.corrcoef(was, is_now)[0, 1]
 
 
-def losses(records, sizes):
+def losses(records, several):
     """Error inside the brain of the way to the grid and back, by voxel size."""
     rows = []
-    for size in sizes:
-        found = np.array([alone(loss_of, record, size) for record in records])
+    for steps in several:
+        found = np.array([alone(loss_of, record, steps) for record in records])
         spread = zip(np.median(found, 0), found.min(0), found.max(0), (1, 2, 4))
         cells = [f"{m:.{d}f} ({a:.{d}f} to {b:.{d}f})" for m, a, b, d in spread]
-        rows.append((f"{size:g}", *cells))
+        rows.append((f"{steps.grid.voxel_size[0]:g}", *cells))
     head = ("grid mm", "PSNR in brain dB", "mean error % of range", "correlation")
     return table(head, rows)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except InputError as error:
+        raise SystemExit(f"{error}\nA wider --extent may help.") from None

@@ -237,10 +237,12 @@ def _ixi_rows(path, delimiter):
         for row in csv.DictReader(stream, delimiter=delimiter):
             row = {(name or "").upper()[:6]: value for name, value in row.items()}
             try:
+                if row["IXI_ID"] == "":  # a spreadsheet's empty line
+                    continue
                 label = f"IXI{int(float(row['IXI_ID'])):03d}"
                 sex = {"1": "M", "2": "F"}.get(row["SEX_ID"])
                 table[label] = {"age": row["AGE"] or None, "sex": sex}
-            except (KeyError, ValueError) as error:
+            except (KeyError, TypeError, ValueError) as error:
                 raise InputError(
                     f"{path}: expected the columns IXI_ID, AGE and SEX_ID, and numbers "
                     f"in them ({error})"

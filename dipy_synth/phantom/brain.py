@@ -25,6 +25,7 @@ from dipy_synth.phantom.shapes import (
     ellipsoid,
     filled,
     join,
+    length,
     random_field,
     sheet,
     world_points,
@@ -246,7 +247,7 @@ def _folding(points, mirrored, depth, traits):
     surface, so that their sheets run inwards. The two sides share most of it.
     """
     center, axes = np.array(_CEREBRUM, np.float32)
-    radius = np.linalg.norm((points - center) / axes, axis=-1)
+    radius = length((points - center) / axes)
     shrink = np.clip(radius, 0.2, None)[..., None] ** 0.5
     shared = random_field(traits["folds"], (mirrored - center) / shrink)
     own = random_field(traits["own_folds"], (points - center) / shrink)

@@ -9,6 +9,20 @@ import math
 import numpy as np
 
 
+def dot(points, vector):
+    """Multiply vectors, shape (..., 3), by one: ndarray, shape (...).
+
+    Not by ``@``: threads of a BLAS that wait for a busy core make it a hundred times
+    slower than this.
+    """
+    return sum(points[..., i] * vector[i] for i in range(3))
+
+
+def length(points):
+    """Give the length of vectors, shape (..., 3): ndarray, shape (...)."""
+    return np.sqrt(sum(points[..., i] ** 2 for i in range(3)))
+
+
 def world_points(shape, affine):
     """Find the world position of every voxel.
 
@@ -26,7 +40,7 @@ def world_points(shape, affine):
     """
     index = np.stack(np.indices(shape), axis=-1).astype(np.float32)
     affine = np.asarray(affine, np.float32)
-    return index @ affine[:3, :3].T + affine[:3, 3]
+    return np.stack([dot(index, row) + row[3] for row in affine[:3]], axis=-1)
 
 
 def draw_waves(rng, count, wavelength):
@@ -70,7 +84,7 @@ def random_field(waves, points):
     """
     total = np.zeros(points.shape[:-1], np.float32)
     for k, phase in zip(*waves):
-        total += np.cos(points @ k + phase)
+        total += np.cos(dot(points, k) + phase)
     return total * np.float32(math.sqrt(2 / len(waves[1])))
 
 
@@ -78,8 +92,8 @@ def ellipsoid(points, center, axes):
     """Depth in an ellipsoid of semi-axes `axes`; everything in mm."""
     axes = np.array(axes, np.float32)
     scaled = (points - np.array(center, np.float32)) / axes
-    radius = np.linalg.norm(scaled, axis=-1)
-    slope = np.linalg.norm(scaled / axes, axis=-1)
+    radius = length(scaled)
+    slope = length(scaled / axes)
     return (1 - radius) * radius / np.maximum(slope, 1e-6)
 
 
@@ -89,8 +103,8 @@ def chain(points, nodes, *, growth=1.0):
     for (start, r0), (stop, r1) in zip(nodes[:-1], nodes[1:]):
         start = np.array(start, np.float32)
         axis = np.array(stop, np.float32) - start
-        along = np.clip((points - start) @ axis / (axis @ axis), 0, 1)
-        away = np.linalg.norm(points - start - along[..., None] * axis, axis=-1)
+        along = np.clip(dot(points - start, axis) / dot(axis, axis), 0, 1)
+        away = length(points - start - along[..., None] * axis)
         depth = np.maximum(depth, growth * (r0 + (r1 - r0) * along) - away)
     return depth
 

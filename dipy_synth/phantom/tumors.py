@@ -11,7 +11,13 @@ from functools import partial
 import numpy as np
 
 from dipy_synth.errors import InputError
-from dipy_synth.phantom.shapes import draw_waves, random_field, world_points
+from dipy_synth.phantom.shapes import (
+    dot,
+    draw_waves,
+    length,
+    random_field,
+    world_points,
+)
 
 #: The meaning of the values of ``Phantom.labels``.
 LABELS = {"background": 0, "csf": 1, "grey": 2, "white": 3, "tumor": 4}
@@ -100,7 +106,7 @@ def grow_tumor(data, mask, labels, affine, kind, location, size_mm, seed):
     points = world_points(data.shape, affine)
     offset = points - _place(points, mask, location, rng, kind, radius)
     lumps = random_field(draw_waves(rng, 12, 2.2 * radius), offset)
-    depth = radius * (1 + rough * lumps) - np.linalg.norm(offset, axis=-1)
+    depth = radius * (1 + rough * lumps) - length(offset)
     tumor = mask & (depth > 0)
     if not tumor.any():
         raise InputError(f"tumour: {size_mm} mm at {location} fills no voxel")
@@ -146,8 +152,8 @@ def _to_edge(aim, inside, radius):
     """Go out from the middle of the brain to its edge, and half a radius back."""
     ray = aim - inside.mean(axis=0)
     ray /= np.linalg.norm(ray)
-    reach = (inside - aim) @ ray
-    aside = np.linalg.norm(inside - aim - reach[:, None] * ray, axis=1)
+    reach = dot(inside - aim, ray)
+    aside = length(inside - aim - reach[:, None] * ray)
     near = aside < 0.3 * radius + 4
     return aim + ray * (reach[near].max(initial=0) - 0.6 * radius)
 
@@ -158,13 +164,14 @@ def _sources(mask, affine, offset, radius, strength):
     The push wanes with the distance and towards the edge of the brain, where the
     skull would hold it.
     """
-    away = np.linalg.norm(offset, axis=-1)
+    away = length(offset)
     fade = np.exp(-np.maximum(away - radius, 0) / (0.8 * radius))
     matrix = np.asarray(affine, float)[:3, :3]
     reach = round(10 / float(np.mean(np.linalg.norm(matrix, axis=0))))
     far = np.minimum(strength * radius * fade * _inwardness(mask, reach), away)
     shift = -offset * (far / np.maximum(away, 1e-3))[..., None]
-    return np.stack(np.indices(mask.shape), axis=-1) + shift @ np.linalg.inv(matrix).T
+    steps = [dot(shift, row) for row in np.linalg.inv(matrix)]
+    return np.stack(np.indices(mask.shape) + np.stack(steps), axis=-1)
 
 
 def _nearest(labels, mask, sources):

@@ -51,8 +51,8 @@ svg { display: block; width: 100%; height: auto; }
 body:has(#outlines:not(:checked)) .outline { display: none; }
 .histogram { height: 4.6rem; }
 .histogram .own { fill: var(--bar); }
-.histogram .mean { fill: none; stroke: var(--ink); stroke-width: 1.2;
-  vector-effect: non-scaling-stroke; }
+.histogram .mean { fill: none; stroke: var(--ink); stroke-width: 1.2; }
+#mean-histogram { vector-effect: non-scaling-stroke; }
 .strip circle { fill: var(--accent); fill-opacity: .3; }
 .strip circle.odd { fill: var(--odd); fill-opacity: .9; }
 .strip .axis, .strip .tick { stroke: var(--soft); stroke-width: .7; }

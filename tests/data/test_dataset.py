@@ -73,12 +73,17 @@ def test_the_cache_is_used_until_a_file_changes(folder):
     ]
 
 
-def test_a_cache_that_was_left_half_made_is_made_anew(folder):
+def test_a_cache_that_was_left_half_made_is_made_anew(folder, monkeypatch):
+    def crash(*args):
+        raise KeyboardInterrupt
+
     Cohort.load(folder).volumes()
-    cache = folder / ".cache" / "volumes.npy"
-    cache.with_suffix(".json").unlink()
-    cache.write_bytes(b"half")
-    assert len(Cohort.load(folder).volumes()) == 8
+    shutil.rmtree(folder / "sub-01")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("dipy_synth.data.dataset.write_json", crash)
+        Cohort.load(folder).volumes()
+    assert not (folder / ".cache" / "volumes.json").exists()
+    assert len(Cohort.load(folder).volumes()) == 7
 
 
 def test_a_folder_one_may_only_read_needs_no_cache(folder, monkeypatch):

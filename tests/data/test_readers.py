@@ -141,7 +141,8 @@ def test_ixi(touch, caplog):
     records = read_records(root)
     assert [r.covariates for r in records] == [{"site": "Guys"}, {"site": "HH"}]
     assert "save it as IXI.csv" in caplog.text
-    (root / "IXI.csv").write_text('IXI_ID,"SEX_ID (1=m, 2=f)",AGE\n2,2,35.80\n12,1,\n')
+    table = 'IXI_ID,"SEX_ID (1=m, 2=f)",AGE\n2,2,35.80\n12,1,\n,,\n'
+    (root / "IXI.csv").write_text(table)
     records = read_records(root)
     assert records[0].covariates == {"age": "35.80", "sex": "F", "site": "Guys"}
     assert records[1].covariates == {"age": None, "sex": "M", "site": "HH"}
