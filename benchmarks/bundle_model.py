@@ -30,6 +30,10 @@ it.
 
 {table}
 
+- **What one sees** beside real brains (`doc/real_and_synthetic.png`): outline,
+  hemispheres, ventricles, corpus callosum, cerebellum and stem are in place; the
+  cortex is blotchy rather than folded, edges have a faint fringe, and the samples
+  differ less from each other than real brains do.
 - **What it is not**: validated for any clinical or statistical use. It has been trained
   for a short time on few subjects. How closely samples follow age and sex has not been
   measured, nor have FID, KID or a copy audit beyond the correlations above.

@@ -5,7 +5,7 @@ Preparing a T1 scan
 
 A network sees every brain on one grid, with its intensities in [0, 1] and the
 background at exactly 0. This example takes a phantom as a scanner would give it,
-shaded, oblique and anisotropic, to that form and back.
+shaded and oblique, to that form and back.
 
 """
 
@@ -16,8 +16,8 @@ from dipy_synth.data.preprocess import Steps, prepare_t1, restore_t1
 from dipy_synth.phantom import make_phantom
 
 ###############################################################################
-# A phantom stands for the scan. Here its voxels are 2 mm wide, its coil shades it, and it
-# lies tilted in the scanner: the affine is that of a head turned by 20 degrees.
+# A phantom stands for the scan. Here its voxels are 2 mm wide, its coil shades it, and
+# it lies tilted in the scanner: the affine is that of a head turned by 20 degrees.
 
 phantom = make_phantom(0, age=65, bias=0.4, noise=0.02)
 angle = np.radians(20)

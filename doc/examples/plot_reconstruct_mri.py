@@ -18,8 +18,8 @@ from dipy_synth.metrics.similarity import psnr
 from dipy_synth.nn.vqvae import VQVAE
 
 ###############################################################################
-# The weights come with the package. They were trained on brains at 2 mm; the grid is kept
-# with them.
+# The weights come with the package. They were trained on brains at 2 mm; the grid is
+# kept with them.
 
 vqvae = VQVAE()
 vqvae.fetch_default_weights()
