@@ -47,7 +47,8 @@ class PreprocessT1Flow(Workflow):
         it takes to go back to native space; subjects are divided into training and
         validation. Run again, the command does only what is missing. A scan that
         cannot be prepared is told at the end and does not stop the others; the exit
-        status is then 1.
+        status is then 1. A page to look at, quality.html, shows every volume, the
+        oddest first.
 
         Parameters
         ----------
@@ -120,10 +121,16 @@ class PreprocessT1Flow(Workflow):
         self.last_generated_outputs = {"out_dir": str(out_dir)}
         failed = [words for _, words in answers if words]
         logger.info(f"{len(answers) - len(failed)} scans are ready in {out_dir}")
+        if len(failed) < len(answers):
+            from dipy_synth.report import quality_page
+
+            logger.info(f"A page to look at: {quality_page(out_dir)}")
         if failed:
+            for words in failed:
+                logger.error(words)
             raise InputError(
-                f"{len(failed)} of {len(answers)} scans could not be prepared:\n"
-                + "\n".join(f"- {words}" for words in failed)
+                f"{len(failed)} of {len(answers)} scans could not be prepared, each is "
+                "told above"
             )
 
 

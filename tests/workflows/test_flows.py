@@ -81,6 +81,12 @@ def test_brains_come_out_on_the_cohorts_grid(runs):
     assert ages == {"60"}
 
 
+def test_the_prepared_cohort_comes_with_its_quality_page(runs):
+    page = (runs / "prepared" / "quality.html").read_text()
+    for row in read_table(runs / "prepared" / "participants.tsv"):
+        assert row["participant_id"] in page
+
+
 def test_giving_the_command_again_changes_nothing_and_more_adds(runs):
     before = {path: path.stat().st_mtime_ns for path in volumes(runs)}
     synthesize(runs, n_samples=3)
