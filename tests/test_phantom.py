@@ -137,11 +137,11 @@ def test_same_brain_at_another_voxel_size(brain):
 
 
 def test_anisotropic_voxels_hold_the_same_brain(brain):
-    sizes = (4.0, 8.0, 5.0)
-    other = make_phantom(
-        3, age=50, sex="F", noise=0, shape=(40, 24, 32), voxel_size=sizes
-    )
-    assert other.mask.sum() * 2.5 == pytest.approx(brain.mask.sum(), rel=0.05)
+    options = {"shape": (40, 24, 40), "voxel_size": (4.0, 8.0, 4.0), "noise": 0}
+    other = make_phantom(3, age=50, sex="F", **options)
+    blocks = brain.data.reshape(40, 24, 2, 40).mean(axis=2)
+    assert np.corrcoef(other.data.ravel(), blocks.ravel())[0, 1] > 0.97
+    assert other.mask.sum() * 2 == pytest.approx(brain.mask.sum(), rel=0.05)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -162,7 +162,7 @@ def test_edges_are_mixed_and_more_so_in_large_voxels(brain):
     for phantom in (brain, coarse):
         distance = [abs(phantom.data[phantom.mask] - t) for t in TISSUES.values()]
         pure.append(np.mean(np.min(distance, axis=0) < 1e-3))
-    assert pure[1] < pure[0] < 0.3
+    assert 0.08 < pure[1] < pure[0] < 0.3
 
 
 def test_male_brains_are_larger_by_a_tenth():
@@ -247,7 +247,7 @@ def test_glioblastoma_has_a_rim_around_a_core_and_oedema_around_both(brain):
 
 
 def test_meningioma_is_bright_even_and_at_the_edge(brain):
-    data, tumor = put(brain, kind="meningioma", location="parietal-left", size_mm=40)
+    data, tumor = put(brain, kind="meningioma", location="central-left", size_mm=40)
     inner = tumor.copy()
     for axis in range(3):
         inner &= np.roll(tumor, 1, axis) & np.roll(tumor, -1, axis)
@@ -269,9 +269,9 @@ def test_tumor_pushes_what_lies_beside_it(brain):
     data, tumor = put(brain, kind="meningioma", location="temporal-left", size_mm=50)
     points = world_points(data.shape, brain.affine)
     away = np.linalg.norm(points - points[tumor].mean(axis=0), axis=-1)
-    beside, far = brain.mask & (away > 28) & (away < 36), away > 120
-    assert np.mean(np.abs(data - brain.data)[beside]) > 0.03
-    assert np.mean(np.abs(data - brain.data)[far]) < 0.005
+    beside, far = (away > 28) & (away < 36), away > 90
+    assert np.mean(np.abs(data - brain.data)[beside & brain.mask]) > 0.03
+    assert np.mean(np.abs(data - brain.data)[far & brain.mask]) < 0.01
 
 
 def test_orientation_is_read_from_the_affine(brain):
@@ -309,7 +309,8 @@ def test_tumor_of_a_phantom_is_drawn_when_not_told():
     drawn = [
         make_phantom(s, tumor={}, shape=(20, 24, 20), voxel_size=8) for s in (1, 2)
     ]
-    assert drawn[0].covariates != drawn[1].covariates
+    for name in ("location", "size_mm"):
+        assert drawn[0].covariates[name] != drawn[1].covariates[name]
     for phantom in drawn:
         assert phantom.covariates["tumor"] in KINDS
         assert phantom.covariates["location"] in LOCATIONS

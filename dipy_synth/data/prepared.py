@@ -59,8 +59,14 @@ def prepared_keys(root):
     return [
         path.name.removesuffix(IMAGE)
         for path in sorted(Path(root).glob(f"sub-*/anat/sub-*{IMAGE}"))
-        if sidecar_path(path).is_file() and mask_path(path).is_file()
+        if _is_whole(path)
     ]
+
+
+def _is_whole(image):
+    """Tell whether a prepared scan has all its files."""
+    files = (image, mask_path(image), sidecar_path(image))
+    return all(path.is_file() for path in files)
 
 
 def source_hash(record):
@@ -150,9 +156,10 @@ def is_done(root, record, steps):
     InputError
         If the scan there was prepared from other files.
     """
-    if record.key not in prepared_keys(root):
+    image = prepared_path(root, record.key)
+    if not _is_whole(image):
         return False
-    sidecar = sidecar_path(prepared_path(root, record.key))
+    sidecar = sidecar_path(image)
     told = read_json(sidecar)
     if told.get("SourceHash") != source_hash(record):
         raise InputError(
