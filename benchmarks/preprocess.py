@@ -194,7 +194,8 @@ def at_voxel_size(data, affine, mask, size):
     factors = np.linalg.norm(affine[:3, :3], axis=0) / size
     data = zoom(data, factors, order=1, mode="nearest", grid_mode=True)
     if mask is not None:
-        mask = zoom(mask.astype(np.uint8), factors, order=0, grid_mode=True) > 0
+        old = mask.astype(np.uint8)
+        mask = zoom(old, factors, order=0, mode="nearest", grid_mode=True) > 0
     # The outer faces stay, so voxel 0's centre moves by half a voxel's difference.
     to_old = np.diag([*1 / factors, 1.0])
     to_old[:3, 3] = (1 / factors - 1) / 2

@@ -121,13 +121,13 @@ class PreprocessT1Flow(Workflow):
         self.last_generated_outputs = {"out_dir": str(out_dir)}
         failed = [words for _, words in answers if words]
         logger.info(f"{len(answers) - len(failed)} scans are ready in {out_dir}")
+        for words in failed:
+            logger.error(words)
         if len(failed) < len(answers):
             from dipy_synth.report import quality_page
 
             logger.info(f"A page to look at: {quality_page(out_dir)}")
         if failed:
-            for words in failed:
-                logger.error(words)
             raise InputError(
                 f"{len(failed)} of {len(answers)} scans could not be prepared, each is "
                 "told above"
