@@ -15,7 +15,7 @@ from dipy_synth.networks.autoencoder import Autoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.latents import encoded
 from dipy_synth.nn.sampling import NoiseStreams, guided_denoiser
-from dipy_synth.nn.utils import averaged_weights
+from dipy_synth.nn.utils import averaged_weights, need_weights
 from dipy_synth.nn.vqvae import DEFAULT_MODEL, VQVAE, cohort_config, keep, open_cohort
 from dipy_synth.pictures import save_montage
 from dipy_synth.store import load_networks, read_config, save_model
@@ -247,7 +247,7 @@ class LDM:
         ----------
         Ho & Salimans (2022). Classifier-free diffusion guidance. arXiv:2207.12598.
         """
-        self._check_ready()
+        need_weights(self.network)
         wanted = self._encode_conditions(conditions, _positive("n", n))
         advice = self.config["sampling"]
         steps = advice["steps"] if steps is None else steps
@@ -304,7 +304,7 @@ class LDM:
         -------
         Path
         """
-        self._check_ready()
+        need_weights(self.network)
         return save_model(
             folder,
             kind="ldm",
@@ -319,12 +319,6 @@ class LDM:
             dtype=dtype,
             card=card,
         )
-
-    def _check_ready(self):
-        if self.network is None:
-            raise InputError(
-                "no weights yet: call fit, load_model_weights or fetch_default_weights"
-            )
 
 
 SAMPLING = {"sampler": "heun", "steps": 12, "guidance": 1.5}

@@ -9,6 +9,15 @@ from scipy import ndimage
 from dipy_synth.errors import InputError
 
 
+def need_weights(network):
+    """Give a wrapper's network; an InputError says what to call where there is none."""
+    if network is None:
+        raise InputError(
+            "no weights yet: call fit, load_model_weights or fetch_default_weights"
+        )
+    return network
+
+
 def to_network(volumes, shape):
     """Turn volumes in [0, 1] into the images a network sees.
 

@@ -10,7 +10,13 @@ from dipy_synth.data.dataset import Cohort, VolumeDataset
 from dipy_synth.errors import InputError
 from dipy_synth.files import read_json
 from dipy_synth.networks.autoencoder import Autoencoder, sample_patches
-from dipy_synth.nn.utils import averaged_weights, from_network, in_batches, to_network
+from dipy_synth.nn.utils import (
+    averaged_weights,
+    from_network,
+    in_batches,
+    need_weights,
+    to_network,
+)
 from dipy_synth.pictures import save_montage
 from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.training import TrainingSettings, building, start_anew, train
@@ -169,7 +175,7 @@ class VQVAE:
             folder,
             kind="vqvae",
             config=keep(self.config),
-            networks={"autoencoder": self._ready()},
+            networks={"autoencoder": need_weights(self.network)},
             dtype=dtype,
             card=card,
         )
@@ -188,7 +194,7 @@ class VQVAE:
         -------
         ndarray (n, *latent_shape), float32
         """
-        network = self._ready()
+        network = need_weights(self.network)
         images = to_network(volumes, network.shape)
         return in_batches(network.encode, images, batch_size)
 
@@ -207,7 +213,7 @@ class VQVAE:
         ndarray (n, *shape), float32
             Volumes in [0, 1], background exactly 0.
         """
-        decode = self._ready().decode
+        decode = need_weights(self.network).decode
         return in_batches(lambda z: from_network(decode(z)), latents, batch_size)
 
     def predict(self, volumes, *, batch_size=1):
@@ -225,19 +231,12 @@ class VQVAE:
         ndarray, float32
             Of the same shape, in [0, 1], background exactly 0.
         """
-        one = np.ndim(volumes) == len(self._ready().shape)
+        one = np.ndim(volumes) == len(need_weights(self.network).shape)
         volumes = np.asarray(volumes)[None] if one else volumes
         decoded = self.decode(
             self.encode(volumes, batch_size=batch_size), batch_size=batch_size
         )
         return decoded[0] if one else decoded
-
-    def _ready(self):
-        if self.network is None:
-            raise InputError(
-                "no weights yet: call fit, load_model_weights or fetch_default_weights"
-            )
-        return self.network
 
 
 def open_cohort(cohort):
