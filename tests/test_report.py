@@ -12,7 +12,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.files import read_json, read_table, write_json, write_table
 from dipy_synth.report import measure_quality, quality_page
 from dipy_synth.report.drawing import histogram_path, outline, slices_svg
-from dipy_synth.report.measures import correlation, robust_z, sorted_by_score
+from dipy_synth.report.measures import correlation, robust_z, sorted_by_score, tilts
 from dipy_synth.report.tables import describe_columns
 
 VOID = {"meta", "input", "br", "img", "link", "hr"}
@@ -54,6 +54,20 @@ def change(root, key, volume=lambda x: x, mask=lambda x: x):
         old = nib.load(path)
         data = np.asanyarray(old.dataobj)
         nib.save(nib.Nifti1Image(function(data).astype(data.dtype), old.affine), path)
+
+
+def measure(volumes, masks=None, **options):
+    """Measure volumes whose brains are where they are not 0, if no mask is given."""
+    volumes = np.asarray(volumes)
+    return measure_quality(zip(volumes, volumes if masks is None else masks), **options)
+
+
+def turned(degrees, i, j):
+    """A rotation in the plane of two axes."""
+    matrix = np.eye(3)
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    matrix[[i, i, j, j], [i, j, i, j]] = c, -s, s, c
+    return matrix
 
 
 def shifted(x):
@@ -111,19 +125,64 @@ def test_figures_against_closed_forms():
     rng = np.random.default_rng(0)
     volumes = rng.random((3, 4, 4, 4)) * 0.9 + 0.1
     volumes[:, :2] = 0
-    volumes[2, 2:, 0] = 0
-    rows, mean = measure_quality(volumes, voxel_volumes=[1, 2, 0.5])
-    assert [row.brain_volume for row in rows] == [32, 64, 12]
+    rows, mean, share = measure(volumes, voxel_volumes=[1, 2, 0.5])
+    assert [row.brain_volume for row in rows] == [32, 64, 16]
     assert mean == pytest.approx(volumes.mean(axis=0))
+    assert share == pytest.approx((volumes > 0).mean(axis=0))
     others = (volumes[0, 2:] + volumes[1, 2:]).ravel() / 2
     expected = np.corrcoef(volumes[2, 2:].ravel(), others)[0, 1]
-    assert rows[2].correlation == pytest.approx(expected)
+    assert rows[2].correlation == pytest.approx(expected, abs=1e-6)
+    mirrored = np.corrcoef(volumes[1].ravel(), volumes[1, ::-1].ravel())[0, 1]
+    assert rows[1].symmetry == pytest.approx(mirrored, abs=1e-6)
+
+
+def test_size_is_not_held_against_a_brain():
+    places = np.stack(np.meshgrid(*[np.arange(40) - 19.5] * 3, indexing="ij"))
+    radii = [12, 12, 12, 14]
+    brains = []
+    for radius in radii:
+        away = np.linalg.norm(places, axis=0) / radius
+        brains.append(np.where(away < 1, 0.5 + 0.4 * np.cos(9 * away), 0))
+    rows, _, _ = measure(brains)
+    assert correlation(brains[3], brains[0]) < 0.7
+    assert rows[3].correlation > 0.95
+
+
+def test_blocks_of_about_4_mm_are_compared():
+    rng = np.random.default_rng(0)
+    smooth = rng.random((6, 4, 6)).repeat(2, 0).repeat(2, 1).repeat(2, 2) / 2 + 0.25
+    fine = [np.indices(smooth.shape).sum(0) % 2 * sign for sign in (0.2, -0.2)]
+    volumes = [smooth + x for x in fine]
+    assert measure(volumes, voxel_size=(2, 2, 2))[0][0].correlation > 0.999
+    assert measure(volumes, voxel_size=(4, 4, 4))[0][0].correlation < 0.9
+
+
+def test_a_lesion_on_one_side_costs_symmetry():
+    rng = np.random.default_rng(0)
+    half = rng.random((3, 4, 8, 8)) * 0.5 + 0.5
+    volumes = np.concatenate([half, half[:, ::-1]], axis=1)
+    assert measure(volumes)[0][0].symmetry == pytest.approx(1)
+    volumes[0, 5:, 2:5, 2:5] = 0.1
+    rows, _, _ = measure(volumes)
+    assert rows[0].symmetry < 0.9 < rows[1].symmetry
+
+
+def test_tilt_is_the_angle_from_the_mean_orientation():
+    nods = [-10, -5, 0, 5, 10]
+    found = tilts([turned(20 + nod, 1, 2) for nod in nods])
+    assert found == pytest.approx(np.abs(nods), abs=1e-6)
+    stretched = turned(30, 0, 1) @ np.diag([1.1, 0.9, 1.2])
+    assert tilts([turned(30, 0, 1), stretched]) == pytest.approx([0, 0], abs=1e-6)
+    nods = [12, 13, 11, 12.5, 11.5, 12, -20]
+    heads = [turned(nod, 1, 2) for nod in nods]
+    rows, _, _ = measure(np.ones((7, 2, 2, 2)), orientations=heads)
+    assert sorted_by_score(rows)[0] is rows[6] and rows[6].odd == ["tilt"]
 
 
 def test_histogram_distance_is_how_far_intensities_move():
     levels = [0.21, 0.21, 0.51]  # all voxels in one bin each, 15 bins of 0.02 apart
     volumes = np.stack([np.full((3, 3, 3), level) for level in levels])
-    rows, _ = measure_quality(volumes)
+    rows, _, _ = measure(volumes)
     distances = [row.histogram_distance for row in rows]
     assert distances == pytest.approx([0.15, 0.15, 0.3])  # half of the others is near
 
@@ -131,7 +190,7 @@ def test_histogram_distance_is_how_far_intensities_move():
 def test_masks_tell_the_brain():
     volumes, masks = np.ones((2, 4, 4, 4)), np.zeros((2, 4, 4, 4), bool)
     masks[:, 0] = True
-    rows, _ = measure_quality(volumes, masks, voxel_volumes=0.5, names=["a", "b"])
+    rows, _, _ = measure(volumes, masks, voxel_volumes=0.5, names=["a", "b"])
     assert [row.brain_volume for row in rows] == [8, 8]
     assert [row.name for row in rows] == ["a", "b"]
 
@@ -140,7 +199,7 @@ def test_only_less_alike_is_odd_and_volume_on_both_sides():
     rng = np.random.default_rng(1)
     volumes = rng.random((9, 6, 6, 6)) * 0.1 + 0.4
     volumes[3, 1:] = 0
-    rows, _ = measure_quality(volumes)
+    rows, _, _ = measure(volumes)
     assert sorted_by_score(rows)[0] is rows[3]
     assert rows[3].z["brain_volume"] < 0 < rows[3].oddness["brain_volume"]
     assert rows[3].score == max(rows[3].oddness.values())
@@ -149,7 +208,7 @@ def test_only_less_alike_is_odd_and_volume_on_both_sides():
 
 
 def test_a_cohort_of_one_or_none():
-    rows, _ = measure_quality(np.ones((1, 2, 2, 2)))
+    rows, _, _ = measure(np.ones((1, 2, 2, 2)))
     assert rows[0].score == 0 and np.isnan(rows[0].correlation)
     with pytest.raises(InputError, match="no volume"):
         measure_quality([])
@@ -247,6 +306,21 @@ def test_volume_is_told_in_native_space(cohort):
     after = {r["volume"]: r for r in read_table(quality_page_table(cohort))}
     ratio = [float(t["sub-02"]["brain_volume"]) for t in (after, before)]
     assert ratio[0] / ratio[1] == pytest.approx(0.5, rel=1e-4)
+
+
+def test_tilt_is_told_only_where_something_was_aligned(cohort):
+    tables = []
+    for align in ("rigid", "none"):
+        path = prepared_path(cohort, "sub-02")
+        sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
+        matrix = np.eye(4)
+        matrix[:3, :3] = turned(40, 1, 2)
+        told = {"PreparedToNative": matrix.tolist(), "Steps": {"align": align}}
+        write_json(sidecar, read_json(sidecar) | told)
+        tables.append({r["volume"]: r for r in read_table(quality_page_table(cohort))})
+    turned_one, unknown = (table["sub-02"] for table in tables)
+    assert "tilt" in turned_one["odd"] and float(turned_one["tilt"]) > 30
+    assert unknown["tilt"] is None and "tilt" not in (unknown["odd"] or "")
 
 
 def quality_page_table(cohort):

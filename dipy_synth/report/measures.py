@@ -3,13 +3,24 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.ndimage import affine_transform, center_of_mass
+from scipy.spatial.transform import Rotation
 
 from dipy_synth.errors import InputError
 
 BINS = 50
 LIMIT = 3.5  # robust standard deviations, as Iglewicz and Hoaglin advise
 # Figure -> the directions that are odd: no brain is too much like the others.
-FIGURES = {"brain_volume": "both", "correlation": "low", "histogram_distance": "high"}
+FIGURES = {
+    "brain_volume": "both",
+    "correlation": "low",
+    "symmetry": "low",
+    "histogram_distance": "high",
+    "tilt": "high",
+}
+# Robust z is for figures that spread evenly: Fisher's transformation for correlations.
+SPREAD = {"correlation": np.arctanh, "symmetry": np.arctanh}
+COARSE = 4.0  # mm, width at which anatomy is compared: folds differ in all brains
 
 
 @dataclass(frozen=True)
@@ -24,15 +35,21 @@ class QualityRow:
         In mL.
     correlation : float
         Pearson correlation with the mean of all other volumes, over the voxels
-        where either is not 0. NaN in a cohort of one.
+        where either is not 0; all brains at one size, in blocks of about 4 mm. NaN in
+        a cohort of one.
+    symmetry : float
+        The same with its own mirror image, left to right.
     histogram_distance : float
         Wasserstein-1 distance between the intensities in the brain and those of all
         other volumes: how far intensities must move, of a range of 1, to become
         theirs. NaN in a cohort of one.
+    tilt : float
+        Angle between the native head and the mean orientation of the cohort's
+        heads, in degrees. NaN where it is not known.
     z : dict
         Figure to its robust z: distance from the cohort's median, in units of the
         median absolute deviation (scaled to be the standard deviation of a normal
-        distribution).
+        distribution); of a correlation, after Fisher's transformation.
     histogram : ndarray, (50,)
         Part of the brain's voxels in each bin of [0, 1].
     """
@@ -40,7 +57,9 @@ class QualityRow:
     name: str
     brain_volume: float
     correlation: float
+    symmetry: float
     histogram_distance: float
+    tilt: float
     z: dict
     histogram: np.ndarray = field(repr=False, compare=False)
 
@@ -62,20 +81,24 @@ class QualityRow:
         return [name for name, value in self.oddness.items() if value >= LIMIT]
 
 
-def measure_quality(volumes, masks=None, *, names=None, voxel_volumes=1.0):
+def measure_quality(
+    pairs, *, names=None, voxel_volumes=1.0, voxel_size=None, orientations=None
+):
     """Compare each volume of a cohort with all the others.
 
     Parameters
     ----------
-    volumes : sequence of array, (n, I, J, K)
-        Volumes in [0, 1], the background 0: an array, or anything with a length that
-        gives one volume by its number. Each is asked for twice, one at a time.
-    masks : sequence of array of bool, (n, I, J, K), optional
-        The brains; where a volume is not 0 by default.
+    pairs : iterable of tuple (ndarray, (I, J, K)), (ndarray, (I, J, K))
+        Volumes in [0, 1], the background 0, and their masks. Each is asked for once,
+        and only a coarse copy of it is kept.
     names : sequence of str, (n,), optional
         One name per volume; its number by default.
     voxel_volumes : float or sequence of float, (n,), optional
-        Volume of a voxel in mL.
+        Native volume of a voxel in mL.
+    voxel_size : sequence of float, (3,), optional
+        In mm; one voxel is one block by default.
+    orientations : ndarray, (n, 3, 3), optional
+        Rotation of each native head, from prepared to native axes.
 
     Returns
     -------
@@ -83,6 +106,8 @@ def measure_quality(volumes, masks=None, *, names=None, voxel_volumes=1.0):
         In the order of the volumes; `sorted_by_score` brings the worst to the top.
     mean : ndarray of float64, (I, J, K)
         The mean volume.
+    share : ndarray of float64, (I, J, K)
+        Part of the masks that hold each voxel.
 
     Raises
     ------
@@ -94,32 +119,61 @@ def measure_quality(volumes, masks=None, *, names=None, voxel_volumes=1.0):
     .. [1] Iglewicz and Hoaglin, "How to detect and handle outliers", ASQC Basic
        References in Quality Control 16, 1993.
     """
-    n = len(volumes)
-    if n == 0:
-        raise InputError("no volume to measure: expected at least one")
-    names = [str(i) for i in range(n)] if names is None else names
-    total, histograms, counts = _totals(volumes, masks)
+    blocks = np.ones(3) if voxel_size is None else COARSE / np.array(voxel_size)
+    blocks = np.maximum(1, np.round(blocks)).astype(int)
+    coarse, histograms, counts, mean, share = _totals(pairs, blocks)
+    n = len(counts)
+    volumes = _at_one_size(coarse, counts)
+    total = sum(volumes)
     figures = {
         "brain_volume": counts * np.broadcast_to(voxel_volumes, n),
         "correlation": np.full(n, np.nan),
+        "symmetry": np.array([correlation(v, v[::-1]) for v in volumes]),
         "histogram_distance": np.full(n, np.nan),
+        "tilt": np.full(n, np.nan),
     }
     if n > 1:
-        for i in range(n):
-            volume = np.asarray(volumes[i])
-            figures["correlation"][i] = correlation(volume, total - volume)
+        found = [correlation(volume, total - volume) for volume in volumes]
+        figures["correlation"] = np.array(found)
         figures["histogram_distance"] = _distances(histograms)
-    z = {name: robust_z(values) for name, values in figures.items()}
+    if orientations is not None:
+        figures["tilt"] = tilts(orientations)
+    z = {name: robust_z(_spread(name, values)) for name, values in figures.items()}
     rows = [
         QualityRow(
-            name=names[i],
+            name=str(i) if names is None else names[i],
             **{name: float(values[i]) for name, values in figures.items()},
             z={name: float(values[i]) for name, values in z.items()},
             histogram=histograms[i],
         )
         for i in range(n)
     ]
-    return rows, total / n
+    return rows, mean, share
+
+
+def _spread(name, values):
+    """Transform a figure so that its values spread evenly."""
+    if name not in SPREAD:
+        return values
+    return SPREAD[name](np.clip(values, -1 + 1e-9, 1 - 1e-9))
+
+
+def tilts(orientations):
+    """Tell how far each head is turned from the cohort's mean orientation.
+
+    Parameters
+    ----------
+    orientations : array_like, (n, 3, 3)
+        Matrices; sizes and shears in them are left out.
+
+    Returns
+    -------
+    ndarray, (n,)
+        Angles in degrees, 0 to 180.
+    """
+    left, _, right = np.linalg.svd(np.asarray(orientations, dtype=float))
+    turned = Rotation.from_matrix(left @ right)
+    return np.degrees((turned * turned.mean().inv()).magnitude())
 
 
 def sorted_by_score(rows):
@@ -188,18 +242,45 @@ def correlation(volume, other):
     return float(a @ b / norms) if norms else 0.0
 
 
-def _totals(volumes, masks):
-    """Give the sum of the volumes, their histograms and their voxels in the brain."""
-    total, histograms, counts = 0.0, [], []
-    for i in range(len(volumes)):
-        volume = np.asarray(volumes[i])
-        inside = volume > 0 if masks is None else np.asarray(masks[i]) > 0
+def _totals(pairs, blocks):
+    """Give coarse copies, histograms and voxel counts; mean volume and mean mask."""
+    mean, share, coarse, histograms, counts = 0.0, 0.0, [], [], []
+    for volume, mask in pairs:
+        volume, inside = np.asarray(volume), np.asarray(mask) > 0
         values = np.clip(volume[inside], 0, 1)
         found = np.histogram(values, bins=BINS, range=(0, 1))[0]
         histograms.append(found / max(values.size, 1))
         counts.append(values.size)
-        total = total + volume.astype(float)
-    return total, np.array(histograms), np.array(counts)
+        coarse.append(_in_blocks(volume, blocks))
+        mean, share = mean + volume.astype(float), share + inside
+    n = len(counts)
+    if n == 0:
+        raise InputError("no volume to measure: expected at least one")
+    return coarse, np.array(histograms), np.array(counts), mean / n, share / n
+
+
+def _in_blocks(volume, blocks):
+    """Average a volume in blocks of voxels; the last ones are filled up with 0."""
+    volume = np.pad(volume, [(0, -n % b) for n, b in zip(volume.shape, blocks)])
+    parts = [part for n, b in zip(volume.shape, blocks) for part in (n // b, b)]
+    return volume.reshape(parts).mean(axis=(1, 3, 5), dtype=np.float32)
+
+
+def _at_one_size(volumes, counts):
+    """Bring brains to the median size, about the centre of the mean brain.
+
+    Where sizes are kept, a large brain would else be less like the mean than a
+    small one. Lengths change by a quarter at most, which brains do.
+    """
+    total = sum(volumes)
+    if not total.any():
+        return volumes
+    center = np.array(center_of_mass(total))
+    factors = np.cbrt(counts / max(np.median(counts), 1)).clip(0.8, 1.25)
+    return [
+        affine_transform(v, np.full(3, f), offset=center * (1 - f), order=1)
+        for v, f in zip(volumes, factors)
+    ]
 
 
 def _distances(histograms):

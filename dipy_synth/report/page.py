@@ -27,36 +27,20 @@ AT_LEAST = 5  # volumes in the first table, even if none is an outlier
 WORDS = {
     "brain_volume": ("brain volume", "{:,.0f}", " mL"),
     "correlation": ("correlation", "{:.3f}", ""),
+    "symmetry": ("symmetry", "{:.3f}", ""),
     "histogram_distance": ("histogram distance", "{:.3f}", ""),
+    "tilt": ("tilt", "{:.1f}", "°"),
 }
-
-
-class _Files:
-    """Volumes of files, read when asked for, so that one at a time is in memory."""
-
-    def __init__(self, paths, shape):
-        self.paths, self.shape = paths, shape
-
-    def __len__(self):
-        return len(self.paths)
-
-    def __getitem__(self, index):
-        path = self.paths[index]
-        data = read_volume(path)[0]
-        if data.shape != tuple(self.shape):
-            raise InputError(f"{path}: shape {data.shape}, expected {self.shape}")
-        if not np.isfinite(data).all():
-            raise InputError(f"{path}: NaN or infinite voxels, expected [0, 1]")
-        return data
 
 
 def quality_page(prepared, *, path=None):
     """Write one page that shows every volume of a prepared cohort, the oddest first.
 
     Each volume is compared with all others by its brain volume, its correlation with
-    the mean brain and its intensities, see `measure_quality`. The page stands alone:
-    it needs no other file and no network. The figures are also written as a table
-    beside it, of the same name with the ending ``.tsv``.
+    the mean brain, its symmetry, its intensities and the native head's tilt, see
+    `measure_quality`. The page stands alone: it needs no other file and no network.
+    The figures are also written as a table beside it, of the same name with the
+    ending ``.tsv``.
 
     Parameters
     ----------
@@ -81,26 +65,48 @@ def quality_page(prepared, *, path=None):
     path = Path(prepared) / "quality.html" if path is None else Path(path)
     if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
         raise InputError(f"{path}: expected the name of a page, ending in .html")
-    volumes = _Files(cohort.paths, cohort.grid.shape)
-    masks = _Files([mask_path(image) for image in cohort.paths], cohort.grid.shape)
-    rows, mean = measure_quality(
-        volumes, masks, names=cohort.keys, voxel_volumes=_voxel_volumes(cohort)
+    native = [_to_native(image) for image in cohort.paths]
+    voxel = float(np.prod(cohort.grid.voxel_size)) / 1000
+    pictures = {}
+    rows, mean, share = measure_quality(
+        _looked_at(cohort, pictures),
+        names=cohort.keys,
+        # An affine alignment changes sizes; the way back to native space undoes it.
+        voxel_volumes=[voxel * abs(float(np.linalg.det(m))) for m, _ in native],
+        voxel_size=cohort.grid.voxel_size,
+        orientations=[m for m, _ in native] if all(a for _, a in native) else None,
     )
     ranked = sorted_by_score(rows)
     write_table(path.with_suffix(".tsv"), _table(cohort, ranked))
-    write_text(path, _page(cohort, ranked, mean, volumes, masks))
+    write_text(path, _page(cohort, ranked, mean, share, pictures))
     return path
 
 
-def _voxel_volumes(cohort):
-    """Give the native volume of each volume's voxels in mL: list of float, (n,).
+def _to_native(image):
+    """Give the matrix back to native axes, and whether an alignment has found it."""
+    told = read_json(sidecar_path(image))
+    matrix = np.array(told["PreparedToNative"], dtype=float)[:3, :3]
+    return matrix, told.get("Steps", {}).get("align") != "none"
 
-    An affine alignment changes sizes; the way back to native space undoes it.
-    """
-    voxel = float(np.prod(cohort.grid.voxel_size)) / 1000
-    told = [read_json(sidecar_path(image)) for image in cohort.paths]
-    back = [np.array(t["PreparedToNative"], dtype=float)[:3, :3] for t in told]
-    return [voxel * abs(float(np.linalg.det(matrix))) for matrix in back]
+
+def _looked_at(cohort, pictures):
+    """Read each volume and its mask once, and draw them while they are at hand."""
+    size = cohort.grid.voxel_size
+    for key, path in zip(cohort.keys, cohort.paths):
+        volume, mask = (_read(p, cohort.grid.shape) for p in (path, mask_path(path)))
+        label = f"Mid-slices of {key}"
+        pictures[key] = slices_svg(volume, mask > 0, size, label=label)
+        yield volume, mask
+
+
+def _read(path, shape):
+    """Read a volume that a cohort's page can show."""
+    data = read_volume(path)[0]
+    if data.shape != tuple(shape):
+        raise InputError(f"{path}: shape {data.shape}, expected {shape}")
+    if not np.isfinite(data).all():
+        raise InputError(f"{path}: NaN or infinite voxels, expected [0, 1]")
+    return data
 
 
 def _table(cohort, ranked):
@@ -124,7 +130,7 @@ def _number(value):
     return f"{value:.5g}" if np.isfinite(value) else None
 
 
-def _page(cohort, ranked, mean, volumes, masks):
+def _page(cohort, ranked, mean, share, pictures):
     """Fill the page."""
     places = {key: i for i, key in enumerate(cohort.keys)}
     odd = [row for row in ranked if row.odd]
@@ -135,7 +141,7 @@ def _page(cohort, ranked, mean, volumes, masks):
     shown = odd or ranked[:AT_LEAST]
     told = read_json(cohort.root / "dataset_description.json")
     cards = [
-        _card(rank, row, cohort, places[row.name], volumes, masks, top)
+        _card(rank, row, cohort, places[row.name], pictures[row.name], top)
         for rank, row in enumerate(ranked)
     ]
     return PAGE.substitute(
@@ -151,7 +157,10 @@ def _page(cohort, ranked, mean, volumes, masks):
         ),
         strips="".join(_strip(name, ranked) for name in FIGURES),
         limit=LIMIT,
-        mean_brain=_mean_brain(mean, cohort, masks),
+        # The outline: where half of the cohort has brain.
+        mean_brain=slices_svg(
+            mean, share >= 0.5, cohort.grid.voxel_size, label="Mean of all volumes"
+        ),
         facts=facts_table(cohort, told),
         people=html_table("Who they are", described) if described else "",
         mean_histogram=histogram_path(average, top),
@@ -250,21 +259,10 @@ def _strip(name, ranked):
     )
 
 
-def _mean_brain(mean, cohort, masks):
-    """Draw the mean volume, and where half of the cohort has brain."""
-    share = sum(masks[i] > 0 for i in range(len(masks))) / len(masks)
-    size = cohort.grid.voxel_size
-    return slices_svg(mean, share >= 0.5, size, label="Mean of all volumes")
-
-
-def _card(rank, row, cohort, place, volumes, masks, top):
+def _card(rank, row, cohort, place, picture, top):
     """Write the card of one volume."""
     about = [cohort.rows[place].get(name) for name in ("age", "sex")]
     about = [*filter(None, about), cohort.split[place], f"score {row.score:.1f}"]
-    label = f"Mid-slices of {row.name}"
-    picture = slices_svg(
-        volumes[place], masks[place] > 0, cohort.grid.voxel_size, label=label
-    )
     return CARD.substitute(
         anchor=f"v{rank}",
         name=escape(row.name),

@@ -106,11 +106,12 @@ $people
 
 <h2>All volumes, the oddest first</h2>
 <p class="soft">Volume: the brain mask's, in native millimetres. Correlation: with the
-mean of all other volumes, where either is not background; where sizes are kept, a
-large brain has less of it. Histogram distance: how far
+mean of all other volumes, brains brought to one size, in blocks of 4 mm. Symmetry: the
+same with its own mirror image. Histogram distance: how far
 the intensities in the brain (filled) must move to become those of all other volumes
-(line: the cohort's mean), of a range of 1. Beside each, its distance from the
-cohort's median in robust standard deviations.</p>
+(line: the cohort's mean), of a range of 1. Tilt: the angle between the native head, as
+the alignment found it, and the mean orientation of the cohort's heads. Beside each, its
+distance from the cohort's median in robust standard deviations.</p>
 <p class="screen"><label><input type="checkbox" id="outlines" checked> Outline of the
 brain mask</label></p>
 <div class="cards">
