@@ -7,12 +7,15 @@ when they cannot. None of them is used unless it is asked for.
 
 from functools import lru_cache, partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
+from dipy.data.fetcher import dipy_home
+from dipy.utils.logging import logger
+import nibabel as nib
 import numpy as np
 from scipy.ndimage import binary_fill_holes, label
 
-from dipy_synth.data.images import read_volume, write_volume
 from dipy_synth.errors import InputError
 
 # An adult brain has 0.9 to 1.9 litres, an adult head in the field of view over 2.5.
@@ -117,7 +120,14 @@ def _whole(data, affine):
 
 def _by_network(name, data, affine):
     """Ask a network."""
-    return np.asarray(load_network(name)(data, affine))
+    find = load_network(name)
+    try:
+        return np.asarray(find(data.astype(np.float32), affine)) > 0.5
+    except Exception as error:  # an empty image fails deep inside of a package
+        raise InputError(
+            f"brain='{name}' failed on this image: {type(error).__name__}: {error}; "
+            "expected a T1 scan of a whole head"
+        ) from error
 
 
 @lru_cache(maxsize=1)
@@ -153,27 +163,56 @@ def load_network(name):
 def _evac():
     from dipy.nn.evac import EVACPlus
 
-    network = EVACPlus(verbose=True)  # False would silence DIPY's logger for good
-    return lambda data, affine: network.predict(data, affine) > 0.5
+    network = _of_dipy(EVACPlus, "evac")
+    return network.predict
 
 
 def _synthseg():
     from dipy.nn.synthseg import SynthSeg
 
-    network = SynthSeg(verbose=True)
-    return lambda data, affine: network.predict(data, affine)[2] > 0.5
+    network = _of_dipy(SynthSeg, "synthseg")
+    # Labels, their names, and the mask of what has a label.
+    return lambda data, affine: network.predict(data, affine)[2]
+
+
+def _of_dipy(kind, name):
+    """Make one of DIPY's networks, and leave its logger and its memory alone."""
+    _check_weights(name)
+    level = logger.level
+    try:
+        network = kind(verbose=True)  # False would silence DIPY's logger for good
+    finally:
+        logger.setLevel(level)
+    if kind.__module__.startswith("dipy.nn.torch"):
+        # predict() keeps what a gradient would need, gigabytes of it, unless told.
+        network.model.requires_grad_(False)
+    return network
+
+
+def _check_weights(name):
+    """Fail at once where DIPY, with no network, would retry for half a minute."""
+    if any(Path(dipy_home, name).glob("*weights*")):
+        return
+    try:
+        with urlopen(Request(WEIGHTS, method="HEAD"), timeout=10):
+            pass
+    except HTTPError:
+        pass  # a server has answered: the rest is the download's business
+    except OSError as error:
+        folder = Path(dipy_home, name)
+        raise InputError(
+            f"no weights in {folder}, and {WEIGHTS} cannot be reached ({error})"
+        ) from error
 
 
 def _deepbet():
-    from deepbet import run_bet
+    from deepbet import BrainExtraction
+
+    network = BrainExtraction(no_gpu=True)  # its weights are in its package
 
     def find(data, affine):
-        with TemporaryDirectory() as folder:
-            image, mask = (Path(folder, f"{name}.nii.gz") for name in ("t1", "mask"))
-            write_volume(image, data.astype(np.float32), affine)
-            options = {"no_gpu": True, "skip_broken": False}
-            run_bet([str(image)], mask_paths=[str(mask)], **options)
-            return read_volume(mask)[0] > 0.5
+        _, mask, _ = network.run(nib.Nifti1Image(data, affine))
+        return np.asanyarray(mask.dataobj)
 
     return find
 
@@ -184,6 +223,7 @@ PACKAGES = {
     "synthseg": "torch",
     "deepbet": "pip install dipy_synth[deepbet]",
 }
+WEIGHTS = "https://ndownloader.figshare.com/"  # where DIPY has its weights from
 # The ways to find a brain: (data, affine) -> mask.
 EXTRACTORS = {
     "auto": _auto,

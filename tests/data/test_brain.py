@@ -1,8 +1,11 @@
 """Where the brain is found, and how it is told when it is not."""
 
+import logging
 import sys
 from types import ModuleType
+from urllib.error import URLError
 
+from dipy.utils.logging import logger
 import nibabel as nib
 import numpy as np
 from numpy.testing import assert_array_equal
@@ -67,36 +70,117 @@ def test_a_package_that_is_not_there_is_named(stripped, monkeypatch):
         brain.find_brain(*stripped, brain="deepbet")
 
 
-def test_a_network_is_loaded_once_and_asked_for_every_scan(stripped, monkeypatch):
+def test_a_network_is_loaded_once_and_asked_for_every_scan(
+    stripped, monkeypatch, fresh
+):
     loaded = []
 
     def load():
         loaded.append(1)
         return lambda data, affine: data > 50
 
-    brain.load_network.cache_clear()
     monkeypatch.setitem(brain.NETWORKS, "synthseg", load)
     data, affine = stripped
     for _ in range(2):
         found = brain.find_brain(data, affine, mask=data < 0, brain="synthseg")
         assert_array_equal(found, data > 50)
     assert loaded == [1]
+
+
+@pytest.fixture
+def fresh():
+    """Networks are kept between scans; not between tests."""
+    brain.load_network.cache_clear()
+    yield
     brain.load_network.cache_clear()
 
 
-def test_deepbet_gets_a_file_and_gives_a_mask(stripped, monkeypatch):
-    def run_bet(images, mask_paths, **options):
-        image = nib.load(images[0])
-        mask = (image.get_fdata() > 50).astype(np.uint8)
-        nib.save(nib.Nifti1Image(mask, image.affine), mask_paths[0])
+def fake_module(monkeypatch, name, **content):
+    module = ModuleType(name)
+    vars(module).update(content)
+    monkeypatch.setitem(sys.modules, name, module)
 
-    brain.load_network.cache_clear()
-    fake = ModuleType("deepbet")
-    fake.run_bet = run_bet
-    monkeypatch.setitem(sys.modules, "deepbet", fake)
+
+def test_deepbet_gets_an_image_and_gives_a_mask(stripped, monkeypatch, fresh):
+    class BrainExtraction:
+        def __init__(self, no_gpu):
+            self.no_gpu = no_gpu
+
+        def run(self, image):
+            mask = (image.get_fdata() > 50).astype(np.uint8)
+            return image, nib.Nifti1Image(mask, image.affine), 1.0
+
+    fake_module(monkeypatch, "deepbet", BrainExtraction=BrainExtraction)
     data, affine = stripped
     assert_array_equal(brain.find_brain(data, affine, brain="deepbet"), data > 50)
-    brain.load_network.cache_clear()
+
+
+class LikeDipy:
+    """The signatures of DIPY's networks; notes what it was given."""
+
+    given = []
+
+    def __init__(self, *, verbose=False, use_cuda=False):
+        logger.setLevel("INFO" if verbose else "CRITICAL")
+
+    def predict(self, T1, affine, *, batch_size=None, return_prob=False):  # noqa: N803
+        assert T1.dtype == np.float32 and T1.ndim == 3 and affine.shape == (4, 4)
+        self.given.append(T1)
+        return np.where(T1 > 50, 1, 0)
+
+
+class LikeSynthSeg(LikeDipy):
+    def predict(self, T1, affine, **options):  # noqa: N803
+        labels = 17 * super().predict(T1, affine, **options)
+        return labels, {17: "left hippocampus"}, (labels > 0).astype(float)
+
+
+@pytest.mark.parametrize("name, kind", [("evac", LikeDipy), ("synthseg", LikeSynthSeg)])
+def test_networks_of_dipy_are_asked_as_they_want(
+    stripped, monkeypatch, fresh, name, kind
+):
+    names = {"EVACPlus": kind, "SynthSeg": kind}
+    fake_module(monkeypatch, "dipy.nn")
+    fake_module(monkeypatch, f"dipy.nn.{name}", **names)
+    monkeypatch.setattr(brain, "_check_weights", lambda name: None)
+    (data, affine), level = stripped, logger.level
+    logger.setLevel("WARNING")
+    try:
+        for number in (1, 2):  # one volume at a time: earlier masks stay
+            whole = (data * number).astype(np.uint8)
+            found = brain.find_brain(whole, affine, brain=name)
+            assert found.dtype == bool
+            assert_array_equal(found, whole > 50)
+        assert logger.level == logging.WARNING
+    finally:
+        logger.setLevel(level)
+
+
+def test_offline_is_told_at_once(tmp_path, monkeypatch):
+    asked = []
+
+    def no_route(request, timeout):
+        asked.append((request.full_url, timeout))
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr(brain, "urlopen", no_route)
+    monkeypatch.setattr(brain, "dipy_home", str(tmp_path))
+    with pytest.raises(InputError, match="no weights in .*evac.*cannot be reached"):
+        brain._check_weights("evac")
+    assert len(asked) == 1 and asked[0][1] <= 10
+    (tmp_path / "evac").mkdir()
+    (tmp_path / "evac" / "evac_weights.pth").touch()
+    brain._check_weights("evac")
+    assert len(asked) == 1
+
+
+def test_a_network_that_fails_on_a_scan_is_told(stripped, monkeypatch, fresh):
+    def find(data, affine):
+        raise AssertionError("Not enough foreground")
+
+    monkeypatch.setitem(brain.NETWORKS, "deepbet", lambda: find)
+    with pytest.raises(InputError, match="'deepbet' failed on this image.*foreground"):
+        brain.find_brain(*stripped, brain="deepbet")
 
 
 def test_empty_images_and_masks_are_refused(stripped):
