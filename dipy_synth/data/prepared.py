@@ -7,7 +7,7 @@ import numpy as np
 from dipy_synth import __version__
 from dipy_synth.data.images import read_volume, write_volume
 from dipy_synth.data.layouts import bids_root
-from dipy_synth.data.preprocess import PreparedT1
+from dipy_synth.data.preprocess import PreparedT1, Steps
 from dipy_synth.data.split import split_subjects
 from dipy_synth.errors import InputError
 from dipy_synth.files import file_hash, read_json, read_table, write_json, write_table
@@ -167,7 +167,7 @@ def is_done(root, record, steps):
             f"their bytes have changed) than {record.image}; expected --force to "
             "prepare it anew, or another out_dir"
         )
-    return told.get("Steps") == steps.to_config()
+    return Steps.from_config(told.get("Steps")) == steps
 
 
 def check_output(root, keys, steps, *, force):
@@ -197,7 +197,8 @@ def check_output(root, keys, steps, *, force):
     told = read_json(path).get("DipySynth")
     if told is None:
         raise InputError(f"{root}: another dataset; expected a new folder for out_dir")
-    differences = _differences(told["Steps"], steps.to_config())
+    before = Steps.from_config(told["Steps"])  # options that are new have defaults
+    differences = _differences(before.to_config(), steps.to_config())
     if differences and not force:
         raise InputError(
             f"{root}: prepared with other steps ({differences}); expected the same, "

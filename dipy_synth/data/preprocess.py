@@ -1,11 +1,12 @@
 """One T1 scan to a volume on the grid, and back to the scanner's space."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from dipy_synth.data.align import find_transform
 from dipy_synth.data.brain import EXTRACTORS, find_brain, volume_of
+from dipy_synth.data.regrid import transform_t1
 from dipy_synth.data.steps import (
     bounding_corners,
     check_fit,
@@ -22,7 +23,10 @@ CHOICES = {
     "align": ("rigid", "affine", "none"),
     "scaling": ("percentile", "minmax"),
     "order": (1, 3),
+    "regrid": ("grid", "dipy"),
 }
+# The way to a grid: the grid that is meant when none is told.
+GRIDS = {"grid": Grid(), "dipy": Grid((128,) * 3, (2.0,) * 3, (0.0,) * 3)}
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,18 @@ class Steps:
         The percentiles, in 0 to 100.
     order : {3, 1}, optional
         Cubic (clipped to the native range) or linear interpolation.
+    regrid : {"grid", "dipy"}, optional
+        "grid" interpolates at the voxels of the grid. "dipy" takes the way of DIPY's
+        networks, `dipy.nn.utils.transform_img`, see
+        `dipy_synth.data.regrid.transform_t1`; it aligns nothing.
     grid : Grid, optional
-        The grid.
+        The grid; by default 80 x 96 x 80 voxels of 2 mm, and 128 x 128 x 128 of 2 mm
+        for "dipy".
 
     Raises
     ------
     InputError
-        If a value is not among the choices.
+        If a value is not among the choices, or two do not go together.
     """
 
     brain: str = "auto"
@@ -59,7 +68,8 @@ class Steps:
     scaling: str = "percentile"
     percentiles: tuple[float, float] = (0.5, 99.5)
     order: int = 3
-    grid: Grid = field(default_factory=Grid)
+    regrid: str = "grid"
+    grid: Grid | None = None
 
     def __post_init__(self):
         for name, choices in CHOICES.items():
@@ -73,7 +83,15 @@ class Steps:
             raise InputError(
                 f"percentiles {percentiles}: expected two rising numbers, 0 to 100"
             )
+        if self.regrid == "dipy" and self.align != "none":
+            raise InputError(
+                f"regrid='dipy' with align={self.align!r}: transform_img places each "
+                "volume by its own field of view, so nothing would stay aligned; "
+                "expected align='none', or regrid='grid', which aligns on a grid of "
+                "any shape"
+            )
         object.__setattr__(self, "percentiles", percentiles)
+        object.__setattr__(self, "grid", self.grid or GRIDS[self.regrid])
 
     def to_config(self):
         """Describe the steps in JSON's own types.
@@ -175,10 +193,7 @@ def prepare_t1(data, affine, *, mask=None, steps=None, threads=1):
     volume, native_shape = volume_of(brain, affine), data.shape
     if steps.bias:
         data = correct_bias(data, brain, affine, threads=threads)
-    grid, world = _place(data, brain, affine, steps, threads)
-    matrix = grid.voxel_map(affine, world=world)
-    check_fit(brain, matrix, grid)
-    data, inside = resample(data, brain, matrix, grid.shape, order=steps.order)
+    data, inside, grid, world = _regrid(data, brain, affine, steps, threads)
     if not inside.any():
         raise InputError("the brain mask has no voxel left at the grid's resolution")
     limits = (0, 100) if steps.scaling == "minmax" else steps.percentiles
@@ -229,6 +244,17 @@ def check_volume(data, affine, mask=None):
             f"a mask of shape {np.shape(mask)}: expected the image's, {data.shape}"
         )
     return data
+
+
+def _regrid(data, mask, affine, steps, threads):
+    """Bring a scan and its mask to their grid; tell the grid and the way back."""
+    if steps.regrid == "dipy":
+        found = transform_t1(data, mask, affine, steps.grid, order=steps.order)
+        return *found, np.eye(4)
+    grid, world = _place(data, mask, affine, steps, threads)
+    matrix = grid.voxel_map(affine, world=world)
+    check_fit(mask, matrix, grid)
+    return *resample(data, mask, matrix, grid.shape, order=steps.order), grid, world
 
 
 def _place(data, mask, affine, steps, threads):

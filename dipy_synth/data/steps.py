@@ -104,26 +104,50 @@ def resample(data, mask, matrix, shape, *, order=3):
     .. [1] Cardoso et al., "Scale factor point spread function matching: beyond
        aliasing in image resampling", MICCAI 2015.
     """
-    ratio = np.linalg.norm(matrix[:3, :3], axis=1)
+    source, weight, start = continued(
+        data, mask, np.linalg.norm(matrix[:3, :3], axis=1)
+    )
+    low, high = data[mask].min(), data[mask].max()
+    kwargs = {"matrix": matrix[:3, :3], "output_shape": tuple(shape)}
+    kwargs["offset"] = matrix[:3, 3] - start
+    on_grid = affine_transform(source, order=order, mode="nearest", **kwargs)
+    inside = affine_transform(weight, order=1, **kwargs) > 0.5
+    return np.where(inside, on_grid.clip(low, high), np.float32(0)), inside
+
+
+def continued(data, mask, ratio, *, room=1):
+    """Cut out a brain, continue it outside of its mask, and blur it where it shrinks.
+
+    Parameters
+    ----------
+    data : ndarray, (X, Y, Z)
+        Source volume.
+    mask : ndarray of bool, (X, Y, Z)
+        Where `data` is meaningful; not empty.
+    ratio : ndarray, (3,)
+        Size of the target's voxels along each source axis, in source voxels.
+    room : int, optional
+        Voxels added on every side, also where `data` ends.
+
+    Returns
+    -------
+    data, weight : ndarray of float32, (X', Y', Z')
+        The brain's box, and how much of each of its voxels is brain.
+    start : ndarray of int, (3,)
+        Index in `data` of the box's first voxel; negative beyond its border.
+    """
     sigma = np.sqrt(np.maximum(ratio**2 - 1, 0) / (8 * np.log(2)))
     box = bounding_box(mask, margin=int(np.ceil(2 + 3 * sigma.max())))
     inside, source = mask[box], data[box].astype(np.float32)
-    low, high = source[inside].min(), source[inside].max()
     nearest = distance_transform_edt(
         ~inside, return_distances=False, return_indices=True
     )
-    source = source[tuple(nearest)]
-    weight = np.pad(inside.astype(np.float32), 1)  # the brain may touch the border
+    source = np.pad(source[tuple(nearest)], room, mode="edge")
+    weight = np.pad(inside.astype(np.float32), room)  # the brain may touch the border
     if sigma.any():
         source = gaussian_filter(source, sigma, mode="nearest")
         weight = gaussian_filter(weight, sigma, mode="constant")
-    offset = matrix[:3, 3] - [edge.start for edge in box]
-    kwargs = {"matrix": matrix[:3, :3], "output_shape": tuple(shape)}
-    on_grid = affine_transform(
-        source, offset=offset, order=order, mode="nearest", **kwargs
-    )
-    inside = affine_transform(weight, offset=offset + 1, order=1, **kwargs) > 0.5
-    return np.where(inside, on_grid.clip(low, high), np.float32(0)), inside
+    return source, weight, np.array([edge.start for edge in box]) - room
 
 
 def bounding_box(mask, *, margin=0):

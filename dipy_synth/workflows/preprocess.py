@@ -5,7 +5,7 @@ from dipy.workflows.workflow import Workflow
 import numpy as np
 
 from dipy_synth.data.cohort import prepare_cohort
-from dipy_synth.data.preprocess import Steps
+from dipy_synth.data.preprocess import GRIDS, Steps
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
@@ -30,6 +30,7 @@ class PreprocessT1Flow(Workflow):
         scaling="percentile",
         percentiles=None,
         order=3,
+        regrid="grid",
         grid_shape=None,
         voxel_size=None,
         engine="serial",
@@ -77,6 +78,10 @@ class PreprocessT1Flow(Workflow):
             The two percentiles; 0.5 and 99.5 by default.
         order : int, optional
             Order of resampling: 3 (cubic, within the native range) or 1 (linear).
+        regrid : string, optional
+            How a scan gets to its grid: grid (one interpolation at the grid's
+            voxels), or dipy (transform_img, as DIPY's networks do: 128 128 128 voxels
+            of 2 mm around each brain; it takes --align none).
         grid_shape : variable int, optional
             Number of voxels of the grid, right, anterior, superior; by default 80 96
             80 for voxels of 2 mm, and the same extent, in multiples of 8, for others.
@@ -104,7 +109,8 @@ class PreprocessT1Flow(Workflow):
             scaling=scaling,
             percentiles=percentiles or Steps.percentiles,
             order=order,
-            grid=make_grid(grid_shape, voxel_size),
+            regrid=regrid,
+            grid=make_grid(grid_shape, voxel_size, GRIDS.get(regrid)),
         )
         records = read_records(input_files, mask_paths=mask_path, layout=layout)
         answers = prepare_cohort(
@@ -134,7 +140,7 @@ class PreprocessT1Flow(Workflow):
             )
 
 
-def make_grid(shape=None, voxel_size=None):
+def make_grid(shape=None, voxel_size=None, default=None):
     """Build a grid from what a user tells; the default extent where he tells none.
 
     Parameters
@@ -143,15 +149,17 @@ def make_grid(shape=None, voxel_size=None):
         Number of voxels.
     voxel_size : sequence of float, (3,) or (1,), optional
         In mm; one number stands for three.
+    default : Grid, optional
+        What is meant when nothing is told; ``Grid()`` by default.
 
     Returns
     -------
     Grid
     """
-    default = Grid()
+    default = default or Grid()
     sizes = tuple(voxel_size or default.voxel_size)
     sizes = sizes * 3 if len(sizes) == 1 else sizes
     if shape is None and len(sizes) == 3 and all(size > 0 for size in sizes):
         # Multiples of 8, for a network that halves three times.
         shape = 8 * np.ceil(default.extent / sizes / 8 - 1e-6)
-    return Grid(default.shape if shape is None else shape, sizes)
+    return Grid(default.shape if shape is None else shape, sizes, default.center)

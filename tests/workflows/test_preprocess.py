@@ -6,6 +6,8 @@ import nibabel as nib
 from numpy.testing import assert_allclose
 import pytest
 
+from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.preprocess import GRIDS
 from dipy_synth.errors import InputError
 from dipy_synth.files import read_json, read_table
 from dipy_synth.grid import Grid
@@ -62,6 +64,25 @@ def test_every_option_reaches_its_step(command, tmp_path, write_cohort):
     assert [row["split"] for row in rows].count("validation") == 2
 
 
+def test_dipys_way_gives_a_cohort_like_any(command, bids_folder, tmp_path, capsys):
+    words = [
+        bids_folder,
+        "--no_bias",
+        "--regrid",
+        "dipy",
+        "--out_dir",
+        tmp_path / "out",
+    ]
+    assert command(*words) == 1
+    assert "align='none'" in capsys.readouterr().err
+    size = ["--align", "none", "--voxel_size", "8", "--grid_shape", 32, 32, 32]
+    assert command(*words, *size) == 0
+    cohort = Cohort.load(tmp_path / "out")
+    assert cohort.grid.shape == (32, 32, 32)
+    assert cohort.volumes().shape == (4, 32, 32, 32)
+    assert (tmp_path / "out" / "quality.html").is_file()
+
+
 def test_a_bad_scan_is_told_and_the_exit_status_is_1(
     command, tmp_path, write_cohort, capsys
 ):
@@ -105,6 +126,7 @@ def test_the_grid_keeps_its_extent(voxel_size, shape):
     assert grid.shape == shape
     assert all(grid.extent >= Grid().extent - 1e-6)
     assert_allclose(grid.center, Grid().center)
+    assert make_grid(None, None, GRIDS["dipy"]).shape == (128, 128, 128)
 
 
 def test_a_grid_of_nonsense_is_told():
