@@ -268,7 +268,7 @@ def _place(data, mask, affine, steps, threads):
     return steps.grid, world @ move
 
 
-def restore_t1(prepared, *, order=1):
+def restore_t1(prepared, *, order=3):
     """Bring a prepared volume back to the voxels of its native image.
 
     The geometry and the intensity scale are undone. The bias field is not put back,
@@ -278,8 +278,8 @@ def restore_t1(prepared, *, order=1):
     ----------
     prepared : PreparedT1
         The volume; its `data` may have been replaced by a network's answer.
-    order : {1, 3}, optional
-        Linear or cubic interpolation.
+    order : {3, 1}, optional
+        Cubic (within the prepared range) or linear interpolation.
 
     Returns
     -------
