@@ -13,10 +13,9 @@ References
    2018.
 """
 
-import csv
-import logging
 import re
 
+from dipy_synth.data.ixi import read_ixi_table
 from dipy_synth.data.records import Record, entities, images_below, stem, to_label
 from dipy_synth.errors import InputError
 from dipy_synth.files import read_table
@@ -24,8 +23,6 @@ from dipy_synth.files import read_table
 CC359 = re.compile(r"^(CC\d{4})_([a-z]+)_(15|3)_(\d+)_([MF])$")
 IXI = re.compile(r"^(IXI\d{3})-([A-Za-z]+)-\d{4}-T1$")
 NFBS = re.compile(r"_T1w_brainmask$")
-
-logger = logging.getLogger("dipy_synth")
 
 
 def read_bids(paths):
@@ -198,14 +195,10 @@ def read_cc359(paths):
 
 
 def read_ixi(paths):
-    """Read IXI: ``IXI002-Guys-0828-T1.nii.gz``, with age and sex from ``IXI.csv``.
-
-    The archive's table is a spreadsheet, IXI.xls: it is to be saved as IXI.csv (or
-    .tsv) beside the scans, or a folder above them.
-    """
+    """Read IXI: ``IXI002-Guys-0828-T1.nii.gz``, with age and sex from its table."""
     found = {path: IXI.match(stem(path)) for path in paths}
     scans = {path: match for path, match in found.items() if match}
-    tables = {folder: _ixi_table(folder) for folder in {p.parent for p in scans}}
+    tables = {folder: read_ixi_table(folder) for folder in {p.parent for p in scans}}
     return [
         Record(
             subject=match[1],
@@ -214,40 +207,6 @@ def read_ixi(paths):
         )
         for path, match in scans.items()
     ]
-
-
-def _ixi_table(folder):
-    """Read IXI's table: subject label to age and sex."""
-    for place in (folder, folder.parent):
-        for name, delimiter in (("IXI.csv", ","), ("IXI.tsv", "\t")):
-            if (place / name).is_file():
-                return _ixi_rows(place / name, delimiter)
-        if (place / "IXI.xls").is_file():
-            logger.warning(
-                f"{place / 'IXI.xls'}: a spreadsheet; save it as IXI.csv to have age "
-                "and sex"
-            )
-    return {}
-
-
-def _ixi_rows(path, delimiter):
-    """Read the rows that matter; IXI writes 1 for male and 2 for female."""
-    table = {}
-    with open(path, newline="", encoding="utf-8-sig") as stream:
-        for row in csv.DictReader(stream, delimiter=delimiter):
-            row = {(name or "").upper()[:6]: value for name, value in row.items()}
-            try:
-                if row["IXI_ID"] == "":  # a spreadsheet's empty line
-                    continue
-                label = f"IXI{int(float(row['IXI_ID'])):03d}"
-                sex = {"1": "M", "2": "F"}.get(row["SEX_ID"])
-                table[label] = {"age": row["AGE"] or None, "sex": sex}
-            except (KeyError, TypeError, ValueError) as error:
-                raise InputError(
-                    f"{path}: expected the columns IXI_ID, AGE and SEX_ID, and numbers "
-                    f"in them ({error})"
-                ) from error
-    return table
 
 
 def read_files(paths):

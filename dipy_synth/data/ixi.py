@@ -1,0 +1,128 @@
+"""IXI's table: ages and sexes, from the spreadsheet as it comes or from a text."""
+
+import csv
+from importlib.util import find_spec
+import logging
+import math
+
+from dipy_synth.errors import InputError
+
+SEXES = {1.0: "M", 2.0: "F"}
+
+logger = logging.getLogger("dipy_synth")
+
+
+def read_ixi_table(folder):
+    """Read IXI's table beside the scans, or a folder above them.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds the scans. ``IXI.csv`` (commas) goes before ``IXI.tsv`` (tabs) and before
+        ``IXI.xls``, the spreadsheet of the archive.
+
+    Returns
+    -------
+    dict
+        Subject label to a dict of age (str, years) and sex ("M", "F"), None where it
+        is not known; empty when there is no table.
+
+    Raises
+    ------
+    InputError
+        If a table lacks a column or has words for numbers, or what reads a spreadsheet
+        is not installed.
+    """
+    readers = {"IXI.csv": _text(","), "IXI.tsv": _text("\t"), "IXI.xls": _spreadsheet}
+    for place in (folder, folder.parent):
+        for name, read in readers.items():
+            if (place / name).is_file():
+                return ages_and_sexes(read(place / name), place / name)
+    return {}
+
+
+def ages_and_sexes(rows, path):
+    """Find what the rows tell of each subject.
+
+    A subject with several rows has what they agree on. An age of 0 stands for none.
+
+    Parameters
+    ----------
+    rows : iterable of dict
+        Column name (IXI_ID, AGE, and one that begins with SEX_ID: 1 male, 2 female) to
+        str, number or None.
+    path : Path
+        Where they are from, for messages.
+
+    Returns
+    -------
+    dict
+        As of `read_ixi_table`.
+    """
+    told = {}
+    for row in rows:
+        row = {str(name).strip().upper()[:6]: value for name, value in row.items()}
+        try:
+            number, age, sex = (_number(row[n]) for n in ("IXI_ID", "AGE", "SEX_ID"))
+        except (KeyError, ValueError) as error:
+            raise InputError(
+                f"{path}: expected the columns IXI_ID, AGE and SEX_ID, and numbers in "
+                f"them ({error})"
+            ) from error
+        if number is not None:  # None: a spreadsheet's empty line
+            known = told.setdefault(f"IXI{int(number):03d}", {"age": [], "sex": []})
+            known["age"] += [f"{age:.2f}"] if age and age > 0 else []
+            known["sex"] += [SEXES[sex]] if sex in SEXES else []
+    return {
+        label: {
+            name: _agreed(values, label, name, path) for name, values in row.items()
+        }
+        for label, row in told.items()
+    }
+
+
+def _number(value):
+    """Give a cell as a float; None for an empty one."""
+    if value is None or not str(value).strip():
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _agreed(values, label, name, path):
+    """Give what all rows of a subject agree on."""
+    if len(set(values)) > 1:
+        several = " and ".join(dict.fromkeys(values))
+        logger.warning(f"{path}: {label} has {name} {several}; it is left out")
+        return None
+    return values[0] if values else None
+
+
+def _text(delimiter):
+    """Give a reader of a table as text."""
+
+    def read(path):
+        with open(path, newline="", encoding="utf-8-sig") as stream:
+            return list(csv.DictReader(stream, delimiter=delimiter, restkey="more"))
+
+    return read
+
+
+def _spreadsheet(path):
+    """Read the first sheet."""
+    if find_spec("xlrd") is None:
+        raise InputError(
+            f"{path}: a spreadsheet, to read it needs xlrd (pip install "
+            "'dipy_synth[ixi]'); or save it as IXI.csv beside"
+        )
+    import xlrd
+
+    try:
+        with xlrd.open_workbook(path) as book:
+            names, *rows = book.sheet_by_index(0).get_rows()
+            return [{n.value: c.value for n, c in zip(names, row)} for row in rows]
+    except Exception as error:  # whatever a damaged file makes of xlrd
+        raise InputError(
+            f"{path}: not a spreadsheet that can be read ({error}); fetch it anew, or "
+            "save it as IXI.csv beside"
+        ) from error
