@@ -29,7 +29,8 @@ FLOORS = {
     "conditions": "numpy",
     "phantom": "numpy",
     # floor 1: images and cohorts
-    "data": f"{IMAGES} numpy scipy deepbet tqdm",
+    "parallel": "dipy tqdm joblib distributed ray",
+    "data": f"{IMAGES} numpy scipy deepbet tqdm xlrd",
     "data.dataset": f"{IMAGES} numpy scipy tqdm keras",
     # floor 2: mathematics
     "diffusion": "numpy scipy keras",
@@ -57,8 +58,9 @@ NEVER_LOADED = {
     "store": IMAGES,
     "workflows": "keras tensorflow matplotlib",
 }
-# Imported inside functions only: TensorFlow is one backend of three, pictures are rare.
-LAZY = ("matplotlib", "tensorflow")
+# Imported inside functions only: TensorFlow is one backend of three, pictures are
+# rare, and extras need not be installed.
+LAZY = ("distributed", "joblib", "matplotlib", "ray", "tensorflow", "xlrd")
 IMPORTERS = ("import_module", "__import__", "optional_package")
 PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "marshal", "shelve"}
 

@@ -35,6 +35,7 @@ class PreprocessT1Flow(Workflow):
         voxel_size=None,
         engine="serial",
         n_jobs=1,
+        scheduler=None,
         validation_fraction=0.2,
         seed=0,
         stratify=None,
@@ -91,6 +92,9 @@ class PreprocessT1Flow(Workflow):
             What runs scans in parallel: serial, joblib, dask or ray.
         n_jobs : int, optional
             Scans at a time; -1 for all processors. For engines other than serial.
+        scheduler : string, optional
+            Address of a dask scheduler, tcp://host:8786: the workers of a cluster, who
+            see the same files, do the work.
         validation_fraction : float, optional
             Part of the subjects kept for validation.
         seed : int, optional
@@ -119,6 +123,7 @@ class PreprocessT1Flow(Workflow):
             steps=steps,
             engine=engine,
             n_jobs=n_jobs,
+            scheduler=scheduler,
             force=self._force_overwrite,
             validation_fraction=validation_fraction,
             seed=seed,

@@ -1,6 +1,7 @@
 """The cohort loop: what it writes, keeps, refuses and survives."""
 
 import json
+import sys
 
 import nibabel as nib
 import numpy as np
@@ -240,13 +241,30 @@ def test_sessions_stay_together_and_keep_their_columns(tmp_path, write_cohort):
     ]
 
 
-def test_engines_give_the_same_bytes(source, tmp_path):
-    pytest.importorskip("joblib")
-    prepare(source, tmp_path / "one")
-    prepare(source, tmp_path / "two", engine="joblib", n_jobs=2)
-    for path in (tmp_path / "one").rglob("*.nii.gz"):
-        twin = tmp_path / "two" / path.relative_to(tmp_path / "one")
-        assert_array_equal(nib.load(path).dataobj, nib.load(twin).dataobj)
+@pytest.mark.parametrize("engine", ["joblib", "dask", "ray"])
+def test_engines_give_the_same_bytes(engine, source, tmp_path, done, monkeypatch):
+    pytest.importorskip({"dask": "distributed"}.get(engine, engine))
+    bad = source / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
+    bad.write_bytes(bad.read_bytes()[:-300])
+    monkeypatch.chdir(tmp_path)  # workers have a working directory of their own
+    answers = prepare(source.relative_to(tmp_path), "out", engine=engine, n_jobs=2)
+    assert [*answers] == [f"sub-0{i}" for i in range(1, 5)]
+    assert "cut short" in answers.pop("sub-02") and set(answers.values()) == {None}
+    for key in answers:
+        twin, found = prepared_path(done, key), prepared_path(tmp_path / "out", key)
+        assert_array_equal(nib.load(found).dataobj, nib.load(twin).dataobj)
+
+
+def test_a_cluster_prepares_and_a_second_run_keeps(source, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster:
+        scheduler = cluster.scheduler_address
+        first = prepare(source, tmp_path / "out", scheduler=scheduler)
+        before = stamps(tmp_path / "out")
+        second = prepare(source, tmp_path / "out", scheduler=scheduler)
+    assert set(first.values()) == set(second.values()) == {None}
+    assert stamps(tmp_path / "out") == before
 
 
 def test_options_are_checked_before_anything_is_written(source, tmp_path):
@@ -272,15 +290,11 @@ def test_a_network_that_cannot_be_had_is_told_once(source, tmp_path, monkeypatch
     assert not (tmp_path / "out").exists()
 
 
-def test_an_engine_that_is_not_installed_is_told(source, tmp_path, monkeypatch):
-    from dipy.utils.tripwire import TripWireError
-
-    def absent(*args, **kwargs):
-        raise TripWireError("no ray")
-
-    monkeypatch.setattr(cohort, "paramap", absent)
-    with pytest.raises(InputError, match="'ray': not installed"):
+def test_an_engine_that_is_not_there_is_told_first(source, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match="'ray': ray is not installed"):
         prepare(source, tmp_path / "out", engine="ray")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_broken_description_is_told(source, tmp_path):
