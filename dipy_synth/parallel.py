@@ -185,7 +185,8 @@ def _placed(function, place, item):
 def _alone(function, item):
     try:
         # joblib would run a single job in this process, which is to live on.
-        return next(_pool(function, {0: item}, 2))[1]
+        ((_, answer),) = _pool(function, {0: item}, 2)
+        return answer
     except BrokenProcessPool:
         return None, _DIED
 
@@ -253,13 +254,13 @@ def _on_cluster(function, items, connect):
 def _outcome(future):
     from distributed import KilledWorker
 
-    if future.cancelled():
-        return None, "not done: the connection to the scheduler was lost"
     try:
         return future.result(timeout=_WORKER_S)
     except KilledWorker:
         return None, _DIED
     except Exception as error:
+        if future.cancelled():
+            return None, "not done: the connection to the scheduler was lost"
         return None, f"{type(error).__name__}: {error}"
 
 

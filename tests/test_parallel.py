@@ -6,7 +6,8 @@ The function is `eval`, which every process has; so an item is what is to happen
 import os
 import socket
 import sys
-from threading import Timer
+from threading import Thread
+import time
 
 import pytest
 
@@ -90,13 +91,18 @@ def test_a_cluster_does_the_work_and_is_left_running(cluster):
 
 def test_a_cluster_that_goes_away_is_told(cluster, monkeypatch):
     monkeypatch.setattr(parallel, "_ANSWER_S", 2.0)  # and it is sought for as long
-    timer = Timer(1.0, cluster.close)
-    timer.start()
-    items = ["1", "__import__('time').sleep(60)"]
-    answers = run(items, scheduler=cluster.scheduler_address)
-    timer.join()
-    assert answers[0] == (1, None)
-    assert "not done" in answers[1][1]
+
+    def close_at_work():
+        while not cluster.scheduler.tasks:
+            time.sleep(0.05)
+        cluster.close()
+
+    thread = Thread(target=close_at_work)
+    thread.start()
+    items = ["__import__('time').sleep(60)"]
+    ((_, words),) = run(items, scheduler=cluster.scheduler_address)
+    thread.join()
+    assert "not done: the connection to the scheduler was lost" in words
 
 
 def test_a_cluster_without_a_worker_is_told(monkeypatch):

@@ -149,7 +149,7 @@ def fetch_t1(source, out_dir=None, *, force=False, keep_archive=False, **options
     if source.archive is None:
         return _by_hand(source, folder)
     if folder.exists() and not force:
-        return _check_folder(source, folder)
+        return _check_folder(source, folder, options)
     logger.info(f"{source.title}\nhome: {source.home}\nlicence: {source.licence}")
     logger.info(f"please cite: {source.credit}")
     size = source.archive.size
@@ -180,8 +180,11 @@ def _count(folder):
     return sum(1 for _ in folder.rglob("*.nii.gz"))
 
 
-def _check_folder(source, folder):
-    """Give a folder that is complete; refuse one that is not."""
+def _check_folder(source, folder, options):
+    """Give a folder that is complete; refuse one that is not.
+
+    What goes with the images and could not be had last time is asked for again.
+    """
     receipt, found = folder / _RECEIPT, _count(folder)
     expected = read_json(receipt)["Volumes"] if receipt.exists() else source.volumes
     if found != expected:
@@ -189,6 +192,9 @@ def _check_folder(source, folder):
             f"{folder}: holds {found} .nii.gz files, expected {expected}; move it "
             "away, or have it replaced (force)"
         )
+    for extra in source.extras:
+        if not (folder / extra.name).exists():
+            _add(extra, folder, options)
     logger.info(f"{source.name}: complete in {folder}, nothing to do")
     return folder
 

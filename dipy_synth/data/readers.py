@@ -1,5 +1,6 @@
 """A cohort on disk, in any layout that is known, as a list of records."""
 
+from collections import Counter
 from dataclasses import replace
 import logging
 import re
@@ -22,8 +23,9 @@ def read_records(inputs, *, mask_paths=None, layout="auto"):
         A folder, files, or wildcards.
     mask_paths : str, Path or sequence of them, optional
         Brain masks: a folder, files, or wildcards. Each scan takes the one of the same
-        subject, session and run, or whose name holds the scan's name. They go before
-        the masks that the layout knows.
+        subject, session and run, or whose name holds the scan's name, or the only one
+        in the folder of a scan that is alone there. They go before the masks that the
+        layout knows.
     layout : {"auto", "bids", "nfbs", "cc359", "ixi", "files"}, optional
         How the files are named; recognised by their names by default.
 
@@ -83,18 +85,24 @@ def match_masks(records, mask_paths):
         masks = [path for path in masks if is_mask(path)]
     if len(records) == 1 and len(masks) == 1:
         return [replace(records[0], mask=masks[0])]
-    return [replace(record, mask=_one_mask(record, masks)) for record in records]
+    crowd = Counter(record.image.parent for record in records)
+    return [
+        replace(r, mask=_one_mask(r, masks, alone=crowd[r.image.parent] == 1))
+        for r in records
+    ]
 
 
-def _one_mask(record, masks):
-    """Find the one mask of a scan."""
+def _one_mask(record, masks, *, alone):
+    """Find the one mask of a scan: by name, or in the folder that it has alone."""
     found = [path for path in masks if _belongs(path, record)]
+    if alone and not found:
+        found = [path for path in masks if path.parent == record.image.parent]
     if len(found) != 1:
         what = ", ".join(map(str, found)) if found else "none"
         raise InputError(
             f"{record.image}: of the {len(masks)} masks given, {what} belongs to it; "
-            "expected one, with the same sub, ses and run or with the scan's name in "
-            "its own"
+            "expected one, with the same sub, ses and run, with the scan's name in its "
+            "own, or the only one in a folder with this scan alone"
         )
     return found[0]
 

@@ -59,8 +59,9 @@ class PreprocessT1Flow(Workflow):
             quotation marks.
         mask_path : variable string or Path, optional
             Brain masks: a folder, files, or wildcards. Each scan takes the mask with
-            its own subject, session and run, or with its own name in the mask's.
-            Masks of a BIDS, NFBS or CC359 folder are found without it.
+            its own subject, session and run, with its own name in the mask's, or, of a
+            folder with this scan alone, the only one in it. Masks of a BIDS, NFBS or
+            CC359 folder are found without it.
         layout : string, optional
             How files are named: auto, bids, nfbs, cc359, ixi or files.
         brain : string, optional

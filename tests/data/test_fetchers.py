@@ -126,6 +126,10 @@ def test_extra_comes_along_and_its_loss_is_a_warning(server, tmp_path, caplog):
     assert (folder / "ages.xls").read_bytes() == b"ages"
     assert "lost.xls" in caplog.text
     assert names_in(folder)[:2] == ["ages.xls", "source.json"]
+    server.files["/lost.xls"], server.asked = b"", []
+    fetch_t1(source, tmp_path, **QUICK)  # asks again for what was lost, only
+    assert server.asked == [("/lost.xls", None)]
+    assert (folder / "lost.xls").exists()
 
 
 def test_default_folder_is_that_of_dipy(server, tmp_path, monkeypatch):

@@ -194,6 +194,19 @@ def test_masks_by_entities_by_name_or_alone(touch):
         read_records(root / "in", mask_paths=root / "n")
 
 
+def test_a_mask_in_the_folder_of_one_scan(touch):
+    root = touch(*(f"{p}/{n}.nii.gz" for p in ("p1", "p2") for n in ("T1", "mask")))
+    scans, masks = f"{root}/*/T1.nii.gz", f"{root}/*/mask.nii.gz"
+    found = read_records(scans, mask_paths=masks)
+    assert [r.mask.relative_to(root).as_posix() for r in found] == [
+        "p1/mask.nii.gz",
+        "p2/mask.nii.gz",
+    ]
+    touch("p2/T1b.nii.gz")  # whose mask is it now?
+    with pytest.raises(InputError, match="p2/T1.nii.gz: .* none belongs"):
+        read_records([scans, f"{root}/p2/T1b.nii.gz"], mask_paths=masks)
+
+
 def test_nothing_there_is_told(touch):
     root = touch("empty/notes.txt", "other/sub-01_bold.nii.gz")
     with pytest.raises(InputError, match="no such file or folder"):
