@@ -242,12 +242,11 @@ def test_sessions_stay_together_and_keep_their_columns(tmp_path, write_cohort):
 
 
 @pytest.mark.parametrize("engine", ["joblib", "dask", "ray"])
-def test_engines_give_the_same_bytes(engine, source, tmp_path, done, monkeypatch):
+def test_engines_give_the_same_bytes(engine, source, tmp_path, done):
     pytest.importorskip({"dask": "distributed"}.get(engine, engine))
     bad = source / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
     bad.write_bytes(bad.read_bytes()[:-300])
-    monkeypatch.chdir(tmp_path)  # workers have a working directory of their own
-    answers = prepare(source.relative_to(tmp_path), "out", engine=engine, n_jobs=2)
+    answers = prepare(source, tmp_path / "out", engine=engine, n_jobs=2)
     assert [*answers] == [f"sub-0{i}" for i in range(1, 5)]
     assert "cut short" in answers.pop("sub-02") and set(answers.values()) == {None}
     for key in answers:
@@ -255,14 +254,15 @@ def test_engines_give_the_same_bytes(engine, source, tmp_path, done, monkeypatch
         assert_array_equal(nib.load(found).dataobj, nib.load(twin).dataobj)
 
 
-def test_a_cluster_prepares_and_a_second_run_keeps(source, tmp_path):
+def test_a_cluster_prepares_and_a_second_run_keeps(source, tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed")
     options = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
     with distributed.LocalCluster(**options) as cluster:
         scheduler = cluster.scheduler_address
-        first = prepare(source, tmp_path / "out", scheduler=scheduler)
+        monkeypatch.chdir(tmp_path)  # where the workers are not
+        first = prepare("source", "out", scheduler=scheduler)
         before = stamps(tmp_path / "out")
-        second = prepare(source, tmp_path / "out", scheduler=scheduler)
+        second = prepare("source", "out", scheduler=scheduler)
     assert set(first.values()) == set(second.values()) == {None}
     assert stamps(tmp_path / "out") == before
 
