@@ -226,7 +226,8 @@ async def _greet(scheduler):
     """Shake hands; `Client` would wait for ever for one that listens and is silent."""
     from distributed.comm import connect
 
-    await (await asyncio.wait_for(connect(scheduler), _ANSWER_S)).close()
+    answer = connect(scheduler, timeout=_ANSWER_S)
+    await (await asyncio.wait_for(answer, _ANSWER_S + 1)).close()
 
 
 def _on_cluster(function, items, connect):
