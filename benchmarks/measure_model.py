@@ -22,6 +22,7 @@ from dipy_synth.metrics.sharpness import high_frequency_power
 from dipy_synth.metrics.similarity import psnr
 from dipy_synth.networks.autoencoder import PATCH, sample_patches
 from dipy_synth.networks.blocks import space_to_depth
+from dipy_synth.networks.quantizer import usage
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.pictures import save_montage
 
@@ -62,6 +63,8 @@ def reconstruction(vqvae, train, held_out):
     """Compare decoded validation volumes with the originals, and with PCA."""
     decoded = vqvae.predict(held_out)
     n = vqvae.network.latent_shape[-1]
+    quantizer = vqvae.network.quantizer
+    indices = quantizer.indices(vqvae.encode(held_out))
     return {
         "n": len(held_out),
         "psnr_in_brain_db": _spread(_psnr(held_out, decoded)),
@@ -69,7 +72,7 @@ def reconstruction(vqvae, train, held_out):
             _psnr(held_out, _pca(train, held_out, n))
         ),
         "high_frequency_power_of_real": _power(decoded) / _power(held_out),
-        "levels_used": vqvae.network.quantizer.usage(vqvae.encode(held_out))[0],
+        "levels_used": usage(indices, quantizer.sizes)[0],
     }
 
 

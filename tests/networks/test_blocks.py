@@ -5,7 +5,6 @@ from keras import ops
 import numpy as np
 import pytest
 
-from dipy_synth.errors import InputError
 from dipy_synth.networks.attention import Attention, ConditionTokens
 from dipy_synth.networks.blocks import (
     ResidualBlock,
@@ -99,37 +98,6 @@ def test_each_image_of_a_batch_stands_alone(shape):
         for weight in layer.weights:
             weight.assign(np.random.default_rng(0).normal(0, 0.3, weight.shape))
         np.testing.assert_allclose(layer(x)[:1], layer(x[:1]), atol=1e-5)
-
-
-def test_fsq_rounds_to_its_levels():
-    quantizer = FSQ((3, 4))
-    z = np.array([[[[-2.0, -2.0], [0.2, 0.2], [0.6, 0.9]]]], "float32")
-    expected = [[[[-1, -1], [0, 1 / 3], [1, 1]]]]
-    np.testing.assert_allclose(quantizer(z), expected, atol=1e-6)
-    assert np.asarray(quantizer.indices(z)).tolist() == [[[[0, 0], [1, 2], [2, 3]]]]
-
-
-def test_fsq_is_idempotent_and_counts_usage():
-    quantizer = FSQ((5, 8))
-    z = np.random.default_rng(0).uniform(-1, 1, (4, 8, 8, 2)).astype("float32")
-    once = quantizer(z)
-    np.testing.assert_allclose(quantizer(once), once, atol=1e-6)
-    usage, perplexity = quantizer.usage(z)
-    assert usage == 1 and 0.8 < perplexity <= 1
-    assert quantizer.usage(np.zeros((1, 4, 4, 2)))[0] == pytest.approx(
-        (1 / 5 + 1 / 8) / 2
-    )
-
-
-def test_fsq_pulls_back_what_is_out_of_range():
-    quantizer = FSQ((5,))
-    quantizer(np.full((1, 2, 2, 1), 3.0, "float32"))
-    assert float(quantizer.losses[0]) == pytest.approx(4.0)
-
-
-def test_fsq_refuses_a_single_level():
-    with pytest.raises(InputError, match="at least 2 levels"):
-        FSQ((1, 4))
 
 
 def test_condition_tokens_tell_values_apart_and_missing_ones_are_null():

@@ -1,0 +1,386 @@
+"""Vector quantisation with codebooks learned by moving averages. float32 inside."""
+
+import keras
+from keras import layers, ops
+import numpy as np
+
+from dipy_synth.errors import InputError
+
+TINY = 1e-5
+
+
+@keras.saving.register_keras_serializable("dipy_synth")
+class VectorQuantizer(layers.Layer):
+    """Each latent becomes the nearest code of a learned codebook.
+
+    Codes follow the mean of the latents they stand for, by moving averages; only the
+    commitment term has a gradient. A code that is hardly met starts again from a
+    latent of the present batch. Until `start` is called latents pass unquantised.
+
+    Parameters
+    ----------
+    codes : int
+        Codes in a book.
+    width : int
+        Length of a code.
+    books : int, optional
+        Books side by side, each for its own ``width`` of the latent channels.
+    decay : float, optional
+        Share of the moving averages kept a step.
+    commitment : float, optional
+        Weight of the mean squared distance between latents and their codes.
+    restart : float, optional
+        A code met less often than this share of an equal one (1 / codes) starts
+        again; 0 for never.
+    rotation : bool, optional
+        Give latents the gradient of the rotation and scaling that takes each to its
+        code, instead of the code's own gradient (straight-through).
+    l2 : bool, optional
+        Scale latents and codes to length 1, so that they are compared by angle.
+    block : int, optional
+        Most distances (positions x books x codes) held at a time.
+    seed : int, optional
+        Seed of the first codes and of the restarts.
+
+    Attributes
+    ----------
+    channels : int
+        Latent channels, ``books * width``.
+    sizes : tuple of int
+        Codes of each book.
+    met : tensor (batch, *spatial, books), int32, or None
+        Indices found by the call under way, for `CodeUsage` in ``compute_loss``.
+
+    Notes
+    -----
+    A code is its moving sum of latents over its moving count with Laplace smoothing.
+    Counts are in units of an equal share of the positions, so that neither batch size
+    nor image size changes their meaning. Called on ``(batch, *spatial, channels)`` it
+    gives the same shape.
+
+    References
+    ----------
+    van den Oord et al. (2017). Neural discrete representation learning. NeurIPS
+    (appendix A.1).
+    Razavi et al. (2019). Generating diverse high-fidelity images with VQ-VAE-2.
+    NeurIPS.
+    Yu et al. (2022). Vector-quantized image modeling with improved VQGAN. ICLR (l2).
+    Fifty et al. (2024). Restructuring vector quantization with the rotation trick.
+    """
+
+    def __init__(
+        self,
+        codes,
+        width,
+        *,
+        books=1,
+        decay=0.99,
+        commitment=0.25,
+        restart=0.05,
+        rotation=False,
+        l2=False,
+        block=2**22,
+        seed=0,
+        **kwargs,
+    ):
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        if codes < 2 or min(width, books, block) < 1:
+            raise InputError(
+                f"codes {codes}, width {width}, books {books}, block {block}: "
+                "expected at least 2, 1, 1 and 1"
+            )
+        if not (0 <= decay < 1 and 0 <= restart < 1):
+            raise InputError(f"decay {decay}, restart {restart}: expected in [0, 1)")
+        self.codes, self.width, self.books = int(codes), int(width), int(books)
+        self.decay, self.commitment, self.restart = decay, commitment, restart
+        self.rotation, self.l2, self.block, self.seed = rotation, l2, block, seed
+        self.channels, self.sizes = self.books * self.width, (self.codes,) * self.books
+        self.met = None
+        self._add_weights()
+
+    def _add_weights(self):
+        """Make the state. A replica's mean of counts and sums is the joint batch's."""
+        own = {"trainable": False, "aggregation": "mean"}
+        shape = (self.books, self.codes)
+        first = keras.initializers.RandomNormal(stddev=1.0, seed=self.seed)
+        self.load = self.add_weight(shape, "ones", name="load", **own)
+        self.sums = self.add_weight((*shape, self.width), first, name="sums", **own)
+        self.started = self.add_weight((), "zeros", name="started", **own)
+        self.draws = keras.random.SeedGenerator(self.seed)
+
+    def call(self, latents, training=False):
+        flat = self._flatten(latents)
+        codes, still = self._codes(), ops.stop_gradient(flat)
+        found = nearest(still, codes, block=self.block)
+        quantised = self._take(codes, found)
+        gap = ops.square(flat - quantised)
+        self.add_loss(self.started * self.commitment * ops.mean(gap))
+        if training:
+            self._follow(still, found, ops.stop_gradient(gap))
+        step = rotate(flat, quantised) if self.rotation else flat
+        passed = step + ops.stop_gradient(quantised - step)
+        shape = ops.shape(latents)
+        self.met = ops.reshape(found, (*shape[:-1], self.books))
+        on = ops.convert_to_tensor(self.started) > 0
+        return ops.reshape(ops.where(on, passed, flat), shape)
+
+    def indices(self, latents):
+        """Give the nearest code of each book.
+
+        Parameters
+        ----------
+        latents : tensor (batch, *spatial, channels)
+            Continuous or quantised latents.
+
+        Returns
+        -------
+        tensor (batch, *spatial, books), int32
+            Values from 0 to ``codes - 1``.
+        """
+        latents = ops.convert_to_tensor(latents)
+        found = nearest(self._flatten(latents), self._codes(), block=self.block)
+        return ops.reshape(found, (*ops.shape(latents)[:-1], self.books))
+
+    def lookup(self, indices):
+        """Give the codes of indices.
+
+        Parameters
+        ----------
+        indices : tensor (batch, *spatial, books), int
+            As `indices` gives them.
+
+        Returns
+        -------
+        tensor (batch, *spatial, channels), float32
+        """
+        indices = ops.cast(indices, "int32")
+        taken = self._take(self._codes(), ops.reshape(indices, (-1, self.books)))
+        return ops.reshape(taken, (*ops.shape(indices)[:-1], self.channels))
+
+    def start(self, latents, seed):
+        """Set the codes by k-means of latents; from now on latents are quantised.
+
+        Parameters
+        ----------
+        latents : array (n, *spatial, channels)
+            Latents of training images, of at least ``codes`` positions in all.
+        seed : int
+            Seed of the draw of latents and first means.
+
+        Raises
+        ------
+        InputError
+            If the latents are too few, or not finite.
+        """
+        flat = ops.convert_to_numpy(self._flatten(ops.convert_to_tensor(latents)))
+        if len(flat) < self.codes or not np.isfinite(flat).all():
+            raise InputError(
+                f"{len(flat)} latents to start {self.codes} codes from: expected at "
+                "least as many, all finite"
+            )
+        codes, counts = k_means(
+            flat, self.codes, rng=np.random.default_rng(seed), block=self.block
+        )
+        load = counts * (self.codes / counts.sum(axis=1, keepdims=True))
+        self.load.assign(load)
+        self.sums.assign(codes * ops.convert_to_numpy(self._smoothed())[..., None])
+        self.started.assign(1.0)
+
+    def _flatten(self, latents):
+        """Give latents as (positions, books, width), of length 1 when `l2`."""
+        flat = ops.reshape(ops.cast(latents, "float32"), (-1, self.books, self.width))
+        return _unit(flat) if self.l2 else flat
+
+    def _codes(self):
+        """Give the codes (books, codes, width)."""
+        codes = ops.convert_to_tensor(self.sums) / self._smoothed()[..., None]
+        return _unit(codes) if self.l2 else codes
+
+    def _smoothed(self):
+        """Give the counts with Laplace smoothing, which keeps their sum."""
+        load = ops.convert_to_tensor(self.load)
+        total = ops.sum(load, axis=1, keepdims=True)
+        return (load + TINY) / (total + self.codes * TINY) * total
+
+    def _take(self, codes, found):
+        """Give the codes (positions, books, width) of indices (positions, books)."""
+        rows = ops.reshape(codes, (-1, self.width))
+        return ops.stop_gradient(ops.take(rows, self._rows(found), axis=0))
+
+    def _rows(self, found):
+        """Number the codes of all books through."""
+        return found + ops.arange(self.books, dtype="int32") * self.codes
+
+    def _follow(self, flat, found, gap):
+        """Move counts and sums towards those of a batch, and restart dead codes."""
+        rows, n = ops.reshape(self._rows(found), (-1,)), self.books * self.codes
+        equal = self.codes / ops.cast(ops.shape(flat)[0], "float32")
+        counts = ops.segment_sum(ops.ones_like(rows, "float32"), rows, n)
+        sums = ops.segment_sum(ops.reshape(flat, (-1, self.width)), rows, n)
+        keep, add = self.decay, (1 - self.decay) * equal
+        old_load, old_sums = (ops.convert_to_tensor(w) for w in (self.load, self.sums))
+        load = keep * old_load + add * ops.reshape(counts, self.load.shape)
+        sums = keep * old_sums + add * ops.reshape(sums, self.sums.shape)
+        if self.restart:
+            dead = old_load < self.restart
+            sums = ops.where(dead[..., None], self._draw(flat, gap, dead), sums)
+            load = ops.where(dead, ops.ones_like(load), load)
+        on = ops.convert_to_tensor(self.started) > 0
+        self.load.assign(ops.where(on, load, old_load))
+        self.sums.assign(ops.where(on, sums, old_sums))
+
+    def _draw(self, flat, gap, dead):
+        """Draw a latent for each dead code, by the squared distance to its own code.
+
+        A plain draw would take the background, which has its codes already. Each dead
+        code draws from its own stretch of the cumulated distances, so that two seldom
+        take the same latent.
+        """
+        reach = ops.cumsum(ops.transpose(ops.sum(gap, axis=-1)), axis=1)
+        dead = ops.cast(dead, "float32")
+        rank = ops.cumsum(dead, axis=1) - dead
+        share = (rank + keras.random.uniform(dead.shape, seed=self.draws)) / (
+            ops.maximum(ops.sum(dead, axis=1, keepdims=True), 1.0)
+        )
+        last = ops.shape(flat)[0] - 1
+        drawn = []
+        for book in range(self.books):
+            aims = share[book] * reach[book, -1]
+            rows = ops.searchsorted(reach[book], aims, side="right")
+            rows = ops.minimum(ops.cast(rows, "int32"), last)
+            drawn.append(ops.take(flat[:, book], rows, axis=0))
+        return ops.stack(drawn)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        names = "codes width books decay commitment restart rotation l2 block seed"
+        own = {name: getattr(self, name) for name in names.split()}
+        return {**super().get_config(), **own}
+
+
+def nearest(latents, codes, *, block):
+    """Find the nearest code of each latent, a block of distances at a time.
+
+    Parameters
+    ----------
+    latents : tensor (positions, books, width)
+        What to find codes for.
+    codes : tensor (books, codes, width)
+        The codes of each book.
+    block : int
+        Most distances held at a time; one position's are, whatever the block.
+
+    Returns
+    -------
+    tensor (positions, books), int32
+    """
+    books, size, _ = codes.shape
+    n, most = ops.shape(latents)[0], max(1, block // (books * size))
+    chunks = (n + most - 1) // most
+    rows = (n + chunks - 1) // chunks
+    lengths = ops.sum(ops.square(codes), axis=-1)[:, None]
+    across = ops.transpose(codes, (0, 2, 1))
+
+    def search(chunk):
+        # the last chunk repeats the last latent: all are of one size
+        taken = ops.minimum(chunk * rows + ops.arange(rows, dtype="int32"), n - 1)
+        part = ops.transpose(ops.take(latents, taken, axis=0), (1, 0, 2))
+        # the latent's own length is the same for all codes
+        found = ops.argmin(lengths - 2 * ops.matmul(part, across), axis=-1)
+        return ops.cast(ops.transpose(found), "int32")
+
+    found = ops.map(search, ops.arange(chunks, dtype="int32"))
+    return ops.reshape(found, (-1, books))[:n]
+
+
+def rotate(latents, codes):
+    """Rotate and scale latents onto codes; the rotation is a constant to gradients.
+
+    Parameters
+    ----------
+    latents, codes : tensor (..., width)
+        From and to.
+
+    Returns
+    -------
+    tensor (..., width)
+        The codes' values, with the gradient of a rotation times a scaling.
+
+    References
+    ----------
+    Fifty et al. (2024). Restructuring vector quantization with the rotation trick
+    (section 4.2: two reflections, without building a matrix).
+    """
+    still, codes = ops.stop_gradient(latents), ops.stop_gradient(codes)
+    start, end = _unit(still), _unit(codes)
+    middle = _unit(start + end)
+    scale = _length(codes) / _length(still)
+    turned = latents - 2 * middle * ops.sum(middle * latents, -1, keepdims=True)
+    turned = turned + 2 * end * ops.sum(start * latents, -1, keepdims=True)
+    return scale * turned
+
+
+def _length(vectors):
+    squares = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
+    return ops.sqrt(ops.maximum(squares, 1e-12))
+
+
+def _unit(vectors):
+    return vectors / _length(vectors)
+
+
+def k_means(latents, codes, *, rng, block, rounds=20):
+    """Cluster latents, each book for itself (Lloyd's rounds from a k-means++ start).
+
+    Parameters
+    ----------
+    latents : ndarray (positions, books, width)
+        At least `codes` positions; 64 times `codes` of them are drawn.
+    codes : int
+        Clusters of each book.
+    rng : numpy.random.Generator
+        Source of the draws.
+    block : int
+        Most distances held at a time.
+    rounds : int, optional
+        Rounds of assigning and averaging.
+
+    Returns
+    -------
+    means : ndarray (books, codes, width), float32
+    counts : ndarray (books, codes), float32
+        Latents nearest to each mean, of those drawn.
+
+    References
+    ----------
+    Arthur & Vassilvitskii (2007). k-means++: the advantages of careful seeding. SODA.
+    """
+    latents = latents[rng.permutation(len(latents))[: 64 * codes]]
+    books = range(latents.shape[1])
+    means = np.stack([_spread(latents[:, book], codes, rng) for book in books])
+    for _ in range(rounds):
+        found = ops.convert_to_numpy(
+            nearest(ops.convert_to_tensor(latents), means, block=block)
+        )
+        sums, counts = np.zeros_like(means), np.zeros(means.shape[:2], "float32")
+        for book in books:
+            np.add.at(sums[book], found[:, book], latents[:, book])
+            np.add.at(counts[book], found[:, book], 1)
+        met = counts[..., None]
+        means = np.where(met > 0, sums / np.maximum(met, 1), means)
+    return means, counts
+
+
+def _spread(points, n, rng):
+    """Draw n of the points (positions, width), far ones sooner (k-means++)."""
+    chosen = points[rng.integers(len(points), size=1)]
+    gaps = ((points - chosen) ** 2).sum(axis=1)
+    while len(chosen) < n:
+        reach = np.cumsum(gaps, dtype=float)
+        row = np.searchsorted(reach, rng.random() * reach[-1], side="right")
+        point = points[min(row, len(points) - 1)]
+        chosen = np.concatenate([chosen, point[None]])
+        gaps = np.minimum(gaps, ((points - point) ** 2).sum(axis=1))
+    return chosen
