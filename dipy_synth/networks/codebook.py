@@ -56,7 +56,8 @@ class VectorQuantizer(layers.Layer):
     A code is its moving sum of latents over its moving count with Laplace smoothing.
     Counts are in units of an equal share of the positions, so that neither batch size
     nor image size changes their meaning. Called on ``(batch, *spatial, channels)`` it
-    gives the same shape.
+    gives the same shape. A model passes ``training`` on by itself: under Keras' fit on
+    JAX a layer hears of it in no other way, and the codes would stand still.
 
     References
     ----------
