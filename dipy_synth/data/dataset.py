@@ -171,9 +171,7 @@ class VolumeDataset(keras.utils.PyDataset):
 
     The order of an epoch, and what the augmentation draws for a volume, depend on
     the seed and the epoch alone: not on the number of workers, nor on what was asked
-    before. So a run that resumes at `epoch` goes on as if it had not stopped. (`fit`
-    ends an epoch once before its first, on every start: the count of a whole run and
-    of a resumed one agree.)
+    before. So a run that resumes at `epoch` goes on as if it had not stopped.
 
     Parameters
     ----------

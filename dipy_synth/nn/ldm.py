@@ -15,11 +15,17 @@ from dipy_synth.networks.autoencoder import Autoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.latents import encoded
 from dipy_synth.nn.sampling import NoiseStreams, guided_denoiser
-from dipy_synth.nn.utils import averaged_weights, need_weights
+from dipy_synth.nn.utils import need_weights
 from dipy_synth.nn.vqvae import DEFAULT_MODEL, VQVAE, cohort_config, keep, open_cohort
 from dipy_synth.pictures import save_montage
 from dipy_synth.store import load_networks, read_config, save_model
-from dipy_synth.training import TrainingSettings, building, start_anew, train
+from dipy_synth.training import (
+    TrainingSettings,
+    averaged_weights,
+    building,
+    start_anew,
+    train,
+)
 
 
 class LDM:

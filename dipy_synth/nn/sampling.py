@@ -76,7 +76,8 @@ def guided_denoiser(predict, schedule, conditions, guidance):
             "time": np.full(len(x), t, "float32"),
             "conditions": wanted,
         }
-        return ops.convert_to_numpy(predict(inputs))
+        # in training on several devices, each predicts the whole batch
+        return ops.convert_to_numpy(predict(inputs))[: len(x)]
 
     def denoise(x, t):
         prediction = answer(x, t, conditions)

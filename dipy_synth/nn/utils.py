@@ -1,7 +1,5 @@
 """What the model wrappers share: volumes to network images and back."""
 
-from contextlib import contextmanager
-
 from keras import ops
 import numpy as np
 from scipy import ndimage
@@ -104,19 +102,3 @@ def in_batches(function, inputs, batch_size):
         for start in range(0, len(inputs), batch_size)
     )
     return np.concatenate([np.asarray(ops.convert_to_numpy(b)) for b in batches])
-
-
-@contextmanager
-def averaged_weights(model):
-    """Look at a model in training with its averaged weights, then put it back."""
-    live = [ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
-    _assign(model, model.optimizer.averaged())
-    try:
-        yield
-    finally:
-        _assign(model, live)
-
-
-def _assign(model, values):
-    for variable, value in zip(model.trainable_variables, values):
-        variable.assign(value)

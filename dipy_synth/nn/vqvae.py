@@ -11,7 +11,6 @@ from dipy_synth.errors import InputError
 from dipy_synth.files import read_json
 from dipy_synth.networks.autoencoder import Autoencoder, sample_patches
 from dipy_synth.nn.utils import (
-    averaged_weights,
     from_network,
     in_batches,
     need_weights,
@@ -19,7 +18,13 @@ from dipy_synth.nn.utils import (
 )
 from dipy_synth.pictures import save_montage
 from dipy_synth.store import load_networks, read_config, save_model
-from dipy_synth.training import TrainingSettings, building, start_anew, train
+from dipy_synth.training import (
+    TrainingSettings,
+    averaged_weights,
+    building,
+    start_anew,
+    train,
+)
 
 # flips alone: a resampled brain is a blurred one, and the network would learn the blur
 SHARP = Augmentation(rotation=0, scale=0, translation=0, gamma=0, bias=0)

@@ -32,6 +32,7 @@ _USER_ERRORS = (
     FileNotFoundError,
     FloatingPointError,  # a training run that diverged
     IsADirectoryError,
+    MemoryError,  # a training run tells what to lower
     NotADirectoryError,
     PermissionError,
 )
@@ -108,7 +109,8 @@ def _in_one_line(error):
     """Tell an error in one line, without the errno of the operating system."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    return " ".join(line.strip() for line in str(error).splitlines())
+    told = str(error) or type(error).__name__  # Python's MemoryError has no words
+    return " ".join(line.strip() for line in told.splitlines())
 
 
 def _fail(message, *, status=1):

@@ -1,5 +1,7 @@
 """The commands that train the autoencoder and the latent diffusion model."""
 
+from dataclasses import fields
+
 from dipy.workflows.workflow import Workflow
 
 
@@ -20,6 +22,10 @@ class TrainVQVAEFlow(Workflow):
         channels=None,
         levels=None,
         precision="float32",
+        accumulation=1,
+        patience=0,
+        tensorboard=False,
+        devices=1,
         seed=0,
         out_dir="vqvae",
     ):
@@ -48,6 +54,16 @@ class TrainVQVAEFlow(Workflow):
             default 63, three times 31 and twelve times 15.
         precision : string, optional
             float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16.
+        accumulation : int, optional
+            Batches that make one update: as a batch so many times as large, in the
+            memory of one.
+        patience : int, optional
+            Stop after so many epochs without a lower validation loss, and keep the
+            weights of the best one. By default all epochs are trained.
+        tensorboard : bool, optional
+            Write the curves for TensorBoard too.
+        devices : int, optional
+            GPUs of this machine that share each batch; -1 for all there are.
         seed : int, optional
             Seed of everything drawn.
         out_dir : string or Path, optional
@@ -55,15 +71,8 @@ class TrainVQVAEFlow(Workflow):
 
         """
         from dipy_synth.nn.vqvae import VQVAE
-        from dipy_synth.training import TrainingSettings
 
-        settings = TrainingSettings(
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            precision=precision,
-            seed=seed,
-        )
+        settings = _settings(locals())
         network = {"channels": channels, "levels": levels}
         VQVAE(verbose=True).fit(
             prepared,
@@ -96,6 +105,10 @@ class TrainLDMFlow(Workflow):
         prediction=None,
         zero_terminal_snr=False,
         precision="float32",
+        accumulation=1,
+        patience=0,
+        tensorboard=False,
+        devices=1,
         seed=0,
         out_dir="ldm",
     ):
@@ -135,6 +148,16 @@ class TrainLDMFlow(Workflow):
             prediction.
         precision : string, optional
             float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16.
+        accumulation : int, optional
+            Batches that make one update: as a batch so many times as large, in the
+            memory of one.
+        patience : int, optional
+            Stop after so many epochs without a lower validation loss, and keep the
+            weights of the best one. By default all epochs are trained.
+        tensorboard : bool, optional
+            Write the curves for TensorBoard too.
+        devices : int, optional
+            GPUs of this machine that share each batch; -1 for all there are.
         seed : int, optional
             Seed of everything drawn.
         out_dir : string or Path, optional
@@ -143,15 +166,8 @@ class TrainLDMFlow(Workflow):
         """
         from dipy_synth.diffusion.schedules import choose_schedule
         from dipy_synth.nn.ldm import LDM
-        from dipy_synth.training import TrainingSettings
 
-        settings = TrainingSettings(
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            precision=precision,
-            seed=seed,
-        )
+        settings = _settings(locals())
         LDM(verbose=True).fit(
             prepared,
             vqvae,
@@ -167,6 +183,14 @@ class TrainLDMFlow(Workflow):
             force=self._force_overwrite,
             **_given({"widths": widths}),
         )
+
+
+def _settings(options):
+    """Pick the training settings from the options of a flow, which bear their names."""
+    from dipy_synth.training import TrainingSettings
+
+    names = {field.name for field in fields(TrainingSettings)}
+    return TrainingSettings(**{k: v for k, v in options.items() if k in names})
 
 
 def _given(options):

@@ -49,6 +49,8 @@ class FakeFlow(Workflow):
             "input": InputError("scan.nii.gz: 4D,\\n  expected 3D"),
             "exists": FileExistsError("out.nii.gz exists"),
             "diverged": FloatingPointError("run: the loss is nan"),
+            "memory": MemoryError("run: out of memory"),
+            "silent": MemoryError(),
             "ctrl_c": KeyboardInterrupt(),
             "bug": ZeroDivisionError("ours"),
         }
@@ -223,6 +225,8 @@ def test_absent_input_is_one_line_and_status_1(name, tmp_path):
         ("input", "scan.nii.gz: 4D, expected 3D"),
         ("exists", "out.nii.gz exists"),
         ("diverged", "run: the loss is nan"),
+        ("memory", "run: out of memory"),
+        ("silent", "MemoryError"),
         ("missing", "absent.nii.gz: No such file or directory"),
     ],
 )

@@ -1,0 +1,196 @@
+"""Several devices of one machine: where a model lives, and how the shares add up."""
+
+from contextlib import nullcontext
+from functools import wraps
+import importlib.util
+
+import keras
+import numpy as np
+
+from dipy_synth.errors import InputError
+
+
+def count_devices(settings):
+    """Tell how many devices a run uses.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+        The run's settings.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    InputError
+        If there are fewer, the backend has no way to share them, or a batch cannot be
+        divided among them.
+    """
+    if settings.devices == 1:
+        return 1
+    if keras.backend.backend() not in ("tensorflow", "jax"):
+        raise InputError(
+            f"devices {settings.devices}: expected 1 on the {keras.backend.backend()} "
+            "backend; several devices are for TensorFlow and JAX"
+        )
+    there = keras.distribution.list_devices()
+    n = len(there) if settings.devices == -1 else settings.devices
+    if n > len(there):
+        raise InputError(f"devices {n}: there are {len(there)} ({', '.join(there)})")
+    if n > 1 and settings.accumulation > 1 and _mirrors():
+        raise InputError(
+            f"accumulation {settings.accumulation}: expected 1 on {n} devices with "
+            "TensorFlow, whose replicas cannot skip an update; JAX can"
+        )
+    if settings.batch_size % n:
+        raise InputError(
+            f"batch_size {settings.batch_size}: expected a multiple of the {n} devices"
+        )
+    return n
+
+
+def placement(settings):
+    """Give the context in which a model is made on the devices of some settings."""
+    n = count_devices(settings)
+    if n == 1:
+        return nullcontext()
+    devices = keras.distribution.list_devices()[:n]
+    if keras.backend.backend() == "jax":
+        return keras.distribution.DataParallel(devices=devices).scope()
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(devices).scope()
+
+
+def placement_of(model, settings):
+    """Give the context in which a model that was made by then is trained."""
+    if not _mirrors():
+        return placement(settings)
+    if model.distribute_strategy.num_replicas_in_sync != count_devices(settings):
+        raise InputError(
+            f"devices {settings.devices}: the model lives on "
+            f"{model.distribute_strategy.num_replicas_in_sync}; make it in `building`"
+        )
+    return model.distribute_strategy.scope()
+
+
+def count_replicas():
+    """Tell into how many replicas the present context divides a batch.
+
+    1 on JAX, where a batch on several devices is still one array.
+    """
+    if not _mirrors():
+        return 1
+    import tensorflow as tf
+
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def average_over_replicas(gradients):
+    """Give every replica the mean of their gradients.
+
+    Keras sums over replicas after it has clipped, and looks for overflow in each
+    alone: here all replicas clip and judge the same gradient.
+
+    Parameters
+    ----------
+    gradients : list of tensor or None
+        The gradients of one replica.
+
+    Returns
+    -------
+    list of tensor or None
+    """
+    if not _mirrors():
+        return gradients
+    import tensorflow as tf
+
+    context = tf.distribute.get_replica_context()
+    if context is None or context.num_replicas_in_sync == 1:
+        return gradients
+    known = [gradient for gradient in gradients if gradient is not None]
+    means = iter(context.all_reduce(tf.distribute.ReduceOp.MEAN, known))
+    return [None if gradient is None else next(means) for gradient in gradients]
+
+
+def share_own_loss(model):
+    """Divide a model's own loss by the replicas, as Keras does with its losses.
+
+    Their sum, gradients alike, is then the mean over the whole batch.
+    """
+    whole, replicas = model.compute_loss, count_replicas()
+
+    @wraps(whole)
+    def share(*args, **kwargs):
+        return whole(*args, **kwargs) / replicas
+
+    model.compute_loss = share
+
+
+class EqualShares(keras.utils.PyDataset):
+    """Batches that can be divided equally: short ones are filled with their own rows.
+
+    Parameters
+    ----------
+    data : keras.utils.PyDataset
+        The batches: arrays, or tuples and dicts of them.
+    shares : int
+        What the rows of every batch must be a multiple of.
+    """
+
+    def __init__(self, data, shares):
+        super().__init__(
+            workers=data.workers,
+            use_multiprocessing=data.use_multiprocessing,
+            max_queue_size=data.max_queue_size,
+        )
+        self.data, self.shares = data, shares
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, index):
+        return keras.tree.map_structure(self._fill, self.data[index])
+
+    def _fill(self, rows):
+        whole = -(-len(rows) // self.shares) * self.shares
+        return np.take(rows, np.arange(whole) % len(rows), axis=0)
+
+    def on_epoch_begin(self):
+        self.data.on_epoch_begin()
+
+    def on_epoch_end(self):
+        self.data.on_epoch_end()
+
+
+def tensorboard(folder):
+    """Give the callback that writes the history for TensorBoard.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where to.
+
+    Raises
+    ------
+    InputError
+        If the packages that write its files are not there.
+    """
+    missing = [
+        name
+        for name in ("tensorflow", "tensorboard")
+        if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        raise InputError(
+            f"TensorBoard needs {' and '.join(missing)}: install what is missing, or "
+            "leave tensorboard out (history.csv holds the same figures)"
+        )
+    return keras.callbacks.TensorBoard(str(folder), write_graph=False)
+
+
+def _mirrors():
+    """Tell whether the backend keeps a replica of the model on each device."""
+    return keras.backend.backend() == "tensorflow"

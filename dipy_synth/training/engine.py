@@ -1,0 +1,191 @@
+"""Making a model and fitting it, in a run folder."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+
+from dipy_synth.errors import InputError
+from dipy_synth.training.devices import (
+    EqualShares,
+    count_devices,
+    count_replicas,
+    placement,
+    placement_of,
+    share_own_loss,
+    tensorboard,
+)
+from dipy_synth.training.folder import check_settings
+from dipy_synth.training.keeper import Keeper
+from dipy_synth.training.optimizer import make_optimizer
+
+# TensorFlow's, PyTorch's, NumPy's; by name, since none need be installed
+_EXHAUSTED = ("ResourceExhaustedError", "OutOfMemoryError", "_ArrayMemoryError")
+
+
+@contextmanager
+def building(settings):
+    """Make networks with the seed, the precision and the devices of some settings.
+
+    Parameters
+    ----------
+    settings : TrainingSettings
+        The run's settings.
+
+    Raises
+    ------
+    InputError
+        If the devices are not there, or cannot share a batch.
+    """
+    keras.utils.set_random_seed(settings.seed)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(settings.precision)
+    try:
+        with placement(settings):
+            yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def train(
+    model,
+    data,
+    *,
+    run_dir,
+    settings,
+    validation=None,
+    loss=None,
+    about=None,
+    after_epoch=None,
+    callbacks=(),
+):
+    """Train a model in a run folder, or go on with a run that was stopped.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A built model, made within `building`.
+    data : keras.utils.PyDataset
+        Training batches. Its ``epoch`` is set to the number of each epoch, from 0.
+        With several devices, a batch they cannot share is filled with its own rows.
+    run_dir : str or Path
+        The run's folder.
+    settings : TrainingSettings
+        How to train.
+    validation : keras.utils.PyDataset, optional
+        Batches of subjects not trained on, for the validation loss, which is that of
+        the averaged weights.
+    loss : str or callable, optional
+        A Keras loss; None when the model has its own ``compute_loss``.
+    about : dict, optional
+        What else makes a run another run (JSON), kept and compared with the settings.
+    after_epoch : callable, optional
+        Called as ``after_epoch(epoch)`` when an epoch has been saved (pictures).
+    callbacks : sequence of keras.callbacks.Callback, optional
+        Run before an epoch is saved. What they keep outside the model and the
+        optimizer is not saved.
+
+    Returns
+    -------
+    list of dict
+        The history, one row an epoch. The model holds the averaged weights: the last,
+        or with patience those of the best epoch.
+
+    Raises
+    ------
+    InputError
+        If the folder holds a run with other settings, or the monitored figure is none.
+    FloatingPointError
+        If the loss is not finite; the last whole epoch is kept.
+    MemoryError
+        If memory runs out, with what to lower; the last whole epoch is kept.
+    """
+    run_dir = Path(run_dir)
+    _check_monitor(settings, validation)
+    extra = [*callbacks, *_tensorboard(run_dir, settings)]
+    check_settings(run_dir, model, settings, about or {})
+    keeper = Keeper(run_dir, data, settings, after_epoch)
+    with _memory_told(run_dir, settings), placement_of(model, settings):
+        _compile(model, settings, loss=loss, batches=settings.epochs * len(data))
+        keeper.restore(model)
+        if not keeper.ended:
+            _fit(model, data, validation, settings, [*extra, keeper])
+    keeper.finish(model)
+    return keeper.history
+
+
+def _check_monitor(settings, validation):
+    needs = settings.patience and settings.monitor.startswith("val_")
+    if needs and validation is None:
+        raise InputError(
+            f"patience {settings.patience} with monitor {settings.monitor!r}: expected "
+            "validation subjects, and there are none"
+        )
+
+
+def _tensorboard(run_dir, settings):
+    return [tensorboard(run_dir / "tensorboard")] if settings.tensorboard else []
+
+
+def _compile(model, settings, *, loss, batches):
+    """Give a model its optimizer, built, and its loss."""
+    if loss is None and count_replicas() > 1:
+        share_own_loss(model)
+    model.compile(optimizer=make_optimizer(settings, batches=batches), loss=loss)
+    model.optimizer.build(model.trainable_variables)
+
+
+def _fit(model, data, validation, settings, callbacks):
+    """Train the epochs that are left; the last callback is the keeper."""
+    n = count_devices(settings)
+    if n > 1:
+        data = EqualShares(data, n)
+        validation = validation and EqualShares(validation, n)
+    model.fit(
+        data,
+        epochs=settings.epochs,
+        initial_epoch=len(callbacks[-1].history),
+        shuffle=False,
+        validation_data=validation,
+        callbacks=callbacks,
+        verbose=0,
+    )
+
+
+@contextmanager
+def _memory_told(run_dir, settings):
+    """Tell what to lower when memory runs out, whatever the backend calls it."""
+    try:
+        yield
+    except Exception as error:
+        if not _out_of_memory(error):
+            raise
+        raise MemoryError(
+            f"{run_dir}: out of memory. The last whole epoch is kept. "
+            + _advice(settings)
+        ) from error
+
+
+def _out_of_memory(error):
+    told = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ in _EXHAUSTED
+        or "RESOURCE_EXHAUSTED" in told  # JAX
+        or "can't allocate memory" in told  # PyTorch on a CPU
+    )
+
+
+def _advice(settings):
+    """Say what to lower, the effective batch kept where it can be."""
+    size, n = settings.batch_size, settings.accumulation
+    words = []
+    if size > 1:
+        words.append(
+            f"lower batch_size (now {size}) to {-(-size // 2)} with accumulation "
+            f"{2 * n} instead of {n}, which learns the same"
+        )
+    if settings.precision == "float32":
+        words.append("use precision mixed_bfloat16")
+    words.append("use a smaller network, or prepare the cohort on a coarser grid")
+    return f"To go on, start anew with less: {'; or '.join(words)}."

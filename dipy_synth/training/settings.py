@@ -1,0 +1,88 @@
+"""What a run is asked for."""
+
+from dataclasses import dataclass
+
+from dipy_synth.errors import InputError
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a model is trained.
+
+    Attributes
+    ----------
+    epochs : int
+        Passes over the training set.
+    learning_rate : float
+        Peak of the learning rate, reached after `warmup` and left along a cosine.
+    warmup : float
+        Share of all updates spent in warming up.
+    weight_decay : float
+        Decoupled weight decay of AdamW.
+    clip_norm : float
+        Largest global norm of the gradient.
+    average : float
+        Largest momentum of the exponential moving average of the weights.
+    precision : str
+        ``float32``, ``mixed_bfloat16`` or ``mixed_float16``. The loss is scaled with
+        the latter, so that small gradients do not vanish.
+    batch_size : int
+        Images a batch, shared among the devices.
+    accumulation : int
+        Batches whose mean gradient makes one update: as a batch so many times as
+        large, in the memory of one.
+    patience : int
+        Stop when so many epochs have not improved `monitor`, and keep the weights of
+        the best epoch. 0 trains all epochs and keeps the last weights.
+    monitor : str
+        A column of the history; the lower the better.
+    seed : int
+        Seed of weights, order, noise and augmentation.
+    tensorboard : bool
+        Write the history for TensorBoard too, to the run's folder.
+    devices : int
+        Devices of this machine to train on; -1 for all there are.
+
+    References
+    ----------
+    Loshchilov & Hutter (2019). Decoupled weight decay regularization. ICLR.
+    Micikevicius et al. (2018). Mixed precision training. ICLR.
+    """
+
+    epochs: int = 20
+    learning_rate: float = 3e-4
+    warmup: float = 0.03
+    weight_decay: float = 1e-4
+    clip_norm: float = 1.0
+    average: float = 0.999
+    precision: str = "float32"
+    batch_size: int = 1
+    accumulation: int = 1
+    patience: int = 0
+    monitor: str = "val_loss"
+    seed: int = 0
+    tensorboard: bool = False
+    devices: int = 1
+
+    def __post_init__(self):
+        if self.precision not in PRECISIONS:
+            raise InputError(
+                f"precision {self.precision!r}: expected one of {', '.join(PRECISIONS)}"
+            )
+        for name in (
+            "epochs",
+            "batch_size",
+            "accumulation",
+            "learning_rate",
+            "clip_norm",
+        ):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} {getattr(self, name)}: expected above 0")
+        if self.patience < 0:
+            raise InputError(f"patience {self.patience}: expected 0 (off) or more")
+        if self.devices < 1 and self.devices != -1:
+            raise InputError(
+                f"devices {self.devices}: expected at least 1, or -1 for all"
+            )

@@ -1,0 +1,246 @@
+"""The training engine: averages, settings, early stop, and runs that go wrong."""
+
+import importlib.util
+
+import keras
+import numpy as np
+import pytest
+
+from dipy_synth.errors import InputError
+from dipy_synth.networks.autoencoder import Autoencoder
+from dipy_synth.networks.unet import UNet
+from dipy_synth.training import TrainingSettings, averaged_weights, building, start_anew
+from dipy_synth.training.optimizer import AveragingAdamW, make_optimizer
+
+
+def test_training_learns_and_writes_its_history(line, tmp_path):
+    _, history = line.fit(tmp_path, epochs=30, batch_size=4, weight_decay=0)
+    assert history[-1]["loss"] < 0.05 * history[0]["loss"]
+    lines = (tmp_path / "history.csv").read_text().splitlines()
+    assert len(lines) == 31 and lines[0] == "epoch,loss,seconds"
+    assert (tmp_path / "curves.png").stat().st_size > 0
+
+
+def test_the_average_follows_its_formula():
+    variable = keras.Variable(np.full(1, 5, "float32"))
+    optimizer = AveragingAdamW(0.1, average=0.3, weight_decay=0)
+    optimizer.build([variable])
+    average = 5.0
+    for step in range(6):
+        optimizer.apply([keras.ops.ones(1)], [variable])
+        live = float(np.asarray(variable)[0])
+        momentum = min(0.3, (1 + step) / (10 + step))
+        average = momentum * average + (1 - momentum) * live
+    assert float(optimizer.averaged()[0][0]) == pytest.approx(average, rel=1e-6)
+    optimizer.finalize_variable_values([variable])
+    assert float(np.asarray(variable)[0]) == live
+
+
+def steps_of(settings, batches, gradients):
+    """Apply gradients to a weight; give it and its average after each."""
+    variable = keras.Variable(np.zeros(2, "float32"))
+    optimizer = make_optimizer(settings, batches=batches)
+    optimizer.build([variable])
+    found = []
+    for gradient in gradients:
+        scaled = keras.ops.convert_to_numpy(optimizer.scale_loss(gradient))
+        optimizer.apply([keras.ops.convert_to_tensor(scaled)], [variable])
+        found.append([np.asarray(variable).copy(), optimizer.averaged()[0]])
+    return np.array(found)
+
+
+def test_an_update_of_two_batches_is_that_of_their_mean():
+    """So rate, clip (below these gradients), decay and average count real updates."""
+    gradients = np.random.default_rng(0).normal(0, 9, (12, 2)).astype("float32")
+    options = {"clip_norm": 0.5, "warmup": 0.3, "weight_decay": 0.1}
+    two = steps_of(TrainingSettings(accumulation=2, **options), 12, gradients)
+    joint = gradients.reshape(6, 2, 2).mean(axis=1)
+    one = steps_of(TrainingSettings(**options), 6, joint)
+    np.testing.assert_allclose(two[1::2], one, rtol=1e-5)
+    np.testing.assert_array_equal(two[2::2], two[1:-1:2])  # nothing moves between
+
+
+def test_two_batches_of_one_learn_as_one_batch_of_two(line, tmp_path):
+    small, _ = line.fit(tmp_path / "1", line.Data(1), accumulation=2, own_loss=True)
+    large, _ = line.fit(tmp_path / "2", line.Data(2), own_loss=True)
+    for one, other in zip(small.trainable_variables, large.trainable_variables):
+        np.testing.assert_allclose(np.asarray(one), np.asarray(other), atol=2e-6)
+
+
+def test_float16_leaves_out_what_overflows_and_scales_the_rest():
+    gradients = np.array([[np.inf, 1], [1e-9, 2e-9]], "float32")
+    settings = TrainingSettings(precision="mixed_float16", warmup=0)
+    (skipped, after), (_, average) = steps_of(settings, 9, gradients)
+    np.testing.assert_array_equal([skipped, after], 0)
+    plain = steps_of(TrainingSettings(warmup=0), 9, gradients[1:])
+    np.testing.assert_allclose(average, plain[0, 1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_learns(precision, line, tmp_path):
+    model, history = line.fit(tmp_path, epochs=12, batch_size=4, precision=precision)
+    assert model.first.compute_dtype == precision.removeprefix("mixed_")
+    assert history[-1]["loss"] < 0.2 * history[0]["loss"]
+
+
+def test_patience_keeps_the_averaged_weights_of_the_best_epoch(line, tmp_path):
+    """The validation loss is that of the weights a run gives in the end."""
+    validation, seen = line.Data(8, shuffle=False), []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            with averaged_weights(self.model):
+                seen.append([np.asarray(w) for w in self.model.trainable_variables])
+
+    model, history = line.fit(
+        tmp_path,
+        validation=validation,
+        callbacks=[Look()],
+        epochs=20,
+        patience=2,
+        learning_rate=3.0,
+        average=0.1,
+    )
+    best = 1 + int(np.argmin([row["val_loss"] for row in history]))
+    assert 1 < best == len(history) - 2 < 18
+    for weight, kept in zip(model.trainable_variables, seen[best - 1]):
+        np.testing.assert_array_equal(np.asarray(weight), kept)
+    loss = model.evaluate(validation, verbose=0)
+    assert loss == pytest.approx(history[best - 1]["val_loss"], rel=0.05)
+
+
+def test_patience_without_validation_or_its_figure_is_told(line, tmp_path):
+    with pytest.raises(InputError, match="validation subjects, and there are none"):
+        line.fit(tmp_path / "a", patience=2)
+    with pytest.raises(InputError, match="'psnr': expected one of loss"):
+        line.fit(tmp_path / "b", patience=2, monitor="psnr")
+
+
+def test_callbacks_run_before_the_epoch_is_saved_and_pictures_after(line, tmp_path):
+    told = []
+
+    def note(who):
+        told.append((who, (tmp_path / "state.npz").exists()))
+
+    callback = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: note("callback")
+    )
+    line.fit(
+        tmp_path,
+        callbacks=[callback],
+        after_epoch=lambda epoch: note("picture"),
+        epochs=1,
+    )
+    assert told == [("callback", False), ("picture", True)]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_says_so(line, tmp_path):
+    with pytest.raises(FloatingPointError, match="Lower the learning rate"):
+        line.fit(tmp_path, line.Data(scale=np.inf))
+    assert not (tmp_path / "state.npz").exists()
+
+
+def exhausted(name, text=""):
+    """Give an error as a backend raises it when memory runs out."""
+    return type(name, (RuntimeError,), {})(text)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exhausted("ResourceExhaustedError", "OOM when allocating tensor"),
+        exhausted("XlaRuntimeError", "RESOURCE_EXHAUSTED: Out of memory allocating"),
+        exhausted("OutOfMemoryError", "CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_when_memory_runs_out_what_to_lower_is_told(error, line, tmp_path):
+    def fail(epoch):
+        raise error
+
+    told = "batch_size .now 4. to 2 with accumulation 2.*mixed_bfloat16.*coarser"
+    with pytest.raises(MemoryError, match=told):
+        line.fit(tmp_path, batch_size=4, epochs=1, after_epoch=fail)
+    assert (tmp_path / "state.npz").exists()
+
+
+def test_other_errors_are_not_taken_for_memory(line, tmp_path):
+    def fail(epoch):
+        raise RuntimeError("memory of something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        line.fit(tmp_path, epochs=1, after_epoch=fail)
+
+
+def test_starting_anew_takes_other_settings(line, tmp_path):
+    options = {"patience": 1, "monitor": "loss", "epochs": 1}
+    line.fit(tmp_path, **options)
+    with pytest.raises(InputError, match="seed: 0 there, 7 asked for"):
+        line.fit(tmp_path, seed=7, **options)
+    start_anew(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
+    line.fit(tmp_path, seed=7, **options)
+
+
+def test_tensorboard_gets_the_figures_or_what_is_missing_is_told(line, tmp_path):
+    missing = [
+        name
+        for name in ("tensorflow", "tensorboard")
+        if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        with pytest.raises(InputError, match=f"needs {' and '.join(missing)}"):
+            line.fit(tmp_path, tensorboard=True)
+        return
+    line.fit(tmp_path, tensorboard=True, epochs=1)
+    assert list((tmp_path / "tensorboard").glob("train/events*"))
+
+
+def test_seed_and_precision_hold_while_building_only():
+    settings = TrainingSettings(seed=3, precision="mixed_bfloat16")
+    kernels = []
+    for _ in range(2):
+        with building(settings):
+            layer = keras.layers.Dense(1)
+            layer.build((None, 1))
+        assert layer.compute_dtype == "bfloat16"
+        kernels.append(np.asarray(layer.kernel))
+    np.testing.assert_array_equal(*kernels)
+    assert keras.config.dtype_policy().name == "float32"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"precision": "double"}, "mixed_bfloat16"),
+        ({"epochs": 0}, "above 0"),
+        ({"accumulation": 0}, "above 0"),
+        ({"patience": -1}, "0 .off. or more"),
+        ({"devices": 0}, "at least 1, or -1 for all"),
+    ],
+)
+def test_wrong_settings_are_told(wrong, told):
+    with pytest.raises(InputError, match=told):
+        TrainingSettings(**wrong)
+
+
+def test_networks_do_in_training_what_they_do_after():
+    """What is sampled from is what was trained: no layer differs."""
+    rng = np.random.default_rng(0)
+    images = rng.uniform(-1, 1, (1, 8, 8, 1)).astype("float32")
+    noisy = {
+        "latents": rng.standard_normal((1, 4, 4, 2)).astype("float32"),
+        "time": np.array([0.3], "float32"),
+        "conditions": np.array([[0.5]], "float32"),
+    }
+    autoencoder = Autoencoder((8, 8), channels=(8, 8), blocks=1)
+    unet = UNet((4, 4, 2), widths=(8,), blocks=1, attention=(True,), categories=(0,))
+    for network, inputs in ((autoencoder, images), (unet, noisy)):
+        for variable in network.trainable_variables:
+            variable.assign(rng.normal(0, 0.3, variable.shape))
+        np.testing.assert_array_equal(
+            np.asarray(network(inputs, training=True)),
+            np.asarray(network(inputs, training=False)),
+        )

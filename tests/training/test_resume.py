@@ -1,0 +1,99 @@
+"""A run that was killed ends as one that was not."""
+
+from pathlib import Path
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dipy_synth.training import folder
+from dipy_synth.training.folder import read_history
+
+
+@pytest.fixture
+def same(line):
+    """Give a function that compares two runs to the bit, but for the seconds."""
+
+    def compare(*runs):
+        np.testing.assert_array_equal(*(line.weights(model) for model, _ in runs))
+        here, there = (
+            [{k: v for k, v in row.items() if k != "seconds"} for row in history]
+            for _, history in runs
+        )
+        assert here == there
+
+    return compare
+
+
+# What a run must remember between two epochs, beside weights and moments. Groups of 3
+# batches go over the ends of epochs of 4; a large learning rate stops early.
+EARLY = {"patience": 2, "learning_rate": 3.0, "epochs": 9, "average": 0.1}
+KINDS = {
+    "accumulation, metric": {"accumulation": 3, "metric": True, "own_loss": True},
+    "early stop": EARLY,
+    "float16, accumulation, early stop": {
+        **EARLY,
+        "accumulation": 3,
+        "precision": "mixed_float16",
+    },
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_run_ends_as_an_uninterrupted_one(kind, line, same, tmp_path):
+    def fit(folder, **more):
+        validation = line.Data(4, rows=8, shuffle=False)
+        options = {"epochs": 4, **KINDS[kind], **more}
+        return line.fit(tmp_path / folder, validation=validation, **options)
+
+    straight = fit("straight")
+    with pytest.raises(line.Killed):
+        fit("killed", callbacks=[line.Kill()])
+    assert len(read_history(tmp_path / "killed", 99)) == 2
+    same(fit("killed"), straight)
+
+
+def test_a_process_killed_by_the_system_goes_on(line, same, tmp_path):
+    """The real thing: SIGKILL in the middle of an epoch, then the same again."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from conftest import *\n"
+        f"run = {str(tmp_path / 'killed')!r}\n"
+        "fit_line(run, epochs=4, callbacks=[Kill(process=True)])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert len(read_history(tmp_path / "killed", 99)) == 2
+    same(line.fit(tmp_path / "killed", epochs=4), line.fit(tmp_path / "new", epochs=4))
+
+
+def test_a_kill_between_the_files_of_an_epoch_is_mended(
+    line, same, tmp_path, monkeypatch
+):
+    def dies(run_dir, model, epochs):
+        if epochs == 2:
+            raise line.Killed
+        write_state(run_dir, model, epochs)
+
+    write_state = folder.write_state
+    options = {"patience": 1, "monitor": "loss"}
+    with monkeypatch.context() as patch:
+        patch.setattr(folder, "write_state", dies)
+        with pytest.raises(line.Killed):
+            line.fit(tmp_path / "killed", **options)
+    assert len(read_history(tmp_path / "killed", 99)) == 2
+    same(
+        line.fit(tmp_path / "killed", **options), line.fit(tmp_path / "new", **options)
+    )
+
+
+def test_a_run_that_stopped_early_is_not_trained_again(line, same, tmp_path):
+    options = {"monitor": "loss", "patience": 1, "learning_rate": 9.0, "epochs": 30}
+    first, history = line.fit(tmp_path, **options)
+    assert len(history) < 30
+    before = (tmp_path / "state.npz").stat().st_mtime_ns
+    again = line.fit(tmp_path, **options)
+    assert (tmp_path / "state.npz").stat().st_mtime_ns == before
+    same(again, (first, history))
