@@ -59,7 +59,7 @@ class Column:
             )
 
     @classmethod
-    def fit(cls, name, values):
+    def fit(cls, name, values, *, category=False):
         """Learn a column from its values.
 
         Parameters
@@ -69,6 +69,8 @@ class Column:
         values : list of (str, float or None)
             Its values; None is missing. Where all that are known are numbers, the
             column is a number.
+        category : bool, optional
+            The values are names, even where they look like numbers.
 
         Returns
         -------
@@ -78,7 +80,7 @@ class Column:
         if not known:
             raise InputError(f"condition {name}: no value is known")
         numbers = [as_number(value) for value in known]
-        if None in numbers:
+        if category or None in numbers:
             return cls(name, "category", categories=sorted({str(v) for v in known}))
         return cls(name, "number", low=min(numbers), high=max(numbers))
 
@@ -145,7 +147,7 @@ class ConditionSchema:
         return tuple(column.name for column in self.columns)
 
     @classmethod
-    def fit(cls, rows, names):
+    def fit(cls, rows, names, *, categories=()):
         """Learn the conditions from a table.
 
         Parameters
@@ -154,6 +156,9 @@ class ConditionSchema:
             The table, as `dipy_synth.files.read_table` gives it.
         names : sequence of str
             The columns wanted, in order.
+        categories : sequence of str, optional
+            Columns whose values are names, even where they look like numbers: a
+            digit, a site.
 
         Returns
         -------
@@ -170,7 +175,10 @@ class ConditionSchema:
                 raise InputError(
                     f"no column {name!r}; expected one of {', '.join(there) or 'none'}"
                 )
-        return cls(Column.fit(n, [row.get(n) for row in rows]) for n in names)
+        return cls(
+            Column.fit(n, [row.get(n) for row in rows], category=n in categories)
+            for n in names
+        )
 
     def encode(self, rows):
         """Turn rows to the numbers a network takes.

@@ -40,6 +40,9 @@ class Cohort:
     rows: tuple
     split: np.ndarray
 
+    symmetric = True  # the mirror image of a brain could be a brain
+    categories = ()  # columns that are told apart though they look like numbers
+
     @classmethod
     def load(cls, folder):
         """Read the tables of a prepared cohort; no volume is read.
@@ -72,6 +75,16 @@ class Cohort:
         rows = tuple(_rows(root, keys))
         split = np.array([row.pop("split") for row in rows])
         return cls(root, Grid.from_config(told["Grid"]), keys, rows, split)
+
+    @property
+    def shape(self):
+        """Shape of every volume: tuple of int."""
+        return self.grid.shape
+
+    @property
+    def license(self):
+        """Licence of the scans, from dataset_description.json: str or None."""
+        return read_json(self.root / "dataset_description.json").get("License")
 
     @property
     def subjects(self):
