@@ -20,8 +20,8 @@ from dipy_synth.data.dataset import Cohort
 from dipy_synth.files import write_json
 from dipy_synth.metrics.sharpness import high_frequency_power
 from dipy_synth.metrics.similarity import psnr
-from dipy_synth.networks.autoencoder import PATCH, sample_patches
 from dipy_synth.networks.blocks import space_to_depth
+from dipy_synth.networks.patch_autoencoder import PATCH, sample_patches
 from dipy_synth.networks.quantizer import usage
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.pictures import save_montage

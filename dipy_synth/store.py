@@ -130,7 +130,7 @@ def read_config(name, *, kinds):
     return folder, config
 
 
-def load_networks(folder, config, classes):
+def load_networks(folder, config, makers):
     """Make a model's networks and load their weights.
 
     Parameters
@@ -139,8 +139,8 @@ def load_networks(folder, config, classes):
         The model's folder.
     config : dict
         Its configuration, from `read_config`.
-    classes : dict of str to type
-        The class of each network.
+    makers : dict of str to callable
+        What makes each network from its configuration.
 
     Returns
     -------
@@ -162,8 +162,8 @@ def load_networks(folder, config, classes):
         )
     networks = {}
     with np.load(path, allow_pickle=False) as values:
-        for name, cls in classes.items():
-            networks[name] = cls.from_config(config["networks"][name])
+        for name, make in makers.items():
+            networks[name] = make(config["networks"][name])
             for i, weight in enumerate(networks[name].weights):
                 weight.assign(values[f"{name}.{i:04d}"].astype(weight.dtype))
         arrays = {

@@ -11,6 +11,7 @@ from keras import layers, ops
 import numpy as np
 
 _CONV = {2: layers.Conv2D, 3: layers.Conv3D}
+_TRANSPOSED = {2: layers.Conv2DTranspose, 3: layers.Conv3DTranspose}
 _UPSAMPLING = {2: layers.UpSampling2D, 3: layers.UpSampling3D}
 
 
@@ -46,6 +47,31 @@ def convolution(
         kernel_initializer="zeros" if zero else "he_normal",
         dtype=dtype,
         name=name,
+    )
+
+
+def transposed_convolution(rank, filters, *, kernel_size=4, strides=2):
+    """Give a 'same' transposed convolution of the rank asked for.
+
+    Parameters
+    ----------
+    rank : {2, 3}
+        Number of spatial axes.
+    filters : int
+        Output channels.
+    kernel_size, strides : int, optional
+        As in Keras, equal on all axes.
+
+    Returns
+    -------
+    keras.layers.Layer
+    """
+    return _TRANSPOSED[rank](
+        filters,
+        kernel_size,
+        strides=strides,
+        padding="same",
+        kernel_initializer="he_normal",
     )
 
 

@@ -1,14 +1,18 @@
 """The latents of a cohort, encoded once and kept with the run."""
 
+import math
+
 import numpy as np
 from tqdm import tqdm
 
 from dipy_synth.data.augment import flip_left_right
 from dipy_synth.files import atomic_path, read_json, write_json
 
+_VOXELS = 2**18  # encoded at a time, where images are small
+
 
 def encoded(cohort, vqvae, path, split):
-    """Encode one side of a cohort once, training volumes flipped too.
+    """Encode one side of a cohort once, training brains flipped too.
 
     Parameters
     ----------
@@ -25,24 +29,33 @@ def encoded(cohort, vqvae, path, split):
     Returns
     -------
     ndarray (n, *latent_shape), float32
-        Memory-mapped. Of the training volumes, row ``2 i`` is volume i and row
-        ``2 i + 1`` its mirror image.
+        Memory-mapped. Of training brains, row ``2 i`` is volume i and row ``2 i + 1``
+        its mirror image; other images have a row each.
     """
     stored, told = path.with_suffix(".npy"), path.with_suffix(".json")
     keys = [key for key, kept in zip(cohort.keys, cohort.where(split)) if kept]
     stamp = {"keys": keys, "vqvae": vqvae.config["weights_sha256"]}
     if not (stored.exists() and told.exists() and read_json(told) == stamp):
         with atomic_path(stored) as temporary:
-            np.save(temporary, _encode(cohort.volumes(split), vqvae, split))
+            np.save(temporary, _encode(cohort, vqvae, split))
         write_json(told, stamp)
     return np.load(stored, mmap_mode="r")
 
 
-def _encode(volumes, vqvae, split):
-    latents = []
-    for volume in tqdm(volumes, desc=f"latents ({split})", unit="volume"):
-        volume = np.asarray(volume, "float32")
-        views = [volume, flip_left_right(volume)] if split == "train" else [volume]
-        latents.append(vqvae.encode(np.stack(views)))
-    shape = (0, *vqvae.network.latent_shape)
-    return np.concatenate(latents) if latents else np.zeros(shape, "float32")
+def _encode(cohort, vqvae, split):
+    """Encode in blocks: one brain at a time, many small images at once."""
+    volumes, mirrored = cohort.volumes(split), cohort.symmetric and split == "train"
+    size = max(1, _VOXELS // math.prod(cohort.shape))
+    latents = [np.zeros((0, *vqvae.network.latent_shape), "float32")]
+    with tqdm(total=len(volumes), desc=f"latents ({split})", unit="volume") as bar:
+        for start in range(0, len(volumes), size):
+            block = np.asarray(volumes[start : start + size], "float32")
+            views = _with_mirror_images(block) if mirrored else block
+            latents.append(vqvae.encode(views, batch_size=size))
+            bar.update(len(block))
+    return np.concatenate(latents)
+
+
+def _with_mirror_images(volumes):
+    """Put each volume's mirror image after it."""
+    return np.stack([view for v in volumes for view in (v, flip_left_right(v))])

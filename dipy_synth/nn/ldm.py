@@ -11,7 +11,7 @@ from dipy_synth.diffusion.pairs import NoisyPairs
 from dipy_synth.diffusion.samplers import SAMPLERS
 from dipy_synth.diffusion.schedules import RectifiedFlow, make_schedule
 from dipy_synth.errors import InputError
-from dipy_synth.networks.autoencoder import Autoencoder
+from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.latents import encoded
 from dipy_synth.nn.sampling import NoiseStreams, guided_denoiser
@@ -86,7 +86,7 @@ class LDM:
         """
         folder, config = read_config(model, kinds=("ldm",))
         networks, arrays = load_networks(
-            folder, config, {"autoencoder": Autoencoder, "unet": UNet}
+            folder, config, {"autoencoder": make_autoencoder, "unet": UNet.from_config}
         )
         self.vqvae = VQVAE(verbose=self.verbose)
         self.vqvae.network, self.vqvae.config = networks["autoencoder"], config
@@ -111,8 +111,8 @@ class LDM:
 
         Parameters
         ----------
-        cohort : str, Path or Cohort
-            A prepared cohort.
+        cohort : str, Path, Cohort or ArrayCohort
+            A prepared cohort, or a file of images and labels.
         vqvae : str, Path or VQVAE
             The autoencoder, or its model folder. It must have been trained with the
             same split, so that no validation subject is seen by either.
@@ -126,7 +126,8 @@ class LDM:
         schedule : Schedule, optional
             What is learnt; a rectified flow by default.
         conditions : sequence of str, optional
-            Columns of ``participants.tsv`` the model is to follow.
+            Columns of ``participants.tsv`` the model is to follow; ``label`` of a file
+            of images.
         **network
             Arguments of `UNet`, such as ``widths``.
 
@@ -148,7 +149,9 @@ class LDM:
         if force:
             start_anew(run_dir)
         _check_match(cohort, self.vqvae)
-        self.schema = ConditionSchema.fit(_rows(cohort, "train"), conditions)
+        self.schema = ConditionSchema.fit(
+            _rows(cohort, "train"), conditions, categories=cohort.categories
+        )
         self.config = {**cohort_config(cohort), "sampling": dict(SAMPLING)}
         data = self._pairs(cohort, run_dir, settings, split="train")
         validation = self._pairs(cohort, run_dir, settings, split="validation")
@@ -183,7 +186,8 @@ class LDM:
         conditions = self.schema.encode(_rows(cohort, split))
         return NoisyPairs(
             self.normalizer.normalize(latents),
-            np.repeat(conditions, 2 if split == "train" else 1, axis=0),
+            # a training brain comes with its mirror image
+            np.repeat(conditions, len(latents) // max(1, len(conditions)), axis=0),
             self.schedule,
             batch_size=settings.batch_size,
             shuffle=split == "train",
@@ -195,8 +199,11 @@ class LDM:
         if epoch % max(1, epochs // 10) and epoch != epochs:
             return
         with averaged_weights(self.network):
-            volumes = self.generate(3, seed=0, progress=False)
-        save_montage(run_dir / "samples.png", [volumes], titles=[f"epoch {epoch}"])
+            n, at_once = (3, 1) if self.vqvae.network.rank == 3 else (16, 16)
+            volumes = self.generate(n, seed=0, batch_size=at_once, progress=False)
+        save_montage(
+            run_dir / "samples.png", [volumes], titles=[f"epoch {epoch}"], columns=n
+        )
 
     def generate(
         self,

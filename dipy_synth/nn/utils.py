@@ -49,13 +49,16 @@ def to_network(volumes, shape):
     return volumes[..., None] * 2 - 1
 
 
-def from_network(images, *, threshold=0.04, speck=0.01):
-    """Turn a network's images into volumes with a background of exactly 0.
+def from_network(images, *, background=True, threshold=0.04, speck=0.01):
+    """Turn a network's images into volumes, brains with a background of exactly 0.
 
     Parameters
     ----------
     images : tensor (n, *shape, 1)
         In about [-1, 1].
+    background : bool, optional
+        Find the background of a brain and make it 0. Other images are left as they
+        are.
     threshold : float, optional
         Voxels at most this bright, and not enclosed by brighter ones, are background.
     speck : float, optional
@@ -68,6 +71,8 @@ def from_network(images, *, threshold=0.04, speck=0.01):
     """
     images = np.asarray(ops.convert_to_numpy(images), "float32")[..., 0]
     volumes = np.clip((images + 1) / 2, 0, 1)
+    if not background:
+        return volumes
     inside = [_without_specks(volume > threshold, speck) for volume in volumes]
     return np.where(inside, volumes, 0).astype("float32")
 

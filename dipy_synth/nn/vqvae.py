@@ -1,15 +1,20 @@
 """VQVAE: a quantised autoencoder of prepared T1 volumes, in DIPY's manner."""
 
+import math
 from pathlib import Path
 
 from dipy.utils.logging import logger
 import numpy as np
 
+from dipy_synth.data.arrays import ArrayCohort
 from dipy_synth.data.augment import Augmentation
 from dipy_synth.data.dataset import Cohort, VolumeDataset
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_json
-from dipy_synth.networks.autoencoder import Autoencoder, sample_patches
+from dipy_synth.networks.architectures import make_autoencoder
+from dipy_synth.networks.codebook import VectorQuantizer
+from dipy_synth.networks.discriminator import AdversarialTraining
+from dipy_synth.networks.presets import find_preset
+from dipy_synth.nn.callbacks import AdversarialRamp, StartCodebook
 from dipy_synth.nn.utils import (
     from_network,
     in_batches,
@@ -29,6 +34,7 @@ from dipy_synth.training import (
 # flips alone: a resampled brain is a blurred one, and the network would learn the blur
 SHARP = Augmentation(rotation=0, scale=0, translation=0, gamma=0, bias=0)
 DEFAULT_MODEL = "ixi-2mm"
+_WARMUP = 200  # steps before a codebook starts from the latents
 
 
 class VQVAE:
@@ -81,25 +87,44 @@ class VQVAE:
             autoencoder of a latent diffusion model will do.
         """
         folder, config = read_config(model, kinds=("vqvae", "ldm"))
-        networks, _ = load_networks(folder, config, {"autoencoder": Autoencoder})
+        networks, _ = load_networks(folder, config, {"autoencoder": make_autoencoder})
         self.network, self.config = networks["autoencoder"], config
 
-    def fit(self, cohort, *, run_dir, settings=None, force=False, **network):
+    def fit(
+        self,
+        cohort,
+        *,
+        run_dir,
+        settings=None,
+        preset="default",
+        adversarial=0.0,
+        adversarial_start=0.67,
+        force=False,
+        **network,
+    ):
         """Train on a prepared cohort, or go on with a run that was stopped.
 
         Parameters
         ----------
-        cohort : str, Path or Cohort
-            A prepared cohort; its training subjects are trained on, its validation
-            subjects give the validation loss and the pictures.
+        cohort : str, Path, Cohort or ArrayCohort
+            A prepared cohort, or a file of images such as MNIST's; its training
+            subjects are trained on, its validation subjects give the validation loss
+            and the pictures.
         run_dir : str or Path
             Folder of the run; the model is written to its ``model`` folder.
         settings : TrainingSettings, optional
-            How to train.
+            How to train; as the preset does by default.
+        preset : str, optional
+            A row of `dipy_synth.networks.presets.PRESETS`.
+        adversarial : float, optional
+            Weight of a discriminator that asks for texture; 0 trains without one.
+        adversarial_start : float, optional
+            Share of the training after which it is heard.
         force : bool, optional
             Start anew where the folder holds a run, instead of going on with it.
         **network
-            Arguments of `Autoencoder`, such as ``channels`` or ``levels``.
+            Arguments of the autoencoder that differ from the preset's, such as
+            ``channels``, ``quantizer`` or ``background_weight``.
 
         Returns
         -------
@@ -109,48 +134,72 @@ class VQVAE:
         Raises
         ------
         InputError
-            If the cohort has no training subject, its grid is not a multiple of 4,
-            or the folder holds another run.
+            If the cohort has no training subject, its shape does not suit the
+            network, or the folder holds another run.
         """
         cohort = open_cohort(cohort)
-        settings, run_dir = settings or TrainingSettings(), Path(run_dir)
+        preset, run_dir = find_preset(preset), Path(run_dir)
+        settings = settings or TrainingSettings(**preset["training"])
         if force:
             start_anew(run_dir)
         volumes, held_out = cohort.volumes("train"), cohort.volumes("validation")
         self.config = cohort_config(cohort)
+        config = {"shape": cohort.shape, **preset["network"], **network}
         with building(settings):
-            self.network = Autoencoder(cohort.grid.shape, **network)
+            self.network = make_autoencoder(config)
+            trained = AdversarialTraining(self.network) if adversarial else self.network
         if not (run_dir / "state.npz").exists():
-            self._start_from_pca(volumes, settings.seed)
-        options = {"batch_size": settings.batch_size, "seed": settings.seed}
-        validation = VolumeDataset(
-            held_out, batch_size=settings.batch_size, shuffle=False
+            images = self._some_images(volumes, settings.seed, most=40)
+            self.network.initialize(images, seed=settings.seed)
+        batches = {"batch_size": settings.batch_size, "seed": settings.seed}
+        data = VolumeDataset(
+            volumes, augment=SHARP if cohort.symmetric else None, **batches
         )
+        callbacks = self._start_codebook(volumes, settings, len(data))
+        if adversarial:
+            ramp = AdversarialRamp(adversarial, adversarial_start, settings.epochs)
+            callbacks.append(ramp)
         history = train(
-            self.network,
-            VolumeDataset(volumes, augment=SHARP, **options),
+            trained,
+            data,
             run_dir=run_dir,
             settings=settings,
-            validation=validation if len(held_out) else None,
-            after_epoch=lambda epoch: self._show(run_dir, held_out[:6]),
+            validation=_validation(held_out, settings),
+            about={"adversarial": [adversarial, adversarial_start]},
+            after_epoch=lambda epoch: self._show(run_dir, held_out, trained),
+            callbacks=callbacks,
         )
         self._finish(run_dir)
         return history
 
-    def _start_from_pca(self, volumes, seed):
-        if self.verbose:
-            logger.info("Starting from the PCA of %d training volumes", len(volumes))
-        chosen = np.random.default_rng(seed).permutation(len(volumes))[:40]
-        patches = sample_patches(volumes[np.sort(chosen)] * 2.0 - 1.0, seed=seed)
-        self.network.initialize_linear(patches)
+    def _some_images(self, volumes, seed, *, most):
+        """Draw training images to start from: `most` brains, more where they are small.
 
-    def _show(self, run_dir, volumes):
+        Gives an ndarray (n, *shape, 1) in [-1, 1].
+        """
+        most = max(most, min(2000, 2**22 // math.prod(self.network.shape)))
+        chosen = np.random.default_rng(seed).permutation(len(volumes))[:most]
+        return to_network(volumes[np.sort(chosen)], self.network.shape)
+
+    def _start_codebook(self, volumes, settings, steps):
+        """Give the callbacks that start a codebook; none where there is no codebook."""
+        if not isinstance(self.network.quantizer, VectorQuantizer):
+            return []
+        images = self._some_images(volumes, settings.seed, most=8)
+        epoch = min(math.ceil(_WARMUP / steps), settings.epochs // 2)
+        return [StartCodebook(self.network, images, epoch=epoch, seed=settings.seed)]
+
+    def _show(self, run_dir, volumes, trained):
         """Draw reconstructions of held-out volumes below the originals."""
+        n = 6 if self.network.rank == 3 else 16
         if len(volumes):
-            with averaged_weights(self.network):
-                rows = [np.asarray(volumes, "float32"), self.predict(volumes)]
+            with averaged_weights(trained):
+                decoded = self.predict(volumes[:n])
             save_montage(
-                run_dir / "reconstructions.png", rows, titles=["original", "decoded"]
+                run_dir / "reconstructions.png",
+                [np.asarray(volumes[:n], "float32"), decoded],
+                titles=["original", "decoded"],
+                columns=n,
             )
 
     def _finish(self, run_dir):
@@ -216,10 +265,13 @@ class VQVAE:
         Returns
         -------
         ndarray (n, *shape), float32
-            Volumes in [0, 1], background exactly 0.
+            Volumes in [0, 1], brains with a background of exactly 0.
         """
         decode = need_weights(self.network).decode
-        return in_batches(lambda z: from_network(decode(z)), latents, batch_size)
+        brains = self.config.get("grid") is not None
+        return in_batches(
+            lambda z: from_network(decode(z), background=brains), latents, batch_size
+        )
 
     def predict(self, volumes, *, batch_size=1):
         """Reconstruct volumes.
@@ -234,7 +286,7 @@ class VQVAE:
         Returns
         -------
         ndarray, float32
-            Of the same shape, in [0, 1], background exactly 0.
+            Of the same shape, in [0, 1], brains with a background of exactly 0.
         """
         one = np.ndim(volumes) == len(need_weights(self.network).shape)
         volumes = np.asarray(volumes)[None] if one else volumes
@@ -244,9 +296,18 @@ class VQVAE:
         return decoded[0] if one else decoded
 
 
+def _validation(volumes, settings):
+    """Give batches of held-out volumes, or None where there are none."""
+    if not len(volumes):
+        return None
+    return VolumeDataset(volumes, batch_size=settings.batch_size, shuffle=False)
+
+
 def open_cohort(cohort):
-    """Give a cohort by its folder or as it is; refuse one with nothing to train on."""
-    cohort = cohort if isinstance(cohort, Cohort) else Cohort.load(cohort)
+    """Give a cohort by its path or as it is; refuse one with nothing to train on."""
+    if not isinstance(cohort, (Cohort, ArrayCohort)):
+        kind = ArrayCohort if Path(cohort).is_file() else Cohort
+        cohort = kind.load(cohort)
     if not cohort.where("train").any():
         raise InputError(
             f"{cohort.root}: no training subject (participants.tsv, column split)"
@@ -258,8 +319,8 @@ def cohort_config(cohort):
     """Tell what a model must remember of its cohort: grid, split and licence."""
     subjects = np.array(cohort.subjects)
     return {
-        "grid": cohort.grid.to_config(),
-        "license": read_json(cohort.root / "dataset_description.json").get("License"),
+        "grid": cohort.grid and cohort.grid.to_config(),
+        "license": cohort.license,
         "split": {
             side: sorted(set(subjects[cohort.where(side)].tolist()))
             for side in ("train", "validation")

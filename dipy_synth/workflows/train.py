@@ -16,11 +16,14 @@ class TrainVQVAEFlow(Workflow):
     def run(
         self,
         prepared,
-        epochs=30,
-        batch_size=1,
-        learning_rate=3e-4,
+        preset="default",
+        epochs=None,
+        batch_size=None,
+        learning_rate=None,
         channels=None,
         levels=None,
+        background_weight=None,
+        adversarial=0.0,
         precision="float32",
         accumulation=1,
         patience=0,
@@ -29,7 +32,7 @@ class TrainVQVAEFlow(Workflow):
         seed=0,
         out_dir="vqvae",
     ):
-        """Train a quantised autoencoder on a prepared cohort.
+        """Train a quantised autoencoder on a prepared cohort, or on MNIST.
 
         The run's folder gets curves (history.csv, curves.png), reconstructions of
         validation subjects beside the originals (reconstructions.png), a checkpoint
@@ -39,19 +42,29 @@ class TrainVQVAEFlow(Workflow):
         Parameters
         ----------
         prepared : string or Path
-            A cohort that dipy_preprocess_t1 wrote.
+            A cohort that dipy_preprocess_t1 wrote, or images in one file: an .npz
+            with "images" and, if known, "labels", or MNIST's own IDX file.
+        preset : string, optional
+            What is trained, and how by default: default, plain, residual, 128 (for
+            volumes of 1 mm) or mnist (for images of 28x28).
         epochs : int, optional
-            Passes over the training subjects.
+            Passes over the training subjects. By default the preset's, 30 for brains.
         batch_size : int, optional
-            Volumes a step.
+            Volumes a step. By default the preset's, 1 for brains.
         learning_rate : float, optional
-            Peak of the learning rate.
+            Peak of the learning rate. By default the preset's, 0.0003 for brains.
         channels : variable int, optional
-            Widths of the network at half and at quarter resolution. By default 32
-            and 64.
+            Widths of the network at its two resolutions. By default the preset's, 32
+            and 64 in most.
         levels : variable int, optional
-            Levels of each latent channel; their number is that of the channels. By
-            default 63, three times 31 and twelve times 15.
+            Round each latent channel to so many levels; as many channels as levels are
+            given. By default the preset's quantiser.
+        background_weight : float, optional
+            Weight of background voxels in the loss, where the brain has 1. By default
+            the preset's, 0.1 for brains.
+        adversarial : float, optional
+            Weight of a discriminator that asks for texture in the last third of the
+            training, such as 0.1; 0 trains without one.
         precision : string, optional
             float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16.
         accumulation : int, optional
@@ -70,14 +83,21 @@ class TrainVQVAEFlow(Workflow):
             Folder of the run.
 
         """
+        from dipy_synth.networks.presets import find_preset
         from dipy_synth.nn.vqvae import VQVAE
 
-        settings = _settings(locals())
-        network = {"channels": channels, "levels": levels}
+        settings = _settings(locals(), **find_preset(preset)["training"])
+        network = {
+            "channels": channels,
+            "quantizer": {"name": "fsq", "levels": levels} if levels else None,
+            "background_weight": background_weight,
+        }
         VQVAE(verbose=True).fit(
             prepared,
             run_dir=out_dir,
             settings=settings,
+            preset=preset,
+            adversarial=adversarial,
             force=self._force_overwrite,
             **_given(network),
         )
@@ -122,11 +142,13 @@ class TrainLDMFlow(Workflow):
         Parameters
         ----------
         prepared : string or Path
-            A cohort that dipy_preprocess_t1 wrote.
+            A cohort that dipy_preprocess_t1 wrote, or the file of images that the
+            autoencoder was trained on.
         vqvae : string or Path
             The run of dipy_train_vqvae on the same cohort, or its model folder.
         conditions : variable string, optional
-            Columns of participants.tsv that the model is to follow, such as age sex.
+            Columns of participants.tsv that the model is to follow, such as age sex;
+            label of a file of images.
         epochs : int, optional
             Passes over the training subjects and their mirror images.
         batch_size : int, optional
@@ -185,14 +207,18 @@ class TrainLDMFlow(Workflow):
         )
 
 
-def _settings(options):
-    """Pick the training settings from the options of a flow, which bear their names."""
+def _settings(options, **defaults):
+    """Pick the training settings from the options of a flow, which bear their names.
+
+    What was not given is taken from the defaults.
+    """
     from dipy_synth.training import TrainingSettings
 
     names = {field.name for field in fields(TrainingSettings)}
-    return TrainingSettings(**{k: v for k, v in options.items() if k in names})
+    chosen = {k: v for k, v in options.items() if k in names}
+    return TrainingSettings(**{**defaults, **_given(chosen)})
 
 
 def _given(options):
     """Keep the options that were given."""
-    return {name: value for name, value in options.items() if value}
+    return {k: v for k, v in options.items() if v is not None and v != []}

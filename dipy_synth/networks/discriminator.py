@@ -1,0 +1,193 @@
+"""Adversarial training: a small judge of patches that asks for texture.
+
+The discriminator learns to tell images from reconstructions while the autoencoder
+learns to mislead it, in one `fit` with one optimizer: between the two the gradient
+changes its sign. It serves in training alone and is not part of a model.
+"""
+
+import keras
+from keras import layers, ops
+
+from dipy_synth.networks.architectures import make_autoencoder
+from dipy_synth.networks.blocks import convolution, group_norm, haar_down
+
+
+def reverse_gradient(x, weight):
+    """Give x itself, whose gradient is that of ``-weight * x``.
+
+    Parameters
+    ----------
+    x : tensor
+        Any tensor.
+    weight : float or tensor ()
+        How strongly the gradient is reversed; with 0 none passes.
+
+    Returns
+    -------
+    tensor
+        Of the shape and the values of `x`.
+
+    References
+    ----------
+    Ganin & Lempitsky (2015). Unsupervised domain adaptation by backpropagation. ICML.
+    """
+    return ops.stop_gradient((1 + weight) * x) - weight * x
+
+
+def hinge_loss(real, fake):
+    """Give the discriminator's loss: 0 when it tells all patches apart, 2 by chance.
+
+    Parameters
+    ----------
+    real, fake : tensor (batch, *spatial, 1)
+        Scores of images and of reconstructions.
+
+    Returns
+    -------
+    tensor ()
+
+    References
+    ----------
+    Lim & Ye (2017). Geometric GAN. arXiv:1705.02894.
+    """
+    return ops.mean(ops.relu(1 - real)) + ops.mean(ops.relu(1 + fake))
+
+
+@keras.saving.register_keras_serializable("dipy_synth")
+class PatchDiscriminator(layers.Layer):
+    """Score each patch of an image: high where it looks like an original.
+
+    It reads the image's Haar transform, an eighth of the voxels in 3D, which is what
+    makes it cheap.
+
+    Parameters
+    ----------
+    channels : sequence of int, optional
+        Widths of its convolutions; the first one halves the resolution.
+
+    References
+    ----------
+    Isola et al. (2017). Image-to-image translation with conditional adversarial
+    networks. CVPR (scores of patches).
+    """
+
+    def __init__(self, channels=(32, 64), **kwargs):
+        super().__init__(**{**kwargs, "autocast": False})
+        self.channels = tuple(channels)
+
+    def build(self, input_shape):
+        rank, own = len(input_shape) - 2, {"dtype": self.dtype_policy}
+        stack = []
+        for index, width in enumerate(self.channels):
+            stack.append(convolution(rank, width, strides=1 if index else 2, **own))
+            if index:
+                stack.append(group_norm(width, **own))
+            stack.append(layers.LeakyReLU(0.2, **own))
+        stack.append(convolution(rank, 1, **own))
+        self.stack = keras.Sequential(stack)
+        self.stack.build((None, *(n // 2 for n in input_shape[1:-1]), 2**rank))
+
+    def call(self, images):
+        return ops.cast(self.stack(haar_down(images)), "float32")
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *(-(-n // 4) for n in input_shape[1:-1]), 1)
+
+    def get_config(self):
+        return {**super().get_config(), "channels": self.channels}
+
+
+@keras.saving.register_keras_serializable("dipy_synth")
+class AdversarialTraining(keras.Model):
+    """An autoencoder together with the discriminator it is trained against.
+
+    Parameters
+    ----------
+    autoencoder : Autoencoder
+        What is trained; it alone is kept afterwards.
+    channels : sequence of int, optional
+        Widths of the discriminator.
+
+    Attributes
+    ----------
+    strength : keras.Variable
+        How much the autoencoder minds the discriminator; 0 until it is set. The
+        discriminator learns meanwhile.
+
+    Notes
+    -----
+    Validation gives the autoencoder's own loss, so that it compares with a run
+    without a discriminator.
+
+    References
+    ----------
+    Esser, Rombach & Ommer (2021). Taming transformers for high-resolution image
+    synthesis. CVPR (an adversarial term for a VQ-VAE).
+    """
+
+    def __init__(self, autoencoder, *, channels=(32, 64), **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.autoencoder = autoencoder
+        self.discriminator = PatchDiscriminator(channels)
+        self.discriminator.build((None, *autoencoder.shape, 1))
+        self.strength = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, name="strength"
+        )
+        # a model reports its own metrics, not those of a model in it
+        self.code_usage = autoencoder.code_usage
+        self.judged = keras.metrics.Mean("discriminator")
+        self.built = True
+
+    def call(self, images, training=False):
+        """Reconstruct, and in training let the discriminator score both sides.
+
+        Parameters
+        ----------
+        images : tensor (batch, *shape, 1)
+            Images in [-1, 1].
+        training : bool, optional
+            Whether scores are wanted.
+
+        Returns
+        -------
+        dict
+            What the autoencoder gives, and the scores ``real`` and ``fake``.
+        """
+        outputs = self.autoencoder(images, training=training)
+        if not training:
+            return outputs
+        reversed_images = reverse_gradient(outputs["images"], self.strength)
+        return {
+            **outputs,
+            "real": self.discriminator(images),
+            "fake": self.discriminator(reversed_images),
+        }
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """Give the autoencoder's loss and, in training, the discriminator's."""
+        loss = self.autoencoder.reconstruction_loss(x, y_pred["images"])
+        loss += sum(self.losses)
+        return loss + hinge_loss(y_pred["real"], y_pred["fake"]) if training else loss
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """Count the codes met; in training follow the discriminator's loss too."""
+        indices = self.autoencoder.quantizer.indices(y_pred["latents"])
+        self.code_usage.update_state(indices)
+        results = self.get_metrics_result()
+        if "real" not in y_pred:
+            return {k: v for k, v in results.items() if k != self.judged.name}
+        self.judged.update_state(hinge_loss(y_pred["real"], y_pred["fake"]))
+        return {**results, self.judged.name: self.judged.result()}
+
+    def get_config(self):
+        return {
+            "autoencoder": self.autoencoder.get_config(),
+            "channels": self.discriminator.channels,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        autoencoder = make_autoencoder(config["autoencoder"])
+        return cls(autoencoder, channels=config["channels"])

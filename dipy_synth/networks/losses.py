@@ -1,0 +1,80 @@
+"""What a reconstruction is judged by in training. Every term is a mean over voxels.
+
+So a loss compares between batch sizes. All take batches ``(batch, *spatial, 1)`` in
+[-1, 1], and give a scalar.
+"""
+
+from keras import ops
+
+from dipy_synth.networks.blocks import haar_down
+
+DISTANCES = {"l1": ops.abs, "l2": ops.square}
+
+
+def voxel_distance(x, y, *, distance="l1", background_weight=1.0):
+    """Give the weighted mean distance of voxels.
+
+    Parameters
+    ----------
+    x : tensor (batch, *spatial, 1)
+        Originals; the background is exactly -1.
+    y : tensor (batch, *spatial, 1)
+        Reconstructions.
+    distance : {"l1", "l2"}, optional
+        Absolute or squared difference.
+    background_weight : float, optional
+        Weight of the originals' background; the foreground has 1.
+
+    Returns
+    -------
+    tensor ()
+    """
+    background = ops.cast(x <= -1, x.dtype)
+    weight = 1 - (1 - background_weight) * background
+    return ops.mean(weight * DISTANCES[distance](x - y))
+
+
+def gradient_distance(x, y):
+    """Give the mean L1 distance of the finite differences, over all axes.
+
+    Parameters
+    ----------
+    x, y : tensor (batch, *spatial, 1)
+        Originals and reconstructions.
+
+    Returns
+    -------
+    tensor ()
+    """
+    distances = []
+    for axis in range(1, len(x.shape) - 1):
+        dx, dy = (ops.diff(image, axis=axis) for image in (x, y))
+        distances.append(ops.mean(ops.abs(dx - dy)))
+    return sum(distances) / len(distances)
+
+
+def frequency_distance(x, y, *, scales=2):
+    """Give the mean L1 distance of the magnitudes of Haar details.
+
+    Magnitudes alone: texture of the right strength costs nothing when its sign is
+    wrong, where an L1 distance of voxels asks for no texture at all.
+
+    Parameters
+    ----------
+    x, y : tensor (batch, *spatial, 1)
+        Originals and reconstructions; spatial sizes are multiples of
+        ``2 ** scales``.
+    scales : int, optional
+        Octaves looked at, from the finest.
+
+    Returns
+    -------
+    tensor ()
+    """
+    distances = []
+    for _ in range(scales):
+        x, y = haar_down(x), haar_down(y)
+        details = ops.abs(x[..., 1:]), ops.abs(y[..., 1:])
+        distances.append(ops.mean(ops.abs(details[0] - details[1])))
+        x, y = x[..., :1], y[..., :1]
+    return sum(distances) / len(distances)

@@ -1,0 +1,178 @@
+"""The default autoencoder: PCA of patches, and convolutions that correct it.
+
+A linear path does what PCA of 4-voxel patches does, and is initialised by it; a
+convolutional correction on either side starts at zero and learns what PCA cannot.
+So the first step of training is already as good as PCA, and nothing can be lost.
+"""
+
+import keras
+from keras import layers, ops
+import numpy as np
+
+from dipy_synth.networks.autoencoder import Autoencoder
+from dipy_synth.networks.blocks import (
+    ResidualBlock,
+    Upsample,
+    convolution,
+    depth_to_space,
+    group_norm,
+    haar_down,
+    haar_up,
+    space_to_depth,
+)
+
+PATCH = 4
+
+
+@keras.saving.register_keras_serializable("dipy_synth")
+class PatchAutoencoder(Autoencoder):
+    """Autoencoder with a linear patch path and a convolutional correction.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Spatial shape of the images, two or three multiples of 4.
+    channels : sequence of int, optional
+        Width of the correction at half and at quarter resolution.
+    blocks : int, optional
+        Residual blocks per resolution.
+    quantizer : dict, optional
+        As `Autoencoder` takes it. By default each of 16 latent channels is rounded,
+        the ones that vary more to more levels.
+    **options
+        The loss, as `Autoencoder` takes it.
+
+    Notes
+    -----
+    Latents are ``(batch, *shape / 4, channels)``, mostly within [-1, 1].
+    """
+
+    architecture = "default"
+    factor = PATCH
+
+    def __init__(
+        self, shape, *, channels=(32, 64), blocks=2, quantizer=None, **options
+    ):
+        levels = (63, *[31] * 3, *[15] * 12)
+        quantizer = quantizer or {"name": "fsq", "levels": levels}
+        super().__init__(shape, quantizer=quantizer, **options)
+        self.channels, self.blocks = tuple(channels), blocks
+        self._make_layers(self.rank, self.quantizer.channels)
+        self.build((None, *self.shape, 1))
+
+    def _make_layers(self, rank, n_latents):
+        fine, coarse = self.channels
+        residual = [ResidualBlock(fine) for _ in range(self.blocks)]
+        # float32: the linear path carries the brightness, which bfloat16 rounds to 1 %
+        self.to_latents = layers.Dense(
+            n_latents, name="linear_encoder", dtype="float32"
+        )
+        self.from_latents = layers.Dense(
+            PATCH**rank, name="linear_decoder", dtype="float32"
+        )
+        self.encoder = keras.Sequential(
+            [
+                convolution(rank, fine),
+                *residual,
+                convolution(rank, coarse, strides=2),
+                *[ResidualBlock(coarse) for _ in range(self.blocks)],
+                group_norm(coarse),
+                layers.Activation("silu"),
+                convolution(rank, n_latents, zero=True),
+            ],
+            name="encoder_correction",
+        )
+        self.decoder = keras.Sequential(
+            [
+                convolution(rank, coarse),
+                *[ResidualBlock(coarse) for _ in range(self.blocks)],
+                Upsample(fine),
+                *[ResidualBlock(fine) for _ in range(self.blocks)],
+                group_norm(fine),
+                layers.Activation("silu"),
+                convolution(rank, 2**rank, zero=True),
+            ],
+            name="decoder_correction",
+        )
+
+    def build(self, input_shape):
+        latents = (None, *self.latent_shape)
+        self.to_latents.build((*latents[:-1], PATCH**self.rank))
+        self.from_latents.build(latents)
+        self.quantizer.build(latents)
+        self.encoder.build((None, *(n // 2 for n in self.shape), 2**self.rank))
+        self.decoder.build(latents)
+        self.built = True
+
+    def encode(self, images):
+        linear = self.to_latents(space_to_depth(images, PATCH))
+        return linear + ops.cast(self.encoder(haar_down(images)), "float32")
+
+    def reconstruct(self, quantised):
+        linear = depth_to_space(self.from_latents(quantised), PATCH)
+        return linear + ops.cast(haar_up(self.decoder(quantised)), "float32")
+
+    def initialize(self, images, *, seed=0):
+        """Set the linear path to the PCA of the images' patches."""
+        self.initialize_linear(sample_patches(np.asarray(images)[..., 0], seed=seed))
+
+    def initialize_linear(self, patches):
+        """Set the linear path to the PCA of patches.
+
+        Each component is scaled so that 99.9 % of the patches fall within [-1, 1],
+        the range of the quantiser.
+
+        Parameters
+        ----------
+        patches : ndarray (n, 4 ** rank)
+            Patches in [-1, 1] with some foreground, in the order of `space_to_depth`.
+        """
+        mean = patches.mean(axis=0)
+        covariance = np.cov((patches - mean).T)
+        vectors = np.linalg.eigh(covariance)[1][:, ::-1]
+        components = vectors[:, : self.quantizer.channels]
+        scores = (patches - mean) @ components
+        low, high = np.percentile(scores, (0.05, 99.95), axis=0)
+        middle, half = (low + high) / 2, (high - low) / 2
+        self.to_latents.set_weights(
+            [components / half, -(mean @ components + middle) / half]
+        )
+        self.from_latents.set_weights(
+            [(components * half).T, mean + components @ middle]
+        )
+
+    def get_config(self):
+        own = {"channels": self.channels, "blocks": self.blocks}
+        return {**super().get_config(), **own}
+
+
+def sample_patches(volumes, *, n=50_000, seed=0):
+    """Draw foreground patches at random for `PatchAutoencoder.initialize_linear`.
+
+    Parameters
+    ----------
+    volumes : array (n_volumes, *shape)
+        Images in [-1, 1].
+    n : int, optional
+        Patches wanted in all.
+    seed : int, optional
+        Seed of the draw.
+
+    Returns
+    -------
+    ndarray (up to n, 4 ** rank), float32
+    """
+    rng = np.random.default_rng(seed)
+    share = max(1, n // len(volumes))
+    drawn = []
+    for volume in volumes:
+        blocks = np.asarray(
+            ops.convert_to_numpy(
+                space_to_depth(np.asarray(volume, "float32")[None, ..., None], PATCH)
+            )
+        )
+        blocks = blocks.reshape(-1, blocks.shape[-1])
+        blocks = blocks[(blocks > -1).any(axis=1)]
+        if len(blocks):
+            drawn.append(rng.permutation(blocks)[:share])
+    return np.concatenate(drawn)

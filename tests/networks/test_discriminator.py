@@ -1,0 +1,88 @@
+"""Adversarial training: the reversed gradient, the hinge, and who learns what."""
+
+import keras
+import numpy as np
+import pytest
+
+from dipy_synth.networks.architectures import make_autoencoder
+from dipy_synth.networks.discriminator import (
+    AdversarialTraining,
+    hinge_loss,
+    reverse_gradient,
+)
+
+SHAPE = (8, 16)
+
+
+def images(n=4):
+    rng = np.random.default_rng(0)
+    return rng.uniform(-1, 1, (n, *SHAPE, 1)).astype("float32")
+
+
+def autoencoder():
+    keras.utils.set_random_seed(0)
+    return make_autoencoder(
+        {"architecture": "residual", "shape": SHAPE, "channels": (4, 4)}
+    )
+
+
+def test_reversed_gradient_keeps_the_value():
+    unit = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
+    turn = keras.layers.Lambda(lambda x: reverse_gradient(x, 0.5))
+    model = keras.Sequential([keras.Input((1,)), unit, turn])
+    model.compile(keras.optimizers.SGD(1.0), lambda y, p: keras.ops.mean(p))
+    x = np.ones((2, 1), "float32")
+    np.testing.assert_allclose(model.predict(x, verbose=0), x)
+    assert float(model.train_on_batch(x, x)) == pytest.approx(1)
+    # downhill would be 1 - 1; uphill, at half the speed, is 1 + 0.5
+    np.testing.assert_allclose(unit.kernel, [[1.5]])
+
+
+def test_hinge_is_two_by_chance_and_zero_when_told_apart():
+    ones = np.ones((2, 3, 1), "float32")
+    assert float(hinge_loss(0 * ones, 0 * ones)) == pytest.approx(2)
+    assert float(hinge_loss(2 * ones, -2 * ones)) == pytest.approx(0)
+    assert float(hinge_loss(-ones, ones)) == pytest.approx(4)
+
+
+def one_step(strength):
+    """Give the autoencoder's weights after a step; None: without a discriminator."""
+    network = autoencoder()
+    model = network if strength is None else AdversarialTraining(network, channels=(4,))
+    if strength is not None:
+        model.strength.assign(strength)
+    model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
+    model.train_on_batch(images())
+    return [np.array(w) for w in network.trainable_weights]
+
+
+def test_an_unheard_discriminator_changes_nothing():
+    alone, unheard, heard = one_step(None), one_step(0.0), one_step(1.0)
+    for one, other in zip(alone, unheard, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-7)
+    assert max(np.abs(a - h).max() for a, h in zip(alone, heard)) > 1e-4
+
+
+def test_the_discriminator_learns_and_a_heard_one_is_misled():
+    """Its loss falls while it is not heard; an autoencoder that listens raises it."""
+    x, told = images(8), {}
+    for strength in (0.0, 20.0):
+        keras.utils.set_random_seed(1)
+        model = AdversarialTraining(autoencoder(), channels=(8,))
+        model.compile(keras.optimizers.Adam(1e-2))
+        for step in range(45):
+            model.strength.assign(strength if step > 14 else 0.0)
+            model.reset_metrics()
+            found = model.train_on_batch(x, return_dict=True)
+        told[strength] = found["discriminator"]
+    assert told[0.0] < 1
+    assert told[20.0] > told[0.0] + 0.2
+
+
+def test_validation_is_the_autoencoders_own():
+    network, x = autoencoder(), images()
+    model = AdversarialTraining(network)
+    model.compile("sgd")
+    network.compile("sgd")
+    found, own = (m.evaluate(x, return_dict=True, verbose=0) for m in (model, network))
+    assert found == pytest.approx(own)

@@ -1,0 +1,90 @@
+"""The U-Net: shapes, configuration, conditions."""
+
+from keras import ops
+import numpy as np
+import pytest
+
+from dipy_synth.errors import InputError
+from dipy_synth.networks.unet import UNet
+
+SHAPES = [(16, 12), (8, 12, 16)]
+
+
+def shake(network, seed=0):
+    """Give every weight a value, so that zero-initialised paths are heard."""
+    rng = np.random.default_rng(seed)
+    for weight in network.trainable_variables:
+        weight.assign(np.asarray(weight) + rng.normal(0, 0.1, weight.shape))
+
+
+def unet(shape, **kwargs):
+    return UNet(
+        (*shape, 3), widths=(8, 16), blocks=1, attention=(False, True), **kwargs
+    )
+
+
+def noisy(shape, conditions=(), n=2):
+    rng = np.random.default_rng(0)
+    return {
+        "latents": rng.standard_normal((n, *shape, 3)).astype("float32"),
+        "time": np.linspace(0.1, 0.9, n).astype("float32"),
+        "conditions": np.tile(np.asarray(conditions, "float32"), (n, 1)),
+    }
+
+
+@pytest.mark.parametrize("shape", [(5, 6), (5, 6, 7)])
+def test_unet_starts_at_zero_and_keeps_any_shape(shape):
+    network = unet(shape)
+    np.testing.assert_array_equal(network(noisy(shape)), 0)
+    again = UNet.from_config(network.get_config())
+    assert again.get_config() == network.get_config()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_training_mode_changes_nothing(shape):
+    network = unet(shape)
+    shake(network)
+    x = noisy(shape)
+    np.testing.assert_array_equal(network(x, training=True), network(x, training=False))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_unet_hears_time_conditions_and_position(shape):
+    network = unet(shape, categories=(0, 2))
+    shake(network)
+    inputs = noisy(shape, (0.3, 1), n=1)
+    plain = np.asarray(network(inputs))
+
+    def changed(**values):
+        return np.abs(np.asarray(network({**inputs, **values})) - plain).max()
+
+    assert changed(time=np.array([0.7], "float32")) > 1e-4
+    for other in ((0.9, 1), (0.3, 0), (np.nan, 1), (np.nan, np.nan)):
+        assert changed(conditions=np.array([other], "float32")) > 1e-4
+    flat = {**inputs, "latents": np.zeros_like(inputs["latents"])}
+    assert np.asarray(network(flat)).std(axis=1).max() > 1e-4
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_unet_images_of_a_batch_stand_alone(shape):
+    network = unet(shape, categories=(0,))
+    shake(network)
+    inputs = noisy(shape, (0.3,))
+    first = {name: value[:1] for name, value in inputs.items()}
+    np.testing.assert_allclose(network(inputs)[:1], network(first), atol=1e-5)
+
+
+def test_unet_attention_must_match_the_levels():
+    with pytest.raises(InputError, match="one entry per level"):
+        UNet((8, 8, 3), widths=(8, 16), attention=(False,))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_one_step_of_training_lowers_the_loss_with_finite_weights(shape):
+    network = unet(shape)
+    network.compile("adam", "mse")
+    inputs = noisy(shape)
+    target = ops.ones((2, *shape, 3))
+    losses = [network.train_on_batch(inputs, target) for _ in range(3)]
+    assert losses[-1] < losses[0]
+    assert all(np.isfinite(np.asarray(w)).all() for w in network.weights)

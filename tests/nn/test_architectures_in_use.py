@@ -1,0 +1,133 @@
+"""VQVAE and LDM on digits, with codebooks, other architectures and a discriminator."""
+
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+
+from dipy_synth.errors import InputError
+from dipy_synth.nn.callbacks import AdversarialRamp
+from dipy_synth.nn.ldm import LDM
+from dipy_synth.nn.vqvae import VQVAE
+from dipy_synth.training import TrainingSettings
+
+SMALL = {"channels": (8, 8), "quantizer": {"name": "vq", "codes": 16, "width": 4}}
+SETTINGS = TrainingSettings(epochs=2, batch_size=8, learning_rate=3e-3)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """Bars, upright or lying by their label: 40 images of 12x16."""
+    path = tmp_path_factory.mktemp("digits") / "digits.npz"
+    images, labels = np.zeros((40, 12, 16), np.uint8), np.arange(40) % 2
+    for number, (image, label) in enumerate(zip(images, labels)):
+        bar = slice(2 + number % 6, 5 + number % 6)
+        image[(slice(2, 10), bar) if label else (bar, slice(2, 10))] = 200
+    np.savez(path, images=images, labels=labels)
+    return path
+
+
+@pytest.fixture(scope="module")
+def vqvae_run(digits, tmp_path_factory):
+    run = tmp_path_factory.mktemp("vqvae")
+    VQVAE().fit(digits, run_dir=run, settings=SETTINGS, preset="mnist", **SMALL)
+    return run
+
+
+def test_digits_keep_what_a_brain_would_lose(vqvae_run):
+    """Specks and faint grey are no background here."""
+    vqvae = VQVAE(vqvae_run)
+    assert vqvae.config["grid"] is None
+    vqvae.network.reconstruct = lambda latents: faint
+    faint = np.full((1, 12, 16, 1), -0.97, "float32")
+    faint[0, 3, 3] = 1
+    decoded = vqvae.decode(np.zeros((1, *vqvae.network.latent_shape), "float32"))
+    np.testing.assert_allclose(decoded, (faint[..., 0] + 1) / 2)
+
+
+def test_the_codebook_started_and_the_history_tells_its_use(vqvae_run):
+    vqvae = VQVAE(vqvae_run)
+    assert float(vqvae.network.quantizer.started) == 1
+    header = (vqvae_run / "history.csv").read_text().splitlines()[0]
+    for name in ("usage", "perplexity", "val_usage", "val_perplexity"):
+        assert name in header.split(",")
+    latents = np.random.default_rng(0).normal(size=(1, *vqvae.network.latent_shape))
+    on_codes = vqvae.network.quantizer(latents.astype("float32"))
+    again = vqvae.network.quantizer(on_codes)
+    np.testing.assert_allclose(on_codes, again, atol=1e-5)
+
+
+def test_a_label_is_a_name_not_a_number(digits, vqvae_run, tmp_path):
+    ldm = LDM()
+    ldm.fit(
+        digits,
+        vqvae_run,
+        run_dir=tmp_path,
+        settings=TrainingSettings(batch_size=8, epochs=1),
+        conditions=("label",),
+        widths=(8, 16),
+        blocks=1,
+        attention=(False, True),
+    )
+    assert ldm.schema.columns[0].categories == ("0", "1")
+    kept = np.load(tmp_path / "latents-train.npy", mmap_mode="r")
+    assert len(kept) == 32  # no mirror images
+    images = LDM(tmp_path).generate(2, conditions={"label": "1"}, steps=2)
+    assert images.shape == (2, 12, 16)
+    assert images.min() >= 0 and images.max() <= 1
+
+
+def test_a_killed_run_with_a_discriminator_ends_as_an_uninterrupted_one(
+    prepared_folder, tmp_path, monkeypatch
+):
+    class Killed(BaseException):
+        pass
+
+    def fit(name):
+        run = tmp_path / name
+        vqvae = VQVAE()
+        vqvae.fit(
+            prepared_folder,
+            run_dir=run,
+            settings=TrainingSettings(epochs=2, batch_size=4),
+            preset="plain",
+            adversarial=0.1,
+            adversarial_start=0.0,
+            **SMALL,
+        )
+        return vqvae.network.get_weights()
+
+    straight = fit("straight")
+    show = VQVAE._show
+    with monkeypatch.context() as patch:
+
+        def kill(self, *arguments):
+            raise Killed
+
+        patch.setattr(VQVAE, "_show", kill)
+        with pytest.raises(Killed):
+            fit("resumed")
+    assert VQVAE._show is show
+    for one, other in zip(straight, fit("resumed"), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    with np.load(tmp_path / "straight" / "model" / "weights.npz") as stored:
+        assert len(stored.files) == len(straight)  # the discriminator is not kept
+    assert "discriminator" in (tmp_path / "straight" / "history.csv").read_text()
+
+
+def test_the_discriminator_is_heard_late_and_by_and_by():
+    model, strengths = SimpleNamespace(strength=keras.Variable(0.0)), []
+    ramp = AdversarialRamp(0.5, 0.6, 10, length=0.2)
+    ramp.set_model(model)
+    for epoch in range(10):
+        ramp.on_epoch_begin(epoch)
+        strengths.append(float(model.strength.value))
+    np.testing.assert_allclose(strengths[:6], 0, atol=1e-6)
+    np.testing.assert_allclose(strengths[6:], [0.25, 0.5, 0.5, 0.5], atol=1e-6)
+
+
+def test_an_unknown_preset_is_told_before_anything_is_written(digits, tmp_path):
+    with pytest.raises(InputError, match="expected one of default, plain"):
+        VQVAE().fit(digits, run_dir=tmp_path / "run", preset="big")
+    assert not (tmp_path / "run").exists()
