@@ -200,3 +200,53 @@ def _rotation(rank, first, second, angle):
     matrix[[first, second], [first, second]] = math.cos(angle)
     matrix[first, second], matrix[second, first] = -math.sin(angle), math.sin(angle)
     return matrix
+
+
+def crop_shape(shape, share, *, multiple=1):
+    """Give the shape of crops whose sides are a share of a volume's.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        The volume's shape.
+    share : float
+        In (0, 1]; 1 for whole volumes.
+    multiple : int, optional
+        What the sides are to be multiples of; they are rounded up.
+
+    Returns
+    -------
+    tuple of int
+
+    Raises
+    ------
+    InputError
+        If the share is not in (0, 1].
+    """
+    if not 0 < share <= 1:
+        raise InputError(f"crop {share}: expected above 0 and at most 1 (no crop)")
+    return tuple(min(n, math.ceil(n * share / multiple) * multiple) for n in shape)
+
+
+def random_crop(volume, shape, rng):
+    """Cut a part of a volume, around a voxel of the brain that is drawn.
+
+    Parameters
+    ----------
+    volume : ndarray, (X, Y, Z) or (X, Y)
+        The background is 0.
+    shape : tuple of int
+        Shape of the part, at most the volume's.
+    rng : numpy.random.Generator
+        Source of the draw.
+
+    Returns
+    -------
+    ndarray of that shape
+    """
+    brain = np.flatnonzero(volume)
+    drawn = brain[rng.integers(len(brain))] if len(brain) else volume.size // 2
+    middle = np.unravel_index(drawn, volume.shape)
+    room = np.subtract(volume.shape, shape)
+    start = np.clip(np.array(middle) - np.array(shape) // 2, 0, room)
+    return volume[tuple(slice(a, a + n) for a, n in zip(start, shape))]

@@ -1,11 +1,13 @@
 """A prepared cohort as the networks read it: arrays, and batches of them."""
 
 from dataclasses import dataclass
+import math
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from dipy_synth.data.augment import random_crop
 from dipy_synth.data.images import open_nifti, read_volume
 from dipy_synth.data.prepared import IMAGE, prepared_keys, prepared_path
 from dipy_synth.data.records import entities
@@ -196,6 +198,9 @@ class VolumeDataset(keras.utils.PyDataset):
         Shuffle every epoch.
     augment : callable, optional
         ``(volume, rng) -> volume``, float32 arrays of one shape in [0, 1].
+    crop : tuple of int, optional
+        Shape of the parts that are drawn from each volume, as many an epoch as would
+        fill it. Many steps on parts learn more than few on whole volumes.
     seed : int, optional
         Seed of order and augmentation.
     epoch : int, optional
@@ -211,6 +216,7 @@ class VolumeDataset(keras.utils.PyDataset):
         batch_size=1,
         shuffle=True,
         augment=None,
+        crop=None,
         seed=0,
         epoch=0,
         **kwargs,
@@ -224,18 +230,20 @@ class VolumeDataset(keras.utils.PyDataset):
         self.volumes, self.batch_size = volumes, int(batch_size)
         self.shuffle, self.augment = shuffle, augment
         self.seed, self.epoch = int(seed), int(epoch)
+        shape = tuple(np.shape(volumes)[1:])
+        self.crop = None if crop is None or tuple(crop) == shape else tuple(crop)
+        self.parts = math.prod(shape) // math.prod(self.crop or shape)
 
     def __len__(self):
         """Number of batches in an epoch."""
-        return -(-len(self.volumes) // self.batch_size)
+        return -(-len(self.volumes) * self.parts // self.batch_size)
 
     def order(self):
-        """Give the volumes' order in this epoch: ndarray of int, (n,)."""
+        """Give the order in this epoch: ndarray of int; item i is of volume i % n."""
+        n = len(self.volumes) * self.parts
         if not self.shuffle:
-            return np.arange(len(self.volumes))
-        return np.random.default_rng([self.seed, self.epoch]).permutation(
-            len(self.volumes)
-        )
+            return np.arange(n)
+        return np.random.default_rng([self.seed, self.epoch]).permutation(n)
 
     def __getitem__(self, index):
         """Give one batch.
@@ -255,12 +263,12 @@ class VolumeDataset(keras.utils.PyDataset):
         return batch[..., np.newaxis] * 2 - 1
 
     def _volume(self, number):
-        """Give one volume, augmented: float32 in [0, 1]."""
-        volume = np.asarray(self.volumes[number], dtype=np.float32)
-        if self.augment is None:
-            return volume
+        """Give one volume or part of it, augmented: float32 in [0, 1]."""
+        volume = np.asarray(self.volumes[number % len(self.volumes)], np.float32)
         rng = np.random.default_rng([self.seed, self.epoch, int(number)])
-        return np.asarray(self.augment(volume, rng), dtype=np.float32)
+        if self.augment is not None:
+            volume = np.asarray(self.augment(volume, rng), dtype=np.float32)
+        return volume if self.crop is None else random_crop(volume, self.crop, rng)
 
     def on_epoch_end(self):
         """Go on to the next epoch's order."""

@@ -290,7 +290,8 @@ class Upsample(layers.Layer):
         return self.conv(self.resize(x))
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], *(2 * n for n in input_shape[1:-1]), self.channels)
+        spatial = (n if n is None else 2 * n for n in input_shape[1:-1])
+        return (input_shape[0], *spatial, self.channels)
 
     def get_config(self):
         return {**super().get_config(), "channels": self.channels}

@@ -32,9 +32,11 @@ class ConvolutionalAutoencoder(Autoencoder):
         self.build((None, *self.shape, 1))
 
     def build(self, input_shape):
-        self.encoder.build(input_shape)
-        self.quantizer.build((None, *self.latent_shape))
-        self.decoder.build((None, *self.latent_shape))
+        anywhere = (None,) * (1 + self.rank)  # it is trained on parts of images, too
+        latents = (*anywhere, self.quantizer.channels)
+        self.encoder.build((*anywhere, 1))
+        self.quantizer.build(latents)
+        self.decoder.build(latents)
         self.built = True
 
     def encode(self, images):

@@ -85,7 +85,7 @@ class PatchDiscriminator(layers.Layer):
             stack.append(layers.LeakyReLU(0.2, **own))
         stack.append(convolution(rank, 1, **own))
         self.stack = keras.Sequential(stack)
-        self.stack.build((None, *(n // 2 for n in input_shape[1:-1]), 2**rank))
+        self.stack.build(((None,) * (1 + rank)) + (2**rank,))
 
     def call(self, images):
         return ops.cast(self.stack(haar_down(images)), "float32")

@@ -96,11 +96,12 @@ class PatchAutoencoder(Autoencoder):
         )
 
     def build(self, input_shape):
-        latents = (None, *self.latent_shape)
-        self.to_latents.build((*latents[:-1], PATCH**self.rank))
+        anywhere = (None,) * (1 + self.rank)  # it is trained on parts of images, too
+        latents = (*anywhere, self.quantizer.channels)
+        self.to_latents.build((*anywhere, PATCH**self.rank))
         self.from_latents.build(latents)
         self.quantizer.build(latents)
-        self.encoder.build((None, *(n // 2 for n in self.shape), 2**self.rank))
+        self.encoder.build((*anywhere, 2**self.rank))
         self.decoder.build(latents)
         self.built = True
 

@@ -1,8 +1,9 @@
 """Autoencoders that are known to work: networks, how to train them, what they gave.
 
 `PRESETS` is a table: the arguments of `make_autoencoder` but for the shape, those of
-`TrainingSettings` that differ from a plain run's, and the record of the run that
-measured it, or "not yet run".
+`TrainingSettings` that differ from a plain run's, the side of the crops that are
+trained on as a share of the volume's, and the record of the run that measured it, or
+"not yet run".
 """
 
 from dipy_synth.errors import InputError
@@ -21,6 +22,7 @@ PRESETS = {
             "quantizer": {"name": "fsq", "levels": _FINE_TO_COARSE},
         },
         "training": {"epochs": 30},
+        "crop": 0.5,
         "command": "benchmarks/make_ixi_2mm.sh BRAINS WORK (12 epochs)",
         "hardware": "x86_64, 2 CPU cores",
         "time": "18 minutes",
@@ -34,6 +36,7 @@ PRESETS = {
             "quantizer": _CODEBOOK,
         },
         "training": {"epochs": 30},
+        "crop": 0.5,
         "command": "dipy_train_vqvae PREPARED --preset plain",
         "hardware": NOT_YET,
         "time": NOT_YET,
@@ -48,6 +51,7 @@ PRESETS = {
             "quantizer": _CODEBOOK,
         },
         "training": {"epochs": 30},
+        "crop": 0.5,
         "command": "dipy_train_vqvae PREPARED --preset residual",
         "hardware": NOT_YET,
         "time": NOT_YET,
@@ -62,6 +66,7 @@ PRESETS = {
             "quantizer": {"name": "fsq", "levels": _FINE_TO_COARSE},
         },
         "training": {"epochs": 30},
+        "crop": 0.5,
         "command": "dipy_train_vqvae PREPARED --preset 128",
         "hardware": NOT_YET,
         "time": NOT_YET,
@@ -77,6 +82,7 @@ PRESETS = {
             "background_weight": 1.0,
         },
         "training": {"epochs": 12, "batch_size": 64, "learning_rate": 2e-3},
+        "crop": 1,
         "command": "dipy_train_vqvae mnist_10k.npz --preset mnist",
         "hardware": "x86_64, 2 CPU cores, shared with other work",
         "time": "6 minutes",
@@ -97,7 +103,8 @@ def find_preset(name):
     Returns
     -------
     dict
-        ``network``, ``training``, ``command``, ``hardware``, ``time``, ``score``.
+        ``network``, ``training``, ``crop``, ``command``, ``hardware``, ``time`` and
+        ``score``.
 
     Raises
     ------

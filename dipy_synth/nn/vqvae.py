@@ -7,7 +7,7 @@ from dipy.utils.logging import logger
 import numpy as np
 
 from dipy_synth.data.arrays import ArrayCohort
-from dipy_synth.data.augment import Augmentation
+from dipy_synth.data.augment import Augmentation, crop_shape
 from dipy_synth.data.dataset import Cohort, VolumeDataset
 from dipy_synth.errors import InputError
 from dipy_synth.networks.architectures import make_autoencoder
@@ -97,6 +97,7 @@ class VQVAE:
         run_dir,
         settings=None,
         preset="default",
+        crop=None,
         adversarial=0.0,
         adversarial_start=0.67,
         force=False,
@@ -116,6 +117,9 @@ class VQVAE:
             How to train; as the preset does by default.
         preset : str, optional
             A row of `dipy_synth.networks.presets.PRESETS`.
+        crop : float, optional
+            Side of the random crops that are trained on, as a share of the volume's; 1
+            for whole volumes. By default the preset's.
         adversarial : float, optional
             Weight of a discriminator that asks for texture; 0 trains without one.
         adversarial_start : float, optional
@@ -152,8 +156,12 @@ class VQVAE:
             images = self._some_images(volumes, settings.seed, most=40)
             self.network.initialize(images, seed=settings.seed)
         batches = {"batch_size": settings.batch_size, "seed": settings.seed}
+        crop = preset["crop"] if crop is None else crop
         data = VolumeDataset(
-            volumes, augment=SHARP if cohort.symmetric else None, **batches
+            volumes,
+            augment=SHARP if cohort.symmetric else None,
+            crop=crop_shape(cohort.shape, crop, multiple=self.network.factor),
+            **batches,
         )
         callbacks = self._start_codebook(volumes, settings, len(data))
         if adversarial:
@@ -165,7 +173,7 @@ class VQVAE:
             run_dir=run_dir,
             settings=settings,
             validation=_validation(held_out, settings),
-            about={"adversarial": [adversarial, adversarial_start]},
+            about={"crop": crop, "adversarial": [adversarial, adversarial_start]},
             after_epoch=lambda epoch: self._show(run_dir, held_out, trained),
             callbacks=callbacks,
         )

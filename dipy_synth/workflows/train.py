@@ -22,6 +22,7 @@ class TrainVQVAEFlow(Workflow):
         learning_rate=None,
         channels=None,
         levels=None,
+        crop=None,
         background_weight=None,
         adversarial=0.0,
         precision="float32",
@@ -59,6 +60,9 @@ class TrainVQVAEFlow(Workflow):
         levels : variable int, optional
             Round each latent channel to so many levels; as many channels as levels are
             given. By default the preset's quantiser.
+        crop : float, optional
+            Side of the random parts of volumes that are trained on, as a share of the
+            volume's; 1 for whole volumes. By default the preset's, 0.5 for brains.
         background_weight : float, optional
             Weight of background voxels in the loss, where the brain has 1. By default
             the preset's, 0.1 for brains.
@@ -97,6 +101,7 @@ class TrainVQVAEFlow(Workflow):
             run_dir=out_dir,
             settings=settings,
             preset=preset,
+            crop=crop,
             adversarial=adversarial,
             force=self._force_overwrite,
             **_given(network),
