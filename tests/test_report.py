@@ -10,9 +10,10 @@ import pytest
 from dipy_synth.data.prepared import mask_path, prepared_path
 from dipy_synth.errors import InputError
 from dipy_synth.files import read_json, read_table, write_json, write_table
+from dipy_synth.metrics.arrays import correlation
 from dipy_synth.report import measure_quality, quality_page
 from dipy_synth.report.drawing import histogram_path, outline, slices_svg
-from dipy_synth.report.measures import correlation, robust_z, sorted_by_score, tilts
+from dipy_synth.report.measures import robust_z, sorted_by_score, tilts
 from dipy_synth.report.tables import describe_columns
 
 VOID = {"meta", "input", "br", "img", "link", "hr"}

@@ -7,6 +7,7 @@ from scipy.ndimage import affine_transform, center_of_mass
 from scipy.spatial.transform import Rotation
 
 from dipy_synth.errors import InputError
+from dipy_synth.metrics.arrays import correlation
 
 BINS = 50
 LIMIT = 3.5  # robust standard deviations, as Iglewicz and Hoaglin advise
@@ -215,31 +216,6 @@ def robust_z(values):
     scale = scale or 1.253314 * np.mean(np.abs(away))
     z[known] = away / scale if scale else 0.0
     return z
-
-
-def correlation(volume, other):
-    """Pearson correlation over the voxels where one of two volumes is not 0.
-
-    The background that both share would only flatter, the more the larger the grid.
-
-    Parameters
-    ----------
-    volume, other : array, (I, J, K)
-        Two volumes, not negative, whose background is 0.
-
-    Returns
-    -------
-    float
-        0 where one of them is constant.
-    """
-    volume, other = np.asarray(volume), np.asarray(other)
-    either = (volume > 1e-6) | (other > 1e-6)  # a sum less its part is not exactly 0
-    a, b = volume[either].astype(float), other[either].astype(float)
-    if not a.size:
-        return 0.0
-    a, b = a - a.mean(), b - b.mean()
-    norms = np.linalg.norm(a) * np.linalg.norm(b)
-    return float(a @ b / norms) if norms else 0.0
 
 
 def _totals(pairs, blocks):
