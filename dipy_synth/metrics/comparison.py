@@ -1,0 +1,246 @@
+"""Figures of distribution that mean something at small n: with floor and ceiling.
+
+The floor is what real volumes give against other real ones, the ceiling what noise
+gives, all with the same number of volumes on either side, since every such figure
+depends on it. Between them a figure is normalised: 0 is real against real, 1 noise.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dipy_synth.metrics.arrays import check_features, check_volumes
+from dipy_synth.metrics.distribution import (
+    density_coverage,
+    fid,
+    inception_score,
+    kid,
+    mmd,
+    precision_recall,
+)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure, and how many volumes it needs.
+
+    Parameters
+    ----------
+    function : callable
+        ``(real, synthetic) -> float`` on features (n, d) and (m, d).
+    least : int, optional
+        Volumes on either side below which it is not defined.
+    per_feature : float, optional
+        Volumes for each feature below which it says more of n than of the volumes.
+    bounds : tuple of float, (2,), optional
+        Its least and its greatest value; intervals stay between them.
+    """
+
+    function: Callable
+    least: int = 2
+    per_feature: float = 0.0
+    bounds: tuple = (-np.inf, np.inf)
+
+
+#: Figures on features; any other goes beside them.
+FIGURES = {
+    # With 4 volumes a feature, its floor is 0.15 of the variance of Gaussian features.
+    "fid": Figure(fid, per_feature=4, bounds=(0, np.inf)),
+    "kid": Figure(kid),
+    "mmd": Figure(mmd),
+    "precision": Figure(lambda a, b: precision_recall(a, b)[0], 6, bounds=(0, 1)),
+    "recall": Figure(lambda a, b: precision_recall(a, b)[1], 6, bounds=(0, 1)),
+    "density": Figure(lambda a, b: density_coverage(a, b)[0], 6, bounds=(0, np.inf)),
+    "coverage": Figure(lambda a, b: density_coverage(a, b)[1], 6, bounds=(0, 1)),
+}
+#: Figures on class probabilities, for `compare` with those in the place of features.
+CLASS_FIGURES = {
+    "inception_score": Figure(lambda a, b: inception_score(b)[0], per_feature=1)
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A figure between its floor and its ceiling.
+
+    Parameters
+    ----------
+    name : str
+        The figure's.
+    value : float
+        Of all volumes given; NaN where there are too few for it.
+    interval : tuple of float, (2,)
+        Of `value`.
+    matched, floor, ceiling : float
+        Synthetic, other real ones and noise against real, `n` volumes on either side;
+        means over many draws.
+    normalized : float
+        Where `matched` lies between floor (0) and ceiling (1); NaN where the two do
+        not differ. Below 0 is better than real against real.
+    normalized_interval : tuple of float, (2,)
+        Of `normalized`.
+    n : int
+        Volumes on either side in the last four.
+    warnings : tuple of str
+        What keeps the figure from meaning what it says.
+    """
+
+    name: str
+    value: float
+    interval: tuple
+    matched: float
+    floor: float
+    ceiling: float
+    normalized: float
+    normalized_interval: tuple
+    n: int
+    warnings: tuple
+
+
+def compare(real, synthetic, noise, *, figures=None, repeats=100, level=0.95, seed=0):
+    """Give each figure with its interval, its floor and its ceiling.
+
+    In each repeat the real volumes are drawn into two halves that share none. One half
+    is compared with the other (floor), with as many synthetic volumes and with as much
+    noise. Intervals are of half-samples too (the delete-half jackknife [1]_), set
+    about the figure itself: a bootstrap draws volumes twice, and a volume that is its
+    own neighbour spoils every figure here.
+
+    Parameters
+    ----------
+    real : array_like, (n, d)
+        Features of real volumes. Better not those that the extractor was fitted on.
+    synthetic : array_like, (m, d)
+        Features of synthetic volumes.
+    noise : array_like, (l, d)
+        Features of noise: of `noise_like`, or of decoded noise.
+    figures : dict of str to Figure, optional
+        `FIGURES` by default.
+    repeats : int, optional
+        Draws. Few make the intervals uncertain.
+    level : float, optional
+        Part of the draws that an interval holds.
+    seed : int, optional
+        Seed of the draws.
+
+    Returns
+    -------
+    list of Comparison
+
+    Raises
+    ------
+    InputError
+        If features do not fit together, or a cohort has fewer than four volumes.
+
+    References
+    ----------
+    .. [1] Shao and Wu, "A general theory for jackknife variance estimation", Annals of
+       Statistics 17, 1989.
+    """
+    real = check_features(real, "real features", least=4)
+    others = [
+        check_features(features, f"{name} features", least=4, width=real.shape[1])
+        for name, features in (("synthetic", synthetic), ("noise", noise))
+    ]
+    n = min(len(real), *map(len, others)) // 2
+    rng = np.random.default_rng(seed)
+    draws = [_draw(real, others, n, rng) for _ in range(repeats)]
+    figures = FIGURES if figures is None else figures
+    return [
+        _compare_one(name, figure, real, others[0], draws, level)
+        for name, figure in figures.items()
+    ]
+
+
+def noise_like(volumes, n=None, *, seed=0):
+    """Make noise of real volumes: the same voxels, in random places.
+
+    Parameters
+    ----------
+    volumes : array_like, (m, *shape)
+        Real volumes.
+    n : int, optional
+        How many to make; as many as given by default.
+    seed : int, optional
+        Seed of the shuffling.
+
+    Returns
+    -------
+    ndarray of float32, (n, *shape)
+        Each has the histogram of a real volume, and nothing else of it.
+    """
+    volumes = check_volumes(volumes, "volumes")
+    rng = np.random.default_rng(seed)
+    shape, n = volumes.shape[1:], len(volumes) if n is None else n
+    chosen = (volumes[i % len(volumes)].ravel() for i in range(n))
+    return np.stack(
+        [rng.permutation(v).astype("float32").reshape(shape) for v in chosen]
+    )
+
+
+def _draw(real, others, n, rng):
+    """Draw a real half, and as many other real, synthetic and noise rows."""
+    order = rng.permutation(len(real))
+    halves = [real[order[:n]], real[order[n : 2 * n]]]
+    return halves + [x[rng.permutation(len(x))[:n]] for x in others]
+
+
+def _compare_one(name, figure, real, synthetic, draws, level):
+    """Give one figure on all volumes, and on the draws."""
+    n, width = len(draws[0][0]), real.shape[1]
+    warnings = _too_few(name, figure, n, width)
+    if n < figure.least:
+        empty = float("nan"), (float("nan"),) * 2
+        return Comparison(name, *empty, *[empty[0]] * 3, *empty, n, warnings)
+    value = figure.function(real, synthetic)
+    floors, matched, ceilings = np.array(
+        [[figure.function(draw[0], other) for other in draw[1:]] for draw in draws]
+    ).T
+    floor, ceiling = floors.mean(), ceilings.mean()
+    span = ceiling - floor
+    if abs(span) <= 2 * floors.std():
+        warnings += (
+            f"{name}: noise gives {ceiling:.4g}, real against real {floor:.4g}; it "
+            "does not tell them apart here, so it is not normalised",
+        )
+        span = float("nan")
+    spread = _interval(matched - matched.mean(), level)
+    normalized = float((matched.mean() - floor) / span)
+    return Comparison(
+        name,
+        float(value),
+        tuple(float(edge) for edge in np.clip(_around(value, spread), *figure.bounds)),
+        float(matched.mean()),
+        float(floor),
+        float(ceiling),
+        normalized,
+        _around(normalized, sorted(spread / span)),
+        n,
+        warnings,
+    )
+
+
+def _too_few(name, figure, n, width):
+    """Say in words where there are too few volumes: tuple of str."""
+    if n < figure.least:
+        return (
+            f"{name}: {n} volumes on either side of its floor; expected "
+            f"{figure.least} or more, twice as many in each cohort",
+        )
+    if n < figure.per_feature * width:
+        return (
+            f"{name}: {n} volumes in {width} dimensions say more of their number than "
+            f"of their likeness; expected {figure.per_feature * width:g} or more, or "
+            "fewer dimensions (by PCA on real volumes), or KID",
+        )
+    return ()
+
+
+def _interval(values, level):
+    tail = (1 - level) / 2
+    return np.quantile(values, [tail, 1 - tail])
+
+
+def _around(value, spread):
+    return (float(value + spread[0]), float(value + spread[1]))

@@ -1,0 +1,330 @@
+"""How far a cohort of features is from another one, as distributions.
+
+Every figure takes features of real volumes, then those of synthetic ones, one row per
+volume; `dipy_synth.metrics.features` makes them. Alone such a figure says little at
+small n: `dipy_synth.metrics.comparison` puts it beside its floor and its ceiling.
+"""
+
+import numpy as np
+from scipy.spatial.distance import cdist, pdist
+
+from dipy_synth.errors import InputError
+from dipy_synth.metrics.arrays import check_features
+
+
+def frechet_distance(mean, covariance, other_mean, other_covariance):
+    """Fréchet distance of two Gaussians, squared [1]_.
+
+    ``|m - m'|^2 + tr(C) + tr(C') - 2 tr((C C')^(1/2))``. The last trace is the sum of
+    the singular values of ``C^(1/2) C'^(1/2)``: no square root of a matrix that is
+    not symmetric is taken, so singular covariances do no harm.
+
+    Parameters
+    ----------
+    mean, other_mean : array_like, (d,)
+        Means of the features.
+    covariance, other_covariance : array_like, (d, d)
+        Covariances of the features, symmetric and not negative.
+
+    Returns
+    -------
+    float
+        In squared units of the features; 0 for equal Gaussians.
+
+    References
+    ----------
+    .. [1] Dowson and Landau, "The Fréchet distance between multivariate normal
+       distributions", Journal of Multivariate Analysis 12, 1982.
+    """
+    shift = np.asarray(mean, float) - np.asarray(other_mean, float)
+    shared = np.linalg.norm(_root(covariance) @ _root(other_covariance), "nuc")
+    spread = np.trace(covariance) + np.trace(other_covariance)
+    return float(shift @ shift + spread - 2 * shared)
+
+
+def fid(real, synthetic):
+    """Fréchet distance of Gaussians fitted to features, FID [1]_.
+
+    The trace of the root is taken from the features and not from covariances, so it is
+    exact with fewer volumes than features, and there no d x d matrix is made.
+
+    Parameters
+    ----------
+    real : array_like, (n, d)
+        Features of real volumes.
+    synthetic : array_like, (m, d)
+        Features of synthetic volumes.
+
+    Returns
+    -------
+    float
+        In squared units of the features. Two samples of one distribution give more
+        than 0, the more the fewer they are: compare figures of equal n only.
+
+    References
+    ----------
+    .. [1] Heusel et al., "GANs trained by a two time-scale update rule converge to a
+       local Nash equilibrium", NeurIPS 2017, eq. 6.
+    """
+    real, synthetic = _pair(real, synthetic)
+    shift = real.mean(axis=0) - synthetic.mean(axis=0)
+    a, b = _factor(real), _factor(synthetic)
+    # C = a'a and C' = b'b, so C C' and (a b')(a b')' have the same eigenvalues.
+    shared = np.linalg.norm(a @ b.T, "nuc")
+    return float(shift @ shift + np.sum(a**2) + np.sum(b**2) - 2 * shared)
+
+
+def kid(real, synthetic):
+    """Squared maximum mean discrepancy with a cubic kernel, unbiased: KID [1]_.
+
+    Parameters
+    ----------
+    real : array_like, (n, d)
+        Features of real volumes.
+    synthetic : array_like, (m, d)
+        Features of synthetic volumes.
+
+    Returns
+    -------
+    float
+        Its mean over samples of one distribution is 0 whatever their sizes, so single
+        values fall below 0 too.
+
+    References
+    ----------
+    .. [1] Bińkowski et al., "Demystifying MMD GANs", ICLR 2018.
+    """
+    real, synthetic = _pair(real, synthetic)
+    pairs = ((real, real), (synthetic, synthetic), (real, synthetic))
+    return _unbiased(*((a @ b.T / a.shape[1] + 1) ** 3 for a, b in pairs))
+
+
+def kid_of_subsets(real, synthetic, *, size=None, subsets=100, level=0.95, seed=0):
+    """KID as it is usually printed: over random subsets of both cohorts.
+
+    Parameters
+    ----------
+    real : array_like, (n, d)
+        Features of real volumes.
+    synthetic : array_like, (m, d)
+        Features of synthetic volumes.
+    size : int, optional
+        Volumes in a subset; half of the smaller cohort by default.
+    subsets : int, optional
+        How many subsets.
+    level : float, optional
+        Part of the subsets that the interval holds.
+    seed : int, optional
+        Seed of the drawing.
+
+    Returns
+    -------
+    mean : float
+    sd : float
+        Over the subsets, with n as the divisor.
+    interval : tuple of float, (2,)
+        The middle `level` of the subsets.
+
+    Raises
+    ------
+    InputError
+        If a subset would be larger than a cohort, or of fewer than two.
+    """
+    real, synthetic = _pair(real, synthetic)
+    smaller = min(len(real), len(synthetic))
+    size = max(smaller // 2, 2) if size is None else size
+    if not 2 <= size <= smaller:
+        raise InputError(f"KID: subsets of {size}; expected 2 to {smaller}")
+    rng = np.random.default_rng(seed)
+    values = [
+        kid(_some(real, size, rng), _some(synthetic, size, rng)) for _ in range(subsets)
+    ]
+    tail = (1 - level) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return float(np.mean(values)), float(np.std(values)), (float(low), float(high))
+
+
+def mmd(real, synthetic, *, bandwidth=None):
+    """Squared maximum mean discrepancy with a Gaussian kernel, unbiased [1]_.
+
+    Parameters
+    ----------
+    real : array_like, (n, d)
+        Features of real volumes.
+    synthetic : array_like, (m, d)
+        Features of synthetic volumes.
+    bandwidth : float, optional
+        Standard deviation of the kernel, in units of the features; the median distance
+        between two real volumes by default. (Of the real ones only: so it does not
+        move with what is judged.)
+
+    Returns
+    -------
+    float
+        At most 2; its mean over samples of one distribution is 0.
+
+    References
+    ----------
+    .. [1] Gretton et al., "A kernel two-sample test", JMLR 13, 2012, eq. 3.
+    """
+    real, synthetic = _pair(real, synthetic)
+    if bandwidth is None:
+        bandwidth = np.median(pdist(real))
+    if not bandwidth > 0:
+        raise InputError(f"MMD: bandwidth {bandwidth}; expected a number > 0")
+    pairs = ((real, real), (synthetic, synthetic), (real, synthetic))
+    scale = -0.5 / bandwidth**2
+    return _unbiased(*(np.exp(scale * cdist(a, b, "sqeuclidean")) for a, b in pairs))
+
+
+def inception_score(probabilities, *, splits=1):
+    """Inception score of class probabilities, IS [1]_.
+
+    Parameters
+    ----------
+    probabilities : array_like, (n, classes)
+        What a classifier says of each volume; rows sum to 1.
+    splits : int, optional
+        Parts the volumes are cut into, in their order; each has its own score.
+
+    Returns
+    -------
+    mean : float
+        From 1 (all alike, or all undecided) to the number of classes (each decided,
+        all classes equally often).
+    sd : float
+        Over the parts, with n as the divisor.
+
+    Raises
+    ------
+    InputError
+        If rows are not probabilities, or a part would be empty.
+
+    References
+    ----------
+    .. [1] Salimans et al., "Improved techniques for training GANs", NeurIPS 2016,
+       section 4.
+    """
+    p = check_features(probabilities, "class probabilities", least=max(splits, 1))
+    if splits < 1 or np.any(p < 0) or not np.allclose(p.sum(axis=1), 1, atol=1e-3):
+        raise InputError(
+            f"class probabilities: {splits} parts of rows from {p.min():.3g}, summing "
+            f"to {p.sum(axis=1).mean():.3g}; expected rows >= 0 that sum to 1"
+        )
+    edges = [i * len(p) // splits for i in range(splits + 1)]
+    scores = [_score(p[a:b]) for a, b in zip(edges, edges[1:])]
+    return float(np.mean(scores)), float(np.std(scores))
+
+
+def precision_recall(real, synthetic, *, k=5):
+    """Precision and recall by balls around each volume [1]_ (eq. 2).
+
+    A ball reaches to the k-th nearest neighbour in its own cohort. Precision is the
+    part of synthetic volumes in a ball of a real one, recall the reverse.
+
+    Parameters
+    ----------
+    real : array_like, (n, d)
+        Features of real volumes.
+    synthetic : array_like, (m, d)
+        Features of synthetic volumes.
+    k : int, optional
+        Which neighbour.
+
+    Returns
+    -------
+    precision, recall : float
+        In [0, 1]. Over samples of one distribution they stay below 1.
+
+    References
+    ----------
+    .. [1] Kynkäänniemi et al., "Improved precision and recall metric for assessing
+       generative models", NeurIPS 2019.
+    """
+    real, synthetic = _pair(real, synthetic, least=k + 1)
+    apart = cdist(real, synthetic)
+    precise = (apart < _radii(real, k)[:, np.newaxis]).any(axis=0)
+    recalled = (apart < _radii(synthetic, k)).any(axis=1)
+    return float(precise.mean()), float(recalled.mean())
+
+
+def density_coverage(real, synthetic, *, k=5):
+    """Density and coverage [1]_: as precision and recall, but robust.
+
+    Density counts in how many balls of real volumes a synthetic one is, so that the
+    wide ball of one outlier counts once; coverage is the part of real volumes whose
+    ball holds a synthetic one.
+
+    Parameters
+    ----------
+    real : array_like, (n, d)
+        Features of real volumes.
+    synthetic : array_like, (m, d)
+        Features of synthetic volumes.
+    k : int, optional
+        Which neighbour.
+
+    Returns
+    -------
+    density : float
+        About 1 for equal distributions; not bounded by 1.
+    coverage : float
+        In [0, 1].
+
+    References
+    ----------
+    .. [1] Naeem et al., "Reliable fidelity and diversity metrics for generative
+       models", ICML 2020.
+    """
+    real, _ = _pair(real, synthetic, least=k + 1)
+    inside = cdist(real, synthetic) < _radii(real, k)[:, np.newaxis]
+    return float(inside.sum(axis=0).mean() / k), float(inside.any(axis=1).mean())
+
+
+def _pair(real, synthetic, least=2):
+    """Check two tables of features."""
+    real = check_features(real, "real features", least=least)
+    width = real.shape[1]
+    synthetic = check_features(
+        synthetic, "synthetic features", least=least, width=width
+    )
+    return real, synthetic
+
+
+def _root(matrix):
+    """Square root of a symmetric matrix; what rounding made negative counts as 0."""
+    values, vectors = np.linalg.eigh(np.asarray(matrix, float))
+    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+
+
+def _factor(features):
+    """Give the smallest matrix `a` for which a'a is the covariance."""
+    centered = (features - features.mean(axis=0)) / np.sqrt(len(features) - 1)
+    if len(features) <= features.shape[1]:
+        return centered
+    return np.linalg.qr(centered, mode="r")
+
+
+def _unbiased(within, others, between):
+    """Give MMD^2 from three kernel matrices: no volume is paired with itself."""
+    means = [
+        (matrix.sum() - np.trace(matrix)) / (len(matrix) * (len(matrix) - 1))
+        for matrix in (within, others)
+    ]
+    return float(sum(means) - 2 * between.mean())
+
+
+def _some(features, size, rng):
+    """Draw some rows, none twice."""
+    return features[rng.choice(len(features), size, replace=False)]
+
+
+def _score(p):
+    """Give exp of the mean divergence of each row from their mean."""
+    ratio = np.log(np.maximum(p, 1e-300)) - np.log(np.maximum(p.mean(axis=0), 1e-300))
+    return np.exp(np.sum(p * ratio, axis=1).mean())
+
+
+def _radii(features, k):
+    """Distance of each row to its k-th nearest neighbour: ndarray (n,)."""
+    return np.partition(cdist(features, features), k, axis=1)[:, k]

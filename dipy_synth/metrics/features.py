@@ -1,0 +1,223 @@
+"""Extractors: any callable from volumes (n, *shape) to features (n, d).
+
+`VoxelPCA` needs nothing but real volumes; `InceptionFeatures` looks at slices with a
+network trained on photographs. A network trained on brains would take its place in
+`EXTRACTORS` beside them: figures take features and do not ask where they come from.
+"""
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from dipy_synth.errors import InputError
+from dipy_synth.files import file_hash
+from dipy_synth.metrics.arrays import block_mean, check_features, check_volumes
+
+_INPUT = 299  # pixels of a slice, as InceptionV3 was trained on
+_WEIGHTS = "inception_v3_weights_tf_dim_ordering_tf_kernels{}.h5"  # Keras' own names
+
+
+class PCA:
+    """Principal components of features, fitted on real ones.
+
+    Parameters
+    ----------
+    features : array_like, (n, d)
+        Features of real volumes. Better not those that are compared later: where d is
+        above n, the volumes it was fitted on vary along the components more than new
+        ones do.
+    components : int
+        How many to keep; at most n - 1.
+    whiten : bool, optional
+        Divide each component by its standard deviation, so that all count alike.
+
+    Raises
+    ------
+    InputError
+        If there are not so many components.
+    """
+
+    def __init__(self, features, components, *, whiten=False):
+        features = check_features(features, "features to fit a PCA on")
+        most = min(len(features) - 1, features.shape[1])
+        if not 1 <= components <= most:
+            raise InputError(
+                f"PCA: {components} components of features {features.shape}; expected "
+                f"1 to {most}"
+            )
+        self.mean = features.mean(axis=0)
+        _, sizes, vectors = np.linalg.svd(features - self.mean, full_matrices=False)
+        self.explained = np.sum(sizes[:components] ** 2) / np.sum(sizes**2)
+        scale = sizes[:components, None] / np.sqrt(len(features) - 1)
+        self.vectors = vectors[:components] / (scale if whiten else 1)
+
+    def __call__(self, features):
+        """Give the components: features (n, d) -> ndarray of float64, (n, components).
+
+        `explained` is the part of the real features' variance that they hold.
+        """
+        width = len(self.mean)
+        features = check_features(features, "features", least=1, width=width)
+        return (features - self.mean) @ self.vectors.T
+
+
+class VoxelPCA:
+    """Extractor: coarse voxels, projected on the components of real volumes.
+
+    Parameters
+    ----------
+    volumes : array_like, (n, *shape)
+        Real volumes in [0, 1].
+    components : int, optional
+        Features to give.
+    factor : int, optional
+        Voxels in a block that is averaged, along each axis.
+    whiten : bool, optional
+        Let all components count alike.
+    """
+
+    def __init__(self, volumes, *, components=16, factor=4, whiten=False):
+        volumes = check_volumes(volumes, "volumes to fit a PCA on", least=2)
+        self.shape, self.factor = volumes.shape[1:], factor
+        self.pca = PCA(self._coarse(volumes), components, whiten=whiten)
+
+    def __call__(self, volumes):
+        """Give features: volumes (n, *shape) -> ndarray of float64, (n, components)."""
+        return self.pca(
+            self._coarse(check_volumes(volumes, "volumes", shape=self.shape))
+        )
+
+    def _coarse(self, volumes):
+        return np.concatenate(
+            [block_mean(volume[None], self.factor).reshape(1, -1) for volume in volumes]
+        )
+
+
+class InceptionFeatures:
+    """Extractor: Keras' InceptionV3 [1]_ on slices in three planes.
+
+    Each plane has its own 2048 features, the mean over its slices; they come one plane
+    after the other. Reduce them by `PCA` before FID: a cohort is rarely larger.
+
+    Parameters
+    ----------
+    weights : str or Path, optional
+        A file of Keras' weights for InceptionV3, with or without its classes; by
+        default the file that Keras keeps in its cache, if it is there. "random" is for
+        tests: features without a meaning.
+    slices : int, optional
+        Slices of each plane, equally spaced in the middle half of the volume.
+    size : int, optional
+        Pixels along an edge that slices are resized to.
+    batch_size : int, optional
+        Slices at a time.
+
+    Attributes
+    ----------
+    hash : str or None
+        Of the file of weights, for a report.
+
+    Raises
+    ------
+    InputError
+        If the weights are not there, or do not fit.
+
+    References
+    ----------
+    .. [1] Szegedy et al., "Rethinking the inception architecture for computer vision",
+       CVPR 2016.
+    """
+
+    def __init__(self, weights=None, *, slices=5, size=_INPUT, batch_size=16):
+        path = None if weights == "random" else _find_weights(weights)
+        self.slices, self.size, self.batch_size = slices, size, batch_size
+        self.hash = path and file_hash(path)
+        self.has_classes = path is None or "notop" not in path.name
+        self._network = _make_inception(path, self.has_classes)
+
+    def __call__(self, volumes):
+        """Give features: volumes (n, I, J, K) -> ndarray of float32, (n, 3 * 2048)."""
+        planes = [self._run(volumes, axis)["features"] for axis in range(3)]
+        return np.concatenate([plane.mean(axis=1) for plane in planes], axis=1)
+
+    def probabilities(self, volumes):
+        """Give the mean class probabilities: volumes (n, I, J, K) -> ndarray (n, 1000).
+
+        They are of the classes of photographs, and say little of brains.
+        """
+        if not self.has_classes:
+            raise InputError(
+                "InceptionV3: these weights have no classes; expected the file "
+                f"{_WEIGHTS.format('')}"
+            )
+        planes = [self._run(volumes, axis)["classes"] for axis in range(3)]
+        return np.mean(planes, axis=(0, 2))
+
+    def _run(self, volumes, axis):
+        """Run all slices of a plane: dict of arrays (n, slices, ...)."""
+        volumes = check_volumes(volumes, "volumes")
+        if volumes.ndim != 4:
+            raise InputError(f"volumes: array {volumes.shape}; expected (n, I, J, K)")
+        length = volumes.shape[axis + 1]
+        where = np.linspace(length / 4, 3 * length / 4, self.slices).round().astype(int)
+        found = np.take(volumes, np.minimum(where, length - 1), axis=axis + 1)
+        found = np.moveaxis(found, axis + 1, 1).astype("float32")
+        images = found.reshape(-1, *found.shape[2:], 1)
+        parts = [
+            self._predict(images[i : i + self.batch_size])
+            for i in range(0, len(images), self.batch_size)
+        ]
+        lead = (len(volumes), self.slices)
+        return {
+            name: np.concatenate([part[name] for part in parts]).reshape(*lead, -1)
+            for name in parts[0]
+        }
+
+    def _predict(self, images):
+        """Run a batch of slices (b, I, J, 1) in [0, 1]."""
+        from keras import ops
+
+        images = ops.image.resize(images, (self.size,) * 2, interpolation="bilinear")
+        images = ops.repeat(images, 3, axis=-1) * 2 - 1
+        found = self._network(images, training=False)
+        return {name: ops.convert_to_numpy(array) for name, array in found.items()}
+
+
+#: Name -> extractor, as the report names them.
+EXTRACTORS = {"voxel_pca": VoxelPCA, "inception": InceptionFeatures}
+
+
+def _find_weights(path):
+    """Give the path of InceptionV3's weights, of a file or of Keras' cache."""
+    folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
+    cached = [folder / _WEIGHTS.format(end) for end in ("", "_notop")]
+    paths = cached if path is None else [Path(path)]
+    for candidate in paths:
+        if candidate.is_file():
+            return candidate
+    raise InputError(
+        f"InceptionV3: no weights at {' or '.join(map(str, paths))}; expected Keras' "
+        "file there. keras.applications.InceptionV3() fetches it where there is a "
+        "network; copy it, or name it"
+    )
+
+
+def _make_inception(path, classes):
+    """Make the network: slices -> features, and classes where the file has them."""
+    import keras
+
+    body = keras.applications.InceptionV3(
+        include_top=False, weights=None, pooling="avg", input_shape=(None, None, 3)
+    )
+    head = keras.layers.Dense(1000, activation="softmax", name="predictions")
+    network = keras.Model(body.inputs, head(body.output)) if classes else body
+    if path is not None:
+        try:
+            network.load_weights(path)
+        except (ValueError, OSError) as error:
+            raise InputError(f"{path}: no weights of InceptionV3 ({error})") from error
+    outputs = {"features": body.output}
+    return keras.Model(
+        body.inputs, outputs | ({"classes": network.output} if classes else {})
+    )

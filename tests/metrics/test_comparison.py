@@ -1,0 +1,85 @@
+"""Figures beside their floor and their ceiling."""
+
+import numpy as np
+import pytest
+
+from dipy_synth.errors import InputError
+from dipy_synth.metrics.comparison import CLASS_FIGURES, Figure, compare, noise_like
+
+
+@pytest.fixture(scope="module")
+def cohorts():
+    rng = np.random.default_rng(0)
+    real, same = rng.normal(size=(2, 60, 3))
+    return real, same, rng.normal(4, 1, size=(60, 3))
+
+
+def test_real_is_at_the_floor_and_noise_at_the_ceiling(cohorts):
+    real, same, noise = cohorts
+    for row in compare(real, same, noise, repeats=30):
+        assert row.normalized == pytest.approx(0, abs=0.15), row.name
+        assert row.n == 30
+    for row in compare(real, noise, noise, repeats=30):
+        assert row.normalized == pytest.approx(1, abs=0.1), row.name
+
+
+def test_half_way_is_between(cohorts):
+    real, same, noise = cohorts
+    rows = {row.name: row for row in compare(real, same + 2, noise, repeats=30)}
+    # FID of a shift is its square: (2/4)^2.
+    assert rows["fid"].normalized == pytest.approx(0.25, abs=0.05)
+    low, high = rows["fid"].normalized_interval
+    assert low < rows["fid"].normalized < high < 0.5
+    low, high = rows["fid"].interval
+    assert low < 12 < high
+
+
+def test_interval_of_half_samples_is_that_of_new_samples():
+    def shift(real, synthetic):
+        return float(synthetic.mean() - real.mean())
+
+    rng, hits, n = np.random.default_rng(0), 0, 40
+    for seed in range(60):
+        real, synthetic, noise = rng.normal([[[0]], [[1]], [[9]]], 1, (3, n, 1))
+        options = {"figures": {"shift": Figure(shift)}, "seed": seed}
+        low, high = compare(real, synthetic, noise, **options)[0].interval
+        hits += low < 1 < high
+    assert 52 <= hits <= 60  # 95 % of 60 is 57
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(2 / n), rel=0.35)
+
+
+def test_too_few_volumes_are_told(cohorts):
+    real, same, noise = cohorts
+    rows = {r.name: r for r in compare(real[:8], same, noise, repeats=5)}
+    assert "expected 12 or more" in rows["fid"].warnings[0]
+    assert np.isnan(rows["coverage"].value)
+    assert "expected 6 or more" in rows["coverage"].warnings[0]
+    assert not rows["kid"].warnings
+    assert not compare(real, same, noise, repeats=5)[0].warnings
+    with pytest.raises(InputError, match="4 or more"):
+        compare(real, same[:3], noise)
+
+
+def test_a_figure_that_noise_reaches_is_not_normalised(cohorts):
+    real, same, _ = cohorts
+    row = compare(real, same, real + 0.01, repeats=10)[0]
+    assert np.isnan(row.normalized) and "not normalised" in row.warnings[0]
+
+
+def test_inception_score_is_compared_like_the_others():
+    sure, unsure = np.tile(np.eye(4), (10, 1)), np.full((40, 4), 0.25)
+    row = compare(sure, unsure, unsure, figures=CLASS_FIGURES, repeats=10)[0]
+    assert row.value == pytest.approx(1) and row.normalized == pytest.approx(1)
+    assert 3.5 < row.floor <= 4
+
+
+def test_noise_keeps_the_histogram_and_nothing_else():
+    volumes = np.zeros((2, 8, 8, 8), "float16")
+    volumes[:, 2:6, 2:6, 2:6] = np.random.default_rng(0).random((2, 4, 4, 4))
+    noise = noise_like(volumes, 3)
+    assert noise.shape == (3, 8, 8, 8) and noise.dtype == "float32"
+    for i in range(3):
+        assert np.array_equal(np.sort(noise[i], None), np.sort(volumes[i % 2], None))
+    assert not np.array_equal(noise[0], noise[2])
+    inside = noise[:, 2:6, 2:6, 2:6]
+    assert (inside > 0).mean() < 0.3
