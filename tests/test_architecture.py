@@ -34,7 +34,7 @@ FLOORS = {
     "data.dataset": f"{IMAGES} numpy scipy tqdm keras",
     # floor 2: mathematics
     "diffusion": "numpy scipy keras",
-    "metrics": "numpy scipy keras",
+    "metrics": "dipy numpy scipy keras",
     # floor 3: networks
     "networks": "numpy keras",
     # floor 4: what a person calls

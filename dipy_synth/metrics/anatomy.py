@@ -1,0 +1,209 @@
+"""Whether a volume is a brain and not noise: its anatomy beside that of real brains."""
+
+import numpy as np
+from scipy import ndimage
+
+from dipy_synth.errors import InputError
+from dipy_synth.metrics.arrays import correlation, foreground
+from dipy_synth.metrics.sharpness import high_frequency_power
+
+TISSUES = ("csf", "grey", "white")  # labels 1, 2, 3
+# The ventricles' ellipsoid in MNI space: centre and semi-axes, in mm.
+_CENTER, _AXES = (0.0, -14.0, 9.0), (38.0, 52.0, 24.0)
+_NEAR = 6.0  # mm of fluid from the outside
+
+
+def largest_component_share(volume):
+    """Give the part of the foreground that hangs together, over faces.
+
+    Parameters
+    ----------
+    volume : array, (*shape)
+        A volume in [0, 1].
+
+    Returns
+    -------
+    float
+        In [0, 1]; 0 for an empty volume. Near 1 for a brain.
+    """
+    labels, n = ndimage.label(foreground(volume))
+    counts = np.bincount(labels.ravel(), minlength=2)[1:]
+    return float(counts.max() / counts.sum()) if n else 0.0
+
+
+def brain_volume(volume, *, voxel_size):
+    """Give the volume of the foreground.
+
+    Parameters
+    ----------
+    volume : array, (*shape)
+        A volume in [0, 1], the skull stripped.
+    voxel_size : tuple of float, (rank,)
+        In mm.
+
+    Returns
+    -------
+    float
+        In mL.
+    """
+    return float(np.count_nonzero(foreground(volume)) * np.prod(voxel_size) / 1000)
+
+
+def symmetry(volume):
+    """Correlate a volume with its mirror image about the middle of the first axis.
+
+    Parameters
+    ----------
+    volume : array, (*shape)
+        A volume in [0, 1]; the midline of the brain is in the middle of the first
+        axis, as on a `Grid` whose centre has x = 0.
+
+    Returns
+    -------
+    float
+        In [-1, 1], over the voxels where either is not 0; 0 for an empty volume.
+    """
+    return correlation(volume, np.asarray(volume)[::-1])
+
+
+def segment_tissues(volume, *, iterations=10, beta=0.1):
+    """Label fluid, grey and white matter by DIPY's tissue classifier [1]_.
+
+    Parameters
+    ----------
+    volume : array, (I, J, K)
+        A skull-stripped T1 volume in [0, 1], the background 0.
+    iterations : int, optional
+        Of the classifier. On brains at 2 mm ten take 2 s, and their volumes correlate
+        across people by 0.97 (fluid) to 1.00 (grey) with those of twenty.
+    beta : float, optional
+        Weight of a voxel's neighbours.
+
+    Returns
+    -------
+    ndarray of uint8, (I, J, K)
+        0 background, 1 fluid, 2 grey, 3 white; all 0 where the volume has fewer than
+        four different values. Where there is hardly any fluid (as in phantoms at
+        4 mm) the classifier may merge tissues: look whether all three are there.
+
+    References
+    ----------
+    .. [1] Zhang et al., "Segmentation of brain MR images through a hidden Markov random
+       field model and the expectation-maximization algorithm", IEEE TMI 20, 2001.
+    """
+    from dipy.segment.tissue import TissueClassifierHMRF
+
+    volume = np.where(foreground(volume), volume, 0).astype("float64")
+    labels = np.zeros(volume.shape, "uint8")
+    if len(np.unique(volume)) < 4:
+        return labels
+    box = ndimage.find_objects((volume > 0).astype("uint8"))[
+        0
+    ]  # the time grows with the background
+    box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
+    classifier = TissueClassifierHMRF(verbose=False)
+    with np.errstate(all="ignore"):  # a class may run empty on what is not a brain
+        found = classifier.classify(
+            volume[box], len(TISSUES), beta, max_iter=iterations, tolerance=0
+        )[1]
+    labels[box] = np.where(volume[box] > 0, np.maximum(found, 1), 0)
+    return labels
+
+
+def tissue_volumes(labels, *, voxel_size):
+    """Give the volume of each tissue.
+
+    Parameters
+    ----------
+    labels : array of int, (I, J, K)
+        As `segment_tissues` gives them.
+    voxel_size : tuple of float, (3,)
+        In mm.
+
+    Returns
+    -------
+    dict of str to float
+        ``csf``, ``grey`` and ``white``, in mL.
+    """
+    counts = np.bincount(np.ravel(labels), minlength=4)[1:4]
+    return {
+        name: float(count * np.prod(voxel_size) / 1000)
+        for name, count in zip(TISSUES, counts)
+    }
+
+
+def ventricle_volume(labels, *, grid):
+    """Give the volume of the ventricles, by a simple rule.
+
+    They are the fluid in an ellipsoid in MNI space, about (0, -14, 9) with semi-axes
+    of 38, 52 and 24 mm, that is not within 6 mm, by way of fluid, of fluid or air
+    outside of the ellipsoid: so sulci that reach in do not count. It is a measure to
+    compare cohorts with, not a segmentation: cisterns about the thalamus count too.
+
+    Parameters
+    ----------
+    labels : array of int, (I, J, K)
+        As `segment_tissues` gives them.
+    grid : Grid
+        Where the labels lie. The brain is aligned to MNI152.
+
+    Returns
+    -------
+    float
+        In mL.
+    """
+    axes = [
+        (np.arange(n) - (n - 1) / 2) * size + middle
+        for n, size, middle in zip(grid.shape, grid.voxel_size, grid.center)
+    ]
+    points = np.meshgrid(*axes, indexing="ij", sparse=True)
+    radius = sum(((p - c) / a) ** 2 for p, c, a in zip(points, _CENTER, _AXES))
+    labels = np.asarray(labels)
+    if labels.shape != grid.shape:
+        raise InputError(f"labels {labels.shape}: expected the grid's {grid.shape}")
+    inside, fluid = radius <= 1, labels < 2
+    reach = max(round(_NEAR / min(grid.voxel_size)), 1)
+    near = ndimage.binary_dilation(fluid & ~inside, iterations=reach, mask=fluid)
+    found = (labels == 1) & inside & ~near
+    return float(np.count_nonzero(found) * np.prod(grid.voxel_size) / 1000)
+
+
+def describe_brain(volume, *, grid, mean, power, tissues=True):
+    """Give all figures of one volume.
+
+    Parameters
+    ----------
+    volume : array, (I, J, K)
+        A skull-stripped T1 volume in [0, 1], the background 0.
+    grid : Grid
+        Where it lies.
+    mean : array, (I, J, K)
+        The mean (or the sum) of real brains.
+    power : float
+        Mean high-frequency power of real brains.
+    tissues : bool, optional
+        Segment the tissues too, which takes most of the time.
+
+    Returns
+    -------
+    dict of str to float
+        ``largest_share``, ``brain_ml``, ``symmetry``, ``likeness`` (correlation with
+        the mean), ``sharpness`` (high-frequency power over that of real brains); with
+        `tissues` ``csf_share``, ``grey_share``, ``white_share`` of the brain, and
+        ``ventricles_ml``.
+    """
+    volume = np.asarray(volume, "float32")
+    figures = {
+        "largest_share": largest_component_share(volume),
+        "brain_ml": brain_volume(volume, voxel_size=grid.voxel_size),
+        "symmetry": symmetry(volume),
+        "likeness": correlation(volume, mean),
+        "sharpness": high_frequency_power(volume) / power,
+    }
+    if not tissues:
+        return figures
+    labels = segment_tissues(volume)
+    parts = tissue_volumes(labels, voxel_size=grid.voxel_size)
+    whole = sum(parts.values())
+    shares = {f"{k}_share": v / whole if whole else 0.0 for k, v in parts.items()}
+    return figures | shares | {"ventricles_ml": ventricle_volume(labels, grid=grid)}
