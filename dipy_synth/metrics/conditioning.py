@@ -1,0 +1,322 @@
+"""Whether samples follow what was asked of them: age, sex, and what age does to brains.
+
+Each figure stands beside a control: the same with the asked values dealt out anew, at
+random. A figure that the control reaches says nothing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dipy_synth.errors import InputError
+from dipy_synth.metrics.arrays import check_features
+
+
+@dataclass(frozen=True)
+class NumberFollowed:
+    """How a predicted number follows the one asked for.
+
+    Parameters
+    ----------
+    r : float
+        Pearson correlation; 0 where one of them does not vary.
+    mae : float
+        Mean absolute error, in the number's unit.
+    control_r, control_mae : float
+        Means over shuffles of what was asked for.
+    p_value : float
+        How often a shuffle has so high an r; never 0.
+    n : int
+        Samples.
+    """
+
+    r: float
+    mae: float
+    control_r: float
+    control_mae: float
+    p_value: float
+    n: int
+
+
+@dataclass(frozen=True)
+class CategoryFollowed:
+    """How a predicted category follows the one asked for.
+
+    Parameters
+    ----------
+    accuracy : float
+        Part that is right, the mean over the categories asked for: all count alike.
+    control_accuracy : float
+        Its mean over shuffles of what was asked for.
+    p_value : float
+        How often a shuffle is so accurate; never 0.
+    n : int
+        Samples.
+    """
+
+    accuracy: float
+    control_accuracy: float
+    p_value: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Trend:
+    """How a measure changes with a number asked for, beside real brains.
+
+    Parameters
+    ----------
+    slope, real_slope : float
+        Of the regression line, in the measure's unit per unit of the number.
+    interval, real_interval : tuple of float, (2,)
+        Of the slopes, 95 %, by a bootstrap.
+    p_value, real_p_value : float
+        How often a shuffle of the number has so steep a slope, in either direction.
+    ratio : float
+        Slope over the real one: 1 for the same trend, 0 for none; NaN where real brains
+        show none.
+    agrees : bool
+        Whether the interval of the difference of the slopes holds 0. With few samples
+        it nearly always does: look at `interval` too.
+    """
+
+    slope: float
+    interval: tuple
+    p_value: float
+    real_slope: float
+    real_interval: tuple
+    real_p_value: float
+    ratio: float
+    agrees: bool
+
+
+class RidgePredictor:
+    """Predict a number, or one of two categories, from features of real volumes.
+
+    Parameters
+    ----------
+    features : array_like, (n, d)
+        Features of real volumes that the model judged was trained on, or of others.
+    values : array_like, (n,)
+        Their number, or their category.
+    penalties : sequence of float, optional
+        Penalties to choose from, by the error on volumes left out one at a time, in
+        units of the mean squared singular value of the features.
+
+    Attributes
+    ----------
+    left_out : ndarray, (n,)
+        What it predicts of each volume when that is left out.
+
+    Raises
+    ------
+    InputError
+        If there are not as many values as features, or more than two categories.
+    """
+
+    def __init__(self, features, values, *, penalties=(1e-3, 1e-2, 0.1, 1.0, 10.0)):
+        features = check_features(features, "features", least=4)
+        self._names, numbers = _as_numbers(values, len(features))
+        self._mean, self._middle = features.mean(axis=0), numbers.mean()
+        x, y = features - self._mean, numbers - self._middle
+        u, s, self._vectors = np.linalg.svd(x, full_matrices=False)
+        fits = [self._left_out(u, s, y, p * np.mean(s**2)) for p in penalties]
+        errors = [np.mean((left_out - y) ** 2) for left_out, _ in fits]
+        left_out, self._weights = fits[int(np.argmin(errors))]
+        self.left_out = self._decide(left_out + self._middle)
+
+    def __call__(self, features):
+        """Predict: features (n, d) -> ndarray (n,) of numbers or of categories."""
+        width = len(self._mean)
+        features = check_features(features, "features", least=1, width=width)
+        scores = (features - self._mean) @ self._vectors.T @ self._weights
+        return self._decide(scores + self._middle)
+
+    def _left_out(self, u, s, y, penalty):
+        """Fit once; give what each row gets without itself, and the weights."""
+        shrink = s**2 / (s**2 + penalty)
+        fitted = u @ (shrink * (u.T @ y))
+        lever = (u**2) @ shrink + 1 / len(y)  # the mean is fitted too
+        left_out = y - (y - fitted) / np.maximum(1 - lever, 1e-9)
+        return left_out, shrink / np.maximum(s, 1e-12) * (u.T @ y)
+
+    def _decide(self, scores):
+        if self._names is None:
+            return scores
+        return self._names[(scores > 0).astype(int)]
+
+
+def follows_number(asked, predicted, *, shuffles=1000, seed=0):
+    """Compare a number asked for, such as age, with the one predicted from samples.
+
+    Parameters
+    ----------
+    asked, predicted : array_like, (n,)
+        What was asked for, and what a predictor made of each sample.
+    shuffles : int, optional
+        Shuffles of the control.
+    seed : int, optional
+        Seed of the shuffles.
+
+    Returns
+    -------
+    NumberFollowed
+    """
+    asked, predicted = _numbers(asked, "asked"), _numbers(predicted, "predicted")
+    _same_length(asked, predicted)
+    r, mae = _pearson(asked, predicted), _error(asked, predicted)
+    others = [*_shuffles(asked, shuffles, seed)]
+    chance = np.array([_pearson(other, predicted) for other in others])
+    errors = [_error(other, predicted) for other in others]
+    return NumberFollowed(
+        r=r,
+        mae=mae,
+        control_r=float(chance.mean()),
+        control_mae=float(np.mean(errors)),
+        p_value=_p_value(chance, r),
+        n=len(asked),
+    )
+
+
+def follows_category(asked, predicted, *, shuffles=1000, seed=0):
+    """Compare a category asked for, such as sex, with the one predicted from samples.
+
+    Parameters
+    ----------
+    asked, predicted : array_like, (n,)
+        What was asked for, and what a predictor made of each sample.
+    shuffles : int, optional
+        Shuffles of the control.
+    seed : int, optional
+        Seed of the shuffles.
+
+    Returns
+    -------
+    CategoryFollowed
+    """
+    asked, predicted = np.asarray(asked), np.asarray(predicted)
+    _same_length(asked, predicted)
+    accuracy = _accuracy(asked, predicted)
+    chance = np.array(
+        [_accuracy(other, predicted) for other in _shuffles(asked, shuffles, seed)]
+    )
+    control, p_value = float(chance.mean()), _p_value(chance, accuracy)
+    return CategoryFollowed(accuracy, control, p_value, len(asked))
+
+
+def compare_trends(asked, measured, real, real_measured, *, shuffles=1000, seed=0):
+    """Compare how a measure changes with a number in samples and in real brains.
+
+    Parameters
+    ----------
+    asked, measured : array_like, (n,)
+        The number asked for (age), and a measure of each sample (ventricle volume).
+    real, real_measured : array_like, (m,)
+        The same of real brains.
+    shuffles : int, optional
+        Shuffles of the control, and draws of the bootstrap.
+    seed : int, optional
+        Seed of both.
+
+    Returns
+    -------
+    Trend
+
+    Raises
+    ------
+    InputError
+        If numbers are fewer than 4, not finite, or do not vary.
+    """
+    rng = np.random.default_rng(seed)
+    slope, draws, p_value = _trend(asked, measured, shuffles, rng)
+    real_slope, real_draws, real_p_value = _trend(real, real_measured, shuffles, rng)
+    low, high = _middle(draws - real_draws)
+    return Trend(
+        slope=slope,
+        interval=_middle(draws),
+        p_value=p_value,
+        real_slope=real_slope,
+        real_interval=_middle(real_draws),
+        real_p_value=real_p_value,
+        ratio=slope / real_slope if real_slope else float("nan"),
+        agrees=bool(low <= 0 <= high),
+    )
+
+
+def _trend(numbers, measured, shuffles, rng):
+    """Give the slope, its bootstrap draws and its p-value."""
+    x, y = _numbers(numbers, "numbers"), _numbers(measured, "measures")
+    _same_length(x, y)
+    if np.ptp(x) == 0:
+        raise InputError(f"trend: all {len(x)} numbers are {x[0]:g}; expected several")
+    rows = (rng.integers(len(x), size=len(x)) for _ in range(shuffles))
+    draws = np.array([_slope(x[row], y[row]) for row in rows])
+    chance = np.array([_slope(rng.permutation(x), y) for _ in range(shuffles)])
+    slope = _slope(x, y)
+    return slope, draws, _p_value(np.abs(chance), abs(slope))
+
+
+def _slope(x, y):
+    x = x - x.mean()
+    spread = x @ x
+    return float(x @ y / spread) if spread else 0.0
+
+
+def _middle(draws):
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _shuffles(values, shuffles, seed):
+    rng = np.random.default_rng(seed)
+    return (rng.permutation(values) for _ in range(shuffles))
+
+
+def _p_value(chance, value):
+    """Part of the shuffles that reach a value, itself among them."""
+    return float((np.sum(chance >= value - 1e-12) + 1) / (len(chance) + 1))
+
+
+def _pearson(x, y):
+    x, y = x - x.mean(), y - y.mean()
+    norms = np.linalg.norm(x) * np.linalg.norm(y)
+    return float(x @ y / norms) if norms else 0.0
+
+
+def _error(x, y):
+    return float(np.abs(x - y).mean())
+
+
+def _accuracy(asked, predicted):
+    """Give the mean over the categories asked for of the part that is right."""
+    right = predicted == asked
+    return float(np.mean([right[asked == name].mean() for name in np.unique(asked)]))
+
+
+def _numbers(values, name, least=4):
+    values = np.asarray(values, "float64")
+    if values.ndim != 1 or len(values) < least or not np.all(np.isfinite(values)):
+        raise InputError(
+            f"{name}: array {values.shape}; expected {least} or more finite numbers"
+        )
+    return values
+
+
+def _same_length(x, y):
+    if x.shape != y.shape or x.ndim != 1 or not len(x):
+        raise InputError(f"{x.shape} asked, {y.shape} predicted; expected as many")
+
+
+def _as_numbers(values, n):
+    """Give the two categories, or None, and the values as numbers."""
+    values = np.asarray(values)
+    if values.shape != (n,):
+        raise InputError(f"{values.shape} values of {n} volumes; expected one of each")
+    if values.dtype.kind in "fiu":
+        return None, _numbers(values, "values")
+    if values.dtype.kind not in "US":
+        raise InputError(f"values {values.dtype}: expected numbers, or only words")
+    names = np.unique(values)
+    if len(names) != 2:
+        raise InputError(f"categories {', '.join(map(str, names))}: expected two")
+    return names, np.where(values == names[1], 1.0, -1.0)

@@ -1,0 +1,291 @@
+"""Whether synthetic brains are copies of those a model was trained on.
+
+A sample is suspect when its nearest training brain is nearer than those of real brains
+that were held out. All brains are alike, so what is compared is how each differs from
+the mean training brain, over mirror images and small shifts. An audit that does not
+find copies planted among real brains is void, whatever it says of the samples.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from scipy.ndimage import gaussian_filter, shift as shifted, uniform_filter
+from scipy.spatial.distance import cdist
+from scipy.stats import betabinom
+
+from dipy_synth.errors import InputError
+from dipy_synth.metrics.arrays import check_features, check_volumes, foreground
+
+#: Kinds of planted copies. Noise as part of the range, shifts in voxels.
+COPIES = ("noisy", "blurred", "shifted", "flipped", "all of these")
+FOUND = 0.95  # part of the planted copies that an audit must find
+
+
+@dataclass(frozen=True)
+class Neighbors:
+    """The nearest training brain of each volume.
+
+    Parameters
+    ----------
+    index : ndarray of int, (n,)
+        Its number.
+    likeness : ndarray of float, (n,)
+        How near it is, more is nearer.
+    flipped : ndarray of bool, (n,)
+        Whether the mirror image is the nearest.
+    """
+
+    index: np.ndarray
+    likeness: np.ndarray
+    flipped: np.ndarray
+
+
+@dataclass(frozen=True)
+class CopyAudit:
+    """What an audit found.
+
+    Parameters
+    ----------
+    samples, held_out : Neighbors
+        Nearest training brains of the samples, and of held-out real brains.
+    threshold : float
+        Likeness above which a volume is flagged.
+    expected : float
+        Part of the samples that would be flagged were they like held-out brains.
+    flagged : ndarray of bool, (n,)
+        The samples that are.
+    p_value : float
+        How probable so many flags or more are among samples like held-out brains.
+    found : dict of str to float
+        Kind of planted copy to the part of them that was flagged, and led back to its
+        own original.
+    """
+
+    samples: Neighbors
+    held_out: Neighbors
+    threshold: float
+    expected: float
+    flagged: np.ndarray
+    p_value: float
+    found: dict
+
+    @property
+    def void(self):
+        """Whether planted copies were missed, so that the audit says nothing: bool."""
+        return min(self.found.values()) < FOUND
+
+
+class VoxelSearch:
+    """Search of nearest training brains by voxels.
+
+    The likeness is the correlation, over the voxels of the training brains, of the
+    differences from the mean training brain, at best over mirror images and shifts.
+
+    Parameters
+    ----------
+    train : array_like, (n, *shape)
+        Training volumes in [0, 1]; the first axis is left-right, its middle the
+        midline.
+    factor : int, optional
+        Voxels in a block that is averaged, along each axis.
+    reach : int, optional
+        Voxels that a volume may be shifted by, along each axis.
+    """
+
+    def __init__(self, train, *, factor=3, reach=2):
+        train = check_volumes(train, "training volumes", least=2)
+        self.shape, self.factor, self.reach = train.shape[1:], factor, reach
+        mean = self._smooth(train.mean(axis=0, dtype="float32"))
+        lattice = np.zeros(mean.shape, bool)
+        lattice[(slice(reach, None, factor),) * lattice.ndim] = True
+        self._inside = np.flatnonzero(lattice & foreground(mean))
+        steps = product(range(-reach, reach + 1), repeat=lattice.ndim)
+        moves = np.array([*steps]) @ np.array(lattice.strides)  # a bool is one byte
+        self._shifted = self._inside + moves[:, np.newaxis]
+        self._mean = mean.ravel()[self._inside]
+        inside = [self._smooth(volume).ravel()[self._inside] for volume in train]
+        self._train = self._standard(np.stack(inside))
+
+    def __call__(self, volumes):
+        """Find the nearest training brain: volumes (m, *shape) -> Neighbors."""
+        volumes = check_volumes(volumes, "volumes", shape=self.shape)
+        return _gather(self._nearest(volume) for volume in volumes)
+
+    def _nearest(self, volume):
+        """Give (index, likeness, flipped) of one volume."""
+        sides = [self._smooth(side).ravel() for side in _mirrored(volume)]
+        moved = np.concatenate([side[self._shifted] for side in sides])
+        likeness = self._standard(moved) @ self._train.T
+        move, index = np.unravel_index(np.argmax(likeness), likeness.shape)
+        flipped = move >= len(self._shifted)
+        return int(index), float(likeness[move, index]), bool(flipped)
+
+    def _smooth(self, volume):
+        """Average blocks about every voxel; pad, so that no shift leaves the array."""
+        padded = np.pad(np.asarray(volume, "float32"), self.reach)
+        return uniform_filter(padded, self.factor, mode="constant")
+
+    def _standard(self, values):
+        """Give differences from the mean brain, each of mean 0 and length 1."""
+        x = values - self._mean
+        x -= x.mean(axis=1, keepdims=True)
+        return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+
+
+class FeatureSearch:
+    """Search of nearest training brains by features.
+
+    The likeness is the Euclidean distance, negative, at best over mirror images and
+    shifts. Each is a volume more for the extractor: 54 with the default reach.
+
+    Parameters
+    ----------
+    train : array_like, (n, *shape)
+        Training volumes in [0, 1].
+    extractor : callable
+        Volumes (n, *shape) -> features (n, d).
+    reach : int, optional
+        Voxels that a volume may be shifted by, along each axis; 0 is enough for an
+        extractor that shifts do not move.
+    """
+
+    def __init__(self, train, extractor, *, reach=1):
+        train = check_volumes(train, "training volumes", least=2)
+        self.shape, self._extractor = train.shape[1:], extractor
+        steps = range(-reach, reach + 1)
+        self._steps = [*product(steps, repeat=len(self.shape))]
+        self._train = check_features(extractor(train), "training features")
+
+    def __call__(self, volumes):
+        """Find the nearest training brain: volumes (m, *shape) -> Neighbors."""
+        volumes = check_volumes(volumes, "volumes", shape=self.shape)
+        return _gather(self._nearest(volume) for volume in volumes)
+
+    def _nearest(self, volume):
+        """Give (index, likeness, flipped) of one volume."""
+        sides = _mirrored(volume)
+        axes = tuple(range(1, sides.ndim))
+        moved = np.concatenate([np.roll(sides, step, axes) for step in self._steps])
+        features = check_features(self._extractor(moved), "features")
+        apart = cdist(features, self._train)
+        move, index = np.unravel_index(np.argmin(apart), apart.shape)
+        return int(index), -float(apart[move, index]), bool(move % 2)
+
+
+def audit_copies(samples, train, held_out, *, search=None, alpha=0.05, seed=0):
+    """Look for copies of training brains among samples.
+
+    The threshold is the k-th largest likeness of the held-out brains, with k the
+    largest for which no more than `alpha` of volumes like them are flagged, that is
+    k / (h + 1) of h held-out brains, and k at least 1. How many flags m such volumes
+    get then follows a beta-binomial distribution: the binomial one, with what h brains
+    leave unknown of its rate.
+
+    Parameters
+    ----------
+    samples : array_like, (m, *shape)
+        Synthetic volumes in [0, 1].
+    train : array_like, (n, *shape)
+        The volumes that the model was trained on.
+    held_out : array_like, (h, *shape)
+        Real volumes that it has not seen, prepared like those.
+    search : callable, optional
+        Volumes (m, *shape) -> `Neighbors` in `train`; `VoxelSearch` by default.
+    alpha : float, optional
+        Part of the volumes that may be flagged by chance.
+    seed : int, optional
+        Seed of the planted copies.
+
+    Returns
+    -------
+    CopyAudit
+
+    Raises
+    ------
+    InputError
+        If a cohort is empty, on another grid, or not finite.
+    """
+    train = check_volumes(train, "training volumes", least=2)
+    shape = train.shape[1:]
+    samples = check_volumes(samples, "samples", shape=shape)
+    held_out = check_volumes(held_out, "held-out volumes", shape=shape)
+    if not 0 < alpha < 1:
+        raise InputError(f"alpha {alpha}: expected a number between 0 and 1")
+    search = VoxelSearch(train) if search is None else search
+    real, found = search(held_out), search(samples)
+    n = len(held_out)
+    k = max(int(alpha * (n + 1)), 1)
+    threshold = float(np.sort(real.likeness)[-k])
+    flagged = found.likeness > threshold
+    return CopyAudit(
+        samples=found,
+        held_out=real,
+        threshold=threshold,
+        expected=k / (n + 1),
+        flagged=flagged,
+        p_value=float(betabinom.sf(flagged.sum() - 1, len(samples), k, n + 1 - k)),
+        found=_control(search, train, threshold, seed),
+    )
+
+
+def plant_copies(volumes, kind, *, seed=0):
+    """Make copies that an audit must find.
+
+    Parameters
+    ----------
+    volumes : array_like, (n, *shape)
+        Volumes in [0, 1].
+    kind : str
+        One of `COPIES`: noise of 5 % of the range, a blur of one voxel, a shift of up
+        to 1.5 voxels along each axis, a mirror image of the first axis, or all.
+    seed : int, optional
+        Seed of noise and shifts.
+
+    Returns
+    -------
+    ndarray of float32, (n, *shape)
+    """
+    if kind not in COPIES:
+        raise InputError(f"kind of copy {kind!r}: expected one of {', '.join(COPIES)}")
+    rng = np.random.default_rng(seed)
+    kinds = COPIES[:-1] if kind == COPIES[-1] else (kind,)
+    volumes = check_volumes(volumes, "volumes")
+    return np.stack([_copy(np.asarray(v, "float32"), kinds, rng) for v in volumes])
+
+
+def _copy(volume, kinds, rng):
+    if "flipped" in kinds:
+        volume = volume[::-1]
+    if "shifted" in kinds:
+        volume = shifted(volume, rng.uniform(-1.5, 1.5, volume.ndim), order=1)
+    if "blurred" in kinds:
+        volume = gaussian_filter(volume, 1)
+    if "noisy" in kinds:
+        noise = rng.normal(0, 0.05, volume.shape).astype("float32")
+        volume = np.where(volume > 0, volume + noise, 0)
+    return np.clip(volume, 0, 1)
+
+
+def _control(search, train, threshold, seed, most=20):
+    """Plant copies of some training brains: kind -> part of them that is found."""
+    rng = np.random.default_rng(seed)
+    chosen = rng.permutation(len(train))[:most]
+    found = {}
+    for kind in COPIES:
+        nearest = search(plant_copies(train[chosen], kind, seed=seed))
+        hit = (nearest.likeness > threshold) & (nearest.index == chosen)
+        found[kind] = float(hit.mean())
+    return found
+
+
+def _mirrored(volume):
+    """Give a volume and its mirror image: ndarray of float32 (2, *shape)."""
+    volume = np.asarray(volume, "float32")
+    return np.stack([volume, volume[::-1]])
+
+
+def _gather(nearest):
+    """Put (index, likeness, flipped) of each volume into arrays."""
+    index, likeness, flipped = zip(*nearest)
+    return Neighbors(np.array(index), np.array(likeness), np.array(flipped))

@@ -1,0 +1,109 @@
+"""Whether samples follow what was asked: where the answer is known."""
+
+import numpy as np
+import pytest
+
+from dipy_synth.errors import InputError
+from dipy_synth.metrics.conditioning import (
+    RidgePredictor,
+    compare_trends,
+    follows_category,
+    follows_number,
+)
+
+AGES = np.linspace(20, 80, 31)
+
+
+def test_a_number_that_is_followed():
+    found = follows_number(AGES, AGES + 2)
+    assert found.r == pytest.approx(1) and found.mae == pytest.approx(2)
+    assert found.p_value == pytest.approx(1 / 1001)
+    assert abs(found.control_r) < 0.03 and found.control_mae > 15
+    assert found.n == 31
+
+
+def test_a_number_that_is_not():
+    rng = np.random.default_rng(0)
+    p = [
+        follows_number(AGES, rng.normal(size=31), shuffles=99).p_value
+        for _ in range(100)
+    ]
+    assert 0.35 < np.mean(p) < 0.65  # uniform on (0, 1)
+    constant = follows_number(AGES, np.full(31, 50.0))
+    assert constant.r == 0 and constant.p_value == 1
+
+
+def test_a_category_is_judged_by_each_alike():
+    asked = np.array(["F"] * 15 + ["M"] * 5)
+    assert follows_category(asked, asked).accuracy == 1
+    assert follows_category(asked, asked).p_value < 0.01
+    lazy = follows_category(asked, np.full(20, "F"))
+    assert lazy.accuracy == lazy.control_accuracy == 0.5 and lazy.p_value == 1
+    half = follows_category(["F", "F", "M"], ["F", "M", "M"])
+    assert half.accuracy == 0.75
+
+
+def test_trends_that_agree_and_trends_that_do_not():
+    rng = np.random.default_rng(0)
+    real, asked = rng.uniform(20, 80, 60), rng.uniform(20, 80, 60)
+    noise = rng.normal(0, 2, (2, 60))
+    truth = 5 + 0.4 * real + noise[0]
+    same = compare_trends(asked, 5 + 0.4 * asked + noise[1], real, truth)
+    assert same.agrees and same.ratio == pytest.approx(1, abs=0.15)
+    assert same.p_value < 0.01 and same.real_interval[0] < 0.4 < same.real_interval[1]
+    none = compare_trends(asked, 20 + noise[1], real, truth)
+    assert not none.agrees and abs(none.ratio) < 0.15
+    low, high = none.interval
+    assert low < none.slope < high and high - low < 0.15
+
+
+def test_slope_without_noise_is_exact():
+    found = compare_trends(AGES, 3 - 0.5 * AGES, AGES, 0.25 * AGES)
+    assert found.slope == pytest.approx(-0.5) and found.ratio == pytest.approx(-2)
+    assert found.p_value == pytest.approx(1 / 1001)
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 8))
+    return x, 50 + 10 * x[:, 0] - 5 * x[:, 3] + rng.normal(0, 1, 60)
+
+
+def test_predictor_of_a_number(table):
+    x, y = table
+    predict = RidgePredictor(x[:40], y[:40])
+    assert np.corrcoef(predict(x[40:]), y[40:])[0, 1] > 0.98
+    one = [
+        RidgePredictor(np.delete(x[:12], i, 0), np.delete(y[:12], i), penalties=[1e-9])(
+            x[i : i + 1]
+        )[0]
+        for i in range(12)
+    ]
+    left_out = RidgePredictor(x[:12], y[:12], penalties=[1e-9]).left_out
+    assert left_out == pytest.approx(one, rel=1e-4)
+
+
+def test_predictor_of_a_category(table):
+    x, y = table
+    sex = np.where(y > 50, "M", "F")
+    predict = RidgePredictor(x[:40], sex[:40])
+    assert set(predict(x)) == {"F", "M"}
+    assert np.mean(predict(x[40:]) == sex[40:]) > 0.8
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: follows_number([1, 2, np.nan, 3], [1, 2, 3, 4]),
+        lambda: follows_number(AGES, AGES[1:]),
+        lambda: follows_category([], []),
+        lambda: compare_trends(np.full(31, 5.0), AGES, AGES, AGES),
+        lambda: RidgePredictor(np.eye(5), [1, 2, 3]),
+        lambda: RidgePredictor(np.eye(5), list("abcde")),
+        lambda: RidgePredictor(np.eye(3), np.array(["F", None, "M"])),
+    ],
+)
+def test_bad_values_are_told(call):
+    with pytest.raises(InputError, match="expected"):
+        call()
