@@ -43,6 +43,7 @@ FLOORS = {
     "store": "numpy keras tensorflow matplotlib tqdm",
     "nn": "numpy scipy keras tensorflow matplotlib tqdm dipy",
     "synthesis": "numpy dipy tqdm",
+    "reconstruction": "numpy dipy tqdm",
     # floor 5
     "report": f"{IMAGES} numpy scipy keras matplotlib tqdm",
     "doctor": f"{IMAGES} numpy scipy keras matplotlib tqdm",

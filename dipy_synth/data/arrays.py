@@ -46,7 +46,7 @@ class ArrayCohort:
     seed: int = 0
 
     grid = None  # no place in space
-    license = None
+    steps = license = None
     symmetric = False  # the mirror image of a 3 is no 3
     categories = ("label",)
 

@@ -84,9 +84,18 @@ class Cohort:
         return self.grid.shape
 
     @property
+    def steps(self):
+        """How the scans were prepared, a dict as of `Steps.to_config`, or None."""
+        return self._description["DipySynth"].get("Steps")
+
+    @property
     def license(self):
-        """Licence of the scans, from dataset_description.json: str or None."""
-        return read_json(self.root / "dataset_description.json").get("License")
+        """Licence of the scans: str or None."""
+        return self._description.get("License")
+
+    @property
+    def _description(self):
+        return read_json(self.root / "dataset_description.json")
 
     @property
     def subjects(self):

@@ -63,6 +63,12 @@ def prepared_keys(root):
     ]
 
 
+def is_prepared_cohort(folder):
+    """Tell whether a folder is what `dipy_preprocess_t1` wrote: bool."""
+    path = Path(folder) / "dataset_description.json"
+    return path.is_file() and "Steps" in (read_json(path).get("DipySynth") or {})
+
+
 def _is_whole(image):
     """Tell whether a prepared scan has all its files."""
     files = (image, mask_path(image), sidecar_path(image))

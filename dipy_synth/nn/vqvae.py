@@ -324,10 +324,11 @@ def open_cohort(cohort):
 
 
 def cohort_config(cohort):
-    """Tell what a model must remember of its cohort: grid, split and licence."""
+    """Tell what a model must remember of its cohort: grid, steps, split, licence."""
     subjects = np.array(cohort.subjects)
     return {
         "grid": cohort.grid and cohort.grid.to_config(),
+        "steps": cohort.steps,
         "license": cohort.license,
         "split": {
             side: sorted(set(subjects[cohort.where(side)].tolist()))
@@ -338,4 +339,5 @@ def cohort_config(cohort):
 
 def keep(config):
     """Leave out what the model folder writes anew."""
-    return {k: config[k] for k in ("grid", "license", "split") if k in config}
+    names = ("grid", "steps", "license", "split")
+    return {name: config[name] for name in names if name in config}

@@ -20,6 +20,10 @@ from dipy_synth.errors import InputError
 cli_flows = {
     "dipy_fetch_t1": ("dipy_synth.workflows.fetch", "FetchT1Flow"),
     "dipy_preprocess_t1": ("dipy_synth.workflows.preprocess", "PreprocessT1Flow"),
+    "dipy_reconstruct_mri": (
+        "dipy_synth.workflows.reconstruct",
+        "ReconstructMRIFlow",
+    ),
     "dipy_synth_mri": ("dipy_synth.workflows.synth", "SynthMRIFlow"),
     "dipy_train_ldm": ("dipy_synth.workflows.train", "TrainLDMFlow"),
     "dipy_train_vqvae": ("dipy_synth.workflows.train", "TrainVQVAEFlow"),

@@ -6,10 +6,15 @@ import shutil
 import numpy as np
 import pytest
 
+from dipy_synth.data.cohort import prepare_cohort
 from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.preprocess import Steps
+from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
+from dipy_synth.grid import Grid
+from dipy_synth.networks.autoencoder import Autoencoder
 from dipy_synth.nn.ldm import LDM
-from dipy_synth.nn.vqvae import VQVAE
+from dipy_synth.nn.vqvae import VQVAE, cohort_config
 from dipy_synth.store import find_model, read_config
 from dipy_synth.training import TrainingSettings
 
@@ -75,6 +80,17 @@ def test_the_split_is_kept_with_the_model(prepared_folder, ldm):
     split = ldm.config["split"]
     assert not set(split["train"]) & set(split["validation"])
     assert sorted(split["train"] + split["validation"]) == sorted(set(cohort.subjects))
+
+
+def test_the_steps_of_the_cohort_are_kept_with_the_model(bids_folder, tmp_path):
+    grid = Grid((24, 32, 24), (8, 8, 8))
+    steps = Steps(bias=False, align="none", scaling="minmax", grid=grid)
+    prepare_cohort(read_records(bids_folder), tmp_path / "prepared", steps=steps)
+    vqvae = VQVAE()
+    vqvae.config = cohort_config(Cohort.load(tmp_path / "prepared"))
+    vqvae.network = Autoencoder(grid.shape, channels=(8, 8), blocks=1)
+    again = VQVAE(vqvae.save(tmp_path / "model"))
+    assert Steps.from_config(again.config["steps"]) == steps
 
 
 def test_latents_reach_the_network_normalised(prepared_folder, ldm):

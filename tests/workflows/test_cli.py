@@ -133,6 +133,7 @@ def parameters(flow):
     [
         ("SynthMRIFlow", "dipy_synth_mri"),
         ("PreprocessT1Flow", "dipy_preprocess_t1"),
+        ("ReconstructMRIFlow", "dipy_reconstruct_mri"),
         ("TrainVQVAEFlow", "dipy_train_vqvae"),
         ("TrainLDMFlow", "dipy_train_ldm"),
         ("FetchT1Flow", "dipy_fetch_t1"),
