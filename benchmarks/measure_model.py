@@ -3,7 +3,9 @@
     python benchmarks/measure_model.py PREPARED MODEL --out_dir OUT [--n_samples 16]
 
 writes OUT/measures.json and OUT/real_and_synthetic.png. Figures are compared with
-what real, held-out brains give, since few mean anything alone.
+what real, held-out brains give, since few mean anything alone. With --n_samples 0 only
+the autoencoder is measured (MODEL may then be one alone), and the picture is
+OUT/real_and_decoded.png.
 """
 
 import argparse
@@ -19,11 +21,12 @@ from scipy import ndimage
 from dipy_synth.data.dataset import Cohort
 from dipy_synth.files import write_json
 from dipy_synth.metrics.sharpness import high_frequency_power
-from dipy_synth.metrics.similarity import psnr
+from dipy_synth.metrics.similarity import psnr, ssim
 from dipy_synth.networks.blocks import space_to_depth
 from dipy_synth.networks.patch_autoencoder import PATCH, sample_patches
 from dipy_synth.networks.quantizer import usage
 from dipy_synth.nn.ldm import LDM
+from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.pictures import save_montage
 
 
@@ -35,44 +38,72 @@ def main():
     parser.add_argument("--out_dir", type=Path, default=Path("measured"))
     parser.add_argument("--n_samples", type=int, default=16)
     options = parser.parse_args()
-    cohort, ldm = Cohort.load(options.prepared), LDM(options.model)
+    cohort = Cohort.load(options.prepared)
     train, held_out = (
         np.asarray(cohort.volumes(side), "float32") for side in ("train", "validation")
     )
-    started = time.perf_counter()
-    voxel_ml = float(np.prod(cohort.grid.voxel_size)) / 1000
-    samples = ldm.generate(options.n_samples, seed=0, progress=True)
-    seconds = (time.perf_counter() - started) / options.n_samples
     measures = {
         "date": date.today().isoformat(),
         "hardware": f"{platform.machine()}, {os.cpu_count()} CPU cores",
-        "reconstruction": reconstruction(ldm.vqvae, train, held_out),
-        "generation": generation(samples, train, held_out, voxel_ml),
-        "seconds_per_volume": round(seconds, 2),
     }
+    model = LDM(options.model) if options.n_samples else None
+    vqvae = model.vqvae if model else VQVAE(options.model)
+    decoded = vqvae.predict(held_out)
+    measures["reconstruction"] = reconstruction(vqvae, train, held_out, decoded)
+    shown, name, title = decoded, "real_and_decoded", "encoded and decoded"
+    if model:
+        started = time.perf_counter()
+        shown = model.generate(options.n_samples, seed=0, progress=True)
+        seconds = (time.perf_counter() - started) / options.n_samples
+        voxel_ml = float(np.prod(cohort.grid.voxel_size)) / 1000
+        measures["generation"] = generation(shown, train, held_out, voxel_ml)
+        measures["seconds_per_volume"] = round(seconds, 2)
+        name, title = "real_and_synthetic", "synthetic, seed 0, the first six"
     write_json(options.out_dir / "measures.json", measures)
     save_montage(
-        options.out_dir / "real_and_synthetic.png",
-        [held_out[:6], samples[:6]],
-        titles=["real, never trained on", "synthetic, seed 0, the first six"],
+        options.out_dir / f"{name}.png",
+        [held_out[:6], shown[:6]],
+        titles=["real, never trained on", title],
         columns=6,
     )
 
 
-def reconstruction(vqvae, train, held_out):
+def reconstruction(vqvae, train, held_out, decoded):
     """Compare decoded validation volumes with the originals, and with PCA."""
-    decoded = vqvae.predict(held_out)
-    n = vqvae.network.latent_shape[-1]
-    quantizer = vqvae.network.quantizer
-    indices = quantizer.indices(vqvae.encode(held_out))
+    network = vqvae.network
+    used, perplexity = usage(codes_of_brains(vqvae, held_out), network.quantizer.sizes)
+    found = {
+        **comparison(held_out, decoded),
+        "codes_used": used,
+        "perplexity_of_codes": perplexity,
+    }
+    if network.factor == PATCH:
+        n = network.latent_shape[-1]
+        by_pca = _psnr(held_out, _pca(train, held_out, n))
+        found[f"psnr_in_brain_db_of_unquantised_pca_{n}"] = _spread(by_pca)
+    return found
+
+
+def codes_of_brains(vqvae, volumes):
+    """Give the codes of the positions that hold some brain, array (n, books).
+
+    The background is one code everywhere, which tells nothing of the codebook.
+    """
+    network = vqvae.network
+    indices = np.asarray(network.quantizer.indices(vqvae.encode(volumes)))
+    blocks = space_to_depth(volumes[..., None], network.factor)
+    return indices[(np.asarray(blocks) > 0).any(axis=-1)]
+
+
+def comparison(real, decoded):
+    """Compare volumes (n, *shape) in [0, 1] with their originals: figures by name."""
+    pairs = list(zip(real, decoded))
     return {
-        "n": len(held_out),
-        "psnr_in_brain_db": _spread(_psnr(held_out, decoded)),
-        f"psnr_in_brain_db_of_unquantised_pca_{n}": _spread(
-            _psnr(held_out, _pca(train, held_out, n))
-        ),
-        "high_frequency_power_of_real": _power(decoded) / _power(held_out),
-        "levels_used": usage(indices, quantizer.sizes)[0],
+        "n": len(real),
+        "psnr_in_brain_db": _spread(_psnr(real, decoded)),
+        "ssim_in_brain": _spread([ssim(a, b, mask=a > 0) for a, b in pairs]),
+        "ssim_of_volume": _spread([ssim(a, b) for a, b in pairs]),
+        "high_frequency_power_of_real": _power(decoded) / _power(real),
     }
 
 
