@@ -21,6 +21,7 @@ callback : callable, optional
 They return the image (batch, ...).
 """
 
+from functools import partial
 import math
 
 
@@ -33,7 +34,7 @@ def sample_ddpm(
 
     variance : {"small", "large"}, optional
         Variance of a step: that of the posterior given the image, or that of the
-        forward step; the two bounds of the paper.
+        forward step (beta-tilde and beta); the two bounds of the paper.
 
     References
     ----------
@@ -185,6 +186,7 @@ def _log_ratio(alpha, sigma):
 
 SAMPLERS = {
     "ddpm": sample_ddpm,
+    "ddpm_large": partial(sample_ddpm, variance="large"),
     "ddim": sample_ddim,
     "dpmpp_2m": sample_dpmpp_2m,
     "euler": sample_euler,

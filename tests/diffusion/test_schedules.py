@@ -14,7 +14,7 @@ from dipy_synth.errors import InputError
 
 SCHEDULES = [
     RectifiedFlow(),
-    RectifiedFlow(prediction="v"),
+    RectifiedFlow(prediction="v", times="uniform", shift=2.0),
     RectifiedFlow(prediction="image"),
     *[DiscreteDiffusion(steps=50, betas=name) for name in ALPHA_BARS],
     DiscreteDiffusion(prediction="v", zero_terminal_snr=True),
@@ -77,8 +77,22 @@ def test_flow_times_are_logit_normal_or_uniform(rng):
     logits = np.log(t / (1 - t))
     assert abs(logits.mean() - 0.5) < 0.03
     assert abs(logits.std() - 0.8) < 0.03
-    t = RectifiedFlow(logit_std=0).training_times(20_000, rng)
+    t = RectifiedFlow(times="uniform").training_times(20_000, rng)
     assert abs(t.mean() - 0.5) < 0.01 and abs(t.std() - 12**-0.5) < 0.01
+
+
+@pytest.mark.parametrize("times", ["uniform", "logit_normal"])
+def test_a_shift_moves_training_and_sampling_alike(times):
+    """Esser et al., eq. 23: t becomes s t / (1 + (s - 1) t)."""
+    plain, moved = (RectifiedFlow(times=times, shift=s) for s in (1, 3))
+    t, after = (
+        flow.training_times(100, np.random.default_rng(1)) for flow in (plain, moved)
+    )
+    np.testing.assert_allclose(after, 3 * t / (1 + 2 * t), rtol=1e-5)
+    t = plain.sampling_times(10)
+    np.testing.assert_allclose(t, np.linspace(1, 0, 11))
+    np.testing.assert_allclose(moved.sampling_times(10), 3 * t / (1 + 2 * t))
+    np.testing.assert_allclose(moved.sampling_times(10, shift=1.0), t)
 
 
 def test_chain_times_are_its_steps(rng):
@@ -121,6 +135,9 @@ def test_weights_in_closed_form():
     [
         (RectifiedFlow, {"prediction": "noise"}),
         (RectifiedFlow, {"weighting": "heavy"}),
+        (RectifiedFlow, {"times": "late"}),
+        (RectifiedFlow, {"shift": 0}),
+        (RectifiedFlow, {"logit_std": 0}),
         (DiscreteDiffusion, {"betas": "round"}),
         (DiscreteDiffusion, {"steps": 0}),
         (DiscreteDiffusion, {"zero_terminal_snr": True}),
@@ -136,6 +153,12 @@ def test_schedules_by_the_words_of_a_command_line():
     chain = choose_schedule("cosine", steps=300, prediction="v", zero_terminal_snr=True)
     assert (chain.steps, chain.betas, chain.prediction) == (300, "cosine", "v")
     assert chain.alpha(1.0) == 0
-    for wrong in ({"name": "round"}, {"zero_terminal_snr": True}):
+    flow = choose_schedule(times="uniform", shift=2.0)
+    assert (flow.times, flow.shift) == ("uniform", 2)
+    for wrong in (
+        {"name": "round"},
+        {"zero_terminal_snr": True},
+        {"name": "linear", "shift": 2.0},
+    ):
         with pytest.raises(InputError):
             choose_schedule(**wrong)
