@@ -95,7 +95,13 @@ class Column:
         Returns
         -------
         float
-            A number in [-1, 1], the index of a category, or NaN when missing.
+            A number, in [-1, 1] within the training range, the index of a category, or
+            NaN when missing.
+
+        Raises
+        ------
+        InputError
+            If the value is no number, or no category of the training.
         """
         if is_missing(value):
             return math.nan
@@ -104,14 +110,15 @@ class Column:
         number = as_number(value)
         if number is None:
             raise InputError(f"condition {self.name}={value}: expected a number")
-        if not self.low <= number <= self.high:
-            warnings.warn(
-                f"condition {self.name}={number:g} lies outside of what the training "
-                f"saw, {self.low:g} to {self.high:g}",
-                stacklevel=3,
-            )
         middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
         return (number - middle) / (half or 1.0)
+
+    def outside(self, values):
+        """Give the numbers that lie outside of the training range: sorted list."""
+        if self.kind == "category":
+            return []
+        numbers = {as_number(value) for value in values} - {None}
+        return sorted(x for x in numbers if not self.low <= x <= self.high)
 
     def _index(self, value):
         if value not in self.categories:
@@ -187,7 +194,7 @@ class ConditionSchema:
         ----------
         rows : list of dict
             One dict (column name to str, number or None) a volume. What a table
-            tells besides the conditions is left aside; a request is checked by `parse`.
+            tells besides the conditions is left aside; a request is checked by `check`.
 
         Returns
         -------
@@ -197,6 +204,45 @@ class ConditionSchema:
         """
         encoded = [[c.encode(row.get(c.name)) for c in self.columns] for row in rows]
         return np.array(encoded, dtype=np.float32).reshape(len(rows), len(self.columns))
+
+    def check(self, rows):
+        """Refuse what cannot be asked for; warn of what the training did not see.
+
+        Parameters
+        ----------
+        rows : list of dict
+            One dict (column name to str, number or None) a volume.
+
+        Raises
+        ------
+        InputError
+            If there is no such column or category, or a value is no number.
+
+        Warns
+        -----
+        UserWarning
+            Once a column, if numbers lie outside of the training range.
+        """
+        self._know({name for row in rows for name in row})
+        self.encode(rows)
+        for column in self.columns:
+            outside = column.outside([row.get(column.name) for row in rows])
+            if outside:
+                told = ", ".join(f"{number:g}" for number in outside[:5])
+                warnings.warn(
+                    f"condition {column.name}={told}{'...' * (len(outside) > 5)} lies "
+                    "outside of what the training saw, "
+                    f"{column.low:g} to {column.high:g}",
+                    stacklevel=3,
+                )
+
+    def _know(self, names):
+        unknown = sorted(set(names) - set(self.names))
+        if unknown:
+            there = ", ".join(self.names) or "none, the model is unconditional"
+            raise InputError(
+                f"no condition {', '.join(unknown)}; expected one of {there}"
+            )
 
     def parse(self, words):
         """Read a request such as ``["age=70", "sex=F"]`` or ``"age=70 sex=F"``.
@@ -217,22 +263,49 @@ class ConditionSchema:
             If a word is not ``name=value``, or the schema has no such column or
             category.
         """
-        words = words.split() if isinstance(words, str) else words
-        row = {}
-        for word in words:
+        settings = self._settings(words).items()
+        row = {name: None if is_missing(value) else value for name, value in settings}
+        self.encode([row])
+        return row
+
+    def parse_sweep(self, words):
+        """Read values to go through, such as ``["age=20:90:8"]`` or ``"sex=F,M"``.
+
+        Parameters
+        ----------
+        words : str or list of str
+            Settings, each ``name=first:last:count`` for numbers with equal steps, or
+            ``name=value,value``.
+
+        Returns
+        -------
+        dict
+            Column name to list of str.
+
+        Raises
+        ------
+        InputError
+            As `parse`, or if a range is none.
+        """
+        sweep = {}
+        for name, value in self._settings(words).items():
+            values = _range(name, value) if ":" in value else value.split(",")
+            self.encode([{name: value} for value in values])
+            sweep[name] = values
+        return sweep
+
+    def _settings(self, words):
+        """Split words into name and value, of conditions that there are: dict."""
+        settings = {}
+        for word in words.split() if isinstance(words, str) else words:
             name, sign, value = word.partition("=")
             if not sign or not name or not value:
                 raise InputError(f"condition {word!r}: expected name=value")
-            if name not in self.names:
-                there = ", ".join(self.names) or "none, the model is unconditional"
-                raise InputError(f"no condition {name!r}; expected one of {there}")
-            if name in row:
+            self._know([name])
+            if name in settings:
                 raise InputError(f"condition {name} is asked for twice")
-            row[name] = None if is_missing(value) else value
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # `encode` is the one to tell
-            self.encode([row])
-        return row
+            settings[name] = value
+        return settings
 
     def to_config(self):
         """Describe the schema in JSON's own types: dict."""
@@ -245,6 +318,18 @@ class ConditionSchema:
     def from_config(cls, config):
         """Build the schema that `to_config` described."""
         return cls(Column(**column) for column in config["columns"])
+
+
+def _range(name, text):
+    """Read ``first:last:count``: list of str, equal steps from first to last."""
+    numbers = [as_number(part) for part in text.split(":")]
+    whole = len(numbers) == 3 and None not in numbers and numbers[2] % 1 == 0
+    if not whole or numbers[2] < 2:
+        raise InputError(
+            f"condition {name}={text}: expected first:last:count, such as 20:90:8"
+        )
+    first, last, count = numbers
+    return [f"{number:g}" for number in np.linspace(first, last, int(count))]
 
 
 def is_missing(value):

@@ -48,14 +48,25 @@ def test_one_value_in_the_table_divides_by_nothing():
 
 def test_a_number_outside_of_the_range_warns(schema):
     with pytest.warns(UserWarning, match="age=90 lies outside .* 20 to 80"):
-        encoded = schema.encode([{"age": "90"}])
-    assert_allclose(encoded[0, 0], 4 / 3, rtol=1e-6)
+        schema.check([{"age": "90"}])
+    assert_allclose(schema.encode([{"age": "90"}])[0, 0], 4 / 3, rtol=1e-6)
+
+
+def test_many_numbers_outside_of_the_range_warn_once(schema):
+    with pytest.warns(UserWarning, match=r"age=0, 1, 2, 3, 4\.\.\. lies") as told:
+        schema.check([{"age": age} for age in range(90)])
+    assert len(told) == 1
+
+
+def test_a_request_for_an_unknown_column_lists_what_there_is(schema):
+    with pytest.raises(InputError, match="no condition height; expected one of age"):
+        schema.check([{"age": 30}, {"height": 2}])
 
 
 def test_within_the_range_nothing_warns(schema):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        schema.encode(ROWS)
+        schema.check([{"age": "20", "sex": "F"}, {"age": 80}, {"age": None}])
 
 
 @pytest.mark.parametrize(
@@ -93,6 +104,35 @@ def test_parse_reads_words(schema):
 def test_parse_refuses_what_it_cannot_read(schema, words, match):
     with pytest.raises(InputError, match=match):
         schema.parse(words)
+
+
+def test_a_sweep_is_a_range_or_a_list(schema):
+    assert schema.parse_sweep("age=20:90:8") == {
+        "age": ["20", "30", "40", "50", "60", "70", "80", "90"]
+    }
+    assert schema.parse_sweep(["sex=F,M", "age=30,55.5"]) == {
+        "sex": ["F", "M"],
+        "age": ["30", "55.5"],
+    }
+    assert schema.parse_sweep("age=20:30:4")["age"][1] == "23.3333"
+
+
+@pytest.mark.parametrize(
+    "words, match",
+    [
+        ("age=20:90", "first:last:count"),
+        ("age=20:90:1", "first:last:count"),
+        ("age=20:90:2.5", "first:last:count"),
+        ("age=20:old:3", "first:last:count"),
+        ("age=20,old", "expected a number"),
+        ("sex=F,X", "one of F, M"),
+        ("sex=1:2:3", "one of F, M"),
+        ("iq=1,2", "one of age, sex"),
+    ],
+)
+def test_a_sweep_that_is_none_is_refused(schema, words, match):
+    with pytest.raises(InputError, match=match):
+        schema.parse_sweep(words)
 
 
 def test_config_survives_json(schema):
