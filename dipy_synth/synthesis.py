@@ -1,60 +1,41 @@
 """A synthetic cohort on disk: volumes, sidecars, tables and a picture."""
 
-from dataclasses import asdict, dataclass, field
+from functools import lru_cache, partial
+import os
 from pathlib import Path
+import warnings
 
 from dipy.utils.logging import logger
-from tqdm import tqdm
+import numpy as np
 
 from dipy_synth import __version__
 from dipy_synth.data.images import read_volume, write_volume
 from dipy_synth.errors import InputError
 from dipy_synth.files import read_json, write_json, write_table
 from dipy_synth.grid import Grid
+from dipy_synth.parallel import check_engine, processors_each, run_parallel
 from dipy_synth.pictures import save_montage
+from dipy_synth.progress import volume_bar
+from dipy_synth.request import Request
 
 
-@dataclass(frozen=True)
-class Request:
-    """What a synthetic cohort is to be; two equal requests give equal volumes.
-
-    Attributes
-    ----------
-    seed : int
-        Seed of the noise.
-    conditions : dict
-        Values asked for, such as ``{"age": 70, "sex": "F"}``.
-    steps : int or None
-        Steps of the sampler; None takes what the model recommends.
-    sampler : str or None
-        The sampler; likewise.
-    guidance : float or None
-        Weight of the conditions; likewise.
-    """
-
-    seed: int = 0
-    conditions: dict = field(default_factory=dict)
-    steps: int | None = None
-    sampler: str | None = None
-    guidance: float | None = None
-
-    def completed(self, advice):
-        """Fill what was left open with a model's recommended sampling (dict)."""
-        values = asdict(self)
-        return Request(
-            **{k: advice.get(k) if v is None else v for k, v in values.items()}
-        )
-
-    def to_config(self):
-        """Tell the request as the sidecars do: CamelCase keys, JSON values."""
-        return {name.capitalize(): value for name, value in asdict(self).items()}
-
-
-def synthesize_cohort(ldm, out_dir, *, n=1, request=None, batch_size=1, force=False):
+def synthesize_cohort(
+    ldm,
+    out_dir,
+    *,
+    n=None,
+    request=None,
+    batch_size=1,
+    engine="serial",
+    n_jobs=1,
+    scheduler=None,
+    force=False,
+):
     """Generate volumes straight to disk, or go on where a run was stopped.
 
     A volume that is there is kept, a missing one is made; the result is that of an
-    uninterrupted run. No more than a batch of volumes is in memory.
+    uninterrupted run. No more than a batch of volumes is in memory, and no more than
+    that is lost by a kill.
 
     Parameters
     ----------
@@ -63,11 +44,16 @@ def synthesize_cohort(ldm, out_dir, *, n=1, request=None, batch_size=1, force=Fa
     out_dir : str or Path
         Folder of the cohort, a BIDS derivative.
     n : int, optional
-        Volumes wanted. Asking for more later adds to those that are there.
+        Samples wanted, each a volume or, with a sweep, one a value; by default as many
+        as there are participants to match, or one. Asking for more later adds to those
+        that are there; so do further rows of participants.
     request : Request, optional
         What they are to be.
     batch_size : int, optional
         Volumes at a time.
+    engine, n_jobs, scheduler : optional
+        As for `dipy_synth.parallel.run_parallel`, to make batches at the same time.
+        Engines other than serial load the model from its folder, once a process.
     force : bool, optional
         Replace a cohort that was made by another request or model.
 
@@ -82,45 +68,28 @@ def synthesize_cohort(ldm, out_dir, *, n=1, request=None, batch_size=1, force=Fa
     InputError
         If the folder holds something else, or the request cannot be met.
     """
-    out_dir, request = Path(out_dir), (request or Request())
-    if n < 1:
-        raise InputError(f"n_samples {n}: expected at least 1")
+    out_dir, request = Path(out_dir).resolve(), (request or Request())
+    n = request.count(n)
+    if batch_size < 1:
+        raise InputError(f"batch_size {batch_size}: expected at least 1")
+    check_engine(engine, n_jobs=n_jobs, scheduler=scheduler)
+    ldm.schema.check([request.sample(i)["Conditions"] for i in range(n)])
     request = request.completed(ldm.config["sampling"])
     told = {"ModelHash": ldm.config["weights_sha256"], **request.to_config()}
     _claim(out_dir, told, ldm, force=force)
-    paths = [_volume_path(out_dir, number) for number in range(n)]
-    missing = [i for i, path in enumerate(paths) if not path.exists()]
+    missing = [i for i in range(n) if not _volume_path(out_dir, i).exists()]
     if len(missing) < n:
         logger.info("%s: %d of %d volumes are there", out_dir, n - len(missing), n)
-    _make(ldm, missing, paths, request, told, batch_size)
-    _write_tables(out_dir, request)
-    shown = [read_volume(path)[0] for path in paths[:8]]
-    save_montage(out_dir / "mid-slices.png", [shown])
-    return paths
-
-
-def _sampling(request):
-    names = ("steps", "sampler", "guidance")
-    return {name: getattr(request, name) for name in names}
-
-
-def _make(ldm, missing, paths, request, told, batch_size):
-    """Generate the missing volumes, batch by batch of consecutive numbers."""
-    affine = Grid.from_config(ldm.config["grid"]).affine
-    with tqdm(total=len(missing), unit="volume", desc="synthetic brains") as bar:
-        for numbers in _runs(missing, batch_size):
-            volumes = ldm.generate(
-                len(numbers),
-                seed=request.seed,
-                first=numbers[0],
-                conditions=request.conditions,
-                batch_size=batch_size,
-                progress=False,
-                **_sampling(request),
-            )
-            for number, volume in zip(numbers, volumes):
-                _write(paths[number], volume, affine, {**told, "SampleNumber": number})
-            bar.update(len(numbers))
+    _remove_leftovers(out_dir)
+    runs, work = [*_runs(missing, batch_size)], {"out_dir": out_dir, "request": request}
+    if engine == "serial" and scheduler is None:
+        _make_here(ldm, runs, work, total=len(missing))
+    else:
+        options = {"engine": engine, "n_jobs": n_jobs, "scheduler": scheduler}
+        _make_elsewhere(ldm, runs, work, options)
+    _write_table(out_dir, request)
+    _draw(out_dir, request, n)
+    return [_volume_path(out_dir, i) for i in range(n)]
 
 
 def _runs(numbers, longest):
@@ -135,10 +104,70 @@ def _runs(numbers, longest):
         yield run
 
 
+def _make_here(ldm, runs, work, *, total):
+    with volume_bar(total) as done:
+        for numbers in runs:
+            _make(ldm, numbers, progress=done, **work)
+
+
+def _make_elsewhere(ldm, runs, work, options):
+    """Generate in other processes, each with a model of its own."""
+    threads = processors_each(**options)
+    make = partial(_make_there, folder=ldm.folder, threads=threads, **work)
+    answers = run_parallel(make, runs, **options)
+    failed = {}
+    for run, (_, words) in zip(runs, answers):
+        failed.setdefault(words, []).append(f"sub-synth{run[0] + 1:05d}")
+    failed.pop(None, None)
+    for words, firsts in failed.items():
+        logger.error("%d batches, the first at %s: %s", len(firsts), firsts[0], words)
+    if failed:
+        raise InputError(
+            "not all volumes could be made, the reasons are told above; the same "
+            "request goes on with those that are missing"
+        )
+
+
+def _make_there(numbers, *, folder, threads, **work):
+    """Generate a run of volumes in a process that may have to load the model first."""
+    # read when the backend starts, which a fresh process does below
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
+    _make(_load(folder), numbers, progress=False, **work)
+
+
+@lru_cache(maxsize=1)
+def _load(folder):
+    from dipy_synth.nn.ldm import LDM
+
+    return LDM(folder)
+
+
+def _make(ldm, numbers, *, out_dir, request, progress):
+    """Generate and write the volumes of some numbers, in one batch."""
+    samples = [request.sample(number) for number in numbers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "condition ")  # told before, once for all
+        volumes = ldm.generate(
+            seed=request.seed,
+            numbers=[sample["SampleNumber"] for sample in samples],
+            conditions=[sample["Conditions"] for sample in samples],
+            batch_size=len(numbers),
+            progress=progress,
+            **request.settings(),
+        )
+    affine = Grid.from_config(ldm.config["grid"]).affine
+    common = request.to_config()
+    del common["Participants"], common["Sweep"]
+    common = {"ModelHash": ldm.config["weights_sha256"], **common}
+    for number, volume, sample in zip(numbers, volumes, samples):
+        _write(_volume_path(out_dir, number), volume, affine, {**common, **sample})
+
+
 def _write(path, volume, affine, told):
     """Write a volume and its sidecar; the volume last, since it marks completion."""
     sidecar = {"Synthetic": True, "DipySynthVersion": __version__, **told}
-    write_json(path.with_name(path.name.replace(".nii.gz", ".json")), sidecar)
+    write_json(_sidecar_path(path), sidecar)
     write_volume(path, volume, affine)
 
 
@@ -147,34 +176,61 @@ def _volume_path(out_dir, number):
     return out_dir / subject / "anat" / f"{subject}_desc-synthetic_T1w.nii.gz"
 
 
+def _sidecar_path(path):
+    return path.with_name(path.name.replace(".nii.gz", ".json"))
+
+
+def _volumes_there(out_dir):
+    return sorted(out_dir.glob("sub-synth*/anat/sub-synth*_desc-synthetic_T1w.nii.gz"))
+
+
+def _remove_leftovers(out_dir):
+    """Remove what a killed run was writing."""
+    for pattern in (".tmp-*", "sub-synth*/anat/.tmp-*"):
+        for path in out_dir.glob(pattern):
+            path.unlink()
+
+
 def _claim(out_dir, told, ldm, *, force):
     """Make the folder this request's own, or refuse if it is another's."""
     path = out_dir / "dataset_description.json"
     if path.exists():
-        found = read_json(path).get("DipySynth")
-        if found == told:
+        found = read_json(path).get("DipySynth") or {}
+        if "ModelHash" not in found:
+            raise InputError(f"{out_dir}: holds another data set")
+        different = _difference(found, told)
+        if not different and len(found["Participants"]) >= len(told["Participants"]):
             return
-        if not force:
+        there = _volumes_there(out_dir)
+        if different and there and not force:
             raise InputError(
-                f"{out_dir}: holds {_difference(found, told)}. Use the same request to "
-                "add to it, another --out_dir, or --force to replace it."
+                f"{out_dir}: holds a cohort made by another request: {different}. Use "
+                "the same request to add to it, another --out_dir, or --force to "
+                "replace it."
             )
-        for old in out_dir.glob("sub-synth*/anat/sub-synth*_desc-synthetic_T1w.*"):
+        for old in there if different else ():
             old.unlink()
+            _sidecar_path(old).unlink(missing_ok=True)
     elif out_dir.is_dir() and any(out_dir.glob("sub-*")):
         raise InputError(f"{out_dir}: holds subjects of another data set")
     _describe(path, told, ldm)
 
 
 def _difference(found, told):
-    if found is None:
-        return "another data set"
-    parts = [
-        f"{key} {found.get(key)} (asked for: {value})"
-        for key, value in told.items()
-        if found.get(key) != value
-    ]
-    return "a cohort made by another request: " + ", ".join(parts)
+    """Tell in what a folder's request is another one; empty if it is not.
+
+    Of two lists of participants the longer may go on where the shorter ends.
+    """
+    parts = []
+    for key, value in told.items():
+        there = found.get(key)
+        if key == "Participants" and value and there:
+            pairs = [*enumerate(zip(there, value), start=1)]
+            pairs = [(f"{key} row {i}", *pair) for i, pair in pairs]
+        else:
+            pairs = [(key, there, value)]
+        parts += [f"{k} {a} (asked for: {b})" for k, a, b in pairs if a != b]
+    return ", ".join(parts[:5])
 
 
 def _describe(path, told, ldm):
@@ -192,8 +248,30 @@ def _describe(path, told, ldm):
     write_json(path, content)
 
 
-def _write_tables(out_dir, request):
-    """Write participants.tsv from what is there."""
-    found = sorted(out_dir.glob("sub-synth*/anat/*_desc-synthetic_T1w.nii.gz"))
-    rows = [{"participant_id": path.parts[-3], **request.conditions} for path in found]
+def _write_table(out_dir, request):
+    """Write participants.tsv from the sidecars of what is there."""
+    rows = []
+    for path in _volumes_there(out_dir):
+        sidecar = read_json(_sidecar_path(path))
+        row = {"participant_id": path.parts[-3]}
+        if request.sweep:
+            row["sample"] = sidecar["SampleNumber"]
+        if request.participants:
+            row["matched_id"] = sidecar["MatchedId"]
+        rows.append(row | sidecar["Conditions"])
     write_table(out_dir / "participants.tsv", rows)
+
+
+def _draw(out_dir, request, n):
+    """Draw the first volumes; of a sweep a row a sample, with values spread over it."""
+    variants = request.variants()
+    if len(variants) == 1:
+        groups, titles = [range(min(n, 8))], None
+    else:
+        places = np.linspace(0, len(variants) - 1, min(len(variants), 8)).astype(int)
+        samples = range(min(n // len(variants), 4))
+        groups = [s * len(variants) + places for s in samples]
+        asked = ", ".join(" ".join(map(str, variants[i].values())) for i in places)
+        titles = [f"sample {s}, {' '.join(request.sweep)}: {asked}" for s in samples]
+    rows = [[read_volume(_volume_path(out_dir, i))[0] for i in g] for g in groups]
+    save_montage(out_dir / "mid-slices.png", rows, titles=titles)

@@ -27,6 +27,8 @@ FLOORS = {
     "files": "numpy",
     "grid": "numpy",
     "conditions": "numpy",
+    "progress": "tqdm",
+    "request": "numpy",
     "phantom": "numpy",
     # floor 1: images and cohorts
     "parallel": "dipy tqdm joblib distributed ray",

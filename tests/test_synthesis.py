@@ -1,13 +1,21 @@
-"""Synthetic cohorts on disk: names, sidecars, resuming, refusing."""
+"""Synthetic cohorts on disk: names, sidecars, resuming, refusing, streaming."""
 
 import json
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from dipy_synth.conditions import Column, ConditionSchema
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_table
+from dipy_synth.files import read_json, read_table
 from dipy_synth.grid import Grid
 from dipy_synth.synthesis import Request, synthesize_cohort
 
@@ -15,7 +23,14 @@ GRID = Grid((8, 8, 8), (4.0, 4.0, 4.0))
 
 
 class Model:
-    """Stands for an LDM: sample i of seed s is an image filled by both."""
+    """Stands for an LDM: noise i of seed s at age a is an image filled by all three."""
+
+    schema = ConditionSchema(
+        (
+            Column("age", low=20, high=80),
+            Column("sex", "category", categories=("F", "M")),
+        )
+    )
 
     config = {
         "grid": GRID.to_config(),
@@ -24,13 +39,17 @@ class Model:
         "sampling": {"sampler": "heun", "steps": 12, "guidance": 1.5},
     }
 
-    def __init__(self):
-        self.made = []
+    def __init__(self, shape=(8, 8, 8), *, seconds=0):
+        self.shape, self.seconds, self.made = shape, seconds, []
 
-    def generate(self, n, *, seed, first, **kwargs):
-        self.made += range(first, first + n)
-        values = [(seed * 10 + first + i) / 100 for i in range(n)]
-        return np.stack([np.full((8, 8, 8), v, "float32") for v in values])
+    def generate(self, *, seed, numbers, conditions, progress, **kwargs):
+        self.schema.check(conditions)
+        self.made += numbers
+        time.sleep(self.seconds)
+        progress(len(numbers))
+        ages = [float(row.get("age") or 0) for row in conditions]
+        values = [(seed * 10 + i) / 100 + a / 1e4 for i, a in zip(numbers, ages)]
+        return np.stack([np.full(self.shape, v, "float32") for v in values])
 
 
 def values(paths):
@@ -55,6 +74,7 @@ def test_a_cohort_is_a_bids_derivative_with_its_origin_told(tmp_path):
         "Sampler": "heun",
         "Steps": 5,
         "Guidance": 1.5,
+        "GuidanceRescale": None,
         "Conditions": {"age": "70"},
     }
     assert expected.items() <= sidecar.items()
@@ -103,11 +123,146 @@ def test_another_request_is_refused_unless_forced(tmp_path):
     assert len(list(tmp_path.glob("sub-*/anat/*.nii.gz"))) == 1
 
 
-def test_another_data_set_is_never_touched(tmp_path):
+@pytest.mark.parametrize("content", [None, "{}", '{"DipySynth": {"Grid": 1}}'])
+def test_another_data_set_is_never_touched(tmp_path, content):
     (tmp_path / "sub-01").mkdir()
-    with pytest.raises(InputError, match="subjects of another data set"):
+    if content is not None:
+        (tmp_path / "dataset_description.json").write_text(content)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    with pytest.raises(InputError, match="another data set"):
         synthesize_cohort(Model(), tmp_path, force=True)
-    assert list(tmp_path.iterdir()) == [tmp_path / "sub-01"]
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_a_request_that_made_nothing_binds_nobody(tmp_path):
+    with pytest.raises(InputError, match="expected one of F, M"):
+        synthesize_cohort(
+            Model(), tmp_path / "a", request=Request(conditions={"sex": "X"})
+        )
+    assert not (tmp_path / "a").exists()
+
+    class Refusing(Model):
+        def generate(self, **kwargs):
+            raise InputError("sampler 'magic'")
+
+    with pytest.raises(InputError, match="magic"):
+        synthesize_cohort(Refusing(), tmp_path, request=Request(sampler="magic"))
+    synthesize_cohort(Model(), tmp_path, request=Request(sampler="euler"))
+
+
+COHORT = (
+    {"participant_id": "sub-a", "age": "30", "sex": "F"},
+    {"participant_id": "sub-b", "age": None, "sex": "M"},
+    {"participant_id": "sub-c", "age": "50", "sex": None},
+)
+
+
+def test_a_cohort_is_matched_row_by_row_and_grows_with_its_table(tmp_path):
+    model = Model()
+    two, three = (Request(participants=COHORT[:n]) for n in (2, 3))
+    synthesize_cohort(model, tmp_path, request=two)
+    paths = synthesize_cohort(model, tmp_path, request=three, batch_size=2)
+    assert model.made == [0, 1, 2]
+    assert values(paths) == pytest.approx([0.003, 0.01, 0.025])
+    rows = read_table(tmp_path / "participants.tsv")
+    assert [list(row.values()) for row in rows] == [
+        ["sub-synth00001", "sub-a", "30", "F"],
+        ["sub-synth00002", "sub-b", None, "M"],
+        ["sub-synth00003", "sub-c", "50", None],
+    ]
+    sidecar = read_json(str(paths[1]).replace(".nii.gz", ".json"))
+    assert sidecar["Conditions"] == {"age": None, "sex": "M"}
+    assert sidecar["MatchedId"] == "sub-b" and "Participants" not in sidecar
+    synthesize_cohort(model, tmp_path, request=two)  # the first two of three
+    assert len(read_table(tmp_path / "participants.tsv")) == 3
+    assert len(model.made) == 3
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Request(participants=COHORT[1:]),
+        Request(),
+        Request(participants=COHORT, seed=1),
+    ],
+)
+def test_another_cohort_to_match_is_another_request(tmp_path, other):
+    synthesize_cohort(Model(), tmp_path, request=Request(participants=COHORT))
+    with pytest.raises(InputError, match="made by another request: (Part|Seed)"):
+        synthesize_cohort(Model(), tmp_path, request=other)
+
+
+def test_a_sweep_moves_one_condition_and_leaves_the_noise(tmp_path):
+    model = Model((32, 32, 32))
+    request = Request(conditions={"sex": "F"}, sweep={"age": ["20", "50", "80"]})
+    synthesize_cohort(model, tmp_path, n=1, request=request, batch_size=2)
+    paths = synthesize_cohort(model, tmp_path, n=2, request=request, batch_size=2)
+    assert model.made == [0, 0, 0, 1, 1, 1]
+    expected = [0.002, 0.005, 0.008, 0.012, 0.015, 0.018]
+    assert values(paths) == pytest.approx(expected)
+    rows = read_table(tmp_path / "participants.tsv")
+    assert [(row["sample"], row["sex"], row["age"]) for row in rows[2:4]] == [
+        ("0", "F", "80"),
+        ("1", "F", "20"),
+    ]
+
+
+def test_what_the_training_did_not_see_is_told_once(tmp_path):
+    request = Request(sweep={"age": ["20", "85", "90"]})
+    with pytest.warns(UserWarning) as told:
+        synthesize_cohort(Model((32, 32, 32)), tmp_path, n=3, request=request)
+    assert [str(warning.message) for warning in told] == [
+        "condition age=85, 90 lies outside of what the training saw, 20 to 80"
+    ]
+
+
+def test_a_thousand_volumes_are_never_held(tmp_path):
+    """64 MB of volumes by way of a few; the picture at the end reads no more."""
+    model = Model((16, 32, 32))
+    synthesize_cohort(model, tmp_path / "warm", n=2)
+    tracemalloc.start()
+    try:
+        paths = synthesize_cohort(model, tmp_path / "many", n=1000, batch_size=4)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(paths) == len(model.made) - 2 == 1000
+    assert all(path.exists() for path in paths)
+    assert peak < 8e6
+
+
+def files_of(root):
+    paths = sorted(path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
+
+
+def test_a_kill_loses_a_batch_at_most(tmp_path):
+    """Killed as the system kills: no handler, no clean-up."""
+    code = (
+        f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}, "
+        f"{str(Path(__file__).parents[1])!r}]\n"
+        "from test_synthesis import Model, synthesize_cohort\n"
+        "model = Model((32, 32, 32), seconds=0.02)\n"
+        f"synthesize_cohort(model, {str(tmp_path / 'killed')!r}, n=60, batch_size=2)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    pattern = "killed/sub-*/anat/sub-*.nii.gz"
+    while process.poll() is None and len([*tmp_path.glob(pattern)]) < 7:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, process.stderr.read()
+    there = {path: path.stat().st_mtime_ns for path in tmp_path.glob(pattern)}
+    assert 7 <= len(there) < 60
+    for path in there:
+        assert nib.load(path).get_fdata().shape == (32, 32, 32)
+    leftover = next(iter(there)).with_name(".tmp-1-sub-synth00001.nii.gz")
+    leftover.write_bytes(b"cut short")
+    model = Model((32, 32, 32))
+    synthesize_cohort(model, tmp_path / "killed", n=60, batch_size=2)
+    assert len(model.made) == 60 - len(there)
+    assert all(path.stat().st_mtime_ns == told for path, told in there.items())
+    synthesize_cohort(Model((32, 32, 32)), tmp_path / "whole", n=60, batch_size=2)
+    assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
 
 
 def test_a_number_below_one_is_refused(tmp_path):

@@ -3,21 +3,26 @@
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from dipy_synth.conditions import ConditionSchema
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.pairs import NoisyPairs
-from dipy_synth.diffusion.samplers import SAMPLERS
 from dipy_synth.diffusion.schedules import RectifiedFlow, make_schedule
 from dipy_synth.errors import InputError
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.latents import encoded
-from dipy_synth.nn.sampling import NoiseStreams, guided_denoiser
+from dipy_synth.nn.sampling import (
+    NoiseStreams,
+    positive,
+    sample_latents,
+    sample_numbers,
+    sampling_settings,
+)
 from dipy_synth.nn.utils import need_weights
 from dipy_synth.nn.vqvae import DEFAULT_MODEL, VQVAE, cohort_config, keep, open_cohort
 from dipy_synth.pictures import save_montage
+from dipy_synth.progress import volume_bar
 from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.training import (
     TrainingSettings,
@@ -51,6 +56,8 @@ class LDM:
         The conditions it understands.
     config : dict
         Grid, split, and recommended sampling.
+    folder : Path or None
+        Where the model was loaded from.
 
     References
     ----------
@@ -69,6 +76,7 @@ class LDM:
     def __init__(self, model=None, *, verbose=False):
         self.vqvae = self.network = self.schema = self.normalizer = None
         self.schedule, self.config, self.verbose = RectifiedFlow(), {}, verbose
+        self.folder = None
         if model is not None:
             self.load_model_weights(model)
 
@@ -91,6 +99,8 @@ class LDM:
         self.vqvae = VQVAE(verbose=self.verbose)
         self.vqvae.network, self.vqvae.config = networks["autoencoder"], config
         self.network, self.config = networks["unet"], config
+        self.config["sampling"] = {**SAMPLING, **config["sampling"]}
+        self.folder = Path(folder).resolve()
         self.schedule = make_schedule(config["schedule"])
         self.schema = ConditionSchema.from_config(config["conditions"])
         self.normalizer = LatentNormalizer(arrays["mean"], arrays["scale"])
@@ -104,6 +114,7 @@ class LDM:
         settings=None,
         conditions=(),
         schedule=None,
+        dropout=0.12,
         force=False,
         **network,
     ):
@@ -128,6 +139,9 @@ class LDM:
         conditions : sequence of str, optional
             Columns of ``participants.tsv`` the model is to follow; ``label`` of a file
             of images.
+        dropout : float, optional
+            Share of training pairs whose conditions are all left open, from which
+            guidance learns what a brain is without them.
         **network
             Arguments of `UNet`, such as ``widths``.
 
@@ -145,6 +159,8 @@ class LDM:
         cohort = open_cohort(cohort)
         self.vqvae = vqvae if isinstance(vqvae, VQVAE) else VQVAE(vqvae)
         settings, run_dir = settings or TrainingSettings(), Path(run_dir)
+        if not 0 <= dropout <= 1:
+            raise InputError(f"dropout {dropout}: expected a share from 0 to 1")
         self.schedule = schedule or RectifiedFlow()
         if force:
             start_anew(run_dir)
@@ -153,8 +169,8 @@ class LDM:
             _rows(cohort, "train"), conditions, categories=cohort.categories
         )
         self.config = {**cohort_config(cohort), "sampling": dict(SAMPLING)}
-        data = self._pairs(cohort, run_dir, settings, split="train")
-        validation = self._pairs(cohort, run_dir, settings, split="validation")
+        data = self._pairs(cohort, run_dir, settings, "train", dropout=dropout)
+        validation = self._pairs(cohort, run_dir, settings, "validation")
         categories = [len(c.categories or ()) for c in self.schema.columns]
         with building(settings):
             self.network = UNet(
@@ -170,6 +186,7 @@ class LDM:
             about={
                 "schedule": self.schedule.to_config(),
                 "conditions": list(self.schema.names),
+                "dropout": dropout,
                 "autoencoder": self.vqvae.config["weights_sha256"],
             },
             after_epoch=lambda epoch: self._show(run_dir, epoch, settings.epochs),
@@ -178,7 +195,7 @@ class LDM:
         self.load_model_weights(run_dir / "model")
         return history
 
-    def _pairs(self, cohort, run_dir, settings, *, split):
+    def _pairs(self, cohort, run_dir, settings, split, **options):
         """Give training pairs of one side of the split, from latents kept on disk."""
         latents = encoded(cohort, self.vqvae, run_dir / f"latents-{split}", split)
         if split == "train":
@@ -192,6 +209,7 @@ class LDM:
             batch_size=settings.batch_size,
             shuffle=split == "train",
             seed=settings.seed,
+            **options,
         )
 
     def _show(self, run_dir, epoch, epochs):
@@ -207,15 +225,17 @@ class LDM:
 
     def generate(
         self,
-        n=1,
+        n=None,
         *,
         seed=0,
-        first=0,
+        numbers=None,
         conditions=None,
         steps=None,
         sampler=None,
         guidance=None,
+        guidance_rescale=None,
         batch_size=1,
+        return_states=False,
         progress=None,
     ):
         """Generate volumes.
@@ -226,80 +246,104 @@ class LDM:
         Parameters
         ----------
         n : int, optional
-            Volumes wanted.
+            Volumes wanted; by default one, or as many as there are `numbers`.
         seed : int, optional
             Seed of the noise.
-        first : int, optional
-            Number of the first sample: ``generate(2, first=3)`` gives the fourth and
-            the fifth of ``generate(5)``.
+        numbers : sequence of int, optional
+            Numbers of the samples, by default 0 to n - 1. Equal numbers start from
+            the same noise: with ``numbers=[0, 0]`` two volumes differ by what is asked
+            of them alone.
         conditions : dict or sequence of dict, optional
             Values asked for, such as ``{"age": 70, "sex": "F"}``; one dict for all
             samples, or one each. What is not named is left open.
         steps : int, optional
             Steps of the sampler; what the model recommends by default.
-        sampler : {"heun", "euler", "dpmpp_2m", "ddim", "ddpm"}, optional
-            The sampler; likewise.
+        sampler : str or callable, optional
+            heun, euler, dpmpp_2m, ddim, ddpm or ddpm_large (the larger of its two
+            variances), or a function as those of `dipy_synth.diffusion.samplers`, such
+            as ``partial(sample_ddim, eta=0.5)``; likewise.
         guidance : float, optional
             Weight of the conditions (1: none extra); likewise.
+        guidance_rescale : float, optional
+            Share, from 0 to 1, of the spread that guidance adds to be taken back;
+            likewise.
         batch_size : int, optional
             Volumes at a time.
-        progress : bool, optional
-            Show a progress bar; by default if `verbose`.
+        return_states : bool, optional
+            Give the states on the way, too.
+        progress : bool or callable, optional
+            Show a progress bar; by default if `verbose`. A callable is called with the
+            share of a volume, or sum of shares, that was done.
 
         Returns
         -------
-        ndarray (n, *shape), float32
+        volumes : ndarray (n, *shape), float32
             Volumes in [0, 1], background exactly 0.
+        states : ndarray (n, steps, *shape), float32
+            With `return_states`: the volume that was expected at each step.
 
         Raises
         ------
         InputError
             If a condition or category is unknown, or an argument is out of range.
 
+        Warns
+        -----
+        UserWarning
+            If a number asked for lies outside of the training range.
+
         References
         ----------
         Ho & Salimans (2022). Classifier-free diffusion guidance. arXiv:2207.12598.
+        Lin et al. (2024). Common diffusion noise schedules and sample steps are
+        flawed. WACV.
         """
         need_weights(self.network)
-        wanted = self._encode_conditions(conditions, _positive("n", n))
-        advice = self.config["sampling"]
-        steps = advice["steps"] if steps is None else steps
-        sampler = _sampler(sampler or advice["sampler"])
-        times = self.schedule.sampling_times(_positive("steps", steps))
-        guidance = advice["guidance"] if guidance is None else guidance
-        progress = self.verbose if progress is None else progress
-        bar = tqdm(total=n, unit="volume", disable=not progress)
-        volumes = []
-        for start in range(0, n, _positive("batch_size", batch_size)):
-            chosen = slice(start, min(n, start + batch_size))
-            streams = NoiseStreams(
-                seed,
-                range(first + chosen.start, first + chosen.stop),
-                self.network.shape,
-            )
-            denoise = guided_denoiser(
-                self.network.predict_on_batch, self.schedule, wanted[chosen], guidance
-            )
-            latents = sampler(
-                denoise, streams.start(), times, self.schedule, draw=streams.at_step
-            )
-            volumes.append(self.vqvae.decode(self.normalizer.restore(latents)))
-            bar.update(len(latents))
-        bar.close()
-        return np.concatenate(volumes)
+        numbers = sample_numbers(n, numbers)
+        wanted = self._encode_conditions(conditions, len(numbers))
+        settings = sampling_settings(
+            self.config["sampling"],
+            steps=steps,
+            sampler=sampler,
+            guidance=guidance,
+            guidance_rescale=guidance_rescale,
+        )
+        shown = self.verbose if progress is None else progress is True
+        volumes, states, seen = [], [], []
+
+        def after_step(step, x, x0):
+            told(len(x0) / settings["steps"])
+            if return_states:
+                seen.append(x0)
+
+        with volume_bar(len(numbers), shown=shown) as done:
+            told = progress if callable(progress) else done
+            for start in range(0, len(numbers), positive("batch_size", batch_size)):
+                chosen = slice(start, start + batch_size)
+                latents = sample_latents(
+                    self.network,
+                    self.schedule,
+                    NoiseStreams(seed, numbers[chosen], self.network.shape),
+                    wanted[chosen],
+                    callback=after_step,
+                    **settings,
+                )
+                volumes.append(self._decode(latents))
+                states += [self._decode(np.stack(one)) for one in zip(*seen)]
+                seen.clear()
+        volumes = np.concatenate(volumes)
+        return (volumes, np.stack(states)) if return_states else volumes
+
+    def _decode(self, latents):
+        return self.vqvae.decode(self.normalizer.restore(latents))
 
     def _encode_conditions(self, conditions, n):
         if conditions is None or isinstance(conditions, dict):
             conditions = [conditions or {}] * n
         if len(conditions) != n:
             raise InputError(f"{len(conditions)} rows of conditions for {n} samples")
-        unknown = {name for row in conditions for name in row} - set(self.schema.names)
-        if unknown:
-            raise InputError(
-                f"no condition {', '.join(sorted(unknown))}; expected one of "
-                f"{', '.join(self.schema.names) or 'none, the model is unconditional'}"
-            )
-        return self.schema.encode(list(conditions))
+        self.schema.check(conditions)
+        return self.schema.encode(conditions)
 
     def save(self, folder, *, dtype=None, card=None):
         """Write a model folder that holds all that generating needs.
@@ -334,24 +378,12 @@ class LDM:
         )
 
 
-SAMPLING = {"sampler": "heun", "steps": 12, "guidance": 1.5}
+SAMPLING = {"sampler": "heun", "steps": 12, "guidance": 1.5, "guidance_rescale": 0.0}
 
 
 def _rows(cohort, split):
     """Give the table's rows of one side of the split."""
     return [row for row, kept in zip(cohort.rows, cohort.where(split)) if kept]
-
-
-def _sampler(name):
-    if name not in SAMPLERS:
-        raise InputError(f"sampler {name!r}: expected one of {', '.join(SAMPLERS)}")
-    return SAMPLERS[name]
-
-
-def _positive(name, value):
-    if value < 1:
-        raise InputError(f"{name} {value}: expected at least 1")
-    return int(value)
 
 
 def _check_match(cohort, vqvae):

@@ -1,7 +1,109 @@
-"""What lies between a sampler and the U-Net: noise per sample, and guidance."""
+"""What lies between a sampler and the U-Net: choices, noise per sample, guidance."""
 
 from keras import ops
 import numpy as np
+
+from dipy_synth.diffusion.samplers import SAMPLERS
+from dipy_synth.errors import InputError
+
+
+def sampling_settings(advice, *, steps, sampler, guidance, guidance_rescale):
+    """Fill what was left open with what a model recommends, and check it.
+
+    Parameters
+    ----------
+    advice : dict
+        The recommended values.
+    steps, sampler, guidance, guidance_rescale : optional
+        As `LDM.generate` takes them; None is left open.
+
+    Returns
+    -------
+    dict
+        All four, as `sample_latents` takes them.
+
+    Raises
+    ------
+    InputError
+        If one is unknown or out of range.
+    """
+    given = {
+        "steps": steps,
+        "sampler": sampler,
+        "guidance": guidance,
+        "guidance_rescale": guidance_rescale,
+    }
+    settings = {k: advice[k] if value is None else value for k, value in given.items()}
+    positive("steps", settings["steps"])
+    name, share = settings["sampler"], settings["guidance_rescale"]
+    if not callable(name):
+        if name not in SAMPLERS:
+            raise InputError(f"sampler {name!r}: expected one of {', '.join(SAMPLERS)}")
+        settings["sampler"] = SAMPLERS[name]
+    if not 0 <= share <= 1:
+        raise InputError(f"guidance_rescale {share}: expected a share from 0 to 1")
+    return settings
+
+
+def sample_numbers(n, numbers):
+    """Give the numbers of the samples, from how many there are or from themselves."""
+    n = (1 if numbers is None else len(numbers)) if n is None else n
+    numbers = range(positive("n", n)) if numbers is None else tuple(numbers)
+    if len(numbers) != n:
+        raise InputError(f"{len(numbers)} numbers for {n} samples")
+    return numbers
+
+
+def positive(name, value):
+    """Give a value as int; an InputError names it when it is below 1."""
+    if value < 1:
+        raise InputError(f"{name} {value}: expected at least 1")
+    return int(value)
+
+
+def sample_latents(
+    network,
+    schedule,
+    streams,
+    conditions,
+    *,
+    steps,
+    sampler,
+    guidance,
+    guidance_rescale,
+    callback=None,
+):
+    """Walk a batch from noise to latents.
+
+    Parameters
+    ----------
+    network : UNet
+        The denoiser.
+    schedule : Schedule
+        The schedule it was trained with.
+    streams : NoiseStreams
+        The noise of the batch.
+    conditions : array (batch, n_conditions)
+        Encoded conditions; NaN where nothing is asked for.
+    steps, sampler, guidance, guidance_rescale
+        As `sampling_settings` gives them.
+    callback : callable, optional
+        As the samplers take it.
+
+    Returns
+    -------
+    ndarray (batch, *shape)
+    """
+    denoise = guided_denoiser(
+        network.predict_on_batch,
+        schedule,
+        conditions,
+        guidance,
+        rescale=guidance_rescale,
+    )
+    times = schedule.sampling_times(steps)
+    options = {"draw": streams.at_step, "callback": callback}
+    return sampler(denoise, streams.start(), times, schedule, **options)
 
 
 class NoiseStreams:
@@ -17,10 +119,17 @@ class NoiseStreams:
         Numbers of the samples in the batch.
     shape : tuple of int
         Shape of one sample's noise.
+
+    Raises
+    ------
+    InputError
+        If the seed or a number is negative.
     """
 
     def __init__(self, seed, numbers, shape):
         self.seed, self.numbers, self.shape = seed, tuple(numbers), tuple(shape)
+        if min(self.seed, *self.numbers) < 0:
+            raise InputError(f"seed {seed}, numbers {numbers}: expected 0 or more")
 
     def start(self):
         """Give the noise to start from: ndarray (batch, *shape), float32."""
@@ -41,7 +150,7 @@ class NoiseStreams:
         )
 
 
-def guided_denoiser(predict, schedule, conditions, guidance):
+def guided_denoiser(predict, schedule, conditions, guidance, *, rescale=0.0):
     """Give the expected latents as a function of state and time.
 
     With guidance, the prediction without conditions is moved towards, and past, the one
@@ -57,6 +166,9 @@ def guided_denoiser(predict, schedule, conditions, guidance):
         Encoded conditions; NaN where nothing is asked for.
     guidance : float
         Weight of the conditions; 1 is the network's own answer.
+    rescale : float, optional
+        Guidance widens the spread of the prediction, sample by sample, which shows as
+        too much contrast. This share of it is taken back, 0 none and 1 all.
 
     Returns
     -------
@@ -66,6 +178,8 @@ def guided_denoiser(predict, schedule, conditions, guidance):
     References
     ----------
     Ho & Salimans (2022). Classifier-free diffusion guidance. arXiv:2207.12598.
+    Lin et al. (2024). Common diffusion noise schedules and sample steps are flawed.
+    WACV, eq. 14 to 16 (rescale).
     """
     open_ended = np.full_like(conditions, np.nan)
     guided = guidance != 1 and not np.isnan(conditions).all()
@@ -83,7 +197,15 @@ def guided_denoiser(predict, schedule, conditions, guidance):
         prediction = answer(x, t, conditions)
         if guided:
             plain = answer(x, t, open_ended)
-            prediction = plain + guidance * (prediction - plain)
+            moved = plain + guidance * (prediction - plain)
+            prediction = _rescaled(moved, prediction, rescale) if rescale else moved
         return schedule.to_x0(prediction, x, t)
 
     return denoise
+
+
+def _rescaled(moved, prediction, share):
+    """Bring a share of the spread of each sample back to what it was unguided."""
+    axes = tuple(range(1, moved.ndim))
+    there, wanted = (x.std(axis=axes, keepdims=True) for x in (moved, prediction))
+    return moved * (1 + share * (wanted / np.maximum(there, 1e-8) - 1))

@@ -15,54 +15,89 @@ class SynthMRIFlow(Workflow):
     def run(
         self,
         model="ixi-2mm",
-        n_samples=1,
+        n_samples=None,
         seed=0,
         conditions=None,
+        participants=None,
+        sweep=None,
         sampler=None,
         steps=None,
         guidance=None,
+        guidance_rescale=None,
         batch_size=1,
+        engine="serial",
+        n_jobs=1,
+        scheduler=None,
         out_dir="synthetic",
     ):
         """Make synthetic T1 brains: a BIDS derivative of volumes with sidecars.
 
         Sample i of a seed is the same however many are asked for. The same command
-        goes on with a cohort that was stopped, and with a larger --n_samples adds to
-        it. A picture of mid-slices, mid-slices.png, lies beside the volumes.
+        goes on with a cohort that was stopped, and with a larger --n_samples, or
+        further rows of --participants, adds to it. A picture of mid-slices,
+        mid-slices.png, lies beside the volumes.
 
         Parameters
         ----------
         model : string, optional
             A run of dipy_train_ldm, a model folder, or the name of a bundled model.
         n_samples : int, optional
-            Brains wanted.
+            Brains wanted; with --sweep so many for each value. By default 1, or as
+            many as --participants has rows.
         seed : int, optional
             Seed of the noise.
         conditions : variable string, optional
-            Values asked for, such as age=70 sex=F. What is not named is left open.
+            Values asked for of every brain, such as age=70 sex=F. What is not named is
+            left open.
+        participants : string or Path, optional
+            A cohort to match: a table such as participants.tsv, tab-separated, a row a
+            brain. Columns that are conditions of the model are asked for, a missing
+            value is left open, other columns are left aside. The participants.tsv that
+            is written tells the row's participant_id as matched_id.
+        sweep : variable string, optional
+            Values to go through with the same noise, so that a condition alone makes
+            the difference: age=20:90:8 for 8 ages from 20 to 90, or sex=F,M. Of several
+            conditions every combination is made.
         sampler : string, optional
-            heun, euler, dpmpp_2m, ddim or ddpm. By default what the model recommends.
+            heun, euler, dpmpp_2m, ddim, ddpm, or ddpm_large for the larger of its two
+            variances. By default what the model recommends.
         steps : int, optional
             Steps of the sampler. By default what the model recommends.
         guidance : float, optional
             Weight of the conditions; 1 adds none. By default what the model
             recommends.
+        guidance_rescale : float, optional
+            Share, from 0 to 1, of the contrast added by guidance to be taken back. By
+            default what the model recommends.
         batch_size : int, optional
             Volumes at a time; more need more memory.
+        engine : string, optional
+            What makes batches in parallel: serial, joblib, dask or ray. Each process
+            loads the model.
+        n_jobs : int, optional
+            Batches at a time; -1 for all processors. For engines other than serial.
+        scheduler : string, optional
+            Address of a dask scheduler, such as tcp://host:8786, whose workers are to
+            make the volumes. They need this package and must see the same files.
         out_dir : string or Path, optional
             Folder of the cohort.
 
         """
         from dipy_synth.nn.ldm import LDM
+        from dipy_synth.request import read_participants
         from dipy_synth.synthesis import Request, synthesize_cohort
 
         ldm = LDM(model)
+        matched = read_participants(participants, ldm.schema) if participants else ()
         request = Request(
             seed=seed,
             conditions=ldm.schema.parse(conditions or []),
+            participants=matched,
+            sweep=ldm.schema.parse_sweep(sweep or []),
             sampler=sampler,
             steps=steps,
             guidance=guidance,
+            guidance_rescale=guidance_rescale,
         )
         paths = synthesize_cohort(
             ldm,
@@ -70,6 +105,9 @@ class SynthMRIFlow(Workflow):
             n=n_samples,
             request=request,
             batch_size=batch_size,
+            engine=engine,
+            n_jobs=n_jobs,
+            scheduler=scheduler,
             force=self._force_overwrite,
         )
         logger.info("%d synthetic brains in %s", len(paths), out_dir)

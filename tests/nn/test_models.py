@@ -105,7 +105,7 @@ def test_latents_reach_the_network_normalised(prepared_folder, ldm):
 def test_samples_depend_on_seed_and_number_alone(ldm):
     together = ldm.generate(3, seed=5, batch_size=3, steps=2)
     one_by_one = ldm.generate(3, seed=5, batch_size=1, steps=2)
-    last = ldm.generate(1, seed=5, first=2, steps=2)
+    last = ldm.generate(seed=5, numbers=[2], steps=2)
     np.testing.assert_allclose(together, one_by_one, atol=1e-4)
     np.testing.assert_array_equal(one_by_one[2], last[0])
     assert np.abs(together[0] - together[1]).max() > 0.01
@@ -209,6 +209,8 @@ def test_validation_subjects_of_one_are_not_trained_on_by_the_other(
         ({"conditions": {"sex": "X"}}, "X"),
         ({"sampler": "magic"}, "heun"),
         ({"steps": 0}, "at least 1"),
+        ({"guidance_rescale": 1.5}, "from 0 to 1"),
+        ({"seed": -1}, "0 or more"),
         ({"n": 0}, "at least 1"),
     ],
 )

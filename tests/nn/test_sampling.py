@@ -1,9 +1,17 @@
 """Noise per sample, and guidance, in closed form."""
 
 import numpy as np
+import pytest
 
+from dipy_synth.diffusion.samplers import sample_euler
 from dipy_synth.diffusion.schedules import RectifiedFlow
-from dipy_synth.nn.sampling import NoiseStreams, guided_denoiser
+from dipy_synth.errors import InputError
+from dipy_synth.nn.sampling import (
+    NoiseStreams,
+    guided_denoiser,
+    sample_numbers,
+    sampling_settings,
+)
 
 
 def test_noise_belongs_to_seed_and_number():
@@ -36,3 +44,47 @@ def test_guidance_moves_past_what_the_conditions_say():
         denoise = guided_denoiser(constant, RectifiedFlow(), conditions, guidance)
         np.testing.assert_allclose(denoise(state, 0.5), -0.5 * velocity)
         assert calls == [[0.5]] * times
+
+
+@pytest.mark.parametrize("share", [0.0, 0.7, 1.0])
+def test_rescaling_takes_back_a_share_of_the_spread(share):
+    """Lin et al., eq. 14 to 16: the spread of each sample, not of the batch."""
+    rng = np.random.default_rng(0)
+    plain, asked = rng.normal(size=(2, 3, 4, 4, 2)).astype("float32")
+    asked *= np.array([1, 2, 5], "float32").reshape(3, 1, 1, 1)
+
+    def predict(inputs):
+        return plain if np.isnan(inputs["conditions"]).all() else asked
+
+    state = np.zeros_like(plain)
+    denoise = guided_denoiser(
+        predict, RectifiedFlow(), np.ones((3, 1), "float32"), 3.0, rescale=share
+    )
+    prediction = -denoise(state, 0.5) / 0.5  # x0 = x - t v
+    for got, without, wanted in zip(prediction, plain, asked):
+        moved = without + 3 * (wanted - without)
+        expected = share * moved * wanted.std() / moved.std() + (1 - share) * moved
+        np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_open_choices_are_filled_and_set_ones_checked():
+    advice = {"steps": 9, "sampler": "euler", "guidance": 1.5, "guidance_rescale": 0.7}
+    given = dict.fromkeys(advice)
+    filled = sampling_settings(advice, **given)
+    assert filled == {**advice, "sampler": sample_euler}
+    kept = sampling_settings(advice, **{**given, "guidance": 0.0, "sampler": len})
+    assert (kept["guidance"], kept["sampler"]) == (0.0, len)
+    for wrong in ({"steps": 0}, {"sampler": "magic"}, {"guidance_rescale": 2}):
+        with pytest.raises(InputError, match="expected"):
+            sampling_settings(advice, **{**given, **wrong})
+
+
+def test_numbers_may_be_counted_or_given():
+    assert list(sample_numbers(None, None)) == [0]
+    assert list(sample_numbers(3, None)) == [0, 1, 2]
+    assert sample_numbers(None, [4, 4]) == (4, 4)
+    with pytest.raises(InputError, match="2 numbers for 3 samples"):
+        sample_numbers(3, [0, 1])
+    for seed, number in ((-1, 0), (0, -1)):
+        with pytest.raises(InputError, match="0 or more"):
+            NoiseStreams(seed, [number], (1,))

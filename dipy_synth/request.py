@@ -1,0 +1,186 @@
+"""What a synthetic cohort is to be: whose brains, with which conditions, made how."""
+
+from dataclasses import dataclass, field, fields, replace
+from itertools import product
+import logging
+
+from dipy_synth.errors import InputError
+from dipy_synth.files import read_table
+
+logger = logging.getLogger("dipy_synth")
+
+SETTINGS = ("steps", "sampler", "guidance", "guidance_rescale")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a synthetic cohort is to be; two equal requests give equal volumes.
+
+    A cohort is made of samples, each with noise of its own. A sample is one volume, or
+    with a sweep as many as there are values, all from the same noise.
+
+    Attributes
+    ----------
+    seed : int
+        Seed of the noise.
+    conditions : dict
+        Values asked for of every volume, such as ``{"age": 70, "sex": "F"}``.
+    participants : sequence of dict
+        A cohort to match, as `read_participants` gives it: sample i is asked for the
+        conditions of row i, besides `conditions`.
+    sweep : dict
+        Values to go through, such as ``{"age": [20, 55, 90]}``; every combination when
+        there are several columns.
+    steps : int or None
+        Steps of the sampler; None takes what the model recommends.
+    sampler : str or None
+        The sampler; likewise.
+    guidance : float or None
+        Weight of the conditions; likewise.
+    guidance_rescale : float or None
+        Share of the spread that guidance adds to be taken back; likewise.
+
+    Raises
+    ------
+    InputError
+        If a condition is asked for in two ways, or a sweep has no value.
+    """
+
+    seed: int = 0
+    conditions: dict = field(default_factory=dict)
+    participants: tuple = ()
+    sweep: dict = field(default_factory=dict)
+    steps: int | None = None
+    sampler: str | None = None
+    guidance: float | None = None
+    guidance_rescale: float | None = None
+
+    def __post_init__(self):
+        table = {name for row in self.participants for name in row}
+        names = [*self.conditions, *(table - {"participant_id"}), *self.sweep]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(
+                    f"condition {name}: asked for twice; expected one of conditions, "
+                    "participants and sweep"
+                )
+        if not all(self.sweep.values()):
+            raise InputError(f"sweep {self.sweep}: expected a value or more")
+
+    def completed(self, advice):
+        """Fill what was left open with a model's recommended sampling (dict)."""
+        left_open = [name for name in SETTINGS if getattr(self, name) is None]
+        return replace(self, **{name: advice.get(name) for name in left_open})
+
+    def settings(self):
+        """Give how it is to be sampled, as `LDM.generate` takes it: dict."""
+        return {name: getattr(self, name) for name in SETTINGS}
+
+    def count(self, n=None):
+        """Count the volumes.
+
+        Parameters
+        ----------
+        n : int, optional
+            Samples; by default as many as there are participants, or one.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        InputError
+            If `n` is below 1, or is not the number of participants.
+        """
+        there = len(self.participants)
+        n = (there or 1) if n is None else n
+        if n < 1:
+            raise InputError(f"n_samples {n}: expected at least 1")
+        if there and n != there:
+            raise InputError(
+                f"n_samples {n}: the cohort to match has {there} rows; expected as "
+                "many, or to leave it out"
+            )
+        return n * len(self.variants())
+
+    def sample(self, number):
+        """Tell what one volume is to be, as its sidecar does.
+
+        Parameters
+        ----------
+        number : int
+            Its number in the cohort, from 0.
+
+        Returns
+        -------
+        dict
+            ``SampleNumber``, which is that of its noise, ``Conditions``, and
+            ``MatchedId`` where it is to match a participant.
+        """
+        variants = self.variants()
+        sample, place = divmod(number, len(variants))
+        row = dict(self.participants[sample]) if self.participants else {}
+        matched = {"MatchedId": row.pop("participant_id", None)} if row else {}
+        conditions = {**self.conditions, **row, **variants[place]}
+        return {"SampleNumber": sample, "Conditions": conditions, **matched}
+
+    def variants(self):
+        """Give the combinations of the sweep's values; an empty one without a sweep."""
+        return [dict(zip(self.sweep, v)) for v in product(*self.sweep.values())]
+
+    def to_config(self):
+        """Tell the request as sidecars do: CamelCase keys, JSON values."""
+        content = {
+            **{each.name: getattr(self, each.name) for each in fields(self)},
+            "participants": [dict(row) for row in self.participants],
+            "sweep": {name: list(values) for name, values in self.sweep.items()},
+        }
+        return {_camel(name): value for name, value in content.items()}
+
+
+def _camel(name):
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def read_participants(path, schema):
+    """Read a cohort to match from a table.
+
+    Parameters
+    ----------
+    path : str or Path
+        A tab-separated table, one row a subject, such as a ``participants.tsv``.
+    schema : ConditionSchema
+        The model's conditions. Other columns are left aside, and told.
+
+    Returns
+    -------
+    list of dict
+        ``participant_id`` (None where the table has none) and the conditions of each
+        row; None where a value is missing, which leaves it open.
+
+    Raises
+    ------
+    InputError
+        If the table has no row or no condition, or a value that cannot be asked for.
+    """
+    rows = read_table(path)
+    if not rows:
+        raise InputError(f"{path}: no row (expected one a subject)")
+    used = [name for name in schema.names if name in rows[0]]
+    if not used:
+        there = ", ".join(schema.names) or "none, the model is unconditional"
+        raise InputError(
+            f"{path}: columns {', '.join(rows[0])}; expected a condition of the model: "
+            f"{there}"
+        )
+    others = [name for name in rows[0] if name not in (*used, "participant_id")]
+    if others:
+        logger.info(f"{path}: left aside, no conditions: {', '.join(others)}")
+    for number, row in enumerate(rows, start=1):
+        try:
+            schema.encode([row])
+        except InputError as error:
+            raise InputError(f"{path}, row {number}: {error}") from error
+    names = ("participant_id", *used)
+    return [{name: row.get(name) for name in names} for row in rows]

@@ -1,0 +1,92 @@
+"""Generating: states, conditions, advice, other processes; with random weights."""
+
+import keras
+import numpy as np
+import pytest
+
+from dipy_synth.conditions import Column, ConditionSchema
+from dipy_synth.data.images import read_volume
+from dipy_synth.diffusion.normalizer import LatentNormalizer
+from dipy_synth.errors import InputError
+from dipy_synth.grid import Grid
+from dipy_synth.networks.autoencoder import Autoencoder
+from dipy_synth.networks.unet import UNet
+from dipy_synth.nn.ldm import LDM, SAMPLING
+from dipy_synth.nn.vqvae import VQVAE
+from dipy_synth.synthesis import Request, synthesize_cohort
+
+SHAPE = (16, 16, 16)
+
+
+@pytest.fixture(scope="module")
+def ldm(tmp_path_factory):
+    """Give a model that was never trained, but whose output is not all zero."""
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    made = LDM()
+    made.vqvae, made.config = VQVAE(), {"sampling": {"sampler": "heun", "steps": 3}}
+    made.config |= {"grid": Grid(SHAPE, (10.0,) * 3).to_config(), "split": {}}
+    made.vqvae.network = Autoencoder(SHAPE, channels=(8, 8), blocks=1)
+    patches = rng.normal(0, 0.5, (200, 64)).astype("float32")
+    made.vqvae.network.initialize_linear(patches)
+    shape = made.vqvae.network.latent_shape
+    made.network = UNet(
+        shape, widths=(8,), blocks=1, attention=(True,), categories=(0, 2)
+    )
+    for weight in made.network.trainable_variables:
+        if not np.any(keras.ops.convert_to_numpy(weight)):  # what starts at zero hides the rest
+            weight.assign(rng.normal(0, 0.2, weight.shape))
+    sex = Column("sex", "category", categories=("F", "M"))
+    made.schema = ConditionSchema((Column("age", low=20, high=80), sex))
+    made.normalizer = LatentNormalizer(np.zeros(shape), np.ones(shape[-1]))
+    return LDM(made.save(tmp_path_factory.mktemp("model")))
+
+
+def test_states_lead_to_the_volumes(ldm):
+    done = []
+    volumes, states = ldm.generate(
+        3, steps=4, batch_size=2, return_states=True, progress=done.append
+    )
+    assert states.shape == (3, 4, *volumes.shape[1:])
+    np.testing.assert_allclose(states[:, -1], volumes, atol=1e-5)
+    assert np.abs(states[:, 0] - volumes).max() > 0.01
+    assert done == [0.5] * 4 + [0.25] * 4
+
+
+def test_a_condition_can_be_moved_alone(ldm):
+    young, old = ldm.generate(
+        numbers=[0, 0], conditions=[{"age": 25}, {"age": 75}], guidance=5.0, steps=2
+    )
+    other = ldm.generate(numbers=[1], conditions={"age": 75}, guidance=5.0, steps=2)
+    assert 0 < np.abs(young - old).mean() < np.abs(other - old).mean()
+
+
+def test_a_cohort_made_in_other_processes_is_the_same(ldm, tmp_path):
+    request = Request(seed=3, steps=2, sweep={"sex": ["F", "M"]})
+    here, there = tmp_path / "here", tmp_path / "there"
+    options = {"n": 2, "request": request, "batch_size": 3}
+    expected = synthesize_cohort(ldm, here, **options)
+    paths = synthesize_cohort(ldm, there, engine="joblib", n_jobs=2, **options)
+    assert [path.relative_to(there) for path in paths] == [
+        path.relative_to(here) for path in expected
+    ]
+    for one, other in zip(expected, paths):
+        np.testing.assert_allclose(
+            read_volume(one)[0], read_volume(other)[0], atol=1e-4
+        )
+    for name in ("dataset_description.json", "participants.tsv"):
+        assert (there / name).read_bytes() == (here / name).read_bytes()
+
+
+def test_what_fails_elsewhere_is_told_here(ldm, tmp_path):
+    request = Request(seed=-1, steps=2)
+    with pytest.raises(InputError, match="not all volumes could be made"):
+        synthesize_cohort(ldm, tmp_path, request=request, engine="joblib", n_jobs=1)
+
+
+def test_the_advice_is_followed_and_completed(ldm):
+    assert ldm.config["sampling"] == {**SAMPLING, "steps": 3}
+    told = {"steps": 3, "sampler": "euler", "guidance": 2.0, "guidance_rescale": 0.7}
+    advised = LDM(ldm.folder)
+    advised.config["sampling"] = told
+    np.testing.assert_array_equal(advised.generate(), ldm.generate(**told))
