@@ -121,6 +121,7 @@ class TrainLDMFlow(Workflow):
         prepared,
         vqvae,
         conditions=None,
+        condition_dropout=0.12,
         epochs=100,
         batch_size=2,
         learning_rate=3e-4,
@@ -129,6 +130,9 @@ class TrainLDMFlow(Workflow):
         diffusion_steps=1000,
         prediction=None,
         zero_terminal_snr=False,
+        times=None,
+        shift=None,
+        weighting=None,
         precision="float32",
         accumulation=1,
         patience=0,
@@ -153,7 +157,10 @@ class TrainLDMFlow(Workflow):
             The run of dipy_train_vqvae on the same cohort, or its model folder.
         conditions : variable string, optional
             Columns of participants.tsv that the model is to follow, such as age sex;
-            label of a file of images.
+            label of a file of images. Numbers and categories; values may be missing.
+        condition_dropout : float, optional
+            Share of the training pairs whose conditions are all left open, from which
+            guidance learns.
         epochs : int, optional
             Passes over the training subjects and their mirror images.
         batch_size : int, optional
@@ -173,6 +180,14 @@ class TrainLDMFlow(Workflow):
         zero_terminal_snr : bool, optional
             Rescale a discrete chain so that it ends in noise; not with noise
             prediction.
+        times : string, optional
+            How training times of a flow are drawn: logit_normal (by default; more of
+            them half way) or uniform.
+        shift : float, optional
+            Above 1, times of a flow move towards the noise, in training and sampling;
+            for latents of many voxels. By default 1.
+        weighting : string, optional
+            Weights of the loss over time: plain (by default), min_snr or p2.
         precision : string, optional
             float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16.
         accumulation : int, optional
@@ -206,7 +221,11 @@ class TrainLDMFlow(Workflow):
                 steps=diffusion_steps,
                 prediction=prediction,
                 zero_terminal_snr=zero_terminal_snr,
+                times=times,
+                shift=shift,
+                weighting=weighting,
             ),
+            dropout=condition_dropout,
             force=self._force_overwrite,
             **_given({"widths": widths}),
         )

@@ -24,11 +24,13 @@ for column in ldm.schema.columns:
     print(column.name, column.categories or (column.low, column.high))
 
 ###############################################################################
-# The same seed with another age: the noise is the same, what was asked for is not.
-# Sample ``i`` of a seed does not depend on how many are asked for.
+# The same noise with another age: sample 0 of seed 1, twice. Sample ``i`` of a seed
+# does not depend on how many are asked for.
 
 volumes = ldm.generate(
-    2, seed=1, conditions=[{"age": 25, "sex": "F"}, {"age": 80, "sex": "F"}]
+    seed=1,
+    numbers=[0, 0],
+    conditions=[{"age": 25, "sex": "F"}, {"age": 80, "sex": "F"}],
 )
 
 fig, axes = plt.subplots(1, 2, figsize=(7, 4), layout="constrained")
@@ -48,6 +50,12 @@ print(image.shape, nib.aff2axcodes(image.affine))
 # A cohort with sidecars, tables and a picture is one command::
 #
 #     dipy_synth_mri --n_samples 100 --conditions age=70 sex=F --out_dir cohort
+#
+# One that matches a real cohort subject by subject, and one that goes through ages with
+# the same noise::
+#
+#     dipy_synth_mri --participants study/participants.tsv --out_dir matched
+#     dipy_synth_mri --sweep age=20:80:7 --n_samples 3 --out_dir ages
 #
 # References
 # ----------

@@ -34,7 +34,9 @@ def ldm(tmp_path_factory):
         shape, widths=(8,), blocks=1, attention=(True,), categories=(0, 2)
     )
     for weight in made.network.trainable_variables:
-        if not np.any(keras.ops.convert_to_numpy(weight)):  # what starts at zero hides the rest
+        if not np.any(
+            keras.ops.convert_to_numpy(weight)
+        ):  # what starts at zero hides the rest
             weight.assign(rng.normal(0, 0.2, weight.shape))
     sex = Column("sex", "category", categories=("F", "M"))
     made.schema = ConditionSchema((Column("age", low=20, high=80), sex))

@@ -180,6 +180,12 @@ def test_a_finished_run_is_not_trained_again(prepared_folder, vqvae_run):
     assert (vqvae_run / "state.npz").stat().st_mtime_ns == before
 
 
+@pytest.mark.parametrize("dropout", [-0.1, 1.5])
+def test_a_share_of_dropped_conditions_is_one(prepared_folder, vqvae_run, dropout):
+    with pytest.raises(InputError, match="a share from 0 to 1"):
+        LDM().fit(prepared_folder, vqvae_run, run_dir="absent", dropout=dropout)
+
+
 def test_another_run_in_the_same_folder_is_refused(prepared_folder, vqvae_run):
     other = TrainingSettings(epochs=3, batch_size=2, learning_rate=1e-3)
     with pytest.raises(InputError, match="epochs: 2 there, 3 asked for"):
