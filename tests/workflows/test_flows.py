@@ -94,6 +94,28 @@ def test_giving_the_command_again_changes_nothing_and_more_adds(runs):
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
 
 
+def test_a_cohort_is_matched_and_a_condition_swept(runs, tmp_path):
+    table = tmp_path / "cohort.tsv"
+    table.write_text("participant_id\tage\nsub-a\t40\nsub-b\tn/a\n")
+    SynthMRIFlow().run(
+        str(runs / "ldm"),
+        participants=str(table),
+        sweep=["sex=F,M"],
+        steps=1,
+        batch_size=4,
+        guidance_rescale=0.7,
+        out_dir=str(tmp_path / "out"),
+    )
+    rows = read_table(tmp_path / "out" / "participants.tsv")
+    assert [tuple(row.values())[1:] for row in rows] == [
+        ("0", "sub-a", "40", "F"),
+        ("0", "sub-a", "40", "M"),
+        ("1", "sub-b", None, "F"),
+        ("1", "sub-b", None, "M"),
+    ]
+    assert len([*(tmp_path / "out").glob("sub-*/anat/*_T1w.nii.gz")]) == 4
+
+
 def test_another_request_leaves_the_cohort_alone(runs):
     before = [path.read_bytes() for path in volumes(runs)]
     with pytest.raises(InputError, match="--force"):
