@@ -197,10 +197,14 @@ def keras_memory():
 
 def our_autoencoder(shape, mode):
     """Make our network and its step."""
-    from dipy_synth.networks.autoencoder import Autoencoder
+    from dipy_synth.networks.conv_autoencoders import ResidualAutoencoder
 
-    model = Autoencoder(shape, channels=CHANNELS, blocks=LAYERS)
+    codebook = {"name": "vq", "codes": CODES, "width": WIDTH}
+    model = ResidualAutoencoder(
+        shape, channels=CHANNELS, blocks=LAYERS, quantizer=codebook
+    )
     images, _ = _inputs("autoencoder", shape)
+    model.quantizer.start(model.encode(images), seed=0)  # else no code is looked for
     return _keras_step(model, mode, images, images)
 
 

@@ -9,7 +9,7 @@ from dipy_synth.data.images import read_volume
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
-from dipy_synth.networks.autoencoder import Autoencoder
+from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.ldm import LDM, SAMPLING
 from dipy_synth.nn.vqvae import VQVAE
@@ -26,7 +26,7 @@ def ldm(tmp_path_factory):
     made = LDM()
     made.vqvae, made.config = VQVAE(), {"sampling": {"sampler": "heun", "steps": 3}}
     made.config |= {"grid": Grid(SHAPE, (10.0,) * 3).to_config(), "split": {}}
-    made.vqvae.network = Autoencoder(SHAPE, channels=(8, 8), blocks=1)
+    made.vqvae.network = PatchAutoencoder(SHAPE, channels=(8, 8), blocks=1)
     patches = rng.normal(0, 0.5, (200, 64)).astype("float32")
     made.vqvae.network.initialize_linear(patches)
     shape = made.vqvae.network.latent_shape

@@ -12,7 +12,7 @@ from dipy_synth.data.preprocess import Steps
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
-from dipy_synth.networks.autoencoder import Autoencoder
+from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE, cohort_config
 from dipy_synth.store import find_model, read_config
@@ -88,7 +88,7 @@ def test_the_steps_of_the_cohort_are_kept_with_the_model(bids_folder, tmp_path):
     prepare_cohort(read_records(bids_folder), tmp_path / "prepared", steps=steps)
     vqvae = VQVAE()
     vqvae.config = cohort_config(Cohort.load(tmp_path / "prepared"))
-    vqvae.network = Autoencoder(grid.shape, channels=(8, 8), blocks=1)
+    vqvae.network = PatchAutoencoder(grid.shape, channels=(8, 8), blocks=1)
     again = VQVAE(vqvae.save(tmp_path / "model"))
     assert Steps.from_config(again.config["steps"]) == steps
 

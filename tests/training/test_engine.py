@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
-from dipy_synth.networks.autoencoder import Autoencoder
+from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.training import TrainingSettings, averaged_weights, building, start_anew
 from dipy_synth.training.optimizer import AveragingAdamW, make_optimizer
@@ -235,12 +235,13 @@ def test_networks_do_in_training_what_they_do_after():
         "time": np.array([0.3], "float32"),
         "conditions": np.array([[0.5]], "float32"),
     }
-    autoencoder = Autoencoder((8, 8), channels=(8, 8), blocks=1)
+    autoencoder = PatchAutoencoder((8, 8), channels=(8, 8), blocks=1)
     unet = UNet((4, 4, 2), widths=(8,), blocks=1, attention=(True,), categories=(0,))
     for network, inputs in ((autoencoder, images), (unet, noisy)):
         for variable in network.trainable_variables:
             variable.assign(rng.normal(0, 0.3, variable.shape))
-        np.testing.assert_array_equal(
-            np.asarray(network(inputs, training=True)),
-            np.asarray(network(inputs, training=False)),
+        keras.tree.map_structure(
+            np.testing.assert_array_equal,
+            network(inputs, training=True),
+            network(inputs, training=False),
         )

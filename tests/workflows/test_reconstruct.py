@@ -12,7 +12,7 @@ from dipy_synth.data.preprocess import Steps
 from dipy_synth.data.readers import read_records
 from dipy_synth.files import read_json, read_table
 from dipy_synth.grid import Grid
-from dipy_synth.networks.autoencoder import Autoencoder, sample_patches
+from dipy_synth.networks.patch_autoencoder import PatchAutoencoder, sample_patches
 from dipy_synth.nn.vqvae import VQVAE, cohort_config
 from dipy_synth.workflows.cli import run
 
@@ -26,7 +26,7 @@ def trained(bids_folder, tmp_path_factory):
     prepare_cohort(read_records(bids_folder), root / "prepared", steps=STEPS)
     vqvae, cohort = VQVAE(), Cohort.load(root / "prepared")
     vqvae.config = cohort_config(cohort)
-    vqvae.network = Autoencoder(cohort.grid.shape, channels=(8, 8), blocks=1)
+    vqvae.network = PatchAutoencoder(cohort.grid.shape, channels=(8, 8), blocks=1)
     vqvae.network.initialize_linear(sample_patches(cohort.volumes() * 2.0 - 1.0))
     vqvae.save(root / "run" / "model")
     return root
