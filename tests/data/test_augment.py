@@ -9,7 +9,9 @@ import pytest
 
 from dipy_synth.data.augment import (
     Augmentation,
+    crop_shape,
     flip_left_right,
+    random_crop,
     resample,
     smooth_field,
 )
@@ -235,3 +237,25 @@ def test_config_round_trip(size):
 def test_bad_settings_are_named(bad):
     with pytest.raises(InputError, match=next(iter(bad))):
         Augmentation.from_config(bad)
+
+
+def test_a_crop_is_around_the_brain_and_within_the_volume():
+    volume = np.zeros((8, 10), np.float32)
+    volume[7, 0] = 1  # at a corner: the part is moved into the volume
+    part = random_crop(volume, (4, 4), np.random.default_rng(0))
+    assert part.shape == (4, 4) and part[3, 0] == 1
+    volume[:] = np.arange(80).reshape(8, 10) + 1
+    rng = np.random.default_rng(0)
+    starts = {random_crop(volume, (4, 4), rng)[0, 0] for _ in range(2000)}
+    assert len(starts) == 5 * 7  # every place there is
+    empty = random_crop(np.zeros((8, 10)), (4, 4), np.random.default_rng(0))
+    assert empty.shape == (4, 4)
+
+
+def test_crops_are_a_share_in_whole_multiples():
+    assert crop_shape((80, 96, 80), 0.5, multiple=4) == (40, 48, 40)
+    assert crop_shape((30, 28), 0.5, multiple=8) == (16, 16)
+    assert crop_shape((28, 28), 1, multiple=8) == (28, 28)
+    for share in (0, 1.5):
+        with pytest.raises(InputError, match="crop"):
+            crop_shape((8, 8), share)

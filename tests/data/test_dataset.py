@@ -184,6 +184,24 @@ def test_augmentation_depends_on_seed_epoch_and_volume_alone(volumes):
     assert not np.array_equal(np.sort(drawn), np.sort(epoch(small)))
 
 
+def test_parts_are_cut_from_their_volumes_and_fill_them(volumes):
+    cube = np.arange(4 * 5 * 6).reshape(4, 5, 6) / 200
+    volumes = np.stack([np.full((4, 5, 6), 1.0), cube])
+    data = VolumeDataset(volumes, batch_size=3, crop=(2, 5, 3), seed=1)
+    assert len(data) == 3  # four parts of 30 voxels would fill each volume of 120
+    parts = (np.concatenate([data[i] for i in range(3)])[..., 0] + 1) / 2
+    assert parts.shape == (8, 2, 5, 3)
+    of_cube = [part for part in parts if part.min() < 1]
+    assert len(of_cube) == 4
+    for part in of_cube:
+        i, j, k = np.unravel_index(round(part.flat[0] * 200), cube.shape)
+        assert_allclose(part, cube[i : i + 2, j : j + 5, k : k + 3], atol=1e-6)
+    again = VolumeDataset(volumes, batch_size=3, crop=(2, 5, 3), seed=1)
+    assert_array_equal(data[0], again[0])
+    data.epoch = 1
+    assert not np.array_equal(data[0], again[0])
+
+
 def test_images_of_two_dimensions_pass_too():
     assert VolumeDataset(np.zeros((3, 8, 8)), batch_size=2)[0].shape == (2, 8, 8, 1)
 
