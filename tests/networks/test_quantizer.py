@@ -346,7 +346,9 @@ def test_a_tiny_model_learns_under_stock_fit_and_is_read_back(config, tmp_path):
         assert min(moved[:2]) > 1e-4
     save_model(tmp_path, kind="vqvae", config={}, networks={"autoencoder": model})
     folder, read = read_config(tmp_path, kinds=("vqvae",))
-    again = load_networks(folder, read, {"autoencoder": Tiny})[0]["autoencoder"]
+    again = load_networks(folder, read, {"autoencoder": Tiny.from_config})[0][
+        "autoencoder"
+    ]
     np.testing.assert_allclose(numpy(again(data)), numpy(model(data)), atol=1e-6)
 
 
