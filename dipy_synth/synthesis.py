@@ -69,6 +69,11 @@ def synthesize_cohort(
         If the folder holds something else, or the request cannot be met.
     """
     out_dir, request = Path(out_dir).resolve(), (request or Request())
+    if ldm.config["grid"] is None:
+        raise InputError(
+            f"{ldm.folder}: a model of images, which lie nowhere in space; expected a "
+            "model of volumes (LDM.generate makes images)"
+        )
     n = request.count(n)
     if batch_size < 1:
         raise InputError(f"batch_size {batch_size}: expected at least 1")
