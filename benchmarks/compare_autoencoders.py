@@ -1,0 +1,129 @@
+"""Train autoencoders on a prepared cohort for the same time each, and compare them.
+
+    python benchmarks/compare_autoencoders.py PREPARED --minutes 4 --out_dir OUT
+
+prints a markdown table: what each of `ROWS` makes of validation subjects after the
+same minutes of training. A row that OUT holds already is not trained again, and
+OUT/monai/measures.json, which train_monai_vqvae.py writes, becomes a row too.
+"""
+
+import argparse
+from dataclasses import replace
+from datetime import date
+import os
+from pathlib import Path
+import platform
+import time
+
+import keras
+from measure_model import reconstruction
+import numpy as np
+
+from dipy_synth.data.augment import crop_shape
+from dipy_synth.data.dataset import Cohort
+from dipy_synth.files import read_json, write_json
+from dipy_synth.networks.architectures import make_autoencoder
+from dipy_synth.networks.presets import PRESETS
+from dipy_synth.nn.vqvae import VQVAE
+from dipy_synth.training import TrainingSettings, building
+
+LEVELS = (63, *[31] * 3, *[15] * 28)  # of the first 8, 16 or 32 principal components
+ROWS = {
+    "default, 8 numbers": {"quantizer": {"name": "fsq", "levels": LEVELS[:8]}},
+    "default, 16 numbers": {},
+    "default, 32 numbers": {"quantizer": {"name": "fsq", "levels": LEVELS}},
+    "default, 16 numbers, whole volumes": {"crop": 1.0},
+    "residual": {"preset": "residual"},
+    "plain": {"preset": "plain"},
+}
+FIGURES = (
+    "psnr_in_brain_db",
+    "ssim_in_brain",
+    "high_frequency_power_of_real",
+    "codes_used",
+    "perplexity_of_codes",
+)
+
+
+def main():
+    """Read the arguments, train, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("prepared")
+    parser.add_argument("--minutes", type=float, default=4)
+    parser.add_argument("--precision", default="mixed_bfloat16")
+    parser.add_argument("--out_dir", type=Path, default=Path("autoencoders"))
+    options = parser.parse_args()
+    cohort = Cohort.load(options.prepared)
+    for name, choice in ROWS.items():
+        path = options.out_dir / name.replace(", ", "-").replace(" ", "_")
+        if not (path / "measures.json").is_file():
+            write_json(path / "measures.json", measure(cohort, choice, path, options))
+        print_row(name, read_json(path / "measures.json"))
+    monai = options.out_dir / "monai" / "measures.json"
+    if monai.is_file():
+        print_row("MONAI's VQVAE", read_json(monai))
+
+
+def measure(cohort, choice, run_dir, options):
+    """Train one row for its minutes; give what measure_model.py gives, and how."""
+    choice = dict(choice)
+    preset, crop = choice.pop("preset", "default"), choice.pop("crop", None)
+    crop = PRESETS[preset]["crop"] if crop is None else crop
+    training = {**PRESETS[preset]["training"], "batch_size": 2, "learning_rate": 5e-4}
+    settings = TrainingSettings(**{**training, "precision": options.precision})
+    config = {"shape": cohort.shape, **PRESETS[preset]["network"], **choice}
+    seconds = seconds_per_epoch(cohort, config, crop, settings)
+    settings = replace(settings, epochs=max(1, int(60 * options.minutes / seconds)))
+    vqvae, started = VQVAE(), time.perf_counter()
+    options = {"settings": settings, "preset": preset, "crop": crop}
+    vqvae.fit(cohort, run_dir=run_dir, **options, **choice)
+    minutes = (time.perf_counter() - started) / 60
+    train, held_out = (
+        np.asarray(cohort.volumes(side), "float32") for side in ("train", "validation")
+    )
+    decoded = vqvae.predict(held_out)
+    return {
+        "date": date.today().isoformat(),
+        "hardware": f"{platform.machine()}, {os.cpu_count()} CPU cores",
+        "training": {"minutes": round(minutes, 1), "epochs": settings.epochs},
+        "reconstruction": reconstruction(vqvae, train, held_out, decoded),
+    }
+
+
+def seconds_per_epoch(cohort, config, crop, settings):
+    """Time some steps of a network that is then thrown away."""
+    with building(settings):
+        network = make_autoencoder(config)
+    network.compile(keras.optimizers.AdamW(1e-6))
+    shape = crop_shape(cohort.shape, crop, multiple=network.factor)
+    parts = np.prod(cohort.shape) // np.prod(shape)
+    rng = np.random.default_rng(0)
+    images = rng.uniform(-1, 1, (settings.batch_size, *shape, 1)).astype("float32")
+    times = []
+    for _ in range(7):
+        started = time.perf_counter()
+        network.train_on_batch(images)
+        times.append(time.perf_counter() - started)
+    steps = parts * cohort.where("train").sum() / settings.batch_size
+    return float(steps * np.median(times[2:]))
+
+
+def print_row(name, measures):
+    """Print a row of the table; the first one with its head."""
+    if name == next(iter(ROWS)):
+        print(f"{measures['date']}, {measures['hardware']}\n")
+        print("| autoencoder | minutes | " + " | ".join(FIGURES) + " |")
+        print("|" + " --- |" * (2 + len(FIGURES)))
+    found = measures["reconstruction"]
+    cells = [_cell(found.get(figure)) for figure in FIGURES]
+    print(f"| {name} | {measures['training']['minutes']} | {' | '.join(cells)} |")
+
+
+def _cell(value):
+    if isinstance(value, dict):
+        return f"{value['mean']:.3f} ± {value['sd']:.3f}"
+    return "" if value is None else f"{value:.3f}"
+
+
+if __name__ == "__main__":
+    main()
