@@ -15,8 +15,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 # A brain that is longer than the grid is told and left out: the status is then 1.
 dipy_preprocess_t1 "$brains" --stratify sex age --engine joblib --n_jobs 2 \
     --out_dir "$work/prepared" || echo "going on with the scans that could be prepared"
-dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-12}" --batch_size 2 \
-    --learning_rate 5e-4 --precision mixed_bfloat16 --out_dir "$work/vqvae"
+dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-12}" \
+    --precision mixed_bfloat16 --out_dir "$work/vqvae"
 dipy_train_ldm "$work/prepared" "$work/vqvae" --conditions age sex \
     --epochs "${LDM_EPOCHS:-36}" --batch_size 2 --learning_rate 4e-4 \
     --precision mixed_bfloat16 --out_dir "$work/ldm"

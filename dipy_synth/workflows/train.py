@@ -49,11 +49,11 @@ class TrainVQVAEFlow(Workflow):
             What is trained, and how by default: default, plain, residual, 128 (for
             volumes of 1 mm) or mnist (for images of 28x28).
         epochs : int, optional
-            Passes over the training subjects. By default the preset's, 30 for brains.
+            Passes over the training subjects. By default the preset's.
         batch_size : int, optional
-            Volumes a step. By default the preset's, 1 for brains.
+            Volumes, or parts of volumes, a step. By default the preset's.
         learning_rate : float, optional
-            Peak of the learning rate. By default the preset's, 0.0003 for brains.
+            Peak of the learning rate. By default the preset's.
         channels : variable int, optional
             Widths of the network at its two resolutions. By default the preset's, 32
             and 64 in most.

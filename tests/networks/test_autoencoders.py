@@ -9,7 +9,7 @@ from dipy_synth.networks.patch_autoencoder import sample_patches
 from dipy_synth.networks.presets import PRESETS, find_preset
 
 SHAPES = [(16, 24), (8, 16, 24)]
-RECORD = {"network", "training", "command", "hardware", "time", "score"}
+RECORD = {"network", "training", "crop", "command", "hardware", "time", "score"}
 
 
 def images(shape, n=3, seed=0):
