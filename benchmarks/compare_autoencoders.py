@@ -15,7 +15,6 @@ from pathlib import Path
 import platform
 import time
 
-import keras
 from measure_model import reconstruction
 import numpy as np
 
@@ -26,13 +25,13 @@ from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.presets import PRESETS
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.training import TrainingSettings, building
+from dipy_synth.training.optimizer import make_optimizer
 
 LEVELS = (63, *[31] * 3, *[15] * 28)  # of the first 8, 16 or 32 principal components
 ROWS = {
     "default, 8 numbers": {"quantizer": {"name": "fsq", "levels": LEVELS[:8]}},
     "default, 16 numbers": {},
     "default, 32 numbers": {"quantizer": {"name": "fsq", "levels": LEVELS}},
-    "default, 16 numbers, whole volumes": {"crop": 1.0},
     "residual": {"preset": "residual"},
     "plain": {"preset": "plain"},
 }
@@ -73,7 +72,7 @@ def measure(cohort, choice, run_dir, options):
     settings = TrainingSettings(**{**training, "precision": options.precision})
     config = {"shape": cohort.shape, **PRESETS[preset]["network"], **choice}
     seconds = seconds_per_epoch(cohort, config, crop, settings)
-    settings = replace(settings, epochs=max(1, int(60 * options.minutes / seconds)))
+    settings = replace(settings, epochs=max(1, round(60 * options.minutes / seconds)))
     vqvae, started = VQVAE(), time.perf_counter()
     options = {"settings": settings, "preset": preset, "crop": crop}
     vqvae.fit(cohort, run_dir=run_dir, **options, **choice)
@@ -94,7 +93,7 @@ def seconds_per_epoch(cohort, config, crop, settings):
     """Time some steps of a network that is then thrown away."""
     with building(settings):
         network = make_autoencoder(config)
-    network.compile(keras.optimizers.AdamW(1e-6))
+    network.compile(make_optimizer(settings, batches=100))
     shape = crop_shape(cohort.shape, crop, multiple=network.factor)
     parts = np.prod(cohort.shape) // np.prod(shape)
     rng = np.random.default_rng(0)
@@ -116,7 +115,7 @@ def print_row(name, measures):
         print("|" + " --- |" * (2 + len(FIGURES)))
     found = measures["reconstruction"]
     cells = [_cell(found.get(figure)) for figure in FIGURES]
-    print(f"| {name} | {measures['training']['minutes']} | {' | '.join(cells)} |")
+    print(f"| {name} | {measures['training']['minutes']} | {' | '.join(cells)} |", flush=True)
 
 
 def _cell(value):

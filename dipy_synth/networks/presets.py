@@ -24,10 +24,12 @@ PRESETS = {
         },
         "training": {"epochs": 12, "batch_size": 2, "learning_rate": 5e-4},
         "crop": 0.5,
-        "command": "benchmarks/make_ixi_2mm.sh BRAINS WORK (12 epochs)",
-        "hardware": "x86_64, 2 CPU cores",
-        "time": "18 minutes",
-        "score": "PSNR 23.5 dB in the brain, 28 held-out subjects",
+        "command": "dipy_train_vqvae PREPARED --precision mixed_bfloat16",
+        "hardware": "x86_64, 2 CPU cores, shared with other work",
+        "time": "34 minutes",
+        "score": "PSNR 24.5 dB and SSIM 0.94 in the brain, high-frequency power 0.61 "
+        "of real, codes used 100 %, perplexity 63 % of the codebook; 28 held-out "
+        "subjects of IXI at 2 mm, 114 trained on",
     },
     # three convolutions and three transposed ones, an eighth of the resolution
     "plain": {
