@@ -2,8 +2,8 @@
 
     python benchmarks/compare_autoencoders.py PREPARED --minutes 4 --out_dir OUT
 
-prints a markdown table: what each of `ROWS` makes of validation subjects after the
-same minutes of training. A row that OUT holds already is not trained again, and
+prints a markdown table: what each of `ROWS` makes of validation subjects after about
+the same minutes of training, in whole epochs. A row that OUT holds already is not trained again, and
 OUT/monai/measures.json, which train_monai_vqvae.py writes, becomes a row too.
 """
 
@@ -66,16 +66,14 @@ def main():
 def measure(cohort, choice, run_dir, options):
     """Train one row for its minutes; give what measure_model.py gives, and how."""
     choice = dict(choice)
-    preset, crop = choice.pop("preset", "default"), choice.pop("crop", None)
-    crop = PRESETS[preset]["crop"] if crop is None else crop
+    preset = choice.pop("preset", "default")
     training = {**PRESETS[preset]["training"], "batch_size": 2, "learning_rate": 5e-4}
     settings = TrainingSettings(**{**training, "precision": options.precision})
     config = {"shape": cohort.shape, **PRESETS[preset]["network"], **choice}
-    seconds = seconds_per_epoch(cohort, config, crop, settings)
+    seconds = seconds_per_epoch(cohort, config, PRESETS[preset]["crop"], settings)
     settings = replace(settings, epochs=max(1, round(60 * options.minutes / seconds)))
     vqvae, started = VQVAE(), time.perf_counter()
-    options = {"settings": settings, "preset": preset, "crop": crop}
-    vqvae.fit(cohort, run_dir=run_dir, **options, **choice)
+    vqvae.fit(cohort, run_dir=run_dir, settings=settings, preset=preset, **choice)
     minutes = (time.perf_counter() - started) / 60
     train, held_out = (
         np.asarray(cohort.volumes(side), "float32") for side in ("train", "validation")
@@ -114,8 +112,9 @@ def print_row(name, measures):
         print("| autoencoder | minutes | " + " | ".join(FIGURES) + " |")
         print("|" + " --- |" * (2 + len(FIGURES)))
     found = measures["reconstruction"]
-    cells = [_cell(found.get(figure)) for figure in FIGURES]
-    print(f"| {name} | {measures['training']['minutes']} | {' | '.join(cells)} |", flush=True)
+    minutes = str(measures["training"]["minutes"])
+    cells = [name, minutes, *(_cell(found.get(figure)) for figure in FIGURES)]
+    print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def _cell(value):
