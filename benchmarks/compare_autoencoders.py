@@ -3,8 +3,9 @@
     python benchmarks/compare_autoencoders.py PREPARED --minutes 4 --out_dir OUT
 
 prints a markdown table: what each of `ROWS` makes of validation subjects after about
-the same minutes of training, in whole epochs. A row that OUT holds already is not trained again, and
-OUT/monai/measures.json, which train_monai_vqvae.py writes, becomes a row too.
+the same minutes of training, in whole epochs. A row that OUT holds already is not
+trained again; OUT/monai/measures.json, which train_monai_vqvae.py writes, becomes a
+row too.
 """
 
 import argparse
