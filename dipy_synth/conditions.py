@@ -80,7 +80,13 @@ class Column:
         if not known:
             raise InputError(f"condition {name}: no value is known")
         numbers = [as_number(value) for value in known]
-        if category or None in numbers:
+        words = sorted({str(v) for v, n in zip(known, numbers) if n is None})
+        if not category and words and any(n is not None for n in numbers):
+            raise InputError(
+                f"condition {name}: numbers and {', '.join(words[:3])}; expected "
+                "numbers alone (n/a where missing), or names alone"
+            )
+        if category or words:
             return cls(name, "category", categories=sorted({str(v) for v in known}))
         return cls(name, "number", low=min(numbers), high=max(numbers))
 
@@ -290,6 +296,8 @@ class ConditionSchema:
         sweep = {}
         for name, value in self._settings(words).items():
             values = _range(name, value) if ":" in value else value.split(",")
+            if "" in values or len(set(values)) < len(values):
+                raise InputError(f"condition {name}={value}: expected different values")
             self.encode([{name: value} for value in values])
             sweep[name] = values
         return sweep

@@ -79,6 +79,7 @@ def synthesize_cohort(
         raise InputError(f"batch_size {batch_size}: expected at least 1")
     check_engine(engine, n_jobs=n_jobs, scheduler=scheduler)
     ldm.schema.check([request.sample(i)["Conditions"] for i in range(n)])
+    check_sampling(ldm, request)
     request = request.completed(ldm.config["sampling"])
     told = {"ModelHash": ldm.config["weights_sha256"], **request.to_config()}
     _claim(out_dir, told, ldm, force=force)
@@ -86,7 +87,8 @@ def synthesize_cohort(
     if len(missing) < n:
         logger.info("%s: %d of %d volumes are there", out_dir, n - len(missing), n)
     _remove_leftovers(out_dir)
-    runs, work = [*_runs(missing, batch_size)], {"out_dir": out_dir, "request": request}
+    runs = [missing[i : i + batch_size] for i in range(0, len(missing), batch_size)]
+    work = {"out_dir": out_dir, "request": request}
     if engine == "serial" and scheduler is None:
         _make_here(ldm, runs, work, total=len(missing))
     else:
@@ -97,16 +99,14 @@ def synthesize_cohort(
     return [_volume_path(out_dir, i) for i in range(n)]
 
 
-def _runs(numbers, longest):
-    """Cut rising numbers into runs of consecutive ones, of a largest length."""
-    run = []
-    for number in numbers:
-        if run and (number != run[-1] + 1 or len(run) == longest):
-            yield run
-            run = []
-        run.append(number)
-    if run:
-        yield run
+def check_sampling(ldm, request):
+    """Refuse what cannot be sampled, before anything on disk is touched."""
+    # here, since a process that generates sets TensorFlow's threads before it loads
+    from dipy_synth.nn.sampling import sampling_settings
+
+    sampling_settings(ldm.config["sampling"], **request.settings())
+    if request.seed < 0:
+        raise InputError(f"seed {request.seed}: expected 0 or more")
 
 
 def _make_here(ldm, runs, work, *, total):
@@ -118,7 +118,8 @@ def _make_here(ldm, runs, work, *, total):
 def _make_elsewhere(ldm, runs, work, options):
     """Generate in other processes, each with a model of its own."""
     threads = processors_each(**options)
-    make = partial(_make_there, folder=ldm.folder, threads=threads, **work)
+    model = {"folder": ldm.folder, "sha256": ldm.config["weights_sha256"]}
+    make = partial(_make_there, **model, threads=threads, **work)
     answers = run_parallel(make, runs, **options)
     failed = {}
     for run, (_, words) in zip(runs, answers):
@@ -133,19 +134,23 @@ def _make_elsewhere(ldm, runs, work, options):
         )
 
 
-def _make_there(numbers, *, folder, threads, **work):
+def _make_there(numbers, *, folder, sha256, threads, **work):
     """Generate a run of volumes in a process that may have to load the model first."""
     # read when the backend starts, which a fresh process does below
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
-    _make(_load(folder), numbers, progress=False, **work)
+    _make(_load(folder, sha256), numbers, progress=False, **work)
 
 
 @lru_cache(maxsize=1)
-def _load(folder):
+def _load(folder, sha256):
+    """Load a model once a process, which may outlive what lies in the folder."""
     from dipy_synth.nn.ldm import LDM
 
-    return LDM(folder)
+    ldm = LDM(folder)
+    if ldm.config["weights_sha256"] != sha256:
+        raise InputError(f"{folder}: the model there is no longer that of this run")
+    return ldm
 
 
 def _make(ldm, numbers, *, out_dir, request, progress):
@@ -204,7 +209,8 @@ def _claim(out_dir, told, ldm, *, force):
         if "ModelHash" not in found:
             raise InputError(f"{out_dir}: holds another data set")
         different = _difference(found, told)
-        if not different and len(found["Participants"]) >= len(told["Participants"]):
+        longer = len(told["Participants"]) > len(found["Participants"])
+        if not (different or longer or force):
             return
         there = _volumes_there(out_dir)
         if different and there and not force:
@@ -213,7 +219,7 @@ def _claim(out_dir, told, ldm, *, force):
                 "the same request to add to it, another --out_dir, or --force to "
                 "replace it."
             )
-        for old in there if different else ():
+        for old in there if force or different else ():
             old.unlink()
             _sidecar_path(old).unlink(missing_ok=True)
     elif out_dir.is_dir() and any(out_dir.glob("sub-*")):
@@ -233,9 +239,15 @@ def _difference(found, told):
             pairs = [*enumerate(zip(there, value), start=1)]
             pairs = [(f"{key} row {i}", *pair) for i, pair in pairs]
         else:
-            pairs = [(key, there, value)]
+            pairs = [(key, _short(there), _short(value))]
         parts += [f"{k} {a} (asked for: {b})" for k, a, b in pairs if a != b]
     return ", ".join(parts[:5])
+
+
+def _short(value):
+    """Tell a table by its length: hundreds of rows would hide what matters."""
+    is_table = isinstance(value, list) and value and isinstance(value[0], dict)
+    return f"{len(value)} rows" if is_table else value
 
 
 def _describe(path, told, ldm):

@@ -5,10 +5,12 @@ from functools import cached_property
 import gzip
 from pathlib import Path
 import zipfile
+import zlib
 
 import numpy as np
 
 from dipy_synth.errors import InputError
+from dipy_synth.files import file_stamp
 
 _GZIP = b"\x1f\x8b"
 _IDX_UINT8 = 0x08  # the third byte of an IDX file tells the type of its values
@@ -126,6 +128,10 @@ class ArrayCohort:
         chosen[order[: round(self.validation_fraction * n)]] = True
         return chosen
 
+    def stamp(self):
+        """Tell the file by name, size and time: list of [str, int, int], for JSON."""
+        return [file_stamp(self.root)]
+
     def where(self, split=None):
         """Tell which images are on a side: ndarray of bool, (n,); all by default."""
         if split is None:
@@ -176,7 +182,7 @@ def _read_npz(path):
             return stored["images"], labels
     except InputError:
         raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: not a readable .npz file ({error})") from error
 
 
@@ -196,9 +202,10 @@ def _read_idx(path):
     data = path.read_bytes()
     try:
         data = gzip.decompress(data) if data.startswith(_GZIP) else data
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: not a readable gzip file ({error})") from error
-    if len(data) < 4 or data[:3] != bytes([0, 0, _IDX_UINT8]):
+    whole = len(data) >= 4 and len(data) >= 4 + 4 * data[3]
+    if not whole or data[:3] != bytes([0, 0, _IDX_UINT8]):
         raise InputError(f"{path}: not an IDX file of bytes (expected .npz or IDX)")
     start = 4 + 4 * data[3]
     shape = tuple(int(n) for n in np.frombuffer(data[4:start], ">i4"))

@@ -12,6 +12,7 @@ from dipy_synth.data.brain import NETWORKS, load_network
 from dipy_synth.data.images import check_headers, read_scan
 from dipy_synth.data.prepared import (
     check_output,
+    forget,
     is_done,
     write_description,
     write_participants,
@@ -102,6 +103,8 @@ def prepare_cohort(
     todo = [r for r in sound if r not in kept and errors[r.key] is None]
     logger.info(f"{len(kept)} scans are prepared already, {len(todo)} to do")
     if todo:
+        for record in todo:
+            forget(root, record)
         write_description(root, records, steps)
     threads = processors_each(**parallel)
     work = partial(_prepare, root=root.absolute(), steps=steps, threads=threads)

@@ -12,7 +12,13 @@ from dipy_synth.data.images import open_nifti, read_volume
 from dipy_synth.data.prepared import IMAGE, prepared_keys, prepared_path
 from dipy_synth.data.records import entities
 from dipy_synth.errors import InputError
-from dipy_synth.files import atomic_path, read_json, read_table, write_json
+from dipy_synth.files import (
+    atomic_path,
+    file_stamp,
+    read_json,
+    read_table,
+    write_json,
+)
 from dipy_synth.grid import Grid
 
 SPLITS = ("train", "validation")
@@ -107,6 +113,10 @@ class Cohort:
         """File of each volume: list of Path, (n,)."""
         return [prepared_path(self.root, key) for key in self.keys]
 
+    def stamp(self):
+        """Tell the files by name, size and time: list of [str, int, int], for JSON."""
+        return [file_stamp(path) for path in self.paths]
+
     def where(self, split=None):
         """Tell which volumes are on a side: ndarray of bool, (n,); all by default."""
         if split is None:
@@ -159,7 +169,7 @@ def _rows(root, keys):
 def _cached(cohort):
     """Map the cache of volumes, made anew when the files are not those it holds."""
     folder = cohort.root / ".cache"
-    stamp = [[p.name, p.stat().st_size, p.stat().st_mtime_ns] for p in cohort.paths]
+    stamp = cohort.stamp()
     stored, told = folder / "volumes.npy", folder / "volumes.json"
     if not (stored.is_file() and told.is_file() and read_json(told) == stamp):
         told.unlink(missing_ok=True)  # a crash between the two must not fit them
@@ -241,6 +251,10 @@ class VolumeDataset(keras.utils.PyDataset):
         self.seed, self.epoch = int(seed), int(epoch)
         shape = tuple(np.shape(volumes)[1:])
         self.crop = None if crop is None or tuple(crop) == shape else tuple(crop)
+        if self.crop and (
+            len(self.crop) != len(shape) or np.any(np.less(shape, self.crop))
+        ):
+            raise InputError(f"crop {self.crop} of volumes {shape}: expected within")
         self.parts = math.prod(shape) // math.prod(self.crop or shape)
 
     def __len__(self):

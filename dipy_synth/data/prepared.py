@@ -176,6 +176,24 @@ def is_done(root, record, steps):
     return Steps.from_config(told.get("Steps")) == steps
 
 
+def forget(root, record):
+    """Remove what is there of a scan that is to be prepared anew.
+
+    It may fail now, or the run be killed: then nothing of other steps must stay
+    among those of these.
+
+    Parameters
+    ----------
+    root : Path
+        The prepared cohort.
+    record : Record
+        The scan.
+    """
+    image = prepared_path(root, record.key)
+    for path in (image, sidecar_path(image)):
+        path.unlink(missing_ok=True)
+
+
 def check_output(root, keys, steps, *, force):
     """Refuse to mix two preparations, or to write into somebody else's folder.
 
@@ -200,8 +218,8 @@ def check_output(root, keys, steps, *, force):
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise InputError(f"{root}: not empty; expected a new folder for out_dir")
         return
-    told = read_json(path).get("DipySynth")
-    if told is None:
+    told = read_json(path).get("DipySynth") or {}
+    if "Steps" not in told:
         raise InputError(f"{root}: another dataset; expected a new folder for out_dir")
     before = Steps.from_config(told["Steps"])  # options that are new have defaults
     differences = _differences(before.to_config(), steps.to_config())

@@ -1,8 +1,8 @@
 """Extractors: any callable from volumes (n, *shape) to features (n, d).
 
 `VoxelPCA` needs nothing but real volumes; `InceptionFeatures` looks at slices with a
-network trained on photographs. A network trained on brains would take its place in
-`EXTRACTORS` beside them: figures take features and do not ask where they come from.
+network trained on photographs. Figures take features and do not ask where they come
+from.
 """
 
 import os
@@ -182,10 +182,6 @@ class InceptionFeatures:
         images = ops.repeat(images, 3, axis=-1) * 2 - 1
         found = self._network(images, training=False)
         return {name: ops.convert_to_numpy(array) for name, array in found.items()}
-
-
-#: Name -> extractor, as the report names them.
-EXTRACTORS = {"voxel_pca": VoxelPCA, "inception": InceptionFeatures}
 
 
 def _find_weights(path):

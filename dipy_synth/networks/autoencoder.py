@@ -84,6 +84,13 @@ class Autoencoder(keras.Model):
             "frequency_weight": frequency_weight,
         }
 
+    @staticmethod
+    def two_widths(channels):
+        """Give the widths at the two resolutions: tuple of int, (2,)."""
+        if len(channels) != 2:
+            raise InputError(f"channels {tuple(channels)}: expected two widths")
+        return tuple(int(n) for n in channels)
+
     @property
     def rank(self):
         """Number of spatial axes, 2 or 3."""
@@ -164,14 +171,14 @@ class Autoencoder(keras.Model):
         Returns
         -------
         dict
-            ``images`` (batch, *shape, 1) and, before quantisation, ``latents``
-            (batch, *latent_shape).
+            ``images`` (batch, *shape, 1); before quantisation, ``latents`` (batch,
+            *latent_shape); and the ``indices`` of their codes (batch, *spatial, books).
         """
         latents = self.encode(images)
-        return {
-            "images": self.decode(latents, training=training),
-            "latents": latents,
-        }
+        # before the codes move; and here, since on JAX metrics see no weights
+        indices = self.quantizer.indices(latents)
+        decoded = self.decode(latents, training=training)
+        return {"images": decoded, "latents": latents, "indices": indices}
 
     def reconstruction_loss(self, images, decoded):
         """Tell how far reconstructions are from the originals.
@@ -208,7 +215,7 @@ class Autoencoder(keras.Model):
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Count the codes met in an epoch: usage and perplexity."""
-        self.code_usage.update_state(self.quantizer.indices(y_pred["latents"]))
+        self.code_usage.update_state(y_pred["indices"])
         return self.get_metrics_result()
 
     def get_config(self):

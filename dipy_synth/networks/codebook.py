@@ -48,8 +48,6 @@ class VectorQuantizer(layers.Layer):
         Latent channels, ``books * width``.
     sizes : tuple of int
         Codes of each book.
-    met : tensor (batch, *spatial, books), int32, or None
-        Indices found by the call under way, for `CodeUsage` in ``compute_loss``.
 
     Notes
     -----
@@ -96,7 +94,6 @@ class VectorQuantizer(layers.Layer):
         self.decay, self.commitment, self.restart = decay, commitment, restart
         self.rotation, self.l2, self.block, self.seed = rotation, l2, block, seed
         self.channels, self.sizes = self.books * self.width, (self.codes,) * self.books
-        self.met = None
         self._add_weights()
 
     def _add_weights(self):
@@ -121,7 +118,6 @@ class VectorQuantizer(layers.Layer):
         step = rotate(flat, quantised) if self.rotation else flat
         passed = step + ops.stop_gradient(quantised - step)
         shape = ops.shape(latents)
-        self.met = ops.reshape(found, (*shape[:-1], self.books))
         on = ops.convert_to_tensor(self.started) > 0
         return ops.reshape(ops.where(on, passed, flat), shape)
 

@@ -71,7 +71,7 @@ class PlainAutoencoder(ConvolutionalAutoencoder):
 
     def __init__(self, shape, *, channels=(32, 64), quantizer=None, **options):
         super().__init__(shape, quantizer=quantizer, **options)
-        self.channels = tuple(channels)
+        self.channels = self.two_widths(channels)
         widths = (*self.channels, self.quantizer.channels)
         down = [_down(self.rank, width) for width in widths]
         up = [_up(self.rank, width) for width in (*self.channels[::-1], 1)]
@@ -111,7 +111,7 @@ class ResidualAutoencoder(ConvolutionalAutoencoder):
         self, shape, *, channels=(32, 64), blocks=1, quantizer=None, **options
     ):
         super().__init__(shape, quantizer=quantizer, **options)
-        self.channels, self.blocks = tuple(channels), blocks
+        self.channels, self.blocks = self.two_widths(channels), blocks
         fine, coarse = self.channels
         rank, n_latents = self.rank, self.quantizer.channels
         encoder = [

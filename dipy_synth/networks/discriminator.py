@@ -12,28 +12,6 @@ from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.blocks import convolution, group_norm, haar_down
 
 
-def reverse_gradient(x, weight):
-    """Give x itself, whose gradient is that of ``-weight * x``.
-
-    Parameters
-    ----------
-    x : tensor
-        Any tensor.
-    weight : float or tensor ()
-        How strongly the gradient is reversed; with 0 none passes.
-
-    Returns
-    -------
-    tensor
-        Of the shape and the values of `x`.
-
-    References
-    ----------
-    Ganin & Lempitsky (2015). Unsupervised domain adaptation by backpropagation. ICML.
-    """
-    return ops.stop_gradient((1 + weight) * x) - weight * x
-
-
 def hinge_loss(real, fake):
     """Give the discriminator's loss: 0 when it tells all patches apart, 2 by chance.
 
@@ -151,30 +129,38 @@ class AdversarialTraining(keras.Model):
         Returns
         -------
         dict
-            What the autoencoder gives, and the scores ``real`` and ``fake``.
+            What the autoencoder gives, and the scores ``real``, ``fake``, and
+            ``heard``: the same as ``fake``, with a gradient for the autoencoder.
         """
         outputs = self.autoencoder(images, training=training)
         if not training:
             return outputs
-        reversed_images = reverse_gradient(outputs["images"], self.strength)
         return {
             **outputs,
             "real": self.discriminator(images),
-            "fake": self.discriminator(reversed_images),
+            "fake": self.discriminator(ops.stop_gradient(outputs["images"])),
+            "heard": self.discriminator(outputs["images"]),
         }
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        """Give the autoencoder's loss and, in training, the discriminator's."""
+        """Give the autoencoder's loss and, in training, the discriminator's.
+
+        The autoencoder is to raise the score that is heard. The score is 0 beside
+        ``fake``, and so is the discriminator's gradient: it must not raise it too.
+        """
         loss = self.autoencoder.reconstruction_loss(x, y_pred["images"])
         loss += sum(self.losses)
-        return loss + hinge_loss(y_pred["real"], y_pred["fake"]) if training else loss
+        if not training:
+            return loss
+        raised = ops.mean(y_pred["heard"]) - ops.mean(y_pred["fake"])
+        loss += hinge_loss(y_pred["real"], y_pred["fake"])
+        return loss - self.strength * raised
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """Count the codes met; in training follow the discriminator's loss too."""
-        indices = self.autoencoder.quantizer.indices(y_pred["latents"])
-        self.code_usage.update_state(indices)
+        self.code_usage.update_state(y_pred["indices"])
         results = self.get_metrics_result()
         if "real" not in y_pred:
             return {k: v for k, v in results.items() if k != self.judged.name}

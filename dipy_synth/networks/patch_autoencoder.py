@@ -9,6 +9,7 @@ import keras
 from keras import layers, ops
 import numpy as np
 
+from dipy_synth.errors import InputError
 from dipy_synth.networks.autoencoder import Autoencoder
 from dipy_synth.networks.blocks import (
     ResidualBlock,
@@ -56,7 +57,12 @@ class PatchAutoencoder(Autoencoder):
         levels = (63, *[31] * 3, *[15] * 12)
         quantizer = quantizer or {"name": "fsq", "levels": levels}
         super().__init__(shape, quantizer=quantizer, **options)
-        self.channels, self.blocks = tuple(channels), blocks
+        self.channels, self.blocks = self.two_widths(channels), blocks
+        if self.quantizer.channels > PATCH**self.rank:
+            raise InputError(
+                f"{self.quantizer.channels} latent channels: expected at most "
+                f"{PATCH**self.rank}, the voxels of a patch"
+            )
         self._make_layers(self.rank, self.quantizer.channels)
         self.build((None, *self.shape, 1))
 

@@ -27,8 +27,6 @@ class FSQ(layers.Layer):
         Latent channels, one for each of `levels`.
     sizes : tuple of int
         The levels: each channel is a codebook of its own.
-    met : tensor (batch, *spatial, channels), int32, or None
-        Indices found by the call under way, for `CodeUsage` in ``compute_loss``.
 
     Notes
     -----
@@ -49,13 +47,11 @@ class FSQ(layers.Layer):
         if min(self.levels) < 2:
             raise InputError(f"FSQ needs at least 2 levels per channel, got {levels}")
         self.channels, self.sizes = len(self.levels), self.levels
-        self.met = None
 
     def call(self, latents, training=False):
         excess = ops.relu(ops.abs(latents) - 1)
         self.add_loss(self.overflow * ops.mean(ops.square(excess)))
         half = self._half()
-        self.met = self.indices(latents)
         clipped = ops.clip(latents, -1, 1)
         quantised = (ops.round((clipped + 1) * half) - half) / half
         return clipped + ops.stop_gradient(quantised - clipped)
@@ -114,9 +110,9 @@ class CodeUsage(keras.metrics.Metric):
 
     Notes
     -----
-    ``update_state`` takes indices (..., len(sizes)). A model owns one and calls it in
-    ``compute_loss`` with its quantiser's ``met``: what a metric counts in ``call`` is
-    lost on JAX.
+    ``update_state`` takes indices (..., len(sizes)). A model owns one, finds indices in
+    ``call`` and counts them in ``compute_metrics``: on JAX the one may not count, and
+    the other sees no weights.
     """
 
     def __init__(self, sizes, *, name="code_usage", **kwargs):

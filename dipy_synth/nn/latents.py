@@ -34,8 +34,13 @@ def encoded(cohort, vqvae, path, split):
     """
     stored, told = path.with_suffix(".npy"), path.with_suffix(".json")
     keys = [key for key, kept in zip(cohort.keys, cohort.where(split)) if kept]
-    stamp = {"keys": keys, "vqvae": vqvae.config["weights_sha256"]}
+    stamp = {
+        "keys": keys,
+        "files": cohort.stamp(),
+        "vqvae": vqvae.config["weights_sha256"],
+    }
     if not (stored.exists() and told.exists() and read_json(told) == stamp):
+        told.unlink(missing_ok=True)  # a crash between the two must not fit them
         with atomic_path(stored) as temporary:
             np.save(temporary, _encode(cohort, vqvae, split))
         write_json(told, stamp)

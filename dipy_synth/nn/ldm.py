@@ -20,7 +20,14 @@ from dipy_synth.nn.sampling import (
     sampling_settings,
 )
 from dipy_synth.nn.utils import need_weights
-from dipy_synth.nn.vqvae import DEFAULT_MODEL, VQVAE, cohort_config, keep, open_cohort
+from dipy_synth.nn.vqvae import (
+    DEFAULT_MODEL,
+    VQVAE,
+    cohort_config,
+    fingerprint,
+    keep,
+    open_cohort,
+)
 from dipy_synth.pictures import save_montage
 from dipy_synth.progress import volume_bar
 from dipy_synth.store import load_networks, read_config, save_model
@@ -185,6 +192,7 @@ class LDM:
             loss="mse",
             about={
                 "schedule": self.schedule.to_config(),
+                "cohort": fingerprint(self.config),
                 "conditions": list(self.schema.names),
                 "dropout": dropout,
                 "autoencoder": self.vqvae.config["weights_sha256"],

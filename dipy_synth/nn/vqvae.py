@@ -1,5 +1,7 @@
 """VQVAE: a quantised autoencoder of prepared T1 volumes, in DIPY's manner."""
 
+import hashlib
+import json
 import math
 from pathlib import Path
 
@@ -139,11 +141,16 @@ class VQVAE:
         ------
         InputError
             If the cohort has no training subject, its shape does not suit the
-            network, or the folder holds another run.
+            network, two options do not go together, or the folder holds another run.
         """
         cohort = open_cohort(cohort)
         preset, run_dir = find_preset(preset), Path(run_dir)
         settings = settings or TrainingSettings(**preset["training"])
+        if settings.patience and adversarial:
+            raise InputError(
+                "patience with adversarial: expected one of them (the validation loss "
+                "tells nothing of texture)"
+            )
         if force:
             start_anew(run_dir)
         volumes, held_out = cohort.volumes("train"), cohort.volumes("validation")
@@ -163,19 +170,23 @@ class VQVAE:
             crop=crop_shape(cohort.shape, crop, multiple=self.network.factor),
             **batches,
         )
-        callbacks = self._start_codebook(volumes, settings, len(data))
-        if adversarial:
-            ramp = AdversarialRamp(adversarial, adversarial_start, settings.epochs)
-            callbacks.append(ramp)
+        starts = self._start_codebook(volumes, settings, len(data))
+        ramp = AdversarialRamp(adversarial, adversarial_start, settings.epochs)
+        callbacks = [*starts, ramp] if adversarial else starts
         history = train(
             trained,
             data,
             run_dir=run_dir,
             settings=settings,
-            validation=_validation(held_out, settings),
-            about={"crop": crop, "adversarial": [adversarial, adversarial_start]},
+            validation=_validation(held_out, data),
+            about={
+                "cohort": fingerprint(self.config),
+                "crop": crop,
+                "adversarial": [adversarial, adversarial_start],
+            },
             after_epoch=lambda epoch: self._show(run_dir, held_out, trained),
             callbacks=callbacks,
+            judged_from=max((c.epoch for c in starts), default=0),
         )
         self._finish(run_dir)
         return history
@@ -304,11 +315,15 @@ class VQVAE:
         return decoded[0] if one else decoded
 
 
-def _validation(volumes, settings):
-    """Give batches of held-out volumes, or None where there are none."""
+def _validation(volumes, data):
+    """Give batches of held-out volumes, or None where there are none.
+
+    They are whole volumes: as many as fill a training batch of `data`, or one.
+    """
     if not len(volumes):
         return None
-    return VolumeDataset(volumes, batch_size=settings.batch_size, shuffle=False)
+    batch_size = max(1, data.batch_size // data.parts)
+    return VolumeDataset(volumes, batch_size=batch_size, shuffle=False)
 
 
 def open_cohort(cohort):
@@ -335,6 +350,16 @@ def cohort_config(cohort):
             for side in ("train", "validation")
         },
     }
+
+
+def fingerprint(config):
+    """Tell a cohort's grid, steps and split by a few letters.
+
+    A run must not go on with other subjects than it began with: its validation
+    subjects could have been trained on.
+    """
+    told = {name: config[name] for name in ("grid", "steps", "split")}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def keep(config):

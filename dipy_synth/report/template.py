@@ -105,7 +105,7 @@ brain. Sagittal, coronal, axial; the patient's left is on the left.</p></div>
 $people
 
 <h2>All volumes, the oddest first</h2>
-<p class="soft">Volume: the brain mask's, in native millimetres. Correlation: with the
+<p class="soft">Volume: the brain mask's, in native space, in mL. Correlation: with the
 mean of all other volumes, brains brought to one size, in blocks of 4 mm. Symmetry: the
 same with its own mirror image. Histogram distance: how far
 the intensities in the brain (filled) must move to become those of all other volumes

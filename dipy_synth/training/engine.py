@@ -58,6 +58,7 @@ def train(
     about=None,
     after_epoch=None,
     callbacks=(),
+    judged_from=0,
 ):
     """Train a model in a run folder, or go on with a run that was stopped.
 
@@ -84,6 +85,9 @@ def train(
     callbacks : sequence of keras.callbacks.Callback, optional
         Run before an epoch is saved. What they keep outside the model and the
         optimizer is not saved.
+    judged_from : int, optional
+        Epochs at the start that patience leaves out: their figures do not compare
+        with the later ones.
 
     Returns
     -------
@@ -104,7 +108,7 @@ def train(
     _check_monitor(settings, validation)
     extra = [*callbacks, *_tensorboard(run_dir, settings)]
     check_settings(run_dir, model, settings, about or {})
-    keeper = Keeper(run_dir, data, settings, after_epoch)
+    keeper = Keeper(run_dir, data, settings, after_epoch, judged_from=judged_from)
     with _memory_told(run_dir, settings), placement_of(model, settings):
         _compile(model, settings, loss=loss, batches=settings.epochs * len(data))
         keeper.restore(model)
@@ -183,7 +187,7 @@ def _advice(settings):
     if size > 1:
         words.append(
             f"lower batch_size (now {size}) to {-(-size // 2)} with accumulation "
-            f"{2 * n} instead of {n}, which learns the same"
+            f"{2 * n} instead of {n}, which learns nearly the same"
         )
     if settings.precision == "float32":
         words.append("use precision mixed_bfloat16")

@@ -5,6 +5,7 @@ import logging
 import time
 
 import keras
+from keras import ops
 import numpy as np
 from tqdm import tqdm
 
@@ -31,10 +32,13 @@ class Keeper(keras.callbacks.Callback):
         The run's settings.
     after_epoch : callable, optional
         Called as ``after_epoch(epoch)`` when an epoch has been saved.
+    judged_from : int, optional
+        Epochs at the start that cannot be the best.
     """
 
-    def __init__(self, run_dir, data, settings, after_epoch=None):
+    def __init__(self, run_dir, data, settings, after_epoch=None, *, judged_from=0):
         super().__init__()
+        self.judged_from = judged_from
         self.run_dir, self.data, self.settings = run_dir, data, settings
         self.after_epoch, self.history = after_epoch, []
         self._averaged = ExitStack()
@@ -49,21 +53,22 @@ class Keeper(keras.callbacks.Callback):
     @property
     def best(self):
         """The epoch with the lowest monitored figure, from 1; 0 before the first."""
-        values = [row[self.settings.monitor] for row in self.history]
-        values = np.nan_to_num(values, nan=np.inf)
-        return int(np.argmin(values)) + 1 if len(values) else 0
+        judged = self.history[self.judged_from :]
+        values = [np.nan_to_num(r[self.settings.monitor], nan=np.inf) for r in judged]
+        return self.judged_from + int(np.argmin(values)) + 1 if values else 0
 
     @property
     def ended(self):
         """Whether all epochs are done, or no better one is waited for."""
         done, patience = len(self.history), self.settings.patience
-        waited = done - self.best if patience else 0
+        waited = done - self.best if patience and self.best else 0
         return done >= self.settings.epochs or waited > 0 and waited >= patience
 
     def finish(self, model):
         """Give the model the weights the run is for."""
         if self.settings.patience:
-            assign_weights(model, folder.read_best(self.run_dir))
+            for variable, value in zip(_kept(model), folder.read_best(self.run_dir)):
+                variable.assign(value)
         else:
             assign_weights(model, model.optimizer.averaged())
 
@@ -126,7 +131,7 @@ class Keeper(keras.callbacks.Callback):
                 f"monitor {settings.monitor!r}: expected one of {', '.join(logs)}"
             )
         if self.best == len(self.history):
-            folder.write_best(self.run_dir, self.model.optimizer.averaged())
+            folder.write_best(self.run_dir, _to_keep(self.model))
         self.model.stop_training |= self.ended
 
     def _write(self):
@@ -135,3 +140,14 @@ class Keeper(keras.callbacks.Callback):
         folder.write_history(self.run_dir, self.history)
         folder.write_state(self.run_dir, self.model, len(self.history))
         folder.draw_curves(self.run_dir, self.history)
+
+
+def _kept(model):
+    """Give what a model is for: its weights, and what it has learned beside them."""
+    return [*model.trainable_variables, *model.non_trainable_variables]
+
+
+def _to_keep(model):
+    """Give the values for `_kept`: weights averaged, a codebook as it is."""
+    others = [ops.convert_to_numpy(v) for v in model.non_trainable_variables]
+    return [*model.optimizer.averaged(), *others]
