@@ -160,3 +160,16 @@ def test_a_column_that_makes_no_sense_is_refused(wrong):
 def test_a_column_cannot_be_there_twice():
     with pytest.raises(InputError, match="twice"):
         ConditionSchema((Column("age"), Column("age")))
+
+
+def test_a_word_among_numbers_is_told_rather_than_taken_for_a_name():
+    rows = [{"age": "20"}, {"age": "unknown"}, {"age": "40"}]
+    with pytest.raises(InputError, match="age: numbers and unknown"):
+        ConditionSchema.fit(rows, ["age"])
+
+
+@pytest.mark.parametrize("words", ["sex=F,,M", "sex=F,F", "age=20,50,"])
+def test_a_sweep_has_different_values(words):
+    rows = [{"age": "20", "sex": "F"}, {"age": "60", "sex": "M"}]
+    with pytest.raises(InputError, match="different values"):
+        ConditionSchema.fit(rows, ["age", "sex"]).parse_sweep(words)

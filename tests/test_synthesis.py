@@ -36,7 +36,12 @@ class Model:
         "grid": GRID.to_config(),
         "license": "CC BY-SA 3.0",
         "weights_sha256": "abc",
-        "sampling": {"sampler": "heun", "steps": 12, "guidance": 1.5},
+        "sampling": {
+            "sampler": "heun",
+            "steps": 12,
+            "guidance": 1.5,
+            "guidance_rescale": 0.0,
+        },
     }
 
     def __init__(self, shape=(8, 8, 8), *, seconds=0):
@@ -74,7 +79,7 @@ def test_a_cohort_is_a_bids_derivative_with_its_origin_told(tmp_path):
         "Sampler": "heun",
         "Steps": 5,
         "Guidance": 1.5,
-        "GuidanceRescale": None,
+        "GuidanceRescale": 0.0,
         "Conditions": {"age": "70"},
     }
     assert expected.items() <= sidecar.items()
@@ -143,11 +148,28 @@ def test_a_request_that_made_nothing_binds_nobody(tmp_path):
 
     class Refusing(Model):
         def generate(self, **kwargs):
-            raise InputError("sampler 'magic'")
+            raise InputError("magic")
 
     with pytest.raises(InputError, match="magic"):
-        synthesize_cohort(Refusing(), tmp_path, request=Request(sampler="magic"))
+        synthesize_cohort(Refusing(), tmp_path, request=Request(sampler="ddim"))
     synthesize_cohort(Model(), tmp_path, request=Request(sampler="euler"))
+
+
+@pytest.mark.parametrize("wrong", [{"sampler": "magic"}, {"steps": 0}, {"seed": -1}])
+def test_a_wrong_request_costs_nothing_that_is_there(tmp_path, wrong):
+    (path,) = synthesize_cohort(Model(), tmp_path)
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        synthesize_cohort(Model(), tmp_path, request=Request(**wrong), force=True)
+    assert path.exists()
+
+
+def test_force_makes_a_damaged_volume_anew(tmp_path):
+    (path,) = synthesize_cohort(Model(), tmp_path)
+    path.write_bytes(b"damaged")
+    with pytest.raises(InputError, match=path.name):
+        synthesize_cohort(Model(), tmp_path)
+    synthesize_cohort(Model(), tmp_path, force=True)
+    assert values([path]) == [0]
 
 
 COHORT = (
