@@ -3,8 +3,9 @@
     python benchmarks/train_monai_vqvae.py PREPARED --minutes 18 --out_dir OUT
 
 Two halvings, channels 32 and 64, a codebook of 256 x 32 kept as moving averages, L1
-loss, Adam at 1e-4. It sees the same batches as ours (flips included) for the given wall
-time, and its output is cleaned of specks as ours is. Writes OUT/measures.json, in the
+loss, Adam at 1e-4, float32. It sees the same volumes as ours (flips included), whole
+ones where ours sees parts, for the given wall time, and its output is cleaned of specks
+as ours is. Writes OUT/measures.json, in the
 format of measure_model.py, and OUT/real_and_decoded.png. Needs torch, monai and einops.
 """
 
