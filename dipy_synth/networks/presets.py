@@ -40,10 +40,12 @@ PRESETS = {
         },
         "training": {"epochs": 30},
         "crop": 0.5,
-        "command": "dipy_train_vqvae PREPARED --preset plain",
-        "hardware": NOT_YET,
-        "time": NOT_YET,
-        "score": NOT_YET,
+        "command": "dipy_train_vqvae PREPARED --preset plain --epochs 6 "
+        "--batch_size 2 --learning_rate 5e-4 --precision mixed_bfloat16",
+        "hardware": "x86_64, 2 CPU cores",
+        "time": "4.8 minutes",
+        "score": "PSNR 16.3 dB and SSIM 0.45 in the brain, high-frequency power 0.02 "
+        "of real, codes used 100 %, perplexity 80 % of the codebook; 28 held-out subjects",
     },
     # residual units between strided convolutions, a quarter of the resolution
     "residual": {
@@ -55,10 +57,12 @@ PRESETS = {
         },
         "training": {"epochs": 30},
         "crop": 0.5,
-        "command": "dipy_train_vqvae PREPARED --preset residual",
-        "hardware": NOT_YET,
-        "time": NOT_YET,
-        "score": NOT_YET,
+        "command": "dipy_train_vqvae PREPARED --preset residual --epochs 3 "
+        "--batch_size 2 --learning_rate 5e-4 --precision mixed_bfloat16",
+        "hardware": "x86_64, 2 CPU cores",
+        "time": "3.4 minutes",
+        "score": "PSNR 17.2 dB and SSIM 0.54 in the brain, high-frequency power 0.04 "
+        "of real, codes used 100 %, perplexity 91 % of the codebook; 28 held-out subjects",
     },
     # 128x128x128 at 1 mm: narrower where the resolution is high, to fit in memory
     "128": {
