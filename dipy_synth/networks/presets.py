@@ -45,7 +45,7 @@ PRESETS = {
         "hardware": "x86_64, 2 CPU cores",
         "time": "4.8 minutes",
         "score": "PSNR 16.3 dB and SSIM 0.45 in the brain, high-frequency power 0.02 "
-        "of real, codes used 100 %, perplexity 80 % of the codebook; 28 held-out subjects",
+        "of real, codes used 100 %, perplexity 80 %; 28 held-out subjects",
     },
     # residual units between strided convolutions, a quarter of the resolution
     "residual": {
@@ -62,7 +62,7 @@ PRESETS = {
         "hardware": "x86_64, 2 CPU cores",
         "time": "3.4 minutes",
         "score": "PSNR 17.2 dB and SSIM 0.54 in the brain, high-frequency power 0.04 "
-        "of real, codes used 100 %, perplexity 91 % of the codebook; 28 held-out subjects",
+        "of real, codes used 100 %, perplexity 91 %; 28 held-out subjects",
     },
     # 128x128x128 at 1 mm: narrower where the resolution is high, to fit in memory
     "128": {
