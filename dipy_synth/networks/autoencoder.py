@@ -130,22 +130,20 @@ class Autoencoder(keras.Model):
         """
         raise NotImplementedError
 
-    def decode(self, latents, *, training=False):
+    def decode(self, latents):
         """Quantise latents and decode them.
 
         Parameters
         ----------
         latents : tensor (batch, *latent_shape)
             Continuous or quantised latents.
-        training : bool, optional
-            Whether the quantiser is to learn from them.
 
         Returns
         -------
         tensor (batch, *shape, 1), float32
             Images, mostly in [-1, 1]; not clipped.
         """
-        return self.reconstruct(self.quantizer(latents, training=training))
+        return self.reconstruct(self.quantizer(latents))
 
     def initialize(self, images, *, seed=0):
         """Start from the data, where an architecture can.
@@ -175,9 +173,11 @@ class Autoencoder(keras.Model):
             *latent_shape); and the ``indices`` of their codes (batch, *spatial, books).
         """
         latents = self.encode(images)
-        # before the codes move; and here, since on JAX metrics see no weights
-        indices = self.quantizer.indices(latents)
-        decoded = self.decode(latents, training=training)
+        # indices too: metrics, which count them, see no codes on JAX
+        quantised, indices = self.quantizer(
+            latents, training=training, return_indices=True
+        )
+        decoded = self.reconstruct(quantised)
         return {"images": decoded, "latents": latents, "indices": indices}
 
     def reconstruction_loss(self, images, decoded):

@@ -55,7 +55,8 @@ class VectorQuantizer(layers.Layer):
     Counts are in units of an equal share of the positions, so that neither batch size
     nor image size changes their meaning. Called on ``(batch, *spatial, channels)`` it
     gives the same shape. A model passes ``training`` on by itself: under Keras' fit on
-    JAX a layer hears of it in no other way, and the codes would stand still.
+    JAX a layer hears of it in no other way, and the codes would stand still. With
+    ``return_indices`` it gives the indices too, as `indices` does.
 
     References
     ----------
@@ -106,7 +107,7 @@ class VectorQuantizer(layers.Layer):
         self.started = self.add_weight((), "zeros", name="started", **own)
         self.draws = keras.random.SeedGenerator(self.seed)
 
-    def call(self, latents, training=False):
+    def call(self, latents, training=False, return_indices=False):
         flat = self._flatten(latents)
         codes, still = self._codes(), ops.stop_gradient(flat)
         found = nearest(still, codes, block=self.block)
@@ -119,7 +120,9 @@ class VectorQuantizer(layers.Layer):
         passed = step + ops.stop_gradient(quantised - step)
         shape = ops.shape(latents)
         on = ops.convert_to_tensor(self.started) > 0
-        return ops.reshape(ops.where(on, passed, flat), shape)
+        passed = ops.reshape(ops.where(on, passed, flat), shape)
+        found = ops.reshape(found, (*shape[:-1], self.books))
+        return (passed, found) if return_indices else passed
 
     def indices(self, latents):
         """Give the nearest code of each book.

@@ -31,7 +31,7 @@ class FSQ(layers.Layer):
     Notes
     -----
     Called on latents ``(batch, *spatial, len(levels))`` it gives the quantised
-    latents of the same shape. Values beyond [-1, 1] are clipped; a loss term pulls
+    latents of the same shape; with ``return_indices`` the indices too. Values beyond [-1, 1] are clipped; a loss term pulls
     them back (`overflow` weight), since the clip alone has no gradient there.
 
     References
@@ -48,13 +48,14 @@ class FSQ(layers.Layer):
             raise InputError(f"FSQ needs at least 2 levels per channel, got {levels}")
         self.channels, self.sizes = len(self.levels), self.levels
 
-    def call(self, latents, training=False):
+    def call(self, latents, training=False, return_indices=False):
         excess = ops.relu(ops.abs(latents) - 1)
         self.add_loss(self.overflow * ops.mean(ops.square(excess)))
         half = self._half()
         clipped = ops.clip(latents, -1, 1)
         quantised = (ops.round((clipped + 1) * half) - half) / half
-        return clipped + ops.stop_gradient(quantised - clipped)
+        passed = clipped + ops.stop_gradient(quantised - clipped)
+        return (passed, self.indices(latents)) if return_indices else passed
 
     def indices(self, latents):
         """Give the level of each channel.

@@ -303,9 +303,10 @@ class Tiny(keras.Model):
 
     def call(self, x, training=False):
         latents = self.before(x)
-        indices = self.quantizer.indices(latents)
-        decoded = self.after(self.quantizer(latents, training=training))
-        return {"decoded": decoded, "indices": indices}
+        quantised, indices = self.quantizer(
+            latents, training=training, return_indices=True
+        )
+        return {"decoded": self.after(quantised), "indices": indices}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, **kwargs):
         return ops.mean(ops.square(x - y_pred["decoded"])) + sum(self.losses)

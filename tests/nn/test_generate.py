@@ -81,9 +81,11 @@ def test_a_cohort_made_in_other_processes_is_the_same(ldm, tmp_path):
 
 
 def test_what_fails_elsewhere_is_told_here(ldm, tmp_path):
-    request = Request(seed=-1, steps=2)
+    changed = LDM(ldm.folder)  # as if its folder held another model by now
+    changed.config["weights_sha256"] = "another"
+    options = {"request": Request(steps=2), "engine": "joblib", "n_jobs": 1}
     with pytest.raises(InputError, match="not all volumes could be made"):
-        synthesize_cohort(ldm, tmp_path, request=request, engine="joblib", n_jobs=1)
+        synthesize_cohort(changed, tmp_path, **options)
 
 
 def test_the_advice_is_followed_and_completed(ldm):
