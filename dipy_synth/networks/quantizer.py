@@ -31,8 +31,9 @@ class FSQ(layers.Layer):
     Notes
     -----
     Called on latents ``(batch, *spatial, len(levels))`` it gives the quantised
-    latents of the same shape; with ``return_indices`` the indices too. Values beyond [-1, 1] are clipped; a loss term pulls
-    them back (`overflow` weight), since the clip alone has no gradient there.
+    latents of the same shape; with ``return_indices`` the indices too. Values beyond
+    [-1, 1] are clipped; a loss term pulls them back (`overflow` weight), since the clip
+    alone has no gradient there.
 
     References
     ----------
