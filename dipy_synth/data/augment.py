@@ -139,6 +139,28 @@ def flip_left_right(volume):
     return np.ascontiguousarray(volume[::-1])
 
 
+def move_voxels(volume, steps):
+    """Move a volume by whole voxels: nothing is interpolated, so nothing is blurred.
+
+    Parameters
+    ----------
+    volume : ndarray, (X, Y[, Z])
+        What leaves it is lost; what comes in is 0.
+    steps : sequence of int, (rank,)
+        Voxels along each axis.
+
+    Returns
+    -------
+    ndarray of that shape
+    """
+    moved = np.zeros_like(volume)
+    ends = [(max(0, k), n + min(0, k)) for k, n in zip(steps, volume.shape)]
+    into = tuple(slice(first, last) for first, last in ends)
+    out_of = tuple(slice(first - k, last - k) for k, (first, last) in zip(steps, ends))
+    moved[into] = volume[out_of]
+    return moved
+
+
 def resample(volume, matrix, shift, *, order=2):
     """Move a volume by an affine about its middle.
 

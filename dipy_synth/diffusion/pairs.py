@@ -14,11 +14,13 @@ class NoisyPairs(keras.utils.PyDataset):
     Parameters
     ----------
     latents : array (n, *spatial, channels)
-        Normalised latents (may be memory-mapped).
+        Latents as they were encoded (may be memory-mapped).
     conditions : array (n, n_conditions)
         Encoded conditions; NaN where missing.
     schedule : Schedule
         How image and noise are mixed, what is to be predicted, and its weight.
+    normalizer : LatentNormalizer, optional
+        What brings latents near N(0, 1); None when they are there already.
     batch_size : int, optional
         Pairs a batch.
     dropout : float, optional
@@ -42,6 +44,7 @@ class NoisyPairs(keras.utils.PyDataset):
         conditions,
         schedule,
         *,
+        normalizer=None,
         batch_size=1,
         dropout=0.12,
         seed=0,
@@ -52,6 +55,7 @@ class NoisyPairs(keras.utils.PyDataset):
         super().__init__(**kwargs)
         self.latents, self.conditions, self.schedule = latents, conditions, schedule
         self.batch_size, self.seed, self.shuffle = batch_size, seed, shuffle
+        self.normalizer = normalizer
         self.dropout = dropout if shuffle else 0.0
         self.epoch = epoch
 
@@ -69,6 +73,8 @@ class NoisyPairs(keras.utils.PyDataset):
         rows = order[index * self.batch_size : (index + 1) * self.batch_size]
         rng = np.random.default_rng([self.seed, self.epoch, index])
         x0 = np.asarray(self.latents[rows], "float32")
+        if self.normalizer is not None:
+            x0 = self.normalizer.normalize(x0)
         noise = rng.standard_normal(x0.shape, dtype="float32")
         t = self.schedule.training_times(len(rows), rng)
         dropped = rng.random((len(rows), 1)) < self.dropout

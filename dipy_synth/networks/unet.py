@@ -142,6 +142,23 @@ class UNet(keras.Model):
         grid = ops.broadcast_to(grid, (ops.shape(latents)[0], *grid.shape))
         return ops.concatenate([latents, grid], axis=-1)
 
+    def turn(self, rotation):
+        """Make the network read and predict latents whose channels were rotated.
+
+        Parameters
+        ----------
+        rotation : array (channels, channels)
+            Orthogonal: what the network knew as ``latents @ rotation`` it now takes
+            as ``latents``.
+        """
+        kernel, bias = self.first.get_weights()
+        known = kernel[..., : self.shape[-1], :]
+        turned = np.einsum("ij,...jk->...ik", rotation, known)
+        rest = kernel[..., self.shape[-1] :, :]
+        self.first.set_weights([np.concatenate([turned, rest], axis=-2), bias])
+        kernel, bias = self.last.get_weights()
+        self.last.set_weights([kernel @ rotation.T, bias @ rotation.T])
+
     def get_config(self):
         return {
             "shape": self.shape,

@@ -5,14 +5,15 @@ import math
 import numpy as np
 from tqdm import tqdm
 
-from dipy_synth.data.augment import flip_left_right
+from dipy_synth.data.augment import flip_left_right, move_voxels
 from dipy_synth.files import atomic_path, read_json, write_json
 
 _VOXELS = 2**18  # encoded at a time, where images are small
+_VIEWS = 4  # of a training brain
 
 
 def encoded(cohort, vqvae, path, split):
-    """Encode one side of a cohort once, training brains flipped too.
+    """Encode one side of a cohort once, training brains in four views.
 
     Parameters
     ----------
@@ -29,8 +30,8 @@ def encoded(cohort, vqvae, path, split):
     Returns
     -------
     ndarray (n, *latent_shape), float32
-        Memory-mapped. Of training brains, row ``2 i`` is volume i and row ``2 i + 1``
-        its mirror image; other images have a row each.
+        Memory-mapped. Of training brains, rows ``4 i`` to ``4 i + 3`` are volume i, its
+        mirror image, and both moved by up to a voxel; other images have a row each.
     """
     stored, told = path.with_suffix(".npy"), path.with_suffix(".json")
     keys = [key for key, kept in zip(cohort.keys, cohort.where(split)) if kept]
@@ -38,6 +39,7 @@ def encoded(cohort, vqvae, path, split):
         "keys": keys,
         "files": cohort.stamp(),
         "vqvae": vqvae.config["weights_sha256"],
+        "views": _VIEWS,
     }
     if not (stored.exists() and told.exists() and read_json(told) == stamp):
         told.unlink(missing_ok=True)  # a crash between the two must not fit them
@@ -49,18 +51,24 @@ def encoded(cohort, vqvae, path, split):
 
 def _encode(cohort, vqvae, split):
     """Encode in blocks: one brain at a time, many small images at once."""
-    volumes, mirrored = cohort.volumes(split), cohort.symmetric and split == "train"
+    volumes, varied = cohort.volumes(split), cohort.symmetric and split == "train"
+    rng = np.random.default_rng(0)
     size = max(1, _VOXELS // math.prod(cohort.shape))
     latents = [np.zeros((0, *vqvae.network.latent_shape), "float32")]
     with tqdm(total=len(volumes), desc=f"latents ({split})", unit="volume") as bar:
         for start in range(0, len(volumes), size):
             block = np.asarray(volumes[start : start + size], "float32")
-            views = _with_mirror_images(block) if mirrored else block
-            latents.append(vqvae.encode(views, batch_size=size))
+            views = [w for v in block for w in _views(v, rng)] if varied else block
+            latents.append(vqvae.encode(np.stack(views), batch_size=size))
             bar.update(len(block))
     return np.concatenate(latents)
 
 
-def _with_mirror_images(volumes):
-    """Put each volume's mirror image after it."""
-    return np.stack([view for v in volumes for view in (v, flip_left_right(v))])
+def _views(volume, rng):
+    """Give a training brain four times: itself, moved by up to a voxel, both mirrored.
+
+    Moved by a fraction of its patches a brain has other latents, which a network
+    cannot tell from those of another brain.
+    """
+    moved = move_voxels(volume, rng.integers(-1, 2, volume.ndim))
+    return [view for v in (volume, moved) for view in (v, flip_left_right(v))]

@@ -11,6 +11,7 @@ from dipy_synth.diffusion.schedules import RectifiedFlow, make_schedule
 from dipy_synth.errors import InputError
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.unet import UNet
+from dipy_synth.nn.initial import adopt, check_initial
 from dipy_synth.nn.latents import encoded
 from dipy_synth.nn.sampling import (
     NoiseStreams,
@@ -122,6 +123,7 @@ class LDM:
         conditions=(),
         schedule=None,
         dropout=0.12,
+        initial=None,
         force=False,
         **network,
     ):
@@ -149,6 +151,10 @@ class LDM:
         dropout : float, optional
             Share of training pairs whose conditions are all left open, from which
             guidance learns what a brain is without them.
+        initial : str, Path or LDM, optional
+            A model to start from, in place of random weights: to adapt a model to
+            another cohort, or to another autoencoder. It brings its conditions and its
+            U-Net's shape, which cannot be given, too.
         **network
             Arguments of `UNet`, such as ``widths``.
 
@@ -172,17 +178,21 @@ class LDM:
         if force:
             start_anew(run_dir)
         _check_match(cohort, self.vqvae)
-        self.schema = ConditionSchema.fit(
-            _rows(cohort, "train"), conditions, categories=cohort.categories
-        )
+        if initial is not None:
+            initial = initial if isinstance(initial, LDM) else LDM(initial)
+            check_initial(initial, self.vqvae, self.schedule, conditions, network)
+            self.schema = initial.schema
+        else:
+            self.schema = ConditionSchema.fit(
+                _rows(cohort, "train"), conditions, categories=cohort.categories
+            )
         self.config = {**cohort_config(cohort), "sampling": dict(SAMPLING)}
         data = self._pairs(cohort, run_dir, settings, "train", dropout=dropout)
         validation = self._pairs(cohort, run_dir, settings, "validation")
-        categories = [len(c.categories or ()) for c in self.schema.columns]
         with building(settings):
-            self.network = UNet(
-                self.vqvae.network.latent_shape, categories=categories, **network
-            )
+            self.network = self._make_network(initial, network)
+        if initial is not None and not (run_dir / "state.npz").exists():
+            adopt(self, initial, cohort.volumes("train"))
         history = train(
             self.network,
             data,
@@ -196,12 +206,20 @@ class LDM:
                 "conditions": list(self.schema.names),
                 "dropout": dropout,
                 "autoencoder": self.vqvae.config["weights_sha256"],
+                **({"initial": initial.config["weights_sha256"]} if initial else {}),
             },
             after_epoch=lambda epoch: self._show(run_dir, epoch, settings.epochs),
         )
         self.save(run_dir / "model")
         self.load_model_weights(run_dir / "model")
         return history
+
+    def _make_network(self, initial, arguments):
+        if initial is not None:
+            return UNet.from_config(initial.network.get_config())
+        categories = [len(c.categories or ()) for c in self.schema.columns]
+        shape = self.vqvae.network.latent_shape
+        return UNet(shape, categories=categories, **arguments)
 
     def _pairs(self, cohort, run_dir, settings, split, **options):
         """Give training pairs of one side of the split, from latents kept on disk."""
@@ -210,10 +228,11 @@ class LDM:
             self.normalizer = LatentNormalizer.fit(latents)
         conditions = self.schema.encode(_rows(cohort, split))
         return NoisyPairs(
-            self.normalizer.normalize(latents),
-            # a training brain comes with its mirror image
+            latents,
+            # a training brain comes in several views
             np.repeat(conditions, len(latents) // max(1, len(conditions)), axis=0),
             self.schedule,
+            normalizer=self.normalizer,
             batch_size=settings.batch_size,
             shuffle=split == "train",
             seed=settings.seed,

@@ -122,6 +122,7 @@ class TrainLDMFlow(Workflow):
         vqvae,
         conditions=None,
         condition_dropout=0.12,
+        initial=None,
         epochs=100,
         batch_size=2,
         learning_rate=3e-4,
@@ -161,8 +162,12 @@ class TrainLDMFlow(Workflow):
         condition_dropout : float, optional
             Share of the training pairs whose conditions are all left open, from which
             guidance learns.
+        initial : string, optional
+            A model to start from instead of random weights: a run, a model folder or
+            the name of a bundled model. It brings its conditions and its shape.
         epochs : int, optional
-            Passes over the training subjects and their mirror images.
+            Passes over the training subjects, each in four views: as it is, mirrored,
+            and both moved by up to a voxel.
         batch_size : int, optional
             Volumes a step.
         learning_rate : float, optional
@@ -226,6 +231,7 @@ class TrainLDMFlow(Workflow):
                 weighting=weighting,
             ),
             dropout=condition_dropout,
+            initial=initial,
             force=self._force_overwrite,
             **_given({"widths": widths}),
         )

@@ -11,6 +11,7 @@ from dipy_synth.data.augment import (
     Augmentation,
     crop_shape,
     flip_left_right,
+    move_voxels,
     random_crop,
     resample,
     smooth_field,
@@ -259,3 +260,11 @@ def test_crops_are_a_share_in_whole_multiples():
     for share in (0, 1.5):
         with pytest.raises(InputError, match="crop"):
             crop_shape((8, 8), share)
+
+
+def test_moving_by_voxels_keeps_every_value_that_stays():
+    image = np.arange(1.0, 13).reshape(3, 4)
+    moved = move_voxels(image, (1, -2))
+    np.testing.assert_array_equal(moved[1:, :2], image[:2, 2:])
+    assert not moved[0].any() and not moved[:, 2:].any()
+    np.testing.assert_array_equal(move_voxels(image, (0, 0)), image)

@@ -31,6 +31,14 @@ def test_input_and_target_belong_together(latents):
     np.testing.assert_allclose(x0, latents[rows], atol=1e-5)
 
 
+def test_latents_are_normalised_on_the_way(latents):
+    normalizer = LatentNormalizer.fit(latents)
+    inputs, target = make(latents, dropout=0, normalizer=normalizer)[0]
+    x0 = RectifiedFlow().to_x0(target, inputs["latents"], inputs["time"])
+    rows = inputs["conditions"][:, 0].astype(int)
+    np.testing.assert_allclose(normalizer.restore(x0), latents[rows], atol=1e-4)
+
+
 def test_an_epoch_is_reproducible_and_the_next_one_new(latents):
     first, again = make(latents), make(latents)
     np.testing.assert_array_equal(first[1][1], again[1][1])

@@ -88,3 +88,13 @@ def test_one_step_of_training_lowers_the_loss_with_finite_weights(shape):
     losses = [network.train_on_batch(inputs, target) for _ in range(3)]
     assert losses[-1] < losses[0]
     assert all(np.isfinite(np.asarray(w)).all() for w in network.weights)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_turned_network_does_in_new_channels_what_it_did_in_the_old(shape):
+    network, inputs = unet(shape), noisy(shape)
+    shake(network)
+    rotation = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
+    known = np.asarray(network({**inputs, "latents": inputs["latents"] @ rotation}))
+    network.turn(rotation)
+    np.testing.assert_allclose(network(inputs), known @ rotation.T, atol=1e-4)

@@ -1,0 +1,103 @@
+"""Start a latent diffusion model from another one, of another autoencoder even.
+
+Two autoencoders that were started from the same patches tell nearly the same things
+in other channels, or with other signs. A rotation of the channels brings the latents
+of one nearest to those of the other, and leaves white noise what it is; folded into
+the first and the last layer of the U-Net it makes the old network read new latents.
+"""
+
+import numpy as np
+
+from dipy_synth.errors import InputError
+
+_IMAGES = 8  # from which the rotation is found
+
+
+def check_initial(initial, vqvae, schedule, conditions, network):
+    """Refuse a model from which this training cannot start.
+
+    Parameters
+    ----------
+    initial : LDM
+        The model to start from.
+    vqvae : VQVAE
+        The autoencoder of the model to be trained.
+    schedule : Schedule
+        What is to be learnt.
+    conditions : sequence of str
+        Conditions asked for; none, or those of the model.
+    network : dict
+        Arguments of the U-Net asked for; none are left to choose.
+
+    Raises
+    ------
+    InputError
+        If shapes, schedules or conditions differ, or an argument was given.
+    """
+    told = (
+        ("latents", tuple(initial.network.shape), tuple(vqvae.network.latent_shape)),
+        ("grid", initial.config["grid"], vqvae.config["grid"]),
+        ("schedule", initial.schedule.to_config(), schedule.to_config()),
+    )
+    for name, there, here in told:
+        if there != here:
+            raise InputError(
+                f"{initial.folder}: a model of {name} {there} to start from; expected "
+                f"{here}"
+            )
+    names = tuple(initial.schema.names)
+    if conditions and tuple(conditions) != names:
+        raise InputError(
+            f"conditions {', '.join(conditions)}: expected those of the model to start "
+            f"from, {', '.join(names) or 'none'}"
+        )
+    if network:
+        raise InputError(
+            f"{', '.join(network)}: the U-Net has the shape of the model to start from"
+        )
+
+
+def adopt(ldm, initial, volumes):
+    """Give a model the weights of another, turned to its own latents.
+
+    Parameters
+    ----------
+    ldm : LDM
+        With an autoencoder, a normalizer and a network of the other's shape.
+    initial : LDM
+        The other.
+    volumes : array (n, *shape)
+        Volumes on which the rotation is found, the first few of them.
+    """
+    ldm.network.set_weights(initial.network.get_weights())
+    some = np.asarray(volumes[:_IMAGES], "float32")
+    ours, theirs = (
+        model.normalizer.normalize(model.vqvae.encode(some)) for model in (ldm, initial)
+    )
+    ldm.network.turn(rotation(ours, theirs))
+
+
+def rotation(latents, others):
+    """Find the rotation of channels that brings latents nearest to others.
+
+    Parameters
+    ----------
+    latents, others : array (n, *spatial, channels)
+        Normalised latents of the same images by two autoencoders.
+
+    Returns
+    -------
+    ndarray (channels, channels), float64
+        Orthogonal; ``latents @ rotation`` is nearest to `others`.
+
+    References
+    ----------
+    Schoenemann (1966). A generalized solution of the orthogonal Procrustes problem.
+    Psychometrika 31(1).
+    """
+    channels = latents.shape[-1]
+    ours, theirs = (
+        np.asarray(x, "float64").reshape(-1, channels) for x in (latents, others)
+    )
+    left, _, right = np.linalg.svd(ours.T @ theirs)
+    return left @ right

@@ -1,0 +1,76 @@
+"""Starting a latent diffusion model from another one."""
+
+import numpy as np
+import pytest
+
+from dipy_synth.errors import InputError
+from dipy_synth.nn.initial import rotation
+from dipy_synth.nn.ldm import LDM
+from dipy_synth.nn.vqvae import VQVAE
+from dipy_synth.training import TrainingSettings
+
+ONE = TrainingSettings(epochs=1, batch_size=2, learning_rate=1e-9)
+SMALL = {"widths": (8, 16), "blocks": 1, "attention": (False, True)}
+
+
+@pytest.fixture(scope="module")
+def vqvaes(prepared_folder, tmp_path_factory):
+    """Two autoencoders of the same shape that differ by their seed."""
+    runs = [tmp_path_factory.mktemp(f"vqvae{seed}") for seed in (0, 1)]
+    for seed, run in enumerate(runs):
+        settings = TrainingSettings(epochs=1, batch_size=2, seed=seed)
+        network = {"channels": (8, 8), "blocks": 1}
+        VQVAE().fit(prepared_folder, run_dir=run, settings=settings, **network)
+    return runs
+
+
+@pytest.fixture(scope="module")
+def first(prepared_folder, vqvaes, tmp_path_factory):
+    run = tmp_path_factory.mktemp("first")
+    settings = TrainingSettings(epochs=2, batch_size=2, learning_rate=1e-3)
+    options = {"run_dir": run, "settings": settings, "conditions": ("age",)}
+    LDM().fit(prepared_folder, vqvaes[0], **options, **SMALL)
+    return run
+
+
+def test_the_rotation_of_channels_is_found():
+    rng = np.random.default_rng(0)
+    latents = rng.normal(size=(4, 5, 6, 3))
+    turned = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    np.testing.assert_allclose(rotation(latents, latents @ turned), turned, atol=1e-9)
+
+
+def test_a_model_starts_where_the_other_ended(prepared_folder, vqvaes, first, tmp_path):
+    options = {"run_dir": tmp_path, "settings": ONE}
+    LDM().fit(prepared_folder, vqvaes[0], initial=first, **options)
+    begun, ended = LDM(tmp_path), LDM(first)
+    for ours, theirs in zip(begun.network.get_weights(), ended.network.get_weights()):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert begun.schema.to_config() == ended.schema.to_config()
+
+
+def test_another_autoencoder_turns_the_network(
+    prepared_folder, vqvaes, first, tmp_path
+):
+    options = {"run_dir": tmp_path, "settings": ONE}
+    LDM().fit(prepared_folder, vqvaes[1], initial=first, **options)
+    kernels = [LDM(run).network.last.get_weights()[0] for run in (first, tmp_path)]
+    strengths = [np.linalg.norm(kernel) for kernel in kernels]
+    np.testing.assert_allclose(*strengths, rtol=1e-3)  # turned, and no more
+    assert np.abs(kernels[0] - kernels[1]).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"conditions": ("sex",)}, "conditions sex"),
+        ({"widths": (8, 8)}, "widths"),
+    ],
+)
+def test_what_the_model_brings_cannot_be_chosen(
+    prepared_folder, vqvaes, first, tmp_path, arguments, told
+):
+    with pytest.raises(InputError, match=told):
+        LDM().fit(
+            prepared_folder, vqvaes[0], run_dir=tmp_path, initial=first, **arguments
+        )
