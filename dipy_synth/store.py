@@ -57,7 +57,7 @@ def save_model(folder, *, kind, config, networks, arrays=None, card=None, dtype=
     folder : str or Path
         Where to. An existing model there is replaced.
     kind : str
-        ``vqvae`` or ``ldm``.
+        ``vqvae``, ``ldm`` or ``judge``.
     config : dict
         What the model needs beside weights; JSON.
     networks : dict of str to keras.Model

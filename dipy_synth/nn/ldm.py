@@ -27,6 +27,7 @@ from dipy_synth.nn.vqvae import (
     fingerprint,
     keep,
     open_cohort,
+    rows_of,
 )
 from dipy_synth.pictures import save_montage
 from dipy_synth.progress import volume_bar
@@ -173,7 +174,7 @@ class LDM:
             start_anew(run_dir)
         _check_match(cohort, self.vqvae)
         self.schema = ConditionSchema.fit(
-            _rows(cohort, "train"), conditions, categories=cohort.categories
+            rows_of(cohort, "train"), conditions, categories=cohort.categories
         )
         self.config = {**cohort_config(cohort), "sampling": dict(SAMPLING)}
         data = self._pairs(cohort, run_dir, settings, "train", dropout=dropout)
@@ -208,7 +209,7 @@ class LDM:
         latents = encoded(cohort, self.vqvae, run_dir / f"latents-{split}", split)
         if split == "train":
             self.normalizer = LatentNormalizer.fit(latents)
-        conditions = self.schema.encode(_rows(cohort, split))
+        conditions = self.schema.encode(rows_of(cohort, split))
         return NoisyPairs(
             self.normalizer.normalize(latents),
             # a training brain comes with its mirror image
@@ -387,11 +388,6 @@ class LDM:
 
 
 SAMPLING = {"sampler": "heun", "steps": 12, "guidance": 1.5, "guidance_rescale": 0.0}
-
-
-def _rows(cohort, split):
-    """Give the table's rows of one side of the split."""
-    return [row for row, kept in zip(cohort.rows, cohort.where(split)) if kept]
 
 
 def _check_match(cohort, vqvae):
