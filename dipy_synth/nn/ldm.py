@@ -9,6 +9,7 @@ from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.pairs import NoisyPairs
 from dipy_synth.diffusion.schedules import RectifiedFlow, make_schedule
 from dipy_synth.errors import InputError
+from dipy_synth.gate import add_gate_if_possible, copy_gate, has_gate
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.latents import encoded
@@ -201,6 +202,7 @@ class LDM:
             after_epoch=lambda epoch: self._show(run_dir, epoch, settings.epochs),
         )
         self.save(run_dir / "model")
+        add_gate_if_possible(run_dir / "model", cohort)
         self.load_model_weights(run_dir / "model")
         return history
 
@@ -238,6 +240,7 @@ class LDM:
         *,
         seed=0,
         numbers=None,
+        attempts=None,
         conditions=None,
         steps=None,
         sampler=None,
@@ -262,6 +265,9 @@ class LDM:
             Numbers of the samples, by default 0 to n - 1. Equal numbers start from
             the same noise: with ``numbers=[0, 0]`` two volumes differ by what is asked
             of them alone.
+        attempts : sequence of int, optional
+            Which draw of each sample is wanted, from 0: another attempt is another
+            noise of the same number. 0 for all by default.
         conditions : dict or sequence of dict, optional
             Values asked for, such as ``{"age": 70, "sex": "F"}``; one dict for all
             samples, or one each. What is not named is left open.
@@ -332,7 +338,12 @@ class LDM:
                 latents = sample_latents(
                     self.network,
                     self.schedule,
-                    NoiseStreams(seed, numbers[chosen], self.network.shape),
+                    NoiseStreams(
+                        seed,
+                        numbers[chosen],
+                        self.network.shape,
+                        attempts=None if attempts is None else attempts[chosen],
+                    ),
                     wanted[chosen],
                     callback=after_step,
                     **settings,
@@ -371,7 +382,7 @@ class LDM:
         Path
         """
         need_weights(self.network)
-        return save_model(
+        saved = save_model(
             folder,
             kind="ldm",
             config={
@@ -385,6 +396,9 @@ class LDM:
             dtype=dtype,
             card=card,
         )
+        if has_gate(self.config) and self.folder != saved.resolve():
+            copy_gate(self.folder, saved)
+        return saved
 
 
 SAMPLING = {"sampler": "heun", "steps": 12, "guidance": 1.5, "guidance_rescale": 0.0}
