@@ -35,8 +35,8 @@ KID). It serves to judge synthetic brains, and nothing else.
   are these weights, with credit to the IXI project.
 - **Made by** `benchmarks/make_ixi_2mm.sh` with `dipy_train_judge`: {epochs} epochs in
   {minutes:.0f} minutes, the one with the least validation loss being kept.
-- **How**: amounts of {levels} levels of brightness in blocks of {block} voxels, on their
-  principal components, with a correction by convolutions.
+- **How**: amounts of {levels} levels of brightness in blocks of {block} voxels, their
+  principal components, and a correction by convolutions.
 - **Measured** on the validation subjects, whom it was not trained on; they chose the
   epoch. On {hardware} ({date}). Beside it a ridge regression on {components} principal
   components of the voxels (`VoxelPCA`, `RidgePredictor`), trained on the same subjects;

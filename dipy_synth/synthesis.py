@@ -228,8 +228,8 @@ def _give_up(dropped, out_dir):
     values = [r for reasons in draws for r in reasons if r.startswith(start)]
     raise InputError(
         f"the gate dropped all of {len(draws)} draws, {times} of them for {name}, such "
-        f"as {values[-1].removeprefix(start)}. The model does not make brains that pass: "
-        "train it longer, or leave the gate out"
+        f"as {values[-1].removeprefix(start)}. The model does not make brains that "
+        "pass: train it longer, or leave the gate out"
     )
 
 

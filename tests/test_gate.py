@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from dipy_synth.conditions import ConditionSchema
 from dipy_synth.data.dataset import Cohort
 from dipy_synth.data.images import read_volume
 from dipy_synth.errors import InputError
@@ -140,11 +141,11 @@ class Model:
         },
     }
 
-    class schema:
-        check = staticmethod(lambda rows: None)
+    schema = ConditionSchema()
 
-    def __init__(self, draws=None, *, stop_after=np.inf):
-        self.draws, self.made, self.stop_after = draws or {}, [], stop_after
+    def __init__(self, good, draws=None, *, stop_after=np.inf):
+        self.good, self.draws, self.made = good, draws or {}, []
+        self.stop_after = stop_after
 
     def generate(self, *, seed, numbers, attempts, **kwargs):
         self.made += zip(numbers, attempts)
@@ -154,17 +155,13 @@ class Model:
 
     def _draw(self, number, attempt):
         drawn = self.draws.get((number, attempt), self.draws.get("else"))
-        return GOOD[(number + attempt) % len(GOOD)] if drawn is None else drawn
+        return self.good[number + attempt] if drawn is None else drawn
 
 
-GOOD = []
-
-
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module")
 def good(gate):
-    """Brains that pass."""
-    if not GOOD:
-        GOOD.extend(b for b in map(brain, range(10)) if not gate(b))
+    """Give brains that pass."""
+    return [volume for volume in map(brain, range(12)) if not gate(volume)]
 
 
 def files_of(root):
@@ -173,7 +170,9 @@ def files_of(root):
 
 
 def sidecars(root):
-    return [json.loads(path.read_text()) for path in sorted(root.glob("sub-*/*/*.json"))]
+    return [
+        json.loads(path.read_text()) for path in sorted(root.glob("sub-*/*/*.json"))
+    ]
 
 
 @pytest.fixture
@@ -183,15 +182,13 @@ def draws(cohort):
     return {(1, 0): noise(0), (1, 1): train[2], (3, 0): train[5][::-1]}
 
 
-def test_noise_and_copies_are_drawn_again_and_counted(gate, draws, tmp_path):
-    model = Model(draws)
+def test_noise_and_copies_are_drawn_again_and_counted(good, gate, draws, tmp_path):
+    model = Model(good, draws)
     paths = synthesize_cohort(model, tmp_path, n=4, gate=gate)
     expected = [(0, 0), (1, 0), (1, 1), (1, 2), (2, 0), (3, 0), (3, 1)]
     assert model.made == expected
     for path, (number, attempt) in zip(paths, [(0, 0), (1, 2), (2, 0), (3, 1)]):
-        np.testing.assert_array_equal(
-            read_volume(path)[0], GOOD[(number + attempt) % len(GOOD)]
-        )
+        np.testing.assert_array_equal(read_volume(path)[0], good[number + attempt])
     told = sidecars(tmp_path)
     assert [one["GateAttempts"] for one in told] == [1, 3, 1, 2]
     first, second = told[1]["GateDropped"]
@@ -203,46 +200,50 @@ def test_noise_and_copies_are_drawn_again_and_counted(gate, draws, tmp_path):
     assert counted["DipySynthGate"]["DroppedFor"][COPY] == 2
 
 
-def test_no_gate_lets_all_out(draws, tmp_path):
-    model = Model(draws)
+def test_no_gate_lets_all_out(good, draws, tmp_path):
+    model = Model(good, draws)
     synthesize_cohort(model, tmp_path, n=4)
     assert model.made == [(n, 0) for n in range(4)]
     assert "DipySynthGate" not in read_json(tmp_path / "dataset_description.json")
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 5])
-def test_a_stopped_cohort_ends_as_one_that_was_not(gate, draws, tmp_path, stop_after):
+def test_a_stopped_cohort_ends_as_one_that_was_not(
+    good, gate, draws, tmp_path, stop_after
+):
     whole, stopped, batch = (tmp_path / name for name in ("whole", "stopped", "batch"))
-    synthesize_cohort(Model(draws), whole, n=4, gate=gate)
+    synthesize_cohort(Model(good, draws), whole, n=4, gate=gate)
     with pytest.raises(KeyboardInterrupt):
-        synthesize_cohort(Model(draws, stop_after=stop_after), stopped, n=4, gate=gate)
-    synthesize_cohort(Model(draws), stopped, n=4, gate=gate)
-    synthesize_cohort(Model(draws), batch, n=4, gate=gate, batch_size=3)
+        synthesize_cohort(
+            Model(good, draws, stop_after=stop_after), stopped, n=4, gate=gate
+        )
+    synthesize_cohort(Model(good, draws), stopped, n=4, gate=gate)
+    synthesize_cohort(Model(good, draws), batch, n=4, gate=gate, batch_size=3)
     assert files_of(stopped) == files_of(whole) == files_of(batch)
 
 
-def test_a_gate_that_lets_nothing_out_says_why(gate, tmp_path):
-    hopeless = Model({"else": noise(0)})
+def test_a_gate_that_lets_nothing_out_says_why(good, gate, tmp_path):
+    hopeless = Model(good, {"else": noise(0)})
     with pytest.raises(InputError, match="all of 10 draws, 10 of them for .*: train"):
         synthesize_cohort(hopeless, tmp_path / "none", n=3, gate=gate)
     assert len(hopeless.made) == MOST_IN_VAIN
     assert not list(tmp_path.glob("none/sub-*"))
 
 
-def test_a_volume_is_drawn_only_so_often(gate, cohort, tmp_path):
+def test_a_volume_is_drawn_only_so_often(good, gate, cohort, tmp_path):
     copy = np.asarray(cohort.volumes("train")[0], "float32")
-    model = Model({(1, attempt): copy for attempt in range(99)})
+    model = Model(good, {(1, attempt): copy for attempt in range(99)})
     with pytest.raises(InputError, match=f"all of 20 draws, 20 of them for {COPY}"):
         synthesize_cohort(model, tmp_path, n=3, gate=gate)
     assert model.made == [(0, 0), *((1, attempt) for attempt in range(MOST_ATTEMPTS))]
     assert len(list(tmp_path.glob("sub-*/anat/*.nii.gz"))) == 1
 
 
-def test_a_gated_cohort_is_another_one_and_no_sweep(gate, tmp_path):
-    synthesize_cohort(Model(), tmp_path, n=1)
+def test_a_gated_cohort_is_another_one_and_no_sweep(good, gate, tmp_path):
+    synthesize_cohort(Model(good), tmp_path, n=1)
     with pytest.raises(InputError, match="Gate None \\(asked for: "):
-        synthesize_cohort(Model(), tmp_path, n=1, gate=gate)
+        synthesize_cohort(Model(good), tmp_path, n=1, gate=gate)
     with pytest.raises(InputError, match="gate with sweep"):
         synthesize_cohort(
-            Model(), tmp_path, gate=gate, request=Request(sweep={"age": ["20"]})
+            Model(good), tmp_path, gate=gate, request=Request(sweep={"age": ["20"]})
         )

@@ -84,8 +84,7 @@ class JudgeNetwork(keras.Model):
         exact = {"dtype": "float32"}
         self.count = _POOL[rank](self.shrink, padding="same", **exact)
         self.coarsen = _POOL[rank](self.block, padding="same", **exact)
-        # it has as many weights as all brains have voxels in common: training it further
-        # only learns the training brains by heart
+        # frozen: it has weights enough to learn the training brains by heart
         self.linear = layers.Dense(
             self.n_features, name="linear", trainable=False, **exact
         )

@@ -23,6 +23,7 @@ from dipy_synth.nn.vqvae import (
 from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.training import TrainingSettings, building, start_anew, train
 
+_LEAST = 4  # values, for a correlation
 DEFAULT_JUDGE = "judge-ixi-2mm"
 _SMALL = {"rotation": 0, "scale": 0, "translation": 0, "bias": 0, "gamma": 0.1}
 
@@ -299,13 +300,16 @@ class Judge:
         -------
         dict
             Of each number a `NumberFollowed`, of each category a `CategoryFollowed`,
-            over the subjects whose value is known.
+            over the subjects whose value is known; nothing of a column of which fewer
+            than 4 are.
         """
         cohort = open_cohort(cohort)
         known = self.schema.encode(rows_of(cohort, split)).T
         predicted, found = self.predict(cohort.volumes(split)), {}
         for column, values in zip(self.schema.columns, known):
             there = ~np.isnan(values)
+            if there.sum() < _LEAST:
+                continue
             asked = np.asarray(column.decode(values[there]))
             given = np.asarray(predicted[column.name])[there]
             follows = follows_category if column.categories else follows_number

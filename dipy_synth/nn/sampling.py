@@ -138,7 +138,9 @@ class NoiseStreams:
         self.seed, self.numbers, self.shape = seed, tuple(numbers), tuple(shape)
         self.attempts = (0,) * len(self.numbers) if attempts is None else attempts
         if len(self.attempts) != len(self.numbers):
-            raise InputError(f"attempts {attempts} of the numbers {numbers}: not as many")
+            raise InputError(
+                f"attempts {attempts} of the numbers {numbers}: not as many"
+            )
         if min(self.seed, *self.numbers, *self.attempts) < 0:
             raise InputError(
                 f"seed {seed}, numbers {numbers}, attempts {self.attempts}: expected 0 "

@@ -1,4 +1,4 @@
-"""The judge end to end, small: fit, resume, save, load, predict, on brains and digits."""
+"""The judge end to end, small: fit, resume, save, load, predict; brains and digits."""
 
 import numpy as np
 import pytest
