@@ -38,8 +38,9 @@ it.
   for a short time on few subjects. How closely samples follow age and sex has not been
   measured, nor have FID, KID or a copy audit beyond the correlations above.
 - **Contents**: `config.json` (networks, grid, subjects of either side of the split,
-  conditions with their ranges, recommended sampling) and `weights.npz` (float16
-  arrays); nothing in this folder can run code.
+  conditions with their ranges, recommended sampling), `weights.npz` (float16 arrays)
+  and `gate.npz` (what `dipy_synth_mri --gate` judges by: pass marks, and the training
+  brains averaged over 8 mm); nothing in this folder can run code.
 """
 
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Make the bundled model "ixi-2mm", start to end, from a BIDS folder of skull-stripped
-# IXI brains (https://brain-development.org/ixi-dataset/, CC BY-SA 3.0) with age and
-# sex in participants.tsv. Stop it at any time; the same command goes on.
+# Make the bundled models "ixi-2mm" and "judge-ixi-2mm", start to end, from a BIDS
+# folder of skull-stripped IXI brains (https://brain-development.org/ixi-dataset/, CC
+# BY-SA 3.0) with age and sex in participants.tsv. Stop it at any time; the same
+# command goes on.
 #
 #   benchmarks/make_ixi_2mm.sh BRAINS WORK
 set -euo pipefail
@@ -20,5 +21,9 @@ dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-12}" \
 dipy_train_ldm "$work/prepared" "$work/vqvae" --conditions age sex \
     --epochs "${LDM_EPOCHS:-36}" --batch_size 2 --learning_rate 4e-4 \
     --precision mixed_bfloat16 --out_dir "$work/ldm"
+dipy_train_judge "$work/prepared" --conditions age sex --precision mixed_bfloat16 \
+    --out_dir "$work/judge"
+python "$here/bundle_judge.py" "$work/prepared" "$work/judge" \
+    "$here/../dipy_synth/models/judge-ixi-2mm"
 python "$here/measure_model.py" "$work/prepared" "$work/ldm" --out_dir "$work/measured"
 python "$here/bundle_model.py" "$work" "$here/../dipy_synth/models/ixi-2mm"

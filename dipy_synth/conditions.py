@@ -119,6 +119,24 @@ class Column:
         middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
         return (number - middle) / (half or 1.0)
 
+    def decode(self, values):
+        """Turn numbers back to values, as `encode` made them.
+
+        Parameters
+        ----------
+        values : array_like, (n,)
+            Scaled numbers, or indices of categories.
+
+        Returns
+        -------
+        ndarray of float64, (n,), or list of str
+            Numbers in their own unit, or names.
+        """
+        if self.kind == "category":
+            return [self.categories[int(index)] for index in values]
+        middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
+        return middle + np.asarray(values, "float64") * (half or 1.0)
+
     def outside(self, values):
         """Give the numbers that lie outside of the training range: sorted list."""
         if self.kind == "category":

@@ -57,7 +57,7 @@ def save_model(folder, *, kind, config, networks, arrays=None, card=None, dtype=
     folder : str or Path
         Where to. An existing model there is replaced.
     kind : str
-        ``vqvae`` or ``ldm``.
+        ``vqvae``, ``ldm`` or ``judge``.
     config : dict
         What the model needs beside weights; JSON.
     networks : dict of str to keras.Model
@@ -94,6 +94,70 @@ def save_model(folder, *, kind, config, networks, arrays=None, card=None, dtype=
     if card is not None:
         write_text(folder / "README.md", card)
     return folder
+
+
+def add_arrays(folder, name, arrays):
+    """Add a file of arrays to a model's folder, and its hash to the configuration.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The model's folder, as `find_model` takes it.
+    name : str
+        Name of the file, without its suffix.
+    arrays : dict of str to ndarray
+        What to keep.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    folder = find_model(folder)
+    path = folder / f"{name}.npz"
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
+    config = read_json(folder / "config.json")
+    write_json(folder / "config.json", {**config, f"{name}_sha256": file_hash(path)})
+    return path
+
+
+def load_arrays(folder, config, name):
+    """Read a file of arrays of a model's folder, checked by its hash.
+
+    Parameters
+    ----------
+    folder : Path
+        The model's folder.
+    config : dict
+        Its configuration, from `read_config`.
+    name : str
+        Name of the file, without its suffix.
+
+    Returns
+    -------
+    dict of str to ndarray
+
+    Raises
+    ------
+    InputError
+        If the file is absent, or is not the one the configuration speaks of.
+    """
+    path = _checked(folder / f"{name}.npz", config[f"{name}_sha256"])
+    with np.load(path, allow_pickle=False) as values:
+        return dict(values)
+
+
+def _checked(path, sha256):
+    """Give the path of a file that is there and has the hash it should have."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file (expected the model's arrays)")
+    if file_hash(path) != sha256:
+        raise InputError(
+            f"{path}: its hash is not that in config.json: the file is damaged, or "
+            "belongs to another model"
+        )
+    return path
 
 
 def _cast(value, dtype):
@@ -152,14 +216,7 @@ def load_networks(folder, config, makers):
     InputError
         If the weights are absent, or are not those the configuration speaks of.
     """
-    path = folder / "weights.npz"
-    if not path.is_file():
-        raise InputError(f"{path}: no such file (expected the model's weights)")
-    if file_hash(path) != config["weights_sha256"]:
-        raise InputError(
-            f"{path}: its hash is not that in config.json: the file is damaged, or "
-            "belongs to another model"
-        )
+    path = _checked(folder / "weights.npz", config["weights_sha256"])
     networks = {}
     with np.load(path, allow_pickle=False) as values:
         for name, make in makers.items():

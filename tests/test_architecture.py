@@ -43,6 +43,7 @@ FLOORS = {
     "pictures": "numpy matplotlib",
     "training": "numpy keras tensorflow matplotlib tqdm",
     "store": "numpy keras tensorflow matplotlib tqdm",
+    "gate": "numpy dipy",
     "nn": "numpy scipy keras tensorflow matplotlib tqdm dipy",
     "synthesis": "numpy dipy tqdm",
     "reconstruction": "numpy dipy tqdm",

@@ -15,6 +15,7 @@ from scipy.ndimage import affine_transform
 
 from dipy_synth.errors import InputError
 
+_AMOUNTS = ("flip", "rotation", "scale", "translation", "gamma", "bias", "shift")
 _BIAS_DEGREE = 3  # of the polynomial in the logarithm of the bias field
 
 
@@ -38,6 +39,8 @@ class Augmentation:
         Natural logarithm of the exponent of the intensity.
     bias : float, optional
         Natural logarithm of the strongest shading; 0.2 means up to about 20 %.
+    shift : int, optional
+        Whole voxels, along each axis: nothing is interpolated.
     order : int, optional
         Of the interpolating spline, 1 to 3: sharper and slower.
     voxel_size : float or tuple of float, shape (rank,), optional
@@ -56,11 +59,12 @@ class Augmentation:
     translation: float = 3.0
     gamma: float = 0.15
     bias: float = 0.15
+    shift: int = 0
     order: int = 2
     voxel_size: float | tuple[float, ...] = 2.0
 
     def __post_init__(self):
-        for name in ("flip", "rotation", "scale", "translation", "gamma", "bias"):
+        for name in _AMOUNTS:
             value, top = getattr(self, name), {"flip": 1.0, "scale": 0.99}.get(name)
             if not (0 <= value < math.inf and (top is None or value <= top)):
                 raise InputError(
@@ -82,7 +86,7 @@ class Augmentation:
             Intensity in [0, 1], 0 in the background.
         rng : numpy.random.Generator
             Source of randomness. How much is drawn from it depends on the number
-            of axes alone.
+            of axes, and on whether there are shifts, alone.
 
         Returns
         -------
@@ -100,7 +104,9 @@ class Augmentation:
         values = volume[inside] ** np.float32(exponent) * field[inside]
         # Scaling back keeps the range without cutting off the brightest tissue.
         volume[inside] = values / max(1.0, values.max(initial=0.0))
-        return volume
+        if not self.shift:
+            return volume
+        return move(volume, rng.integers(-self.shift, self.shift + 1, rank))
 
     def _draw_affine(self, rank, rng):
         """Matrix and shift in voxels, about the middle of the volume."""
@@ -139,26 +145,23 @@ def flip_left_right(volume):
     return np.ascontiguousarray(volume[::-1])
 
 
-def move_voxels(volume, steps):
-    """Move a volume by whole voxels: nothing is interpolated, so nothing is blurred.
+def move(volume, steps):
+    """Move a volume by whole voxels, blurring nothing; what comes in is 0.
 
     Parameters
     ----------
-    volume : ndarray, (X, Y[, Z])
-        What leaves it is lost; what comes in is 0.
+    volume : ndarray, (*shape)
+        A volume.
     steps : sequence of int, (rank,)
         Voxels along each axis.
 
     Returns
     -------
-    ndarray of that shape
+    ndarray, (*shape)
     """
-    moved = np.zeros_like(volume)
-    ends = [(max(0, k), n + min(0, k)) for k, n in zip(steps, volume.shape)]
-    into = tuple(slice(first, last) for first, last in ends)
-    out_of = tuple(slice(first - k, last - k) for k, (first, last) in zip(steps, ends))
-    moved[into] = volume[out_of]
-    return moved
+    padded = np.pad(volume, [(max(s, 0), max(-s, 0)) for s in steps])
+    starts = [max(-s, 0) for s in steps]
+    return padded[tuple(slice(a, a + n) for a, n in zip(starts, volume.shape))]
 
 
 def resample(volume, matrix, shift, *, order=2):

@@ -224,6 +224,8 @@ class VolumeDataset(keras.utils.PyDataset):
         Seed of order and augmentation.
     epoch : int, optional
         The epoch to start from.
+    targets : ndarray, (n, ...), optional
+        What is to be predicted of each volume; batches are then pairs.
     **kwargs
         `workers` and the like, for `keras.utils.PyDataset`.
     """
@@ -238,6 +240,7 @@ class VolumeDataset(keras.utils.PyDataset):
         crop=None,
         seed=0,
         epoch=0,
+        targets=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -247,6 +250,7 @@ class VolumeDataset(keras.utils.PyDataset):
                 "one of each"
             )
         self.volumes, self.batch_size = volumes, int(batch_size)
+        self.targets = targets
         self.shuffle, self.augment = shuffle, augment
         self.seed, self.epoch = int(seed), int(epoch)
         shape = tuple(np.shape(volumes)[1:])
@@ -279,11 +283,15 @@ class VolumeDataset(keras.utils.PyDataset):
         Returns
         -------
         ndarray of float32, (b, ..., 1)
-            In [-1, 1]; the background is exactly -1.
+            In [-1, 1]; the background is exactly -1. A pair of it and the targets,
+            where there are some.
         """
         chosen = self.order()[index * self.batch_size : (index + 1) * self.batch_size]
         batch = np.stack([self._volume(number) for number in chosen])
-        return batch[..., np.newaxis] * 2 - 1
+        images = batch[..., np.newaxis] * 2 - 1
+        if self.targets is None:
+            return images
+        return images, self.targets[chosen % len(self.volumes)]
 
     def _volume(self, number):
         """Give one volume or part of it, augmented: float32 in [0, 1]."""

@@ -8,6 +8,7 @@ find copies planted among real brains is void, whatever it says of the samples.
 
 from dataclasses import dataclass
 from itertools import product
+import math
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, shift as shifted, uniform_filter
@@ -100,23 +101,59 @@ class VoxelSearch:
         lattice = np.zeros(mean.shape, bool)
         lattice[(slice(reach, None, factor),) * lattice.ndim] = True
         self._inside = np.flatnonzero(lattice & foreground(mean))
-        steps = product(range(-reach, reach + 1), repeat=lattice.ndim)
-        moves = np.array([*steps]) @ np.array(lattice.strides)  # a bool is one byte
-        self._shifted = self._inside + moves[:, np.newaxis]
+        self._shifted = self._shifts()
         self._mean = mean.ravel()[self._inside]
         inside = [self._smooth(volume).ravel()[self._inside] for volume in train]
         self._train = self._standard(np.stack(inside))
 
-    def __call__(self, volumes):
-        """Find the nearest training brain: volumes (m, *shape) -> Neighbors."""
-        volumes = check_volumes(volumes, "volumes", shape=self.shape)
-        return _gather(self._nearest(volume) for volume in volumes)
+    def to_arrays(self):
+        """Give what it knows of the training volumes, coarse and in halves: dict."""
+        return {
+            "shape": np.array(self.shape),
+            "inside": self._inside.astype("int32"),
+            "search_mean": self._mean.astype("float32"),
+            "train": self._train.astype("float16"),
+        }
 
-    def _nearest(self, volume):
+    @classmethod
+    def from_arrays(cls, arrays, *, factor, reach):
+        """Make a search from what `to_arrays` gave, without the training volumes."""
+        search = cls.__new__(cls)
+        search.shape, search.factor, search.reach = (
+            tuple(arrays["shape"].tolist()),
+            factor,
+            reach,
+        )
+        search._inside = arrays["inside"].astype("int64")
+        search._shifted = search._shifts()
+        search._mean = arrays["search_mean"]
+        search._train = arrays["train"].astype("float32")
+        return search
+
+    def _shifts(self):
+        """Give where each voxel looks, for every shift: ndarray (shifts, voxels)."""
+        padded = [n + 2 * self.reach for n in self.shape]
+        strides = [math.prod(padded[axis + 1 :]) for axis in range(len(padded))]
+        steps = product(range(-self.reach, self.reach + 1), repeat=len(padded))
+        return self._inside + (np.array([*steps]) @ np.array(strides))[:, np.newaxis]
+
+    def __call__(self, volumes, *, left_out=False):
+        """Find the nearest training brain: volumes (m, *shape) -> Neighbors.
+
+        With `left_out` the volumes are the training volumes, in their order, and the
+        nearest other one is found.
+        """
+        volumes = check_volumes(volumes, "volumes", shape=self.shape)
+        own = range(len(volumes)) if left_out else [None] * len(volumes)
+        return _gather(self._nearest(v, without=i) for v, i in zip(volumes, own))
+
+    def _nearest(self, volume, *, without=None):
         """Give (index, likeness, flipped) of one volume."""
         sides = [self._smooth(side).ravel() for side in _mirrored(volume)]
         moved = np.concatenate([side[self._shifted] for side in sides])
         likeness = self._standard(moved) @ self._train.T
+        if without is not None:
+            likeness[:, without] = -np.inf
         move, index = np.unravel_index(np.argmax(likeness), likeness.shape)
         flipped = move >= len(self._shifted)
         return int(index), float(likeness[move, index]), bool(flipped)
@@ -215,8 +252,7 @@ def audit_copies(samples, train, held_out, *, search=None, alpha=0.05, seed=0):
     search = VoxelSearch(train) if search is None else search
     real, found = search(held_out), search(samples)
     n = len(held_out)
-    k = max(int(alpha * (n + 1)), 1)
-    threshold = float(np.sort(real.likeness)[-k])
+    threshold, k = copy_threshold(real.likeness, alpha=alpha)
     flagged = found.likeness > threshold
     return CopyAudit(
         samples=found,
@@ -227,6 +263,27 @@ def audit_copies(samples, train, held_out, *, search=None, alpha=0.05, seed=0):
         p_value=float(betabinom.sf(flagged.sum() - 1, len(samples), k, n + 1 - k)),
         found=_control(search, train, threshold, seed),
     )
+
+
+def copy_threshold(likeness, *, alpha=0.05):
+    """Give the likeness above which a volume is flagged.
+
+    Parameters
+    ----------
+    likeness : array_like, (h,)
+        Of held-out real brains to their nearest training brains.
+    alpha : float, optional
+        Part of the volumes that may be flagged by chance.
+
+    Returns
+    -------
+    threshold : float
+        The k-th largest likeness, with the largest k for which k / (h + 1) is at most
+        `alpha`, and k at least 1.
+    k : int
+    """
+    k = max(int(alpha * (len(likeness) + 1)), 1)
+    return float(np.sort(likeness)[-k]), k
 
 
 def plant_copies(volumes, kind, *, seed=0):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from tqdm import tqdm
 
-from dipy_synth.data.augment import flip_left_right, move_voxels
+from dipy_synth.data.augment import flip_left_right, move
 from dipy_synth.files import atomic_path, read_json, write_json
 
 _VOXELS = 2**18  # encoded at a time, where images are small
@@ -70,5 +70,5 @@ def _views(volume, rng):
     Moved by a fraction of its patches a brain has other latents, which a network
     cannot tell from those of another brain.
     """
-    moved = move_voxels(volume, rng.integers(-1, 2, volume.ndim))
+    moved = move(volume, rng.integers(-1, 2, volume.ndim))
     return [view for v in (volume, moved) for view in (v, flip_left_right(v))]

@@ -9,6 +9,7 @@ from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.pairs import NoisyPairs
 from dipy_synth.diffusion.schedules import RectifiedFlow, make_schedule
 from dipy_synth.errors import InputError
+from dipy_synth.gate import add_gate_if_possible, copy_gate, has_gate
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.initial import adopt, check_initial
@@ -28,6 +29,7 @@ from dipy_synth.nn.vqvae import (
     fingerprint,
     keep,
     open_cohort,
+    rows_of,
 )
 from dipy_synth.pictures import save_montage
 from dipy_synth.progress import volume_bar
@@ -184,7 +186,7 @@ class LDM:
             self.schema = initial.schema
         else:
             self.schema = ConditionSchema.fit(
-                _rows(cohort, "train"), conditions, categories=cohort.categories
+                rows_of(cohort, "train"), conditions, categories=cohort.categories
             )
         self.config = {**cohort_config(cohort), "sampling": dict(SAMPLING)}
         data = self._pairs(cohort, run_dir, settings, "train", dropout=dropout)
@@ -211,6 +213,7 @@ class LDM:
             after_epoch=lambda epoch: self._show(run_dir, epoch, settings.epochs),
         )
         self.save(run_dir / "model")
+        add_gate_if_possible(run_dir / "model", cohort)
         self.load_model_weights(run_dir / "model")
         return history
 
@@ -226,7 +229,7 @@ class LDM:
         latents = encoded(cohort, self.vqvae, run_dir / f"latents-{split}", split)
         if split == "train":
             self.normalizer = LatentNormalizer.fit(latents)
-        conditions = self.schema.encode(_rows(cohort, split))
+        conditions = self.schema.encode(rows_of(cohort, split))
         return NoisyPairs(
             latents,
             # a training brain comes in several views
@@ -256,6 +259,7 @@ class LDM:
         *,
         seed=0,
         numbers=None,
+        attempts=None,
         conditions=None,
         steps=None,
         sampler=None,
@@ -280,6 +284,9 @@ class LDM:
             Numbers of the samples, by default 0 to n - 1. Equal numbers start from
             the same noise: with ``numbers=[0, 0]`` two volumes differ by what is asked
             of them alone.
+        attempts : sequence of int, optional
+            Which draw of each sample is wanted, from 0: another attempt is another
+            noise of the same number. 0 for all by default.
         conditions : dict or sequence of dict, optional
             Values asked for, such as ``{"age": 70, "sex": "F"}``; one dict for all
             samples, or one each. What is not named is left open.
@@ -350,7 +357,12 @@ class LDM:
                 latents = sample_latents(
                     self.network,
                     self.schedule,
-                    NoiseStreams(seed, numbers[chosen], self.network.shape),
+                    NoiseStreams(
+                        seed,
+                        numbers[chosen],
+                        self.network.shape,
+                        attempts=None if attempts is None else attempts[chosen],
+                    ),
                     wanted[chosen],
                     callback=after_step,
                     **settings,
@@ -389,7 +401,7 @@ class LDM:
         Path
         """
         need_weights(self.network)
-        return save_model(
+        saved = save_model(
             folder,
             kind="ldm",
             config={
@@ -403,14 +415,12 @@ class LDM:
             dtype=dtype,
             card=card,
         )
+        if has_gate(self.config) and self.folder != saved.resolve():
+            copy_gate(self.folder, saved)
+        return saved
 
 
 SAMPLING = {"sampler": "heun", "steps": 12, "guidance": 1.5, "guidance_rescale": 0.0}
-
-
-def _rows(cohort, split):
-    """Give the table's rows of one side of the split."""
-    return [row for row, kept in zip(cohort.rows, cohort.where(split)) if kept]
 
 
 def _check_match(cohort, vqvae):

@@ -352,6 +352,11 @@ def cohort_config(cohort):
     }
 
 
+def rows_of(cohort, split):
+    """Give the table's rows of one side of the split: list of dict."""
+    return [row for row, kept in zip(cohort.rows, cohort.where(split)) if kept]
+
+
 def fingerprint(config):
     """Tell a cohort's grid, steps and split by a few letters.
 

@@ -25,6 +25,7 @@ cli_flows = {
         "ReconstructMRIFlow",
     ),
     "dipy_synth_mri": ("dipy_synth.workflows.synth", "SynthMRIFlow"),
+    "dipy_train_judge": ("dipy_synth.workflows.train", "TrainJudgeFlow"),
     "dipy_train_ldm": ("dipy_synth.workflows.train", "TrainLDMFlow"),
     "dipy_train_vqvae": ("dipy_synth.workflows.train", "TrainVQVAEFlow"),
 }

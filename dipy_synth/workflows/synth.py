@@ -28,6 +28,7 @@ class SynthMRIFlow(Workflow):
         engine="serial",
         n_jobs=1,
         scheduler=None,
+        gate=False,
         out_dir="synthetic",
     ):
         """Make synthetic T1 brains: a BIDS derivative of volumes with sidecars.
@@ -80,10 +81,17 @@ class SynthMRIFlow(Workflow):
         scheduler : string, optional
             Address of a dask scheduler, such as tcp://host:8786, whose workers are to
             make the volumes. They need this package and must see the same files.
+        gate : bool, optional
+            Keep only volumes that pass as brains, by pass marks that real brains have
+            set (form, size, symmetry, likeness, sharpness; tissues are not looked at,
+            which would take 2 s a volume), and that are no copies of training brains.
+            Others are drawn again and counted. A volume may be drawn 20 times; where
+            the first 10 draws are all dropped the command says why, and ends.
         out_dir : string or Path, optional
             Folder of the cohort.
 
         """
+        from dipy_synth.gate import Gate
         from dipy_synth.nn.ldm import LDM
         from dipy_synth.request import read_participants
         from dipy_synth.synthesis import Request, synthesize_cohort
@@ -109,6 +117,7 @@ class SynthMRIFlow(Workflow):
             engine=engine,
             n_jobs=n_jobs,
             scheduler=scheduler,
+            gate=Gate.load(ldm.folder) if gate else None,
             force=self._force_overwrite,
         )
         logger.info("%d synthetic brains in %s", len(paths), out_dir)

@@ -1,4 +1,4 @@
-"""The commands that train the autoencoder and the latent diffusion model."""
+"""The commands that train the autoencoder, the latent diffusion model, the judge."""
 
 from dataclasses import fields
 
@@ -235,6 +235,89 @@ class TrainLDMFlow(Workflow):
             force=self._force_overwrite,
             **_given({"widths": widths}),
         )
+
+
+class TrainJudgeFlow(Workflow):
+    """Train the judge."""
+
+    @classmethod
+    def get_short_name(cls):
+        """Give the name that DIPY's combined workflows use."""
+        return "train_judge"
+
+    def run(
+        self,
+        prepared,
+        conditions=None,
+        epochs=None,
+        batch_size=None,
+        learning_rate=None,
+        precision="float32",
+        accumulation=1,
+        patience=None,
+        tensorboard=False,
+        devices=1,
+        seed=0,
+        out_dir="judge",
+    ):
+        """Train a network that reads age, sex or a digit from a volume.
+
+        It is trained on training subjects alone. How well it reads the validation
+        subjects is told in the end. Its features compare real and synthetic cohorts;
+        what it reads from synthetic volumes tells whether they are as asked. The run's
+        folder gets curves, a checkpoint an epoch and the model in its folder "model".
+        The same command goes on with a run that was stopped; --force starts anew.
+
+        Parameters
+        ----------
+        prepared : string or Path
+            A cohort that dipy_preprocess_t1 wrote, or images and labels in one file, as
+            dipy_train_vqvae takes it.
+        conditions : variable string, optional
+            Columns of participants.tsv to read, numbers or categories, whose values
+            may be missing. By default age and sex; label of a file of images.
+        epochs : int, optional
+            Passes over the training subjects. By default 8.
+        batch_size : int, optional
+            Volumes a step. By default 8 brains or 64 small images.
+        learning_rate : float, optional
+            Peak of the learning rate. By default 5e-4 for brains, 3e-3 for images.
+        precision : string, optional
+            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16.
+        accumulation : int, optional
+            Batches that make one update: as a batch so many times as large, in the
+            memory of one.
+        patience : int, optional
+            Stop after so many epochs without a lower validation loss, and keep the
+            weights of the best one; 0 trains all epochs. By default 3.
+        tensorboard : bool, optional
+            Write the curves for TensorBoard too.
+        devices : int, optional
+            GPUs of this machine that share each batch; -1 for all there are.
+        seed : int, optional
+            Seed of everything drawn.
+        out_dir : string or Path, optional
+            Folder of the run.
+
+        """
+        from dipy.utils.logging import logger
+
+        from dipy_synth.nn.judge import Judge, judge_training
+        from dipy_synth.nn.vqvae import open_cohort
+
+        cohort = open_cohort(prepared)
+        settings = _settings(locals(), **judge_training(cohort))
+        judge = Judge(verbose=True)
+        judge.fit(
+            cohort,
+            run_dir=out_dir,
+            settings=settings,
+            force=self._force_overwrite,
+            **_given({"conditions": conditions}),
+        )
+        if cohort.where("validation").any():
+            for name, found in judge.examine(cohort).items():
+                logger.info("validation subjects, %s: %s", name, found)
 
 
 def _settings(options, **defaults):

@@ -11,7 +11,7 @@ from dipy_synth.data.augment import (
     Augmentation,
     crop_shape,
     flip_left_right,
-    move_voxels,
+    move,
     random_crop,
     resample,
     smooth_field,
@@ -262,9 +262,25 @@ def test_crops_are_a_share_in_whole_multiples():
             crop_shape((8, 8), share)
 
 
-def test_moving_by_voxels_keeps_every_value_that_stays():
-    image = np.arange(1.0, 13).reshape(3, 4)
-    moved = move_voxels(image, (1, -2))
-    np.testing.assert_array_equal(moved[1:, :2], image[:2, 2:])
-    assert not moved[0].any() and not moved[:, 2:].any()
-    np.testing.assert_array_equal(move_voxels(image, (0, 0)), image)
+def test_whole_voxels_move_and_nothing_wraps_around():
+    image = np.arange(1, 13, dtype="float32").reshape(3, 4)
+    np.testing.assert_array_equal(move(image, (1, -1))[1:, :-1], image[:-1, 1:])
+    assert not move(image, (1, -1))[0].any() and not move(image, (1, -1))[:, -1].any()
+    np.testing.assert_array_equal(move(image, (0, 0)), image)
+
+
+def test_shifts_are_of_whole_voxels():
+    image = np.zeros((9, 9), "float32")
+    image[4, 4] = 1
+    shift = replace(NOTHING, shift=2)
+    found = {tuple(np.argwhere(shift(image, rng(seed)))[0]) for seed in range(200)}
+    assert found == {(i, j) for i in range(2, 7) for j in range(2, 7)}
+    with pytest.raises(InputError, match="shift"):
+        Augmentation(shift=-1)
+
+
+def test_what_was_drawn_without_shifts_is_drawn_with_them():
+    image = np.pad(rng().uniform(0.1, 1, (5, 5)).astype("float32"), 2)
+    plain, shifted = ALL(image, rng(3)), replace(ALL, shift=1)(image, rng(3))
+    near = [move(plain, (i, j)) for i in (-1, 0, 1) for j in (-1, 0, 1)]
+    assert any(np.array_equal(shifted, one) for one in near)

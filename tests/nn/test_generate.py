@@ -8,7 +8,12 @@ from dipy_synth.conditions import Column, ConditionSchema
 from dipy_synth.data.images import read_volume
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.errors import InputError
+from dipy_synth.files import read_json
+from dipy_synth.gate import Gate
 from dipy_synth.grid import Grid
+from dipy_synth.metrics.memorization import VoxelSearch
+from dipy_synth.metrics.sharpness import high_frequency_power
+from dipy_synth.metrics.verdicts import PassMarks
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.ldm import LDM, SAMPLING
@@ -78,6 +83,39 @@ def test_a_cohort_made_in_other_processes_is_the_same(ldm, tmp_path):
         )
     for name in ("dataset_description.json", "participants.tsv"):
         assert (there / name).read_bytes() == (here / name).read_bytes()
+
+
+def test_a_gate_works_in_other_processes_too(ldm, tmp_path):
+    """Half of the draws are too sharp to pass, so that some are made again."""
+    request = Request(seed=3, steps=2)
+    drawn = [
+        ldm.generate(
+            seed=3, numbers=range(3), attempts=[i] * 3, steps=2, conditions=None
+        )
+        for i in range(3)
+    ]
+    powers = [high_frequency_power(volume) for volume in np.concatenate(drawn)]
+    marks = PassMarks(
+        grid=Grid.from_config(ldm.config["grid"]),
+        bands={"sharpness": (0, np.median(powers))},
+        mean=np.zeros(SHAPE, "float32"),
+        power=1.0,
+        tissues=False,
+        n=8,
+    )
+    rng = np.random.default_rng(0)
+    train = rng.uniform(size=(2, *SHAPE)).astype("float32")
+    gate = Gate(marks, VoxelSearch(train), 2.0, "gate")
+    here, there = tmp_path / "here", tmp_path / "there"
+    options = {"n": 3, "request": request, "gate": gate}
+    expected = synthesize_cohort(ldm, here, batch_size=2, **options)
+    paths = synthesize_cohort(ldm, there, engine="joblib", n_jobs=1, **options)
+    told = [read_json(root / "dataset_description.json") for root in (here, there)]
+    assert told[0] == told[1] and told[0]["DipySynthGate"]["Draws"] > 3
+    for one, other in zip(expected, paths):
+        np.testing.assert_allclose(
+            read_volume(one)[0], read_volume(other)[0], atol=1e-4
+        )
 
 
 def test_what_fails_elsewhere_is_told_here(ldm, tmp_path):

@@ -11,6 +11,7 @@ from dipy_synth.data.dataset import Cohort
 from dipy_synth.data.preprocess import Steps
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
+from dipy_synth.gate import Gate
 from dipy_synth.grid import Grid
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.nn.ldm import LDM
@@ -126,6 +127,29 @@ def test_a_saved_model_generates_the_same(ldm, tmp_path):
     np.testing.assert_array_equal(
         ldm.generate(1, seed=2, steps=2), again.generate(1, seed=2, steps=2)
     )
+
+
+def test_a_model_has_its_gate_where_there_are_brains_enough(
+    prepared_folder, vqvae_run, ldm_run, tmp_path, monkeypatch
+):
+    with pytest.raises(InputError, match="this model has no gate"):
+        Gate.load(ldm_run)
+    run = tmp_path / "run"
+    shutil.copytree(ldm_run, run)
+    monkeypatch.setattr("dipy_synth.gate.LEAST", 2)
+    monkeypatch.setattr("dipy_synth.metrics.verdicts.LEAST", 2)
+    again = LDM()
+    again.fit(  # all epochs are done: only the model is written
+        prepared_folder,
+        vqvae_run,
+        run_dir=run,
+        settings=SETTINGS,
+        conditions=("age", "sex"),
+        **SMALL_UNET,
+    )
+    gate = Gate.load(again.save(tmp_path / "copy"))
+    assert gate.marks.n == 2
+    assert gate.threshold == Gate.load(run).threshold
 
 
 def test_half_precision_weights_stay_close(ldm, ldm_run, tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dipy_synth.diffusion.pairs import NoisyPairs
 from dipy_synth.diffusion.samplers import sample_euler
 from dipy_synth.diffusion.schedules import RectifiedFlow
 from dipy_synth.errors import InputError
@@ -23,6 +24,39 @@ def test_noise_belongs_to_seed_and_number():
     drawn.append(NoiseStreams(2, (3, 4), (5, 2)).start())
     flat = np.concatenate([noise.reshape(2, -1) for noise in drawn])
     assert len(np.unique(flat[:, 0])) == len(flat)
+
+
+def test_each_attempt_has_noise_of_its_own():
+    first, third, other = (
+        NoiseStreams(1, (3, 4), (50,), attempts=attempts)
+        for attempts in ((0, 0), (0, 2), (2, 0))
+    )
+    np.testing.assert_array_equal(first.start(), NoiseStreams(1, (3, 4), (50,)).start())
+    np.testing.assert_array_equal(first.start()[0], third.start()[0])
+    drawn = [first.start(), first.at_step(0), first.at_step(1), third.start()[1:]]
+    drawn += [other.start()[:1], third.at_step(0)[1:], other.at_step(0)[:1]]
+    # a seed of two words must not pass for a number and a seed
+    drawn.append(NoiseStreams(1 + 2**32 * 3, (0,), (50,)).start())
+    drawn.append(NoiseStreams(3, (1,), (50,)).start())
+    assert len(np.unique(np.concatenate(drawn)[:, 0])) == sum(map(len, drawn))
+    for wrong in ((0,), (0, -1)):
+        with pytest.raises(InputError, match="attempts"):
+            NoiseStreams(1, (3, 4), (50,), attempts=wrong)
+
+
+def test_noise_of_a_sample_was_never_noise_of_the_training():
+    shape, seed, epoch = (1, 4, 4, 4, 2), 5, 3
+    pairs = NoisyPairs(
+        np.zeros(shape, "float32"),
+        np.zeros((1, 0), "float32"),
+        RectifiedFlow(),
+        seed=seed,
+        epoch=epoch,
+    )
+    trained = -pairs[0][1]  # of images that are zero, the velocity is their noise
+    sampled = NoiseStreams(seed, range(8), shape[1:]).start()
+    flat = sampled.reshape(8, -1) @ trained.reshape(-1) / trained.size
+    assert np.abs(flat).max() < 0.5
 
 
 def test_guidance_moves_past_what_the_conditions_say():

@@ -136,6 +136,7 @@ def parameters(flow):
         ("ReconstructMRIFlow", "dipy_reconstruct_mri"),
         ("TrainVQVAEFlow", "dipy_train_vqvae"),
         ("TrainLDMFlow", "dipy_train_ldm"),
+        ("TrainJudgeFlow", "dipy_train_judge"),
         ("FetchT1Flow", "dipy_fetch_t1"),
     ],
 )
