@@ -60,6 +60,8 @@ class CopyAudit:
     found : dict of str to float
         Kind of planted copy to the part of them that was flagged, and led back to its
         own original.
+    planted : ndarray of float, (k,)
+        Likeness of all planted copies.
     """
 
     samples: Neighbors
@@ -69,6 +71,12 @@ class CopyAudit:
     flagged: np.ndarray
     p_value: float
     found: dict
+    planted: np.ndarray
+
+    @property
+    def copies(self):
+        """The samples as near as planted copies are, but for 5 %: bool (n,)."""
+        return self.samples.likeness >= np.quantile(self.planted, 1 - FOUND)
 
     @property
     def void(self):
@@ -218,6 +226,7 @@ def audit_copies(samples, train, held_out, *, search=None, alpha=0.05, seed=0):
     k = max(int(alpha * (n + 1)), 1)
     threshold = float(np.sort(real.likeness)[-k])
     flagged = found.likeness > threshold
+    share, planted = _control(search, train, threshold, seed)
     return CopyAudit(
         samples=found,
         held_out=real,
@@ -225,7 +234,8 @@ def audit_copies(samples, train, held_out, *, search=None, alpha=0.05, seed=0):
         expected=k / (n + 1),
         flagged=flagged,
         p_value=float(betabinom.sf(flagged.sum() - 1, len(samples), k, n + 1 - k)),
-        found=_control(search, train, threshold, seed),
+        found=share,
+        planted=planted,
     )
 
 
@@ -268,15 +278,19 @@ def _copy(volume, kinds, rng):
 
 
 def _control(search, train, threshold, seed, most=20):
-    """Plant copies of some training brains: kind -> part of them that is found."""
+    """Plant copies of some training brains.
+
+    Gives kind -> part of them that is found, and the likeness of all.
+    """
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(train))[:most]
-    found = {}
+    found, planted = {}, []
     for kind in COPIES:
         nearest = search(plant_copies(train[chosen], kind, seed=seed))
         hit = (nearest.likeness > threshold) & (nearest.index == chosen)
         found[kind] = float(hit.mean())
-    return found
+        planted.append(nearest.likeness)
+    return found, np.concatenate(planted)
 
 
 def _mirrored(volume):
