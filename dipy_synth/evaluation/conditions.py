@@ -139,7 +139,7 @@ def _by_regression(fit, columns):
     """Give a function that reads columns from volumes: numbers, and two categories."""
     if len(fit) < LEAST:
         return lambda volumes: {}
-    extract = voxel_pca(fit.volumes, components=_FOR_PREDICTION)
+    extract = voxel_pca(fit.volumes, grid=fit.grid, components=_FOR_PREDICTION)
     features, readers = in_parts(extract, fit.volumes), {}
     for name in columns:
         there, number = _known(fit, name)

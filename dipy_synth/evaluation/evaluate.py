@@ -14,16 +14,18 @@ from dipy_synth.evaluation.extractors import (
     in_parts,
     of_noise,
     voxel_pca,
+    voxels_in,
 )
 from dipy_synth.evaluation.findings import find_all
 from dipy_synth.metrics.comparison import CLASS_FIGURES, FIGURES, Figure, compare
 from dipy_synth.metrics.distribution import fid
 from dipy_synth.metrics.diversity import Likeness, likeness_within
 from dipy_synth.metrics.features import VoxelPCA
-from dipy_synth.metrics.memorization import FeatureSearch, audit_copies
+from dipy_synth.metrics.memorization import FeatureSearch, VoxelSearch, audit_copies
 from dipy_synth.metrics.verdicts import LEAST, PassMarks, not_noise, set_pass_marks
 
 LEAST_SYNTHETIC = 4
+_BLOCK = 6.0  # mm, in which copies are looked for
 _PER_COMPONENT = 4  # volumes on either side, for FID
 logger = logging.getLogger("dipy_synth")
 
@@ -168,7 +170,9 @@ def evaluate(
     fit, compared, words = _to_fit_on(real, train, seed)
     notes += words
     if extractor is None:
-        extractor = voxel_pca(fit.volumes) if judge is None else judge
+        extractor = judge
+        if judge is None:
+            extractor = voxel_pca(fit.volumes, grid=fit.grid)
     identity = ("judge", judge.config["weights_sha256"]) if extractor is judge else None
     identity = identity if judge is not None else None
     features = Extractor.fit(
@@ -302,19 +306,22 @@ def _distribution(features, real, synthetic, noise, classes, *, repeats, seed):
 
 def _audits(real, synthetic, train, extractor, seed):
     """Look for copies in voxels and in features."""
-    told = {"seed": seed}
     trio = (synthetic.volumes, train.volumes, real.volumes)
     reach = 0  # networks take long, and small shifts hardly move their features
     if isinstance(extractor, VoxelPCA):
-        extractor, reach = voxel_pca(train.volumes, components=FOR_AUDIT), 1
+        reach, told_pca = 1, {"grid": train.grid, "components": FOR_AUDIT}
+        extractor = voxel_pca(train.volumes, **told_pca)
 
     def extract(volumes):
         return in_parts(extractor, volumes)
 
-    search = FeatureSearch(train.volumes, extract, reach=reach)
+    searches = {
+        "voxels": VoxelSearch(train.volumes, factor=voxels_in(_BLOCK, train.grid)),
+        "features": FeatureSearch(train.volumes, extract, reach=reach),
+    }
     return {
-        "voxels": audit_copies(*trio, **told),
-        "features": audit_copies(*trio, search=search, **told),
+        name: audit_copies(*trio, search=search, seed=seed)
+        for name, search in searches.items()
     }
 
 

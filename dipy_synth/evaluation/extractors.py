@@ -1,4 +1,4 @@
-"""What features are made of: an extractor, and principal components of what it gives."""
+"""Where features come from: an extractor, and principal components of its own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from dipy_synth.metrics.features import PCA, InceptionFeatures, VoxelPCA
 
 COMPONENTS = 16  # of features, for figures of distribution
 FOR_AUDIT = 48  # components in which a copy is looked for: what is a person's own
+_BLOCK = 8.0  # mm
 _PART = 8  # volumes at a time
 
 
@@ -64,24 +65,31 @@ class Extractor:
         }
 
 
-def voxel_pca(volumes, *, components=COMPONENTS):
+def voxel_pca(volumes, *, grid, components=COMPONENTS):
     """Make the extractor that needs no network.
 
     Parameters
     ----------
     volumes : array_like, (n, I, J, K)
         Real volumes.
+    grid : Grid
+        Where they lie.
     components : int, optional
         Features, at most n - 1.
 
     Returns
     -------
     VoxelPCA
-        Of voxels averaged in blocks of 4, or of fewer where a volume is small.
+        Of voxels averaged in blocks of about 8 mm, or of two voxels.
     """
-    factor = int(np.clip(min(np.shape(volumes)[1:]) // 16, 1, 4))
+    factor = voxels_in(_BLOCK, grid)
     components = min(components, len(volumes) - 1)
     return VoxelPCA(volumes, components=components, factor=factor)
+
+
+def voxels_in(length, grid):
+    """Give how many voxels of a grid make a length in mm: int, at least 2."""
+    return max(round(length / min(grid.voxel_size)), 2)
 
 
 def in_parts(function, volumes):

@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import fisher_exact
 
 ALPHA = 0.05
+LESS = 0.9  # of the error of shuffled values that a number followed may have
 
 
 @dataclass(frozen=True)
@@ -74,59 +75,66 @@ def count_reasons(verdicts):
 
 
 def alike(figures):
-    """Say where the cohort lies between real against real and noise, by KID."""
-    kid = next(figure for figure in figures if figure.name == "kid")
-    low, high = kid.normalized_interval
-    if not np.isfinite(kid.normalized):
-        return Finding("alike", None, "; ".join(kid.warnings))
+    """Say where the cohort lies between real against real and noise.
+
+    By MMD: its kernel is bounded, so that noise is not infinitely far, and it needs no
+    more volumes than there are.
+    """
+    mmd = next(figure for figure in figures if figure.name == "mmd")
+    low, high = mmd.normalized_interval
+    if not np.isfinite(mmd.normalized):
+        return Finding("alike", None, "; ".join(mmd.warnings))
     good = bool(low <= 0)
     words = "not told apart from real brains" if good else "told apart from real brains"
-    return Finding(
-        "alike",
-        good,
-        f"{words}: by KID {kid.normalized:.3f} ({low:.3f} to {high:.3f}), where real "
-        "against real is 0 and noise is 1",
+    words += (
+        f": MMD {mmd.normalized:.2f} ({low:.2f} to {high:.2f}), where real against real "
+        "is 0 and noise is 1"
     )
+    recall = next(figure for figure in figures if figure.name == "recall")
+    if np.isfinite(recall.value):
+        words += (
+            f"; {recall.value:.0%} of real brains are within their reach (recall; of "
+            f"other real brains {recall.floor:.0%})"
+        )
+    return Finding("alike", good, words)
 
 
 def diverse(*, real, synthetic):
     """Say whether volumes are more like each other than real brains are."""
     apart = synthetic.mean - real.mean
     reach = 1.96 * np.hypot(synthetic.error, real.error)
-    words = "as different from each other as real brains"
+    good, words = True, "as different from each other as real brains are"
     if apart > reach:
-        words = "more alike than real brains are"
+        good, words = False, "more alike than real brains are"
     elif apart < -reach:
-        words = "less alike than real brains are"
+        good, words = None, "less alike than real brains are, as noise would be"
     values = f"MS-SSIM of pairs {synthetic.mean:.3f}, of real ones {real.mean:.3f}"
-    return Finding(
-        "diverse", bool(apart <= reach), f"{words}: {values} (± {reach:.3f})"
-    )
+    return Finding("diverse", good, f"{words}: {values} (± {reach:.3f})")
 
 
 def not_copied(copies):
     """Say whether training brains come back."""
     if not copies:
         return Finding("not copied", None, "not judged, for want of training volumes")
-    told = [_copied(name, audit) for name, audit in copies.items()]
+    level = ALPHA / len(copies)  # so many chances to be wrong
+    told = [_copied(name, audit, level) for name, audit in copies.items()]
     good = [finding.good for finding in told]
     answer = False if False in good else (True if True in good else None)
     words = "; ".join(f"{f.question}: {f.words}" for f in told)
     return Finding("not copied", answer, words)
 
 
-def _copied(name, audit):
+def _copied(name, audit, level):
     missed = [kind for kind, share in audit.found.items() if share < 0.95]
     if audit.void:
         words = f"void, planted copies ({', '.join(missed)}) were not found"
         return Finding(f"by {name}", None, words)
     n, flags, copies = len(audit.flagged), audit.flagged.sum(), audit.copies.sum()
     words = (
-        f"{copies} of {n} are as near to a training brain as copies of it are; {flags} "
-        f"nearer than all but {audit.expected:.0%} of held-out brains "
-        f"(p {audit.p_value:.2g})"
+        f"{copies} of {n} are as near to a training brain as copies are; {flags} nearer "
+        f"than all but {audit.expected:.0%} of held-out brains (p {audit.p_value:.2g})"
     )
-    return Finding(f"by {name}", bool(copies == 0 and audit.p_value >= ALPHA), words)
+    return Finding(f"by {name}", bool(copies == 0 and audit.p_value >= level), words)
 
 
 def as_asked(asked, ageing):
@@ -151,8 +159,9 @@ def _followed(one):
     """Say whether one condition is followed; None where its reader is blind."""
     found, real = one.synthetic, one.real
     blind = real is None or real.p_value > ALPHA
-    good = None if blind else bool(found.p_value <= ALPHA)
+    good = bool(found.p_value <= ALPHA)
     if "r" in vars(found):
+        good &= found.mae < LESS * found.control_mae  # noise can have an r, too
         words = (
             f"{one.column} r {found.r:.2f} (shuffled {found.control_r:.2f}), off by "
             f"{found.mae:.1f} (shuffled {found.control_mae:.1f})"
@@ -166,6 +175,7 @@ def _followed(one):
         other = "" if real is None else f"{real.accuracy:.0%}"
     words += f"; on real brains {other}" if other else ""
     words += ", which is too little to judge by" if blind and real is not None else ""
+    good = None if blind else bool(good)
     return Finding(one.column, good, f"{words}, p {found.p_value:.2g}")
 
 

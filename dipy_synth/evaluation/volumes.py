@@ -166,14 +166,6 @@ def load_volumes(source, *, split=None, grid=None, least=1):
     )
 
 
-def has_split(source):
-    """Tell whether a folder is a prepared cohort with both sides: bool."""
-    if not is_prepared_cohort(source):
-        return False
-    sides = {row.get("split") for row in read_participants(source).values()}
-    return {"train", "validation"} <= sides
-
-
 def _prepared_files(root, split):
     """Give key, file and row of each volume of a prepared cohort."""
     table = read_participants(root)

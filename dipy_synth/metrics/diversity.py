@@ -1,6 +1,7 @@
 """How different the volumes of a cohort are from each other."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.stats import norm
@@ -78,7 +79,8 @@ def likeness_within(volumes, *, pairs=100, seed=0, each=map):
         raise InputError(f"{pairs} pairs: expected one or more")
     n = len(volumes)
     chosen = _pairs(n, pairs, np.random.default_rng(seed))
-    values = np.array([*each(_Pair(volumes), chosen)])
+    compare = partial(_likeness, scales=_scales(volumes.shape[1:]))
+    values = np.array([*each(compare, [(volumes[a], volumes[b]) for a, b in chosen])])
     sums, counts = np.zeros(n), np.zeros(n)
     for side in chosen.T:
         np.add.at(sums, side, values)
@@ -100,14 +102,11 @@ def _pairs(n, most, rng):
     )
 
 
-class _Pair:
-    """MS-SSIM of two volumes of a cohort, by their numbers."""
+def _scales(shape):
+    """Give as many scales as there is room for, of those with a weight."""
+    room = min(shape) // (2 * RADIUS + 1)
+    return min(int(np.log2(max(room, 1))) + 1, len(SCALE_WEIGHTS))
 
-    def __init__(self, volumes):
-        self._volumes = volumes
-        room = int(np.log2(max(min(volumes.shape[1:]) // (2 * RADIUS + 1), 1)))
-        self._scales = min(room + 1, len(SCALE_WEIGHTS))
 
-    def __call__(self, pair):
-        a, b = (self._volumes[i] for i in pair)
-        return ms_ssim(a, b, scales=self._scales)
+def _likeness(pair, *, scales):
+    return ms_ssim(*pair, scales=scales)
