@@ -87,8 +87,8 @@ def alike(figures):
     good = bool(low <= 0)
     words = "not told apart from real brains" if good else "told apart from real brains"
     words += (
-        f": MMD {mmd.normalized:.2f} ({low:.2f} to {high:.2f}), where real against real "
-        "is 0 and noise is 1"
+        f": MMD {mmd.normalized:.2f} ({low:.2f} to {high:.2f}), where real against "
+        "real is 0 and noise is 1"
     )
     recall = next(figure for figure in figures if figure.name == "recall")
     if np.isfinite(recall.value):
@@ -131,8 +131,9 @@ def _copied(name, audit, level):
         return Finding(f"by {name}", None, words)
     n, flags, copies = len(audit.flagged), audit.flagged.sum(), audit.copies.sum()
     words = (
-        f"{copies} of {n} are as near to a training brain as copies are; {flags} nearer "
-        f"than all but {audit.expected:.0%} of held-out brains (p {audit.p_value:.2g})"
+        f"{copies} of {n} are as near to a training brain as copies are; {flags} "
+        f"nearer than all but {audit.expected:.0%} of held-out brains "
+        f"(p {audit.p_value:.2g})"
     )
     return Finding(f"by {name}", bool(copies == 0 and audit.p_value >= level), words)
 
