@@ -10,12 +10,13 @@ from scipy.ndimage import gaussian_filter
 
 from dipy_synth.errors import InputError
 from dipy_synth.evaluation import Volumes, evaluate, load_cohorts, load_volumes
-from dipy_synth.evaluation.conditions import compare_ageing, follow_conditions
+from dipy_synth.evaluation.conditions import Followed, compare_ageing, follow_conditions
 from dipy_synth.evaluation.findings import as_asked, not_copied
 from dipy_synth.evaluation.tables import figure_rows, volume_rows
 from dipy_synth.files import read_table, write_json, write_table
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.comparison import noise_like
+from dipy_synth.metrics.conditioning import NumberFollowed
 from dipy_synth.metrics.memorization import plant_copies
 from dipy_synth.phantom import make_phantom
 
@@ -141,6 +142,17 @@ def test_volumes_that_ignore_what_was_asked_are_told(real, train, others):
         followed, notes = follow_conditions(nothing, real, train)
         assert followed == () and "nothing was asked" in notes[0]
     assert as_asked((), None).good is None
+
+
+@pytest.mark.parametrize(
+    ("mae", "real_p", "answer"),
+    [(8.0, 0.01, True), (16.0, 0.01, False), (8, 0.4, None)],
+)
+def test_a_correlation_alone_is_not_following(mae, real_p, answer):
+    # values off by 100 years can have an r; a reader that fails on real brains is blind
+    one = NumberFollowed(0.7, mae, 0.0, 17.0, 0.001, 20)
+    real = NumberFollowed(0.8, 6.0, 0.0, 17.0, real_p, 20)
+    assert as_asked((Followed("age", one, real, ()),), None).good is answer
 
 
 def test_without_training_volumes_half_of_the_real_ones_is_fitted_on(real, others):

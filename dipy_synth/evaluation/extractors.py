@@ -56,11 +56,13 @@ class Extractor:
 
     def to_config(self):
         """Describe it in JSON's own types: dict."""
+        is_pca = isinstance(self.function, VoxelPCA)
+        own = self.function.pca.explained if is_pca else 1.0
         return {
             "name": self.name,
             "sha256": self.sha256,
             "components": len(self.pca.vectors),
-            "explained": float(self.pca.explained),
+            "explained": float(self.pca.explained * own),
             "fitted_on": self.fitted_on,
         }
 

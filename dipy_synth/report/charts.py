@@ -168,7 +168,8 @@ def _ticks(ends, most=5):
     rough = (ends[1] - ends[0]) / most
     size = 10.0 ** np.floor(np.log10(rough))
     step = next(size * f for f in (1, 2, 5, 10) if size * f >= rough)
-    return step * np.arange(np.ceil(ends[0] / step), np.floor(ends[1] / step) + 1)
+    # + 0 makes a 0 of -0
+    return step * np.arange(np.ceil(ends[0] / step), np.floor(ends[1] / step) + 1) + 0
 
 
 def _scaled(values, ends, start, stop):

@@ -26,7 +26,7 @@ from dipy_synth.report.template import STYLE
 from dipy_synth.report.viewer import SCRIPT, VIEWER
 
 QUESTIONS = {
-    "not noise": "Not noise?",
+    "not noise": "Brains, not noise?",
     "alike": "Like real ones, as a cohort?",
     "diverse": "As diverse?",
     "not copied": "Not copied?",
@@ -114,7 +114,7 @@ def _answer(finding):
 def _figures(ceiling, figures):
     """Write the figures that have one kind of noise as their ceiling."""
     rows = "".join(
-        f"<tr><td>{one.name.replace('_', ' ')}</td>"
+        f"<tr><td>{_title(one.name)}</td>"
         f'<td class="n">{_number(one.value)}</td><td class="n">{_range(one.interval)}'
         f'</td><td class="n">{_number(one.floor)}</td>'
         f'<td class="n">{_number(one.ceiling)}</td>'
@@ -131,13 +131,19 @@ def _figures(ceiling, figures):
     )
 
 
+def _title(name):
+    return name.upper() if len(name) == 3 else name.replace("_", " ").capitalize()
+
+
 def _place(one):
     label = f"{one.name}: {_number(one.normalized)} between real and noise"
     return place_svg(one.normalized, one.normalized_interval, label=label)
 
 
 def _number(value):
-    return f"{value:.3g}" if np.isfinite(value) else "n/a"
+    if not np.isfinite(value):
+        return "n/a"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def _range(pair):
@@ -166,7 +172,7 @@ def _band(name, evaluation):
     )
     strip = band_svg(real, found, marks.bands[name], label=label)
     return (
-        f"<tr><td>{words.capitalize()}</td><td>{strip}</td>"
+        f"<tr><td>{words[0].upper()}{words[1:]}</td><td>{strip}</td>"
         f'<td class="n">{_number(np.mean(real))}</td>'
         f'<td class="n">{_number(np.mean(found))}</td><td class="n">{passes}</td>'
         f'<td class="n{" odd" if fail else ""}">{fail}</td></tr>'
