@@ -8,6 +8,9 @@ MORE_STYLE = """
   --good: #81c784; --pass: #24352a; } }
 .answers td { vertical-align: top; padding-top: .5rem; padding-bottom: .5rem; }
 .answers td:first-child { white-space: nowrap; font-weight: 600; }
+@media (max-width: 40rem) { .answers td { display: block; padding: 0 0 .3rem;
+    border: 0; } .answers td:last-child { border-bottom: 1px solid var(--line); }
+  .answers tr:first-child { display: none; } }
 .chip { display: inline-block; padding: 0 .6em; border-radius: 1em; font-weight: 600;
   white-space: nowrap; border: 1px solid; font-size: .88rem; }
 .chip.yes { color: var(--good); } .chip.no { color: var(--odd); }
