@@ -53,7 +53,7 @@ def main():
 
 
 def draw(seeds, drawn=12):
-    """Draw few phantoms and give each many noises: what takes time sees no difference."""
+    """Draw few phantoms, and give each many noises: the time is the same."""
     made = [
         make_phantom(int(seed), shape=GRID.shape, voxel_size=GRID.voxel_size)
         for seed in seeds[:drawn]
