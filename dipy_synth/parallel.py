@@ -85,6 +85,31 @@ def run_parallel(
     return [answers[place] for place in range(len(items))]
 
 
+def map_in_parallel(**options):
+    """Give a function like `map` that runs as `run_parallel` does.
+
+    Parameters
+    ----------
+    **options
+        Of `run_parallel`.
+
+    Returns
+    -------
+    callable
+        ``(function, items) -> list`` of what the function gives, in order. It raises
+        an InputError where an item fails.
+    """
+
+    def each(function, items):
+        answers = run_parallel(function, items, **options)
+        for number, (_, problem) in enumerate(answers):
+            if problem is not None:
+                raise InputError(f"item {number} of {len(answers)}: {problem}")
+        return [answer for answer, _ in answers]
+
+    return each
+
+
 def check_engine(engine, *, n_jobs=1, scheduler=None):
     """Refuse what `run_parallel` cannot run with, before hours of other work.
 

@@ -5,13 +5,15 @@ import numpy as np
 from dipy_synth.files import atomic_path
 
 
-def mid_slices(volume):
-    """Cut an image through its middle.
+def mid_slices(volume, at=None):
+    """Cut an image through its middle, or through another place.
 
     Parameters
     ----------
     volume : array (*shape)
         An image of rank 2, or a volume in RAS.
+    at : sequence of int, (3,), optional
+        Voxel through which a volume is cut.
 
     Returns
     -------
@@ -23,7 +25,7 @@ def mid_slices(volume):
     volume = np.asarray(volume, "float32")
     if volume.ndim == 2:
         return [volume]
-    i, j, k = (n // 2 for n in volume.shape)
+    i, j, k = (n // 2 for n in volume.shape) if at is None else at
     sagittal, coronal, axial = volume[i, ::-1], volume[:, j], volume[:, :, k]
     return [plane.T[::-1] for plane in (sagittal, coronal, axial)]
 

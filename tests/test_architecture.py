@@ -47,6 +47,7 @@ FLOORS = {
     "nn": "numpy scipy keras tensorflow matplotlib tqdm dipy",
     "synthesis": "numpy dipy tqdm",
     "reconstruction": "numpy dipy tqdm",
+    "evaluation": "nibabel numpy scipy tqdm",
     # floor 5
     "report": f"{IMAGES} numpy scipy keras matplotlib tqdm",
     "doctor": f"{IMAGES} numpy scipy keras matplotlib tqdm",

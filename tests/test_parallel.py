@@ -13,7 +13,12 @@ import pytest
 
 from dipy_synth import parallel
 from dipy_synth.errors import InputError
-from dipy_synth.parallel import check_engine, processors_each, run_parallel
+from dipy_synth.parallel import (
+    check_engine,
+    map_in_parallel,
+    processors_each,
+    run_parallel,
+)
 
 PID = "__import__('os').getpid()"
 DIE = "__import__('os')._exit(9)"
@@ -166,3 +171,10 @@ def test_processors_are_shared(monkeypatch):
 def test_a_bar_counts_the_items(capsys):
     run_parallel(eval, ["1", "2", "3"])
     assert "3/3" in capsys.readouterr().err
+
+
+def test_map_in_parallel_gives_answers_or_says_which_failed():
+    each = map_in_parallel(verbose=False)
+    assert each(abs, [-1, 2]) == [1, 2]
+    with pytest.raises(InputError, match="item 1 of 2: TypeError"):
+        each(abs, [1, "a"])

@@ -66,7 +66,9 @@ def prepared_keys(root):
 def is_prepared_cohort(folder):
     """Tell whether a folder is what `dipy_preprocess_t1` wrote: bool."""
     path = Path(folder) / "dataset_description.json"
-    return path.is_file() and "Steps" in (read_json(path).get("DipySynth") or {})
+    # A synthetic cohort tells its Steps too, those of the sampler.
+    told = (read_json(path).get("DipySynth") or {}) if path.is_file() else {}
+    return {"Grid", "Steps"} <= {*told}
 
 
 def _is_whole(image):

@@ -61,6 +61,8 @@ class CopyAudit:
     found : dict of str to float
         Kind of planted copy to the part of them that was flagged, and led back to its
         own original.
+    planted : ndarray of float, (k,)
+        Likeness of all planted copies.
     """
 
     samples: Neighbors
@@ -70,6 +72,16 @@ class CopyAudit:
     flagged: np.ndarray
     p_value: float
     found: dict
+    planted: np.ndarray
+
+    @property
+    def copies(self):
+        """The samples more like copies than like held-out brains: bool (n,).
+
+        The border is half-way from the nearest held-out brain to the median copy.
+        """
+        ends = (self.held_out.likeness.max(), np.median(self.planted))
+        return self.samples.likeness > np.mean(ends)
 
     @property
     def void(self):
@@ -254,6 +266,7 @@ def audit_copies(samples, train, held_out, *, search=None, alpha=0.05, seed=0):
     n = len(held_out)
     threshold, k = copy_threshold(real.likeness, alpha=alpha)
     flagged = found.likeness > threshold
+    share, planted = _control(search, train, threshold, seed)
     return CopyAudit(
         samples=found,
         held_out=real,
@@ -261,7 +274,8 @@ def audit_copies(samples, train, held_out, *, search=None, alpha=0.05, seed=0):
         expected=k / (n + 1),
         flagged=flagged,
         p_value=float(betabinom.sf(flagged.sum() - 1, len(samples), k, n + 1 - k)),
-        found=_control(search, train, threshold, seed),
+        found=share,
+        planted=planted,
     )
 
 
@@ -325,15 +339,19 @@ def _copy(volume, kinds, rng):
 
 
 def _control(search, train, threshold, seed, most=20):
-    """Plant copies of some training brains: kind -> part of them that is found."""
+    """Plant copies of some training brains.
+
+    Gives kind -> part of them that is found, and the likeness of all.
+    """
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(train))[:most]
-    found = {}
+    found, planted = {}, []
     for kind in COPIES:
         nearest = search(plant_copies(train[chosen], kind, seed=seed))
         hit = (nearest.likeness > threshold) & (nearest.index == chosen)
         found[kind] = float(hit.mean())
-    return found
+        planted.append(nearest.likeness)
+    return found, np.concatenate(planted)
 
 
 def _mirrored(volume):

@@ -1,6 +1,7 @@
 """Verdicts: which volumes are brains, by pass marks that real brains have set."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +55,10 @@ class PassMarks:
         Whether tissues are segmented.
     n : int
         Real brains they were set on.
+    real : tuple of dict, (n,), optional
+        Their figures.
+    left_out : tuple of bool, (n,), optional
+        Whether each of them passes by marks that were set on the others.
     """
 
     grid: Grid
@@ -62,6 +67,8 @@ class PassMarks:
     power: float
     tissues: bool
     n: int
+    real: tuple = ()
+    left_out: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,7 @@ class Verdict:
     figures: dict
 
 
-def set_pass_marks(real, *, grid, tissues=True, percentile=5.0, widening=1.0):
+def set_pass_marks(real, *, grid, tissues=True, percentile=5.0, widening=1.0, each=map):
     """Set pass marks on real brains.
 
     A band goes from the low to the high percentile and is then widened, on either side,
@@ -102,6 +109,9 @@ def set_pass_marks(real, *, grid, tissues=True, percentile=5.0, widening=1.0):
         The low percentile; the high one is 100 less this.
     widening : float, optional
         How much is added, in units of the distance from the median.
+    each : callable, optional
+        ``(function, volumes) -> iterable`` of what the function gives for each, in
+        order: in parallel, for instance, or with a progress bar.
 
     Returns
     -------
@@ -116,16 +126,23 @@ def set_pass_marks(real, *, grid, tissues=True, percentile=5.0, widening=1.0):
     total = real.sum(axis=0, dtype="float32")
     power = float(np.mean([high_frequency_power(volume) for volume in real]))
     told = {"grid": grid, "power": power, "tissues": tissues}
-    # Each beside the others' mean: its own part would make it look more alike.
-    rows = [describe_brain(v, mean=total - v, **told) for v in real]
-    bands = {
-        name: _band([row[name] for row in rows], FIGURES[name], percentile, widening)
-        for name in rows[0]
-    }
-    return PassMarks(bands=bands, mean=total / len(real), n=len(real), **told)
+    rows = tuple(each(partial(_describe_beside, total=total, **told), real))
+    width = {"percentile": percentile, "widening": widening}
+    others = (rows[:i] + rows[i + 1 :] for i in range(len(rows)))
+    left_out = tuple(
+        not _failures(row, _bands(rest, **width)) for row, rest in zip(rows, others)
+    )
+    return PassMarks(
+        bands=_bands(rows, **width),
+        mean=total / len(real),
+        n=len(real),
+        real=rows,
+        left_out=left_out,
+        **told,
+    )
 
 
-def not_noise(volumes, marks, *, figures=None):
+def not_noise(volumes, marks, *, figures=None, each=map):
     """Say of each volume whether it is a brain.
 
     Parameters
@@ -137,6 +154,8 @@ def not_noise(volumes, marks, *, figures=None):
     figures : sequence of str, optional
         Figures that count, of `FIGURES`; all that have a mark by default. The others
         are measured all the same.
+    each : callable, optional
+        As of `set_pass_marks`.
 
     Returns
     -------
@@ -154,24 +173,37 @@ def not_noise(volumes, marks, *, figures=None):
             f"figures {', '.join(sorted(unknown))}: expected some of "
             f"{', '.join(marks.bands)}"
         )
-    return [_judge(volume, marks, names) for volume in volumes]
+    told = {"grid": marks.grid, "power": marks.power, "tissues": marks.tissues}
+    rows = each(partial(describe_brain, mean=marks.mean, **told), volumes)
+    bands = {name: band for name, band in marks.bands.items() if name in names}
+    return [_judge(row, bands) for row in rows]
 
 
-def _judge(volume, marks, names):
-    figures = describe_brain(
-        volume,
-        grid=marks.grid,
-        mean=marks.mean,
-        power=marks.power,
-        tissues=marks.tissues,
-    )
+def _describe_beside(volume, *, total, **told):
+    """Describe a brain beside the others: its own part would make it more alike."""
+    return describe_brain(volume, mean=total - volume, **told)
+
+
+def _judge(row, bands):
     reasons = tuple(
-        f"{FIGURES[name].words}: {figures[name]:.4g}; real brains {low:.4g} to "
-        f"{high:.4g}"
-        for name, (low, high) in marks.bands.items()
-        if name in names and not low <= figures[name] <= high
+        f"{FIGURES[name].words}: {row[name]:.4g}; real brains {bands[name][0]:.4g} to "
+        f"{bands[name][1]:.4g}"
+        for name in _failures(row, bands)
     )
-    return Verdict(not reasons, reasons, figures)
+    return Verdict(not reasons, reasons, row)
+
+
+def _failures(row, bands):
+    """Name the figures that are outside of their bands: list of str."""
+    return [n for n, (low, high) in bands.items() if not low <= row[n] <= high]
+
+
+def _bands(rows, *, percentile, widening):
+    """Give the band of each figure from those of real brains: dict."""
+    return {
+        name: _band([row[name] for row in rows], FIGURES[name], percentile, widening)
+        for name in rows[0]
+    }
 
 
 def _band(values, judged, percentile, widening):

@@ -63,19 +63,21 @@ def _runs(edges):
         yield row, start, stop
 
 
-def slices_svg(volume, mask, voxel_size, *, label):
-    """Draw the three mid-slices of a volume side by side, its mask outlined.
+def slices_svg(volume, mask, voxel_size, *, label, at=None):
+    """Draw three slices of a volume side by side, its mask outlined.
 
     Parameters
     ----------
     volume : array, (I, J, K)
         In [0, 1], RAS.
-    mask : array of bool, (I, J, K)
-        The brain.
+    mask : array of bool, (I, J, K), or None
+        The brain; None for no outline.
     voxel_size : tuple of float, (3,)
         In mm, so that planes have their true proportions.
     label : str
         What the picture shows, for a reader who cannot see it.
+    at : sequence of int, (3,), optional
+        Voxel to cut through; the middle by default.
 
     Returns
     -------
@@ -84,10 +86,12 @@ def slices_svg(volume, mask, voxel_size, *, label):
     """
     x, y, z = voxel_size
     pixels = ((y, z), (x, z), (x, y))  # width and height of a pixel, plane by plane
-    pairs = list(zip(mid_slices(volume), mid_slices(mask), pixels))
+    planes = mid_slices(volume, at)
+    edges = [""] * 3 if mask is None else map(outline, mid_slices(mask, at))
+    pairs = list(zip(planes, edges, pixels))
     sizes = [(p.shape[1] * w, p.shape[0] * h) for p, _, (w, h) in pairs]
     height, left, parts = max(h for _, h in sizes), 0.0, []
-    for (plane, brain, _), (wide, high) in zip(pairs, sizes):
+    for (plane, edge, _), (wide, high) in zip(pairs, sizes):
         box = f'x="{left:g}" y="{(height - high) / 2:g}" width="{wide:g}"'
         rows, columns = plane.shape
         parts.append(
@@ -95,7 +99,7 @@ def slices_svg(volume, mask, voxel_size, *, label):
             'preserveAspectRatio="none">'
             f'<image width="{columns}" height="{rows}" preserveAspectRatio="none" '
             f'href="{data_uri(plane)}"/>'
-            f'<path class="outline" d="{outline(brain)}"/></svg>'
+            + (f'<path class="outline" d="{edge}"/></svg>' if edge else "</svg>")
         )
         left += wide + GAP
     return (

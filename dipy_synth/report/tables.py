@@ -9,7 +9,7 @@ from dipy_synth.data.dataset import SPLITS
 MOST = 8  # values of a column that are counted one by one
 
 
-def html_table(title, rows):
+def html_table(title, rows, *, level=2):
     """Write a table under a heading.
 
     Parameters
@@ -18,6 +18,8 @@ def html_table(title, rows):
         The heading.
     rows : list of dict
         Each from a column's name to its text; all with the same names.
+    level : int, optional
+        Of the heading.
 
     Returns
     -------
@@ -29,7 +31,7 @@ def html_table(title, rows):
         for row in rows
     )
     return (
-        f"<h2>{escape(title)}</h2>"
+        f"<h{level}>{escape(title)}</h{level}>"
         f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
     )
 

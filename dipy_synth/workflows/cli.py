@@ -18,6 +18,7 @@ from dipy_synth import __version__
 from dipy_synth.errors import InputError
 
 cli_flows = {
+    "dipy_evaluate_mri": ("dipy_synth.workflows.evaluate", "EvaluateMRIFlow"),
     "dipy_fetch_t1": ("dipy_synth.workflows.fetch", "FetchT1Flow"),
     "dipy_preprocess_t1": ("dipy_synth.workflows.preprocess", "PreprocessT1Flow"),
     "dipy_reconstruct_mri": (

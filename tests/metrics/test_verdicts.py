@@ -94,3 +94,23 @@ def test_bad_volumes_are_told(brains, marks, volumes, words):
         not_noise(volumes, marks)
     with pytest.raises(InputError, match="8 or more"):
         set_pass_marks(brains[:7], grid=GRID)
+
+
+def test_real_brains_are_judged_by_the_others_too(brains):
+    odd = brains[:16].copy()
+    odd[3] = gaussian_filter(odd[3], 1)
+    marks = set_pass_marks(odd, grid=GRID, tissues=False)
+    assert len(marks.real) == len(marks.left_out) == 16
+    assert marks.left_out.count(False) <= 3 and not marks.left_out[3]
+
+
+def test_volumes_can_be_gone_through_by_another_way(brains, marks):
+    seen = []
+
+    def each(function, items):
+        seen.extend(items)
+        return [function(item) for item in items]
+
+    assert not_noise(brains[16:18], marks, each=each) == not_noise(brains[16:18], marks)
+    again = set_pass_marks(brains[:16], grid=GRID, tissues=False, each=each)
+    assert len(seen) == 18 and again.bands["brain_ml"] == marks.bands["brain_ml"]

@@ -1,0 +1,65 @@
+"""The cohorts of an evaluation, from folders: what is held out, what trained on."""
+
+from pathlib import Path
+
+from dipy_synth.data.prepared import is_prepared_cohort, read_participants
+from dipy_synth.evaluation.volumes import Volumes, load_volumes
+
+SIDES = ("real", "synthetic", "train", "noise")
+
+
+def load_cohorts(real, synthetic, *, train=None, noise=None):
+    """Read the cohorts of an evaluation, all on the grid of the real one.
+
+    Of a prepared cohort, its validation side is `real`, and its training side `train`
+    unless another is given; as `train` a prepared cohort gives its training side too.
+
+    Parameters
+    ----------
+    real, synthetic : str or Path
+        As of `dipy_synth.evaluation.load_volumes`.
+    train : str or Path, optional
+        What the model was trained on.
+    noise : str or Path, optional
+        Volumes that the model decodes from pure noise.
+
+    Returns
+    -------
+    dict of str to Volumes
+        ``real``, ``synthetic``, ``train`` and ``noise``, the last two None where there
+        are none: as `dipy_synth.evaluation.evaluate` takes them.
+
+    Raises
+    ------
+    InputError
+        As `load_volumes`.
+    """
+    divided = _is_divided(real)
+    found = {"real": load_volumes(real, split="validation" if divided else None)}
+    told = {"grid": found["real"].grid}
+    found["synthetic"] = load_volumes(synthetic, **told)
+    if train is None and divided:
+        train = real
+    if train is not None:
+        side = "train" if _is_divided(train) else None
+        found["train"] = load_volumes(train, split=side, **told)
+    if noise is not None:
+        found["noise"] = load_volumes(noise, **told)
+    return {name: found.get(name) for name in SIDES}
+
+
+def describe_cohorts(cohorts):
+    """Describe cohorts so that two that are equal have one description: dict."""
+    named = {name: side for name, side in cohorts.items() if isinstance(side, Volumes)}
+    return {
+        name: {key: side.to_config()[key] for key in ("n", "sha256", "grid")}
+        for name, side in named.items()
+    }
+
+
+def _is_divided(source):
+    """Tell whether a folder is a prepared cohort with both sides: bool."""
+    if not is_prepared_cohort(Path(source)):
+        return False
+    sides = {row.get("split") for row in read_participants(source).values()}
+    return {"train", "validation"} <= sides

@@ -1,0 +1,127 @@
+"""Where features come from: an extractor, and principal components of its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+import hashlib
+
+import numpy as np
+
+from dipy_synth.metrics.comparison import noise_like
+from dipy_synth.metrics.features import PCA, InceptionFeatures, VoxelPCA
+
+COMPONENTS = 16  # of features, for figures of distribution
+FOR_AUDIT = 48  # components in which a copy is looked for: what is a person's own
+_BLOCK = 8.0  # mm
+_PART = 8  # volumes at a time
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Features of volumes on the principal components of real ones.
+
+    Parameters
+    ----------
+    function : callable
+        Volumes (n, I, J, K) -> features (n, d), d as the function has them.
+    pca : PCA
+        Components of the features of real volumes.
+    name : str
+        What it is, for a report.
+    sha256 : str or None
+        Of its weights, where it has any.
+    fitted_on : str
+        What the components were fitted on, for a report.
+    """
+
+    function: Callable
+    pca: PCA
+    name: str
+    sha256: str | None
+    fitted_on: str
+
+    @classmethod
+    def fit(cls, function, volumes, *, fitted_on, identity=None):
+        """Fit the components on real volumes (n, I, J, K).
+
+        `identity` is the name and the hash of a function that is not known here.
+        """
+        name, sha256 = identity or _identity(function)
+        features = in_parts(function, volumes)
+        most = min(len(features) - 1, features.shape[1], COMPONENTS)
+        return cls(function, PCA(features, most), name, sha256, fitted_on)
+
+    def __call__(self, volumes):
+        """Give features: volumes (n, I, J, K) -> ndarray of float64 (n, components)."""
+        return self.pca(in_parts(self.function, volumes))
+
+    def to_config(self):
+        """Describe it in JSON's own types: dict."""
+        is_pca = isinstance(self.function, VoxelPCA)
+        own = self.function.pca.explained if is_pca else 1.0
+        return {
+            "name": self.name,
+            "sha256": self.sha256,
+            "components": len(self.pca.vectors),
+            "explained": float(self.pca.explained * own),
+            "fitted_on": self.fitted_on,
+        }
+
+
+def voxel_pca(volumes, *, grid, components=COMPONENTS):
+    """Make the extractor that needs no network.
+
+    Parameters
+    ----------
+    volumes : array_like, (n, I, J, K)
+        Real volumes.
+    grid : Grid
+        Where they lie.
+    components : int, optional
+        Features, at most n - 1.
+
+    Returns
+    -------
+    VoxelPCA
+        Of voxels averaged in blocks of about 8 mm, or of two voxels.
+    """
+    factor = voxels_in(_BLOCK, grid)
+    components = min(components, len(volumes) - 1)
+    return VoxelPCA(volumes, components=components, factor=factor)
+
+
+def voxels_in(length, grid):
+    """Give how many voxels of a grid make a length in mm: int, at least 2."""
+    return max(round(length / min(grid.voxel_size)), 2)
+
+
+def in_parts(function, volumes):
+    """Give features of a cohort, some volumes at a time: ndarray (n, d)."""
+    parts = range(0, len(volumes), _PART)
+    found = [
+        np.asarray(function(np.asarray(volumes[i : i + _PART], "float32")))
+        for i in parts
+    ]
+    return np.concatenate(found)
+
+
+def of_noise(function, volumes, *, seed):
+    """Give features of noise like volumes, made one at a time: ndarray (n, d)."""
+    noise = (noise_like(volumes[[i]], seed=seed + i) for i in range(len(volumes)))
+    return np.concatenate([np.asarray(function(one)) for one in noise])
+
+
+def _identity(function):
+    """Give the name and the hash of an extractor."""
+    if isinstance(function, VoxelPCA):
+        words = f"PCA of voxels in blocks of {function.factor}"
+        return words, _digest(function.pca.mean, function.pca.vectors)
+    if isinstance(function, InceptionFeatures):
+        return "InceptionV3 on slices in three planes", function.hash
+    return type(function).__name__, None
+
+
+def _digest(*arrays):
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array, "float32").tobytes())
+    return digest.hexdigest()

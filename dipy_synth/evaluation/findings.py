@@ -1,0 +1,184 @@
+"""What figures amount to, in plain words: one finding a question."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import fisher_exact
+
+ALPHA = 0.05
+LESS = 0.9  # of the error of shuffled values that a number followed may have
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer to one question.
+
+    Parameters
+    ----------
+    question : str
+        What was asked: "not noise", "alike", "diverse", "not copied", "as asked".
+    good : bool or None
+        Whether it is as it should be; None where that cannot be said.
+    words : str
+        The answer, with its numbers.
+    """
+
+    question: str
+    good: bool | None
+    words: str
+
+    def __str__(self):
+        return f"{self.question}: {self.words}"
+
+
+def find_all(*, distribution, marks, verdicts, diversity, copies, asked, ageing):
+    """Give all findings, from the parts of an `Evaluation`: tuple of Finding."""
+    return (
+        not_noise(verdicts, marks),
+        alike(next(iter(distribution.values()))),
+        diverse(**diversity),
+        not_copied(copies),
+        as_asked(asked, ageing),
+    )
+
+
+def not_noise(verdicts, marks):
+    """Say how many synthetic volumes are brains, beside how many real ones are.
+
+    It is as it should be when at least half pass, and no fewer than chance would have
+    of volumes like the real ones that were left out (Fisher's exact test).
+    """
+    passed, n = sum(v.passed for v in verdicts), len(verdicts)
+    real, m = sum(marks.left_out), len(marks.left_out)
+    table = [[passed, n - passed], [real, m - real]]
+    chance = fisher_exact(table, alternative="less").pvalue
+    reasons = _most_common(verdicts)
+    return Finding(
+        "not noise",
+        bool(2 * passed >= n and chance >= ALPHA),
+        f"{passed} of {n} pass as brains; of real brains, judged by the others, "
+        f"{real} of {m} do" + (f". Most often fails: {reasons}" if reasons else ""),
+    )
+
+
+def _most_common(verdicts, most=3):
+    """Name the figures that fail most often, with how often."""
+    counts = count_reasons(verdicts)
+    return ", ".join(f"{name} ({n})" for name, n in [*counts.items()][:most])
+
+
+def count_reasons(verdicts):
+    """Count which figures fail: dict of words to int, the most frequent first."""
+    names = [reason.split(":")[0] for v in verdicts for reason in v.reasons]
+    found = {name: names.count(name) for name in dict.fromkeys(names)}
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def alike(figures):
+    """Say where the cohort lies between real against real and noise.
+
+    By MMD: its kernel is bounded, so that noise is not infinitely far, and it needs no
+    more volumes than there are.
+    """
+    mmd = next(figure for figure in figures if figure.name == "mmd")
+    low, high = mmd.normalized_interval
+    if not np.isfinite(mmd.normalized):
+        return Finding("alike", None, "; ".join(mmd.warnings))
+    good = bool(low <= 0)
+    words = "not told apart from real brains" if good else "told apart from real brains"
+    words += (
+        f": MMD {mmd.normalized:.2f} ({low:.2f} to {high:.2f}), where real against "
+        "real is 0 and noise is 1"
+    )
+    recall = next(figure for figure in figures if figure.name == "recall")
+    if np.isfinite(recall.value):
+        words += (
+            f"; {recall.value:.0%} of real brains are within their reach (recall; of "
+            f"other real brains {recall.floor:.0%})"
+        )
+    return Finding("alike", good, words)
+
+
+def diverse(*, real, synthetic):
+    """Say whether volumes are more like each other than real brains are."""
+    apart = synthetic.mean - real.mean
+    reach = 1.96 * np.hypot(synthetic.error, real.error)
+    good, words = True, "as different from each other as real brains are"
+    if apart > reach:
+        good, words = False, "more alike than real brains are"
+    elif apart < -reach:
+        good, words = None, "less alike than real brains are, as noise would be"
+    values = f"MS-SSIM of pairs {synthetic.mean:.3f}, of real ones {real.mean:.3f}"
+    return Finding("diverse", good, f"{words}: {values} (± {reach:.3f})")
+
+
+def not_copied(copies):
+    """Say whether training brains come back."""
+    if not copies:
+        return Finding("not copied", None, "not judged, for want of training volumes")
+    level = ALPHA / len(copies)  # so many chances to be wrong
+    told = [_copied(name, audit, level) for name, audit in copies.items()]
+    good = [finding.good for finding in told]
+    answer = False if False in good else (True if True in good else None)
+    words = "; ".join(f"{f.question}: {f.words}" for f in told)
+    return Finding("not copied", answer, words)
+
+
+def _copied(name, audit, level):
+    missed = [kind for kind, share in audit.found.items() if share < 0.95]
+    if audit.void:
+        words = f"void, planted copies ({', '.join(missed)}) were not found"
+        return Finding(f"by {name}", None, words)
+    n, flags, copies = len(audit.flagged), audit.flagged.sum(), audit.copies.sum()
+    words = (
+        f"{copies} of {n} are as near to a training brain as copies are; {flags} "
+        f"nearer than all but {audit.expected:.0%} of held-out brains "
+        f"(p {audit.p_value:.2g})"
+    )
+    return Finding(f"by {name}", bool(copies == 0 and audit.p_value >= level), words)
+
+
+def as_asked(asked, ageing):
+    """Say whether conditions are followed."""
+    if not asked:
+        return Finding("as asked", None, "not judged: nothing to read was asked for")
+    told = [_followed(one) for one in asked]
+    good = [finding.good for finding in told]
+    words = "; ".join(finding.words for finding in told)
+    if ageing is not None:
+        words += (
+            f"; ventricles grow by {ageing.slope:.3f} mL a year "
+            f"({_range(ageing.interval, '.3f')}), in real brains by "
+            f"{ageing.real_slope:.3f} ({_range(ageing.real_interval, '.3f')})"
+        )
+        good.append(None if ageing.real_p_value > ALPHA else ageing.agrees)
+    answer = False if False in good else (True if True in good else None)
+    return Finding("as asked", answer, words)
+
+
+def _followed(one):
+    """Say whether one condition is followed; None where its reader is blind."""
+    found, real = one.synthetic, one.real
+    blind = real is None or real.p_value > ALPHA
+    good = bool(found.p_value <= ALPHA)
+    if "r" in vars(found):
+        good &= found.mae < LESS * found.control_mae  # noise can have an r, too
+        words = (
+            f"{one.column} r {found.r:.2f} (shuffled {found.control_r:.2f}), off by "
+            f"{found.mae:.1f} (shuffled {found.control_mae:.1f})"
+        )
+        other = "" if real is None else f"r {real.r:.2f}, off by {real.mae:.1f}"
+    else:
+        words = (
+            f"{one.column} right in {found.accuracy:.0%} "
+            f"(shuffled {found.control_accuracy:.0%})"
+        )
+        other = "" if real is None else f"{real.accuracy:.0%}"
+    words += f"; on real brains {other}" if other else ""
+    words += ", which is too little to judge by" if blind and real is not None else ""
+    good = None if blind else bool(good)
+    return Finding(one.column, good, f"{words}, p {found.p_value:.2g}")
+
+
+def _range(pair, form):
+    return " to ".join(format(value, form) for value in pair)

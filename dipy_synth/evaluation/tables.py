@@ -1,0 +1,190 @@
+"""The tables of an evaluation: a row a figure, a row a volume."""
+
+import numpy as np
+
+from dipy_synth.evaluation.findings import count_reasons
+
+
+def figure_rows(evaluation):
+    """Give the rows of ``figures.tsv``.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+
+    Returns
+    -------
+    list of dict
+        Each with ``question``, ``figure``, ``value``, ``low`` and ``high`` (95 %), and
+        what it has of ``floor``, ``ceiling``, ``ceiling_is``, ``normalized`` with its
+        interval, ``n`` and ``note``. None where there is no such number. The floor is
+        what real volumes give.
+    """
+    rows = [
+        *_distribution(evaluation),
+        *_anatomy(evaluation),
+        *_diversity(evaluation),
+        *_copies(evaluation),
+        *_asked(evaluation),
+    ]
+    names = ("question", "figure", "value", "low", "high", "floor", "ceiling")
+    names += ("ceiling_is", "normalized", "normalized_low", "normalized_high")
+    names += ("n", "note")
+    return [{name: _cell(row.get(name)) for name in names} for row in rows]
+
+
+def volume_rows(evaluation, synthetic, real, train=None):
+    """Give the rows of ``volumes.tsv``: the synthetic volumes, then the real ones.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    synthetic, real : Volumes
+        What was compared.
+    train : Volumes, optional
+        To name the nearest training brains.
+
+    Returns
+    -------
+    list of dict
+    """
+    rows = []
+    for i, (name, verdict) in enumerate(zip(synthetic.names, evaluation.verdicts)):
+        row = {"volume": name, "cohort": "synthetic", "passes": verdict.passed}
+        row |= {"reasons": "; ".join(verdict.reasons)}
+        row |= {f"asked_{key}": value for key, value in synthetic.rows[i].items()}
+        row |= {f"read_{one.column}": one.predicted[i] for one in evaluation.asked}
+        row |= verdict.figures
+        for where, audit in evaluation.copies.items():
+            row |= _neighbor(where, audit.samples, i, train)
+            row |= {f"{where}_flagged": bool(audit.flagged[i])}
+        rows.append(row)
+    for i, (name, figures) in enumerate(zip(real.names, evaluation.marks.real)):
+        row = {"volume": name, "cohort": "real", "reasons": ""}
+        row |= {"passes": evaluation.marks.left_out[i], **figures}
+        for where, audit in evaluation.copies.items():
+            row |= _neighbor(where, audit.held_out, i, train)
+        rows.append(row)
+    return [{name: _cell(value) for name, value in row.items()} for row in rows]
+
+
+def _neighbor(where, found, i, train):
+    index = int(found.index[i])
+    return {
+        f"{where}_nearest": train.names[index] if train is not None else index,
+        f"{where}_likeness": found.likeness[i],
+        f"{where}_flipped": bool(found.flipped[i]),
+    }
+
+
+def _distribution(evaluation):
+    for ceiling, figures in evaluation.distribution.items():
+        for one in figures:
+            low, high = one.normalized_interval
+            yield {
+                "question": "alike",
+                "figure": one.name,
+                "value": one.value,
+                "low": one.interval[0],
+                "high": one.interval[1],
+                "floor": one.floor,
+                "ceiling": one.ceiling,
+                "ceiling_is": ceiling,
+                "normalized": one.normalized,
+                "normalized_low": low,
+                "normalized_high": high,
+                "n": one.n,
+                "note": "; ".join(one.warnings),
+            }
+
+
+def _anatomy(evaluation):
+    verdicts, marks = evaluation.verdicts, evaluation.marks
+    common = {"question": "not noise", "n": len(verdicts)}
+    yield common | {
+        "figure": "share_passing",
+        "value": np.mean([verdict.passed for verdict in verdicts]),
+        "floor": np.mean(marks.left_out),
+        "note": ", ".join(f"{k} {n}" for k, n in count_reasons(verdicts).items()),
+    }
+    for name, (low, high) in marks.bands.items():
+        yield common | {
+            "figure": f"mean_{name}",
+            "value": np.mean([verdict.figures[name] for verdict in verdicts]),
+            "floor": np.mean([row[name] for row in marks.real]),
+            "note": f"passes from {low:.4g} to {high:.4g}",
+        }
+
+
+def _diversity(evaluation):
+    found = evaluation.diversity["synthetic"]
+    low, high = found.interval()
+    yield {
+        "question": "diverse",
+        "figure": "ms_ssim_of_pairs",
+        "value": found.mean,
+        "low": low,
+        "high": high,
+        "floor": evaluation.diversity["real"].mean,
+        "n": found.n,
+        "note": f"{found.pairs} pairs",
+    }
+
+
+def _copies(evaluation):
+    for where, audit in evaluation.copies.items():
+        common = {"question": "not copied", "n": len(audit.flagged)}
+        void = "void: planted copies were missed" if audit.void else ""
+        yield common | {
+            "figure": f"share_flagged_by_{where}",
+            "value": audit.flagged.mean(),
+            "floor": audit.expected,
+            "note": void or f"p {audit.p_value:.3g}",
+        }
+        yield common | {
+            "figure": f"copies_by_{where}",
+            "value": audit.copies.sum(),
+            "floor": 0,
+            "note": void,
+        }
+        yield common | {
+            "figure": f"planted_copies_found_by_{where}",
+            "value": min(audit.found.values()),
+            "note": ", ".join(f"{k} {v:.0%}" for k, v in audit.found.items()),
+        }
+
+
+def _asked(evaluation):
+    for one in evaluation.asked:
+        numeric = "r" in vars(one.synthetic)
+        for name in ("r", "mae") if numeric else ("accuracy",):
+            yield {
+                "question": "as asked",
+                "figure": f"{one.column}_{name}",
+                "value": getattr(one.synthetic, name),
+                "floor": None if one.real is None else getattr(one.real, name),
+                "ceiling": getattr(one.synthetic, f"control_{name}"),
+                "ceiling_is": "shuffled",
+                "n": one.synthetic.n,
+                "note": f"p {one.synthetic.p_value:.3g}",
+            }
+    trend = evaluation.ageing
+    if trend is not None:
+        yield {
+            "question": "as asked",
+            "figure": "ventricles_ml_a_year",
+            "value": trend.slope,
+            "low": trend.interval[0],
+            "high": trend.interval[1],
+            "floor": trend.real_slope,
+            "note": f"p {trend.p_value:.3g}; of real p {trend.real_p_value:.3g}",
+        }
+
+
+def _cell(value):
+    """Write a number with five digits, and None where there is none."""
+    if isinstance(value, (bool, np.bool_)):
+        return "yes" if value else "no"
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.5g}" if np.isfinite(value) else None
+    return value

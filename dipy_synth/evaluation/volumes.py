@@ -1,0 +1,321 @@
+"""Cohorts to compare: what is in a folder, checked, and on one grid."""
+
+from dataclasses import dataclass, replace
+import hashlib
+from pathlib import Path
+
+from nibabel import orientations
+import numpy as np
+
+from dipy_synth.data.images import read_volume
+from dipy_synth.data.layouts import is_mask
+from dipy_synth.data.prepared import (
+    is_prepared_cohort,
+    prepared_keys,
+    prepared_path,
+    read_participants,
+)
+from dipy_synth.data.readers import read_records
+from dipy_synth.data.records import entities, list_images
+from dipy_synth.data.steps import resample
+from dipy_synth.errors import InputError
+from dipy_synth.files import read_json
+from dipy_synth.grid import Grid
+from dipy_synth.metrics.arrays import THRESHOLD
+
+OTHER_UNIT = 10.0  # noise about [0, 1] stays below; intensities of a scanner do not
+KEPT = 0.98  # part of a volume's foreground that must be on the other grid
+NOT_ASKED = {"participant_id", "matched_id", "sample", "split", "session_id"}
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """A cohort in memory.
+
+    Parameters
+    ----------
+    volumes : ndarray, (n, I, J, K)
+        In [0, 1], RAS, the background 0; float16 is enough.
+    grid : Grid
+        Where they lie.
+    name : str, optional
+        What a report calls it.
+    names : tuple of str, (n,), optional
+        Of the volumes; numbers by default.
+    rows : tuple of dict, (n,), optional
+        What is known of each, or was asked for: column to str, number or None.
+    notes : tuple of str, optional
+        What was done to them on the way, in sentences.
+
+    Raises
+    ------
+    InputError
+        If volumes do not fit the grid, or there are not as many names or rows.
+    """
+
+    volumes: np.ndarray
+    grid: Grid
+    name: str = "volumes"
+    names: tuple = ()
+    rows: tuple = ()
+    notes: tuple = ()
+
+    def __post_init__(self):
+        n, shape = len(self.volumes), tuple(self.volumes.shape[1:])
+        if shape != self.grid.shape:
+            raise InputError(
+                f"{self.name}: volumes of {shape}; expected the grid's "
+                f"{self.grid.shape}"
+            )
+        names = tuple(self.names) or tuple(str(i) for i in range(n))
+        rows = tuple(self.rows) or ({},) * n
+        if len(names) != n or len(rows) != n:
+            raise InputError(
+                f"{self.name}: {n} volumes, {len(names)} names, {len(rows)} rows; "
+                "expected as many of each"
+            )
+        object.__setattr__(self, "names", names)
+        object.__setattr__(self, "rows", rows)
+
+    def __len__(self):
+        return len(self.volumes)
+
+    def take(self, chosen, *, name=None):
+        """Give some of them: chosen, array of int or bool -> Volumes."""
+        chosen = np.arange(len(self))[chosen]
+        return replace(
+            self,
+            volumes=self.volumes[chosen],
+            names=tuple(self.names[i] for i in chosen),
+            rows=tuple(self.rows[i] for i in chosen),
+            name=name or self.name,
+        )
+
+    def column(self, name):
+        """Give a column of the rows: list of str, number or None, (n,)."""
+        return [row.get(name) for row in self.rows]
+
+    def hashes(self):
+        """Give the SHA-256 of each volume's values: list of str, (n,)."""
+        return [_digest(volume) for volume in self.volumes]
+
+    def to_config(self):
+        """Describe them in JSON's own types: dict."""
+        joined = hashlib.sha256("".join(self.hashes()).encode())
+        return {
+            "name": self.name,
+            "n": len(self),
+            "sha256": joined.hexdigest(),
+            "grid": self.grid.to_config(),
+            "notes": list(self.notes),
+        }
+
+
+def _digest(volume):
+    values = np.ascontiguousarray(volume, "float32")
+    return hashlib.sha256(values.tobytes()).hexdigest()
+
+
+def load_volumes(source, *, split=None, grid=None, least=1):
+    """Read a cohort, one volume at a time.
+
+    Parameters
+    ----------
+    source : str or Path
+        A folder that ``dipy_preprocess_t1`` or ``dipy_synth_mri`` wrote, any other
+        folder with NIfTI files (BIDS or not), a file, or wildcards.
+    split : {"train", "validation"}, optional
+        One side of a prepared cohort; all of it by default.
+    grid : Grid, optional
+        Where they are to lie; where they do by default. Volumes of another grid are
+        resampled, which is noted.
+    least : int, optional
+        How many there must be.
+
+    Returns
+    -------
+    Volumes
+        Float16. Values outside of [0, 1] are cut, which is noted.
+
+    Raises
+    ------
+    InputError
+        If there are fewer volumes, one cannot be read, is constant or not finite, is
+        in another unit, or lies too far off the grid. It names the file.
+    """
+    prepared = is_prepared_cohort(source)
+    found = _prepared_files(source, split) if prepared else _files(source)
+    if len(found) < least:
+        raise InputError(
+            f"{source}: {len(found)} volumes{f' in {split}' if split else ''}; "
+            f"expected {least} or more"
+        )
+    if prepared:  # what a network sees: aligned or not, arrays on one grid
+        told = read_json(Path(source) / "dataset_description.json")["DipySynth"]
+        grid, own = grid or Grid.from_config(told["Grid"]), told["Grid"]
+    reader = _Reader(grid, assumed=Grid.from_config(own) if prepared else None)
+    names, files, rows = zip(*found)
+    volumes = np.stack([reader(path) for path in files])
+    return Volumes(
+        volumes,
+        reader.grid,
+        name=f"{source}{f' ({split})' if split else ''}",
+        names=names,
+        rows=rows,
+        notes=reader.notes(),
+    )
+
+
+def _prepared_files(root, split):
+    """Give key, file and row of each volume of a prepared cohort."""
+    table = read_participants(root)
+    rows = {k: table.get(k.split("_")[0].removeprefix("sub-"), {}) for k in _keys(root)}
+    return [
+        (key, prepared_path(root, key), _asked(row))
+        for key, row in rows.items()
+        if split is None or row.get("split") == split
+    ]
+
+
+def _keys(root):
+    keys = prepared_keys(root)
+    if not keys:
+        raise InputError(f"{root}: no prepared volume; expected some")
+    return keys
+
+
+def _files(source):
+    """Give key, file and row of each volume of any other cohort."""
+    images = [path for path in list_images(source) if not is_mask(path)]
+    if not images:
+        raise InputError(f"{source}: masks alone; expected volumes")
+    # Single files of a prepared cohort are volumes here, not somebody's derivatives.
+    ours = all(entities(path).get("desc") == "prepared" for path in images)
+    records = read_records(images, layout="files" if ours else "auto")
+    return [(r.key, r.image, _asked(r.covariates)) for r in records]
+
+
+def _asked(row):
+    return {name: value for name, value in row.items() if name not in NOT_ASKED}
+
+
+class _Reader:
+    """Read files onto one grid, that of the first if none is given; keep notes."""
+
+    def __init__(self, grid, *, assumed=None):
+        self.grid, self._assumed = grid, assumed
+        self._cut, self._moved = [], []
+
+    def __call__(self, path):
+        data, affine = read_volume(path)
+        if self._assumed is not None:
+            if data.shape != self._assumed.shape:
+                raise InputError(
+                    f"{path}: shape {data.shape}, expected {self._assumed.shape}"
+                )
+            affine = self._assumed.affine
+        data = self._checked(path, data)
+        data, affine = _to_ras(data, affine)
+        if self.grid is None:
+            self.grid = _grid_of(path, data.shape, affine)
+        if data.shape != self.grid.shape or not _same(affine, self.grid):
+            data = self._moved_to_grid(path, data, affine)
+        return data.astype("float16")
+
+    def notes(self):
+        """Tell what was done to volumes on the way: tuple of str."""
+        notes = ()
+        if self._moved:
+            notes += (
+                f"{len(self._moved)} volumes, the first {self._moved[0]}, lie on "
+                f"another grid and were resampled to {_words(self.grid)}",
+            )
+        if self._cut:
+            path, low, high = self._cut[0]
+            notes += (
+                f"{len(self._cut)} volumes have values outside of [0, 1], which were "
+                f"cut; the first, {path}, goes from {low:.3g} to {high:.3g}",
+            )
+        return notes
+
+    def _checked(self, path, data):
+        """Refuse what is no volume in [0, 1]; cut what is a little outside."""
+        if not np.isfinite(data).all():
+            raise InputError(
+                f"{path}: {np.count_nonzero(~np.isfinite(data))} voxels are NaN or "
+                "infinite; expected values in [0, 1]"
+            )
+        low, high = float(data.min()), float(data.max())
+        if low == high:
+            raise InputError(f"{path}: all voxels are {low:g}; expected a volume")
+        if max(-low, high) > OTHER_UNIT:
+            raise InputError(
+                f"{path}: values from {low:g} to {high:g}; expected [0, 1] "
+                "(dipy_preprocess_t1 brings scans there)"
+            )
+        if low < -1e-6 or high > 1 + 1e-6:
+            self._cut.append((path, low, high))
+        return data.clip(0, 1)
+
+    def _moved_to_grid(self, path, data, affine):
+        """Resample a volume; refuse where the brain would not be on the grid."""
+        where = (
+            f"{path}: shape {data.shape}, affine {_in_a_line(affine)}; the real "
+            f"volumes' is {self.grid.shape}, {_in_a_line(self.grid.affine)}"
+        )
+        mask = data > THRESHOLD
+        matrix = self.grid.voxel_map(affine)
+        if _share_on(self.grid, mask, matrix) < KEPT:
+            raise InputError(
+                f"{where}. Most of it would be lost on that grid; expected volumes on "
+                "one grid, or of one place in the world"
+            )
+        moved, _ = resample(data, mask, matrix, self.grid.shape, order=1)
+        self._moved.append(path)
+        return moved
+
+
+def _to_ras(data, affine):
+    """Turn and flip axes so that they run right, anterior, superior."""
+    order = orientations.io_orientation(affine)
+    turned = orientations.apply_orientation(data, order)
+    return turned, affine @ orientations.inv_ornt_aff(order, data.shape)
+
+
+def _grid_of(path, shape, affine):
+    """Give the grid of a volume whose axes are those of the world."""
+    sizes = np.diag(affine)[:3]
+    if np.abs(affine[:3, :3] - np.diag(sizes)).max() > 1e-3 * sizes.min():
+        raise InputError(
+            f"{path}: affine {_in_a_line(affine)} is oblique; expected axes along "
+            "those of the world (dipy_preprocess_t1 brings scans there)"
+        )
+    middle = affine[:3, :3] @ ((np.array(shape) - 1) / 2) + affine[:3, 3]
+    return Grid(shape, tuple(sizes), tuple(middle))
+
+
+def _same(affine, grid):
+    """Tell whether the voxels of two grids of one shape are at one place."""
+    corner = np.array([*grid.shape, 1])
+    apart = np.abs((affine - grid.affine) * corner).sum(axis=1).max()
+    return apart < 0.05 * min(grid.voxel_size)
+
+
+def _share_on(grid, mask, matrix):
+    """Give the part of a mask that is on a grid; `matrix` leads from grid to mask."""
+    places = np.argwhere(mask)
+    if not len(places):
+        return 0.0
+    found = places @ np.linalg.inv(matrix)[:3, :3].T + np.linalg.inv(matrix)[:3, 3]
+    inside = (found > -1) & (found < np.array(grid.shape))
+    return float(inside.all(axis=1).mean())
+
+
+def _words(grid):
+    shape = " x ".join(map(str, grid.shape))
+    return f"{shape} voxels of {' x '.join(f'{s:g}' for s in grid.voxel_size)} mm"
+
+
+def _in_a_line(affine):
+    rows = (" ".join(f"{v:.4g}" for v in row) for row in affine[:3])
+    return f"[{'; '.join(rows)}]"

@@ -1,0 +1,177 @@
+"""The command dipy_evaluate_mri, as it is typed, and the page it writes."""
+
+from html.parser import HTMLParser
+import re
+import sys
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from dipy_synth.errors import InputError
+from dipy_synth.files import read_json, read_table, write_table
+from dipy_synth.grid import Grid
+from dipy_synth.phantom import make_phantom
+from dipy_synth.workflows.cli import run
+from dipy_synth.workflows.evaluate import make_extractors
+
+GRID = Grid((20, 24, 20), (8.0,) * 3)
+FILES = ["evaluation.html", "evaluation.json", "figures.tsv", "volumes.tsv"]
+MADE = "synthetic <i>&$x"
+VOID = {"meta", "input", "br", "img", "link", "hr"}
+LOADS = {"src", "href", "srcset", "data", "poster", "action", "background"}
+
+
+def write(folder, seeds):
+    """Write phantoms as plain files with a table."""
+    folder.mkdir()
+    rows = []
+    for seed in seeds:
+        phantom = make_phantom(seed, shape=GRID.shape, voxel_size=8.0)
+        label = f"sub-{seed}"
+        rows.append({"participant_id": label, **phantom.covariates})
+        image = nib.Nifti1Image(phantom.data, phantom.affine)
+        nib.save(image, folder / f"{label}_T1w.nii.gz")
+    write_table(folder / "participants.tsv", rows)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cohorts(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cohorts")
+    write(root / "real", range(10))
+    write(root / MADE, range(20, 29))
+    write(root / "train", range(40, 56))
+    return root
+
+
+@pytest.fixture(scope="module")
+def call(cohorts):
+    """Type the command; give its exit status."""
+
+    def typed(*words, synthetic=MADE):
+        words = [cohorts / "real", cohorts / synthetic, "--no_tissues", *words]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["dipy_evaluate_mri", *map(str, words)])
+            return run()
+
+    return typed
+
+
+@pytest.fixture(scope="module")
+def written(cohorts, call):
+    out = cohorts / "out"
+    assert call("--train", cohorts / "train", "--out_dir", out) == 0
+    return out
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, text, and tags that are not closed in order."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.text, self.open, self.wrong = [], [], [], []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.wrong += self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_numbers_tables_and_page_are_written_and_agree(written):
+    assert sorted(path.name for path in written.iterdir()) == FILES
+    numbers = read_json(written / "evaluation.json")
+    assert [f["question"] for f in numbers["findings"]] == [
+        *("not noise", "alike", "diverse", "not copied", "as asked")
+    ]
+    figures = {row["figure"]: row for row in read_table(written / "figures.tsv")}
+    kid = numbers["distribution"]["voxel noise"][1]
+    assert float(figures["kid"]["value"]) == pytest.approx(kid["value"], rel=1e-3)
+    rows = read_table(written / "volumes.tsv")
+    assert [row["cohort"] for row in rows] == ["synthetic"] * 9 + ["real"] * 10
+    assert all(row["voxels_nearest"].startswith("sub-") for row in rows)
+    assert all(row["read_age"] for row in rows[:9])
+    text = "".join(Page(written / "evaluation.html").text)
+    for finding in numbers["findings"]:
+        assert finding["words"] in text
+
+
+def test_the_page_stands_alone_and_is_well_formed(written):
+    path = written / "evaluation.html"
+    page, source = Page(path), path.read_text()
+    assert page.wrong == []
+    values = [v for _, attrs in page.tags for n, v in attrs.items() if n in LOADS]
+    assert values and all(value.startswith("data:image/") for value in values)
+    without = re.sub(r"data:image/jpeg;base64,[^\"]*", "", source)
+    assert not re.search(r"https?:|url\(|@import|//\w+\.\w+|src=\"(?!\")", without)
+    assert not {tag for tag, _ in page.tags} & {"link", "iframe", "object"}
+    assert sum(tag == "script" for tag, _ in page.tags) == 1
+    assert all(a.get("alt") is not None for tag, a in page.tags if tag == "img")
+    assert path.stat().st_size < 5e6
+
+
+def test_the_page_shows_both_cohorts_and_the_nearest_pairs(written):
+    page = Page(written / "evaluation.html")
+    volumes = [a for tag, a in page.tags if a.get("class") == "volume"]
+    assert {a["data-side"] for a in volumes} == {"real", "synthetic"}
+    assert all(a["data-shape"] == "20 24 20" for a in volumes)
+    assert sum(tag == "article" for tag, _ in page.tags) == 8
+    text = "".join(page.text)
+    for words in ("Sagittal, x = ", "Standard deviation of synthetic", "Audits"):
+        assert words in text
+    assert MADE in text  # a name is only text, whatever is in it
+
+
+def test_the_same_again_is_done_and_another_needs_force(written, call, cohorts, capsys):
+    same = ["--train", cohorts / "train", "--out_dir", written]
+    before = (written / "volumes.tsv").read_bytes()
+    assert call(*same) == 0
+    assert (written / "volumes.tsv").read_bytes() == before
+    assert call("--out_dir", written) == 1
+    assert "another evaluation, of other cohorts" in capsys.readouterr().err
+    assert call(*same, "--seed", 1) == 1
+    assert (written / "volumes.tsv").read_bytes() == before
+    assert call("--seed", 1, "--out_dir", written, "--force") == 0
+    assert "copies" not in read_json(written / "evaluation.json")["copies"]
+
+
+def test_a_folder_of_somebody_else_is_left_alone(call, tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert call("--out_dir", tmp_path) == 1
+    assert "not empty" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_bad_input_is_one_line_and_nothing_is_written(call, cohorts, tmp_path, capsys):
+    out = tmp_path / "out"
+    (cohorts / "nobody").mkdir()
+    assert call("--out_dir", out, synthetic="nobody") == 1
+    assert "nobody" in capsys.readouterr().err
+    bad = write(cohorts / "bad", [1, 2])
+    path = bad / "sub-2_T1w.nii.gz"
+    nib.save(nib.Nifti1Image(np.full(GRID.shape, np.nan), GRID.affine), path)
+    assert call("--out_dir", out, synthetic="bad") == 1
+    assert str(path) in capsys.readouterr().err
+    assert call("--features", "charm", "--out_dir", out) == 1
+    assert "expected one of pca, inception, judge" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_absent_weights_are_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    with pytest.raises(InputError, match="no weights at"):
+        make_extractors("inception")
+    with pytest.raises(InputError, match="PCA has none"):
+        make_extractors("pca", "weights.h5")
