@@ -12,6 +12,7 @@ from dipy_synth.networks.losses import (
     DISTANCES,
     frequency_distance,
     gradient_distance,
+    texture_distance,
     voxel_distance,
 )
 from dipy_synth.networks.quantizer import CodeUsage, make_quantizer
@@ -38,6 +39,9 @@ class Autoencoder(keras.Model):
         Weight of the distance between finite differences, a sharpness term.
     frequency_weight : float, optional
         Weight of the distance between magnitudes of high frequencies, another.
+    texture_weight : float, optional
+        Weight of the distance between local strengths of high frequencies: texture as
+        strong as the originals', at the cost of some likeness voxel by voxel.
 
     Notes
     -----
@@ -61,6 +65,7 @@ class Autoencoder(keras.Model):
         background_weight=0.1,
         gradient_weight=0.5,
         frequency_weight=0.0,
+        texture_weight=0.0,
         **kwargs,
     ):
         # the images stay float32: bfloat16 would round their brightness to 1 %
@@ -82,6 +87,7 @@ class Autoencoder(keras.Model):
             "background_weight": background_weight,
             "gradient_weight": gradient_weight,
             "frequency_weight": frequency_weight,
+            "texture_weight": texture_weight,
         }
 
     @staticmethod
@@ -145,6 +151,16 @@ class Autoencoder(keras.Model):
         """
         return self.reconstruct(self.quantizer(latents))
 
+    def freeze_encoder(self):
+        """Let training change the decoder alone: latents stay what they are."""
+        for part in (*self.encoder_parts, self.quantizer):
+            part.trainable = False
+
+    @property
+    def encoder_parts(self):
+        """Layers that make the latents: tuple."""
+        raise NotImplementedError
+
     def initialize(self, images, *, seed=0):
         """Start from the data, where an architecture can.
 
@@ -175,7 +191,9 @@ class Autoencoder(keras.Model):
         latents = self.encode(images)
         # indices too: metrics, which count them, see no codes on JAX
         quantised, indices = self.quantizer(
-            latents, training=training, return_indices=True
+            latents,
+            training=training and self.quantizer.trainable,
+            return_indices=True,
         )
         decoded = self.reconstruct(quantised)
         return {"images": decoded, "latents": latents, "indices": indices}
@@ -204,6 +222,7 @@ class Autoencoder(keras.Model):
         for name, term in (
             ("gradient_weight", gradient_distance),
             ("frequency_weight", frequency_distance),
+            ("texture_weight", texture_distance),
         ):
             if chosen[name]:
                 loss += chosen[name] * term(x, y)

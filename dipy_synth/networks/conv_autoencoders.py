@@ -39,6 +39,10 @@ class ConvolutionalAutoencoder(Autoencoder):
         self.decoder.build(latents)
         self.built = True
 
+    @property
+    def encoder_parts(self):
+        return (self.encoder,)
+
     def encode(self, images):
         return ops.cast(self.encoder(images), "float32")
 

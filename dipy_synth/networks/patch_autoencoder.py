@@ -111,6 +111,10 @@ class PatchAutoencoder(Autoencoder):
         self.decoder.build(latents)
         self.built = True
 
+    @property
+    def encoder_parts(self):
+        return (self.to_latents, self.encoder)
+
     def encode(self, images):
         linear = self.to_latents(space_to_depth(images, PATCH))
         return linear + ops.cast(self.encoder(haar_down(images)), "float32")

@@ -100,6 +100,7 @@ class VQVAE:
         settings=None,
         preset="default",
         crop=None,
+        decoder_of=None,
         adversarial=0.0,
         adversarial_start=0.67,
         force=False,
@@ -122,6 +123,10 @@ class VQVAE:
         crop : float, optional
             Side of the random crops that are trained on, as a share of the volume's; 1
             for whole volumes. By default the preset's.
+        decoder_of : str, Path or VQVAE, optional
+            An autoencoder whose decoder is trained further, with other losses, such
+            as a `texture_weight`. Its encoder and codebook stay as they are, so that a
+            latent diffusion model of its latents is one of these, too.
         adversarial : float, optional
             Weight of a discriminator that asks for texture; 0 trains without one.
         adversarial_start : float, optional
@@ -155,11 +160,12 @@ class VQVAE:
             start_anew(run_dir)
         volumes, held_out = cohort.volumes("train"), cohort.volumes("validation")
         self.config = cohort_config(cohort)
+        known = _known(decoder_of, self.config)
         config = {"shape": cohort.shape, **preset["network"], **network}
         with building(settings):
-            self.network = make_autoencoder(config)
+            self.network = _go_on(known, network) if known else make_autoencoder(config)
             trained = AdversarialTraining(self.network) if adversarial else self.network
-        if not (run_dir / "state.npz").exists():
+        if not known and not (run_dir / "state.npz").exists():
             images = self._some_images(volumes, settings.seed, most=40)
             self.network.initialize(images, seed=settings.seed)
         batches = {"batch_size": settings.batch_size, "seed": settings.seed}
@@ -170,7 +176,7 @@ class VQVAE:
             crop=crop_shape(cohort.shape, crop, multiple=self.network.factor),
             **batches,
         )
-        starts = self._start_codebook(volumes, settings, len(data))
+        starts = [] if known else self._start_codebook(volumes, settings, len(data))
         ramp = AdversarialRamp(adversarial, adversarial_start, settings.epochs)
         callbacks = [*starts, ramp] if adversarial else starts
         history = train(
@@ -183,6 +189,7 @@ class VQVAE:
                 "cohort": fingerprint(self.config),
                 "crop": crop,
                 "adversarial": [adversarial, adversarial_start],
+                **({"decoder_of": known.config["weights_sha256"]} if known else {}),
             },
             after_epoch=lambda epoch: self._show(run_dir, held_out, trained),
             callbacks=callbacks,
@@ -371,3 +378,33 @@ def keep(config):
     """Leave out what the model folder writes anew."""
     names = ("grid", "steps", "license", "split")
     return {name: config[name] for name in names if name in config}
+
+
+def _known(model, config):
+    """Load the autoencoder whose decoder is to be trained further, if there is one."""
+    if model is None:
+        return None
+    known = model if isinstance(model, VQVAE) else VQVAE(model)
+    need_weights(known.network)
+    for name in ("grid", "split"):
+        if known.config[name] != config[name]:
+            raise InputError(
+                f"decoder_of: an autoencoder of another {name} than the cohort's; "
+                "expected one that was trained on this cohort"
+            )
+    return known
+
+
+def _go_on(known, losses):
+    """Make an autoencoder of which the decoder alone is trained, from a known one."""
+    config = known.network.get_config()
+    terms = {"distance", *(name for name in config if name.endswith("_weight"))}
+    if others := sorted(set(losses) - terms):
+        raise InputError(
+            f"decoder_of with {', '.join(others)}: the network is that of the known "
+            f"autoencoder; its losses can be chosen, {', '.join(sorted(terms))}"
+        )
+    network = make_autoencoder({**config, **losses})
+    network.set_weights(known.network.get_weights())
+    network.freeze_encoder()
+    return network

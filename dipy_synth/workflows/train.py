@@ -24,6 +24,8 @@ class TrainVQVAEFlow(Workflow):
         levels=None,
         crop=None,
         background_weight=None,
+        texture_weight=None,
+        decoder_of=None,
         adversarial=0.0,
         precision="float32",
         accumulation=1,
@@ -66,6 +68,12 @@ class TrainVQVAEFlow(Workflow):
         background_weight : float, optional
             Weight of background voxels in the loss, where the brain has 1. By default
             the preset's, 0.1 for brains.
+        texture_weight : float, optional
+            Weight of the distance between local strengths of fine detail, such as 3:
+            texture as strong as in the originals. By default the preset's, 0.
+        decoder_of : string, optional
+            A run of this command, or a model folder, whose decoder alone is trained
+            further, so that its latents stay what they are.
         adversarial : float, optional
             Weight of a discriminator that asks for texture in the last third of the
             training, such as 0.1; 0 trains without one.
@@ -95,6 +103,7 @@ class TrainVQVAEFlow(Workflow):
             "channels": channels,
             "quantizer": {"name": "fsq", "levels": levels} if levels else None,
             "background_weight": background_weight,
+            "texture_weight": texture_weight,
         }
         VQVAE(verbose=True).fit(
             prepared,
@@ -102,6 +111,7 @@ class TrainVQVAEFlow(Workflow):
             settings=settings,
             preset=preset,
             crop=crop,
+            decoder_of=decoder_of,
             adversarial=adversarial,
             force=self._force_overwrite,
             **_given(network),

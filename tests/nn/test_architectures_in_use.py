@@ -131,3 +131,20 @@ def test_an_unknown_preset_is_told_before_anything_is_written(digits, tmp_path):
     with pytest.raises(InputError, match="expected one of default, plain"):
         VQVAE().fit(digits, run_dir=tmp_path / "run", preset="big")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_decoder_is_trained_further_and_the_latents_stay(digits, vqvae_run, tmp_path):
+    known = VQVAE(vqvae_run)
+    run = {"run_dir": tmp_path, "settings": SETTINGS, "preset": "mnist"}
+    VQVAE().fit(digits, decoder_of=vqvae_run, texture_weight=1.0, **run)
+    further = VQVAE(tmp_path)
+    images = np.random.default_rng(0).uniform(0, 1, (3, 12, 16)).astype("float32")
+    latents = known.encode(images)
+    np.testing.assert_array_equal(further.encode(images), latents)
+    books = [v.network.quantizer.get_weights() for v in (known, further)]
+    for ours, theirs in zip(*books):
+        np.testing.assert_array_equal(ours, theirs)
+    assert np.abs(further.decode(latents) - known.decode(latents)).max() > 1e-3
+    assert further.network.get_config()["texture_weight"] == 1.0
+    with pytest.raises(InputError, match="channels"):
+        VQVAE().fit(digits, decoder_of=known, channels=(4, 4), run_dir=tmp_path / "b")
