@@ -163,7 +163,7 @@ def load_networks(folder, config, makers):
     networks = {}
     with np.load(path, allow_pickle=False) as values:
         for name, make in makers.items():
-            networks[name] = make(config["networks"][name])
+            networks[name] = _make(name, make, folder, config)
             for i, weight in enumerate(networks[name].weights):
                 weight.assign(values[f"{name}.{i:04d}"].astype(weight.dtype))
         arrays = {
@@ -172,3 +172,15 @@ def load_networks(folder, config, makers):
             if key.startswith("array.")
         }
     return networks, arrays
+
+
+def _make(name, make, folder, config):
+    """Make one network; a configuration that is not understood is told by its file."""
+    try:
+        return make(config["networks"][name])
+    except (InputError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder}/config.json: the {name} cannot be made from it ({error}); "
+            f"expected a model of dipy_synth {__version__}, this one was written by "
+            f"{config.get('version')}: train it again"
+        ) from error
