@@ -180,7 +180,7 @@ def _make(name, make, folder, config):
         return make(config["networks"][name])
     except (InputError, KeyError, TypeError) as error:
         raise InputError(
-            f"{folder}/config.json: the {name} cannot be made from it ({error}); "
-            f"expected a model of dipy_synth {__version__}, this one was written by "
-            f"{config.get('version')}: train it again"
+            f"{folder}/config.json: the {name} cannot be made from it ({error}); the "
+            "model was changed, or written by an earlier state of dipy_synth: train it "
+            "again"
         ) from error

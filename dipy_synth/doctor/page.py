@@ -189,7 +189,7 @@ def _sample_pictures(case):
 
 def _picture_row(case, name, latents):
     """Decode latents, each into a cell of a table's row."""
-    volumes = case.ldm.decode(np.stack(latents))
+    volumes = np.nan_to_num(case.ldm.decode(np.stack(latents)))
     cells = "".join(
         f'<td><img alt="{escape(name)}" src="{data_uri(stacked_slices(volume))}"></td>'
         for volume in volumes
