@@ -108,7 +108,7 @@ def make_samples(case, *, told=None):
     wanted = _some_conditions(case, n)
     left_open = dict.fromkeys(("steps", "sampler", "guidance", "guidance_rescale"))
     settings = sampling_settings(ldm.config["sampling"], **left_open)
-    share, samples = case.batch_size / n / settings["steps"], []
+    share, samples = 1 / n / settings["steps"], []
     for start in range(0, n, case.batch_size):
         numbers = range(start, min(n, start + case.batch_size))
         streams = NoiseStreams(case.seed, numbers, ldm.network.shape)
@@ -118,7 +118,7 @@ def make_samples(case, *, told=None):
                 ldm.schedule,
                 streams,
                 wanted[numbers.start : numbers.stop],
-                callback=lambda *step: told and told(share),
+                callback=lambda step, x, x0: told and told(len(x0) * share),
                 **settings,
             )
         )
