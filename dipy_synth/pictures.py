@@ -47,7 +47,7 @@ def save_montage(path, rows, *, titles=None, columns=8):
     """
     from matplotlib.figure import Figure
 
-    strips = [np.hstack([_column(v) for v in group[:columns]]) for group in rows]
+    strips = [np.hstack([stacked_slices(v) for v in group[:columns]]) for group in rows]
     heights = [strip.shape[0] for strip in strips]
     width = max(strip.shape[1] for strip in strips)
     inches = 0.25 * len(strips)
@@ -64,8 +64,18 @@ def save_montage(path, rows, *, titles=None, columns=8):
         figure.savefig(temporary, dpi=120)
 
 
-def _column(volume):
-    """Stack the mid-slices of one volume, each centred in the widest one's width."""
+def stacked_slices(volume):
+    """Put the mid-slices of an image below each other, centred.
+
+    Parameters
+    ----------
+    volume : array (*shape)
+        As for `mid_slices`.
+
+    Returns
+    -------
+    ndarray (rows, columns)
+    """
     planes = mid_slices(volume)
     width = max(plane.shape[1] for plane in planes)
     padded = []

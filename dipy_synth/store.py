@@ -220,7 +220,7 @@ def load_networks(folder, config, makers):
     networks = {}
     with np.load(path, allow_pickle=False) as values:
         for name, make in makers.items():
-            networks[name] = make(config["networks"][name])
+            networks[name] = _make(name, make, folder, config)
             for i, weight in enumerate(networks[name].weights):
                 weight.assign(values[f"{name}.{i:04d}"].astype(weight.dtype))
         arrays = {
@@ -229,3 +229,15 @@ def load_networks(folder, config, makers):
             if key.startswith("array.")
         }
     return networks, arrays
+
+
+def _make(name, make, folder, config):
+    """Make one network; a configuration that is not understood is told by its file."""
+    try:
+        return make(config["networks"][name])
+    except (InputError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder}/config.json: the {name} cannot be made from it ({error}); the "
+            "model was changed, or written by an earlier state of dipy_synth: train it "
+            "again"
+        ) from error

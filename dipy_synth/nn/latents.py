@@ -44,18 +44,37 @@ def encoded(cohort, vqvae, path, split):
     if not (stored.exists() and told.exists() and read_json(told) == stamp):
         told.unlink(missing_ok=True)  # a crash between the two must not fit them
         with atomic_path(stored) as temporary:
-            np.save(temporary, _encode(cohort, vqvae, split))
+            volumes = cohort.volumes(split)
+            varied = cohort.symmetric and split == "train"
+            title = f"latents ({split})"
+            latents = encode_all(volumes, vqvae, varied=varied, title=title)
+            np.save(temporary, latents)
         write_json(told, stamp)
     return np.load(stored, mmap_mode="r")
 
 
-def _encode(cohort, vqvae, split):
-    """Encode in blocks: one brain at a time, many small images at once."""
-    volumes, varied = cohort.volumes(split), cohort.symmetric and split == "train"
+def encode_all(volumes, vqvae, *, varied=False, title="latents"):
+    """Encode in blocks: one brain at a time, many small images at once.
+
+    Parameters
+    ----------
+    volumes : array (n, *shape)
+        Prepared volumes in [0, 1].
+    vqvae : VQVAE
+        The autoencoder.
+    varied : bool, optional
+        Encode each volume in four views, as `encoded` does training brains.
+    title : str, optional
+        What the progress bar says.
+
+    Returns
+    -------
+    ndarray (n or 4 n, *latent_shape), float32
+    """
+    size = max(1, _VOXELS // math.prod(volumes.shape[1:]))
     rng = np.random.default_rng(0)
-    size = max(1, _VOXELS // math.prod(cohort.shape))
     latents = [np.zeros((0, *vqvae.network.latent_shape), "float32")]
-    with tqdm(total=len(volumes), desc=f"latents ({split})", unit="volume") as bar:
+    with tqdm(total=len(volumes), desc=title, unit="volume") as bar:
         for start in range(0, len(volumes), size):
             block = np.asarray(volumes[start : start + size], "float32")
             views = [w for v in block for w in _views(v, rng)] if varied else block

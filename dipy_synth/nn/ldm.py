@@ -367,13 +367,25 @@ class LDM:
                     callback=after_step,
                     **settings,
                 )
-                volumes.append(self._decode(latents))
-                states += [self._decode(np.stack(one)) for one in zip(*seen)]
+                volumes.append(self.decode(latents))
+                states += [self.decode(np.stack(one)) for one in zip(*seen)]
                 seen.clear()
         volumes = np.concatenate(volumes)
         return (volumes, np.stack(states)) if return_states else volumes
 
-    def _decode(self, latents):
+    def decode(self, latents):
+        """Turn latents as the network makes them into volumes.
+
+        Parameters
+        ----------
+        latents : array (n, *latent_shape)
+            Normalised latents.
+
+        Returns
+        -------
+        ndarray (n, *shape), float32
+            Volumes in [0, 1].
+        """
         return self.vqvae.decode(self.normalizer.restore(latents))
 
     def _encode_conditions(self, conditions, n):

@@ -1,12 +1,10 @@
 """One page that shows a prepared cohort, its odd volumes first."""
 
-from datetime import date
 from html import escape
 from pathlib import Path
 
 import numpy as np
 
-from dipy_synth import __version__
 from dipy_synth.data.dataset import SPLITS, Cohort
 from dipy_synth.data.images import read_volume
 from dipy_synth.data.prepared import mask_path, sidecar_path
@@ -21,7 +19,7 @@ from dipy_synth.report.measures import (
     sorted_by_score,
 )
 from dipy_synth.report.tables import describe_columns, facts_table, html_table
-from dipy_synth.report.template import CARD, PAGE, STYLE
+from dipy_synth.report.template import CARD, QUALITY, whole_page
 
 AT_LEAST = 5  # volumes in the first table, even if none is an outlier
 WORDS = {
@@ -144,9 +142,9 @@ def _page(cohort, ranked, mean, share, pictures):
         _card(rank, row, cohort, places[row.name], pictures[row.name], top)
         for rank, row in enumerate(ranked)
     ]
-    return PAGE.substitute(
-        style=STYLE,
-        title=escape(str(told.get("Name") or cohort.root.name)),
+    title = str(told.get("Name") or cohort.root.name)
+    body = QUALITY.substitute(
+        title=escape(title),
         summary=_summary(cohort),
         verdict=_verdict(odd, ranked),
         explanation=_explanation(odd, shown),
@@ -165,9 +163,9 @@ def _page(cohort, ranked, mean, share, pictures):
         people=html_table("Who they are", described) if described else "",
         mean_histogram=histogram_path(average, top),
         cards="".join(cards),
-        footer=f"Written by dipy_synth {__version__} on {date.today().isoformat()}. "
-        "All figures stand in the table beside this page (.tsv).",
     )
+    more = "All figures stand in the table beside this page (.tsv)."
+    return whole_page(f"Quality: {title}", body, more=more)
 
 
 def _summary(cohort):

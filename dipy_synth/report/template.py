@@ -1,14 +1,20 @@
-"""The page's own HTML and style, with places to fill in."""
+"""HTML and style of pages that stand alone, with places to fill in."""
 
+from datetime import date
+from html import escape
 from string import Template
+
+from dipy_synth import __version__
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fbfaf8; --card: #fff; --ink: #1c1e21;
   --soft: #62676e; --line: #dcd9d3; --accent: #1f5f8b; --odd: #b3261e;
+  --doubt: #8a5a00; --good: #2c6e49;
   --tint: #fbeceb; --bar: #a9bfce; }
 @media (prefers-color-scheme: dark) { :root { --paper: #131517; --card: #1b1e21;
   --ink: #e6e5e2; --soft: #9aa0a8; --line: #33373c; --accent: #7db8de;
-  --odd: #ff8a80; --tint: #3a2422; --bar: #4d6576; } }
+  --odd: #ff8a80; --doubt: #e0b04a; --good: #7fc79c;
+  --tint: #3a2422; --bar: #4d6576; } }
 * { box-sizing: border-box; }
 html { scroll-behavior: smooth; -webkit-text-size-adjust: 100%; }
 body { margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 74rem; color: var(--ink);
@@ -18,7 +24,12 @@ h2 { margin: 2.2rem 0 .6rem; font-size: 1.2rem; }
 p { margin: .4rem 0; max-width: 46rem; }
 a { color: var(--accent); }
 .soft { color: var(--soft); }
-.odd { color: var(--odd); font-weight: 600; }
+.odd, .wrong { color: var(--odd); font-weight: 600; }
+.doubtful { color: var(--doubt); font-weight: 600; }
+.right { color: var(--good); }
+.verdict { white-space: nowrap; }
+.pictures img { display: block; width: 9rem; image-rendering: pixelated; }
+.pictures th { white-space: nowrap; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .9rem .3rem 0; text-align: left; vertical-align: baseline;
@@ -66,17 +77,45 @@ footer { margin-top: 2.5rem; color: var(--soft); font-size: .86rem; }
   svg, .slices { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """
 
-PAGE = Template("""<!DOCTYPE html>
+_FRAME = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Quality: $title</title>
+<title>$title</title>
 <style>$style</style>
 </head>
 <body>
-<svg class="hidden" aria-hidden="true"><defs><path id="mean-histogram"
-d="$mean_histogram"/></defs></svg>
+$body
+<footer>$footer</footer>
+</body>
+</html>
+""")
+
+
+def whole_page(title, body, *, more=""):
+    """Put a page around its body.
+
+    Parameters
+    ----------
+    title : str
+        Title of the window; plain text.
+    body : str
+        HTML.
+    more : str, optional
+        What the footer says after who wrote the page and when; plain text.
+
+    Returns
+    -------
+    str
+    """
+    footer = f"Written by dipy_synth {__version__} on {date.today().isoformat()}. "
+    words = {"title": escape(title), "footer": escape(footer + more)}
+    return _FRAME.substitute(style=STYLE, body=body, **words)
+
+
+QUALITY = Template("""<svg class="hidden" aria-hidden="true"><defs>
+<path id="mean-histogram" d="$mean_histogram"/></defs></svg>
 <header>
 <h1>$title</h1>
 <p class="soft">$summary</p>
@@ -116,11 +155,7 @@ distance from the cohort's median in robust standard deviations.</p>
 brain mask</label></p>
 <div class="cards">
 $cards
-</div>
-<footer>$footer</footer>
-</body>
-</html>
-""")
+</div>""")
 
 CARD = Template("""<article id="$anchor">
 <h3>$name <span>$about</span></h3>

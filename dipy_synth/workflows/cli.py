@@ -25,6 +25,7 @@ cli_flows = {
         "dipy_synth.workflows.reconstruct",
         "ReconstructMRIFlow",
     ),
+    "dipy_synth_doctor": ("dipy_synth.workflows.doctor", "SynthDoctorFlow"),
     "dipy_synth_mri": ("dipy_synth.workflows.synth", "SynthMRIFlow"),
     "dipy_train_judge": ("dipy_synth.workflows.train", "TrainJudgeFlow"),
     "dipy_train_ldm": ("dipy_synth.workflows.train", "TrainLDMFlow"),

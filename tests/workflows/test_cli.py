@@ -132,6 +132,7 @@ def parameters(flow):
     "flow_name, expected",
     [
         ("SynthMRIFlow", "dipy_synth_mri"),
+        ("SynthDoctorFlow", "dipy_synth_doctor"),
         ("PreprocessT1Flow", "dipy_preprocess_t1"),
         ("ReconstructMRIFlow", "dipy_reconstruct_mri"),
         ("TrainVQVAEFlow", "dipy_train_vqvae"),

@@ -1,0 +1,65 @@
+"""The command dipy_synth_doctor, as it is typed."""
+
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from dipy_synth.conditions import ConditionSchema
+from dipy_synth.diffusion.normalizer import LatentNormalizer
+from dipy_synth.diffusion.schedules import DiscreteDiffusion, RectifiedFlow
+from dipy_synth.files import read_json
+from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
+from dipy_synth.networks.unet import UNet
+from dipy_synth.nn.ldm import LDM, SAMPLING
+from dipy_synth.nn.vqvae import VQVAE
+from dipy_synth.workflows.cli import run
+
+
+@pytest.fixture
+def model(tmp_path):
+    """Give a function that writes a model, never trained, with a schedule."""
+
+    def write(schedule):
+        keras.utils.set_random_seed(0)
+        ldm = LDM()
+        ldm.vqvae, ldm.schedule = VQVAE(), schedule
+        ldm.vqvae.network = PatchAutoencoder((8, 8), channels=(8, 8), blocks=1)
+        shape = ldm.vqvae.network.latent_shape
+        ldm.network = UNet(shape, widths=(8,), blocks=1, attention=(False,))
+        ldm.schema = ConditionSchema(())
+        ldm.normalizer = LatentNormalizer(np.zeros(shape), np.ones(shape[-1]))
+        split = {"train": ["a", "b"], "validation": ["c"]}
+        ldm.config = {"grid": None, "sampling": dict(SAMPLING), "split": split}
+        return ldm.save(tmp_path / "model")
+
+    return write
+
+
+def command(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", ["dipy_synth_doctor", *map(str, words)])
+    return run()
+
+
+def test_nothing_wrong_is_status_0_and_what_lacks_is_told(
+    model, monkeypatch, tmp_path, capsys
+):
+    words = [model(RectifiedFlow()), "--quick", "--out_dir", tmp_path / "out"]
+    assert command(monkeypatch, *words) == 0
+    told = read_json(tmp_path / "out" / "doctor.json")
+    assert told["verdicts"] == {"right": 4, "not looked at": 8}
+    shown = capsys.readouterr().out
+    assert "-> give the cohort it was trained on (--prepared)" in shown
+    assert "leave out --quick" in shown
+    assert str(tmp_path / "out" / "doctor.html") in shown
+
+
+def test_what_is_wrong_is_status_1_and_told_in_one_line(
+    model, monkeypatch, tmp_path, capsys
+):
+    words = [model(DiscreteDiffusion(steps=200)), "--quick", "--out_dir", tmp_path]
+    assert command(monkeypatch, *words) == 1
+    (line,) = [s for s in capsys.readouterr().err.splitlines() if "ERROR" in s]
+    assert "wrong: noise where sampling starts; see" in line
+    assert (tmp_path / "doctor.html").is_file()
