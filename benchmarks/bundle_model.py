@@ -22,8 +22,10 @@ it.
 - **Data**: {n_train} of {n_all} subjects of IXI (Hammersmith Hospital, 3 T), ages
   {low:.0f} to {high:.0f}. [IXI](https://brain-development.org/ixi-dataset/) is
   published under CC BY-SA 3.0; so are these weights, with credit to the IXI project.
-- **Made by** `benchmarks/make_ixi_2mm.sh`: autoencoder {vqvae_epochs} epochs
-  ({vqvae_minutes:.0f} minutes), U-Net {ldm_epochs} epochs ({ldm_minutes:.0f} minutes).
+- **Made by** the commands of `benchmarks/make_ixi_2mm.sh`: autoencoder {vqvae_epochs}
+  epochs ({vqvae_minutes:.0f} minutes), its decoder {decoder_epochs} more
+  ({decoder_minutes:.0f} minutes), U-Net {ldm_epochs} epochs ({ldm_minutes:.0f} minutes)
+  {start}.
 - **Measured** by `benchmarks/measure_model.py` on the {n_held_out} validation subjects,
   whom no part of the model has seen, on {hardware} ({date}), sampling with
   {sampling}:
@@ -59,7 +61,12 @@ def card(ldm, options):
     measured = read_json(options.work / "measured" / "measures.json")
     split, grid = ldm.config["split"], ldm.config["grid"]
     age = next(c for c in ldm.schema.columns if c.name == "age")
-    runs = {name: _history(options.work / name) for name in ("vqvae", "ldm")}
+    names = ("vqvae", "decoder", "ldm")
+    runs = {name: _history(options.work / name) for name in names}
+    told = read_json(options.work / "ldm" / "settings.json")["about"]
+    start = "from random weights"
+    if "initial" in told:
+        start = f"from the earlier model {told['initial'][:12]} (`--initial`)"
     return CARD.format(
         name=options.folder.name,
         shape="x".join(str(n) for n in grid["shape"]),
@@ -73,6 +80,7 @@ def card(ldm, options):
         date=measured["date"],
         sampling=", ".join(f"{k} {v}" for k, v in ldm.config["sampling"].items()),
         table=_table(measured),
+        start=start,
         **{f"{name}_epochs": len(rows) for name, rows in runs.items()},
         **{f"{name}_minutes": _minutes(rows) for name, rows in runs.items()},
     )

@@ -18,8 +18,11 @@ dipy_preprocess_t1 "$brains" --stratify sex age --engine joblib --n_jobs 2 \
     --out_dir "$work/prepared" || echo "going on with the scans that could be prepared"
 dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-12}" \
     --precision mixed_bfloat16 --out_dir "$work/vqvae"
-dipy_train_ldm "$work/prepared" "$work/vqvae" --conditions age sex \
-    --epochs "${LDM_EPOCHS:-36}" --batch_size 2 --learning_rate 4e-4 \
+# The decoder alone learns texture; the latents stay what they are.
+dipy_train_vqvae "$work/prepared" --decoder_of "$work/vqvae" --texture_weight 8 \
+    --epochs "${DECODER_EPOCHS:-3}" --precision mixed_bfloat16 --out_dir "$work/decoder"
+dipy_train_ldm "$work/prepared" "$work/decoder" --conditions age sex \
+    --epochs "${LDM_EPOCHS:-25}" --batch_size 2 --learning_rate 4e-4 \
     --precision mixed_bfloat16 --out_dir "$work/ldm"
 dipy_train_judge "$work/prepared" --conditions age sex --precision mixed_bfloat16 \
     --out_dir "$work/judge"
