@@ -49,7 +49,7 @@ def to_network(volumes, shape):
     return volumes[..., None] * 2 - 1
 
 
-def from_network(images, *, background=True, threshold=0.04, speck=0.01):
+def from_network(images, *, background=True, threshold=0.12, speck=0.01):
     """Turn a network's images into volumes, brains with a background of exactly 0.
 
     Parameters
@@ -61,6 +61,8 @@ def from_network(images, *, background=True, threshold=0.04, speck=0.01):
         are.
     threshold : float, optional
         Voxels at most this bright, and not enclosed by brighter ones, are background.
+        With the default, decoded brains are as large as the originals (to 1 %); with
+        0.04 they keep a fringe of 4 % of their volume.
     speck : float, optional
         So is a connected piece smaller than this share of the foreground.
 

@@ -7,16 +7,16 @@ from dipy_synth.nn.utils import from_network, in_batches, to_network
 
 def test_there_and_back():
     volume = np.zeros((1, 8, 8, 8), "float32")
-    volume[0, 2:6, 2:6, 2:6] = np.linspace(0.1, 1, 64).reshape(4, 4, 4)
+    volume[0, 2:6, 2:6, 2:6] = np.linspace(0.15, 1, 64).reshape(4, 4, 4)
     images = to_network(volume, (8, 8, 8))
     assert images.min() == -1 and images.max() == 1
     np.testing.assert_allclose(from_network(images), volume, atol=1e-6)
 
 
 def test_background_is_exactly_zero_and_holes_and_second_pieces_stay():
-    image = np.full((1, 16, 16, 1), -0.95, "float32")  # brightness 0.025: background
+    image = np.full((1, 16, 16, 1), -0.8, "float32")  # brightness 0.1: background
     image[0, 2:8, 2:8] = 0.5
-    image[0, 4, 4] = -0.95  # dark, but inside
+    image[0, 4, 4] = -0.8  # dark, but inside
     image[0, 10:14, 10:14] = 0.2  # a second piece, not small
     image[0, 15, 0] = 0.9  # a speck
     (volume,) = from_network(image, speck=0.05)
