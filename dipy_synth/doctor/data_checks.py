@@ -144,17 +144,26 @@ def _problems_of_cohort(case, train, held_out):
 
 
 def _problems_of_autoencoder(case, train, held_out):
-    """Compare with the run of the autoencoder: its split and its weights."""
+    """Compare with the run of the autoencoder: its split and its latents."""
     if case.vqvae is None:
         return []
     seen = sorted(set(case.vqvae.config["split"]["train"]) & held_out)
     problems = [f"the autoencoder was trained on {_some(seen)}"] if seen else []
-    ours, theirs = (v.network.get_weights() for v in (case.ldm.vqvae, case.vqvae))
-    same = len(ours) == len(theirs) and all(
-        np.shape(a) == np.shape(b) and np.allclose(a, b, rtol=1e-2, atol=1e-3)
-        for a, b in zip(ours, theirs)
-    )
-    return problems + ([] if same else ["this is not the autoencoder in the model"])
+    if not _encode_alike(case.ldm.vqvae, case.vqvae, case.volumes):
+        problems.append("this autoencoder gives other latents than the model's own")
+    return problems
+
+
+def _encode_alike(one, other, volumes):
+    """Tell whether two autoencoders give the same latents; decoders may differ."""
+    here, there = one.network, other.network
+    if here.shape != there.shape or here.latent_shape != there.latent_shape:
+        return False
+    if volumes is None:
+        volumes = np.random.default_rng(0).random((1, *here.shape), dtype="float32")
+    ours, theirs = (vqvae.encode(volumes[:1]) for vqvae in (one, other))
+    # weights in float16 are of the same run
+    return np.sqrt(np.mean((ours - theirs) ** 2)) <= 0.02 * np.std(ours)
 
 
 def _problems_of_run(case):
