@@ -75,25 +75,122 @@ def transposed_convolution(rank, filters, *, kernel_size=4, strides=2):
     )
 
 
-def group_norm(channels, *, dtype=None):
+def group_norm(channels, *, silu=False, dtype=None):
     """Normalise over groups of channels: right at any batch size, unlike BatchNorm.
 
     Parameters
     ----------
     channels : int
         Channels of the input; the groups are their largest common divisor with 8.
+    silu : bool, optional
+        Apply SiLU to the result.
     dtype : keras.DTypePolicy or str, optional
         Precision; the global one by default.
 
     Returns
     -------
-    keras.layers.GroupNormalization
+    GroupNorm
+    """
+    return GroupNorm(math.gcd(channels, 8), silu=silu, epsilon=1e-5, dtype=dtype)
+
+
+@keras.saving.register_keras_serializable("dipy_synth")
+class GroupNorm(layers.GroupNormalization):
+    """Keras' group normalisation with less kept for the backward pass: its input.
+
+    Parameters
+    ----------
+    groups : int, optional
+        Groups of channels.
+    silu : bool, optional
+        Apply SiLU to the result.
+    **options
+        As Keras takes them; channels are last.
+
+    Notes
+    -----
+    Called with ``(image, film)`` it scales the result by 1 + the first half of ``film``
+    (batch, 2 * channels) and adds the second half, before SiLU.
 
     References
     ----------
     Wu & He (2018). Group normalization. ECCV.
+    Perez et al. (2018). FiLM: visual reasoning with a general conditioning layer. AAAI.
     """
-    return layers.GroupNormalization(math.gcd(channels, 8), epsilon=1e-5, dtype=dtype)
+
+    def __init__(self, groups=8, *, silu=False, **options):
+        super().__init__(groups, **options)
+        self.silu = silu
+
+    def build(self, image_shape, film_shape=None):
+        super().build(image_shape)
+
+    def call(self, image, film=None):
+        scale, shift = (
+            ops.convert_to_tensor(self.gamma),
+            ops.convert_to_tensor(self.beta),
+        )
+        if film is None:
+            each = (ops.shape(image)[0], image.shape[-1])
+            scale, shift = ops.broadcast_to(scale, each), ops.broadcast_to(shift, each)
+        else:
+            more, offset = ops.split(ops.cast(film, "float32"), 2, axis=-1)
+            scale, shift = scale * (1 + more), shift * (1 + more) + offset
+        return _normalise(self.groups, self.epsilon, self.silu)(image, scale, shift)
+
+    def compute_output_shape(self, image_shape, film_shape=None):
+        return image_shape
+
+    def get_config(self):
+        return {**super().get_config(), "silu": self.silu}
+
+
+def _normalise(groups, epsilon, silu):
+    """Give the function of images (batch, *spatial, channels), scales and shifts
+    (batch, channels) that normalises them, with a gradient from its arguments alone.
+    """
+
+    def by_group(values):
+        """Average values (batch, channels) over the channels of each group."""
+        channels = values.shape[-1]
+        split = ops.reshape(values, (-1, groups, channels // groups))
+        mean = ops.mean(split, axis=-1, keepdims=True)
+        return ops.reshape(ops.broadcast_to(mean, ops.shape(split)), (-1, 1, channels))
+
+    def flatten(image):
+        """Give (batch, voxels, channels), float32."""
+        shape = (ops.shape(image)[0], -1, image.shape[-1])
+        return ops.cast(ops.reshape(image, shape), "float32")
+
+    @ops.custom_gradient
+    def normalise(image, scale, shift):
+        x = flatten(image)
+        mean = by_group(ops.mean(x, axis=1))
+        variance = by_group(ops.mean(ops.square(x - mean), axis=1))
+        spread = ops.rsqrt(variance + epsilon)
+        factor = scale[:, None] * spread
+        offset = shift[:, None] - mean * factor
+
+        def gradient(*args, upstream=None):
+            dy = flatten(args[0] if upstream is None else upstream)
+            x = flatten(image)
+            if silu:
+                z = x * factor + offset
+                gate = ops.sigmoid(z)
+                dy = dy * (gate * (1 + z * (1 - gate)))
+            plain = ops.mean(dy, axis=1)
+            along = (ops.mean(dy * x, axis=1) - mean[:, 0] * plain) * spread[:, 0]
+            slope = by_group(along * scale) * ops.square(spread)
+            level = by_group(plain * scale) * spread - mean * slope
+            dx = ops.cast(dy * factor - x * slope - level, image.dtype)
+            voxels = ops.cast(ops.shape(x)[1], "float32")
+            return ops.reshape(dx, ops.shape(image)), along * voxels, plain * voxels
+
+        y = x * factor + offset
+        y = ops.cast(ops.silu(y) if silu else y, image.dtype)
+        return ops.reshape(y, ops.shape(image)), gradient
+
+    return normalise
 
 
 def space_to_depth(x, factor):
@@ -219,8 +316,8 @@ class ResidualBlock(layers.Layer):
     def build(self, image_shape, embedding_shape=None):
         rank, incoming = len(image_shape) - 2, image_shape[-1]
         own = {"dtype": self.dtype_policy}
-        self.norm1 = group_norm(incoming, **own)
-        self.norm2 = group_norm(self.channels, **own)
+        self.norm1 = group_norm(incoming, silu=True, **own)
+        self.norm2 = group_norm(self.channels, silu=True, **own)
         self.conv1 = convolution(rank, self.channels, **own)
         self.conv2 = convolution(rank, self.channels, zero=True, **own)
         same = incoming == self.channels
@@ -242,16 +339,9 @@ class ResidualBlock(layers.Layer):
             self.film.build(embedding_shape)
 
     def call(self, image, embedding=None):
-        y = self.conv1(ops.silu(self.norm1(image)))
-        y = self.norm2(y)
-        if self.film is not None:
-            film = self.film(ops.silu(embedding))
-            film = ops.reshape(
-                film, (-1, *[1] * (len(image.shape) - 2), 2 * self.channels)
-            )
-            scale, shift = ops.split(film, 2, axis=-1)
-            y = y * (1 + scale) + shift
-        return self.shortcut(image) + self.conv2(ops.silu(y))
+        film = None if self.film is None else self.film(ops.silu(embedding))
+        y = self.norm2(self.conv1(self.norm1(image)), film)
+        return self.shortcut(image) + self.conv2(y)
 
     def compute_output_shape(self, image_shape, embedding_shape=None):
         return (*image_shape[:-1], self.channels)
