@@ -223,9 +223,12 @@ def our_unet(shape, mode):
 
 
 def _keras_step(model, mode, inputs, target):
-    import keras
+    from dipy_synth.training.optimizer import AveragingAdamW
 
-    model.compile(optimizer=keras.optimizers.Adam(RATE), loss="mse")
+    optimizer = AveragingAdamW(RATE, global_clipnorm=1.0, weight_decay=1e-4)
+    model.compile(optimizer=optimizer, loss="mse")
+    if mode != "forward":
+        optimizer.build(model.trainable_variables)
     size = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     if mode == "forward":
         return lambda: model.predict_on_batch(inputs), size

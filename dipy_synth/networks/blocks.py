@@ -150,41 +150,52 @@ def _normalise(groups, epsilon, silu):
     (batch, channels) that normalises them, with a gradient from its arguments alone.
     """
 
-    def by_group(values):
-        """Average values (batch, channels) over the channels of each group."""
-        channels = values.shape[-1]
-        split = ops.reshape(values, (-1, groups, channels // groups))
-        mean = ops.mean(split, axis=-1, keepdims=True)
-        return ops.reshape(ops.broadcast_to(mean, ops.shape(split)), (-1, 1, channels))
+    def voxels(image):
+        """Give (batch, voxels, channels)."""
+        return ops.reshape(image, (ops.shape(image)[0], -1, image.shape[-1]))
 
-    def flatten(image):
-        """Give (batch, voxels, channels), float32."""
-        shape = (ops.shape(image)[0], -1, image.shape[-1])
-        return ops.cast(ops.reshape(image, shape), "float32")
+    def grouped(values):
+        """Give (batch, groups, channels of a group)."""
+        return ops.reshape(values, (-1, groups, values.shape[-1] // groups))
+
+    def over_group(values):
+        return ops.mean(values, axis=-1, keepdims=True)
 
     @ops.custom_gradient
     def normalise(image, scale, shift):
-        x = flatten(image)
-        mean = by_group(ops.mean(x, axis=1))
-        variance = by_group(ops.mean(ops.square(x - mean), axis=1))
-        spread = ops.rsqrt(variance + epsilon)
-        factor = scale[:, None] * spread
-        offset = shift[:, None] - mean * factor
+        x, width, each = voxels(image), image.shape[-1], grouped(scale)
+        x = ops.cast(x, "float32")
+        center = ops.mean(x, axis=1, keepdims=True)  # of channels, then of groups
+        square = grouped(ops.mean(ops.square(x - center), axis=1))
+        center = grouped(center)
+        mean = over_group(center)
+        square = square + ops.square(center - mean)
+        spread = ops.rsqrt(over_group(square) + epsilon)
+        factor = each * spread
+        offset = ops.reshape(grouped(shift) - mean * factor, (-1, 1, width))
+        factor = ops.reshape(factor, (-1, 1, width))
 
         def gradient(*args, upstream=None):
-            dy = flatten(args[0] if upstream is None else upstream)
-            x = flatten(image)
+            dy = voxels(args[0] if upstream is None else upstream)
+            # a graph computes what it can ahead, and would keep it: wait for dy
+            x = ops.cast(voxels(image) + 0 * dy[:, :1], "float32")
+            dy = ops.cast(dy, "float32")
             if silu:
-                z = x * factor + offset
-                gate = ops.sigmoid(z)
-                dy = dy * (gate * (1 + z * (1 - gate)))
-            plain = ops.mean(dy, axis=1)
-            along = (ops.mean(dy * x, axis=1) - mean[:, 0] * plain) * spread[:, 0]
-            slope = by_group(along * scale) * ops.square(spread)
-            level = by_group(plain * scale) * spread - mean * slope
+                y = x * factor + offset
+                gate = ops.sigmoid(y)
+                dy = dy * (gate * (1 + y * (1 - gate)))
+            plain = grouped(ops.sum(dy, axis=1))
+            along = (grouped(ops.sum(dy * x, axis=1)) - mean * plain) * spread
+            share = 1 / ops.cast(ops.shape(x)[1], "float32")
+            slope = over_group(along * each) * ops.square(spread) * share
+            level = over_group(plain * each) * spread * share - mean * slope
+            slope, level = (
+                ops.reshape(ops.broadcast_to(n, ops.shape(each)), (-1, 1, width))
+                for n in (slope, level)
+            )
             dx = ops.cast(dy * factor - x * slope - level, image.dtype)
-            voxels = ops.cast(ops.shape(x)[1], "float32")
-            return ops.reshape(dx, ops.shape(image)), along * voxels, plain * voxels
+            small = (ops.reshape(n, (-1, width)) for n in (along, plain))
+            return ops.reshape(dx, ops.shape(image)), *small
 
         y = x * factor + offset
         y = ops.cast(ops.silu(y) if silu else y, image.dtype)

@@ -109,11 +109,15 @@ class AveragingAdamW(keras.optimizers.Optimizer):
         rate, keep, momentum = self._rates(learning_rate)
         self.assign_add(m, (1 - self.beta_1) * ops.subtract(gradient, m))
         self.assign_add(v, (1 - self.beta_2) * ops.subtract(ops.square(gradient), v))
-        change = ops.multiply(m, rate) / (ops.sqrt(v) + self.epsilon)
-        weights = self._flat_weights(block) * keep - change
-        self.assign_add(average, (1 - momentum) * ops.subtract(weights, average))
-        for i, part in zip(block, self._parts(weights, block)):
-            self.assign(self._trainable_variables[i], part)
+        change = ops.multiply(m, rate / keep) / (ops.sqrt(v) + self.epsilon)
+        # weights are read late: a graph reads what it can ahead of the gradients, and
+        # their copies would wait beside the activations
+        weights = [self._trainable_variables[i] for i in block]
+        for weight, part in zip(weights, self._parts(change, block)):
+            self.assign_sub(weight, part)
+            self.assign(weight, ops.multiply(weight, keep))
+        now = self._flat_weights(block)
+        self.assign_add(average, (1 - momentum) * ops.subtract(now, average))
 
     def _rates(self, learning_rate):
         """Give Adam's rate, what weight decay leaves, and the average's momentum."""
