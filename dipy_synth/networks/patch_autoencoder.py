@@ -16,11 +16,11 @@ from dipy_synth.networks.blocks import (
     Upsample,
     convolution,
     depth_to_space,
-    group_norm,
     haar_down,
     haar_up,
     space_to_depth,
 )
+from dipy_synth.networks.normalization import group_norm
 
 PATCH = 4
 

@@ -8,12 +8,8 @@ import numpy as np
 
 from dipy_synth.errors import InputError
 from dipy_synth.networks.attention import Attention, ConditionTokens
-from dipy_synth.networks.blocks import (
-    ResidualBlock,
-    Upsample,
-    convolution,
-    group_norm,
-)
+from dipy_synth.networks.blocks import ResidualBlock, Upsample, convolution
+from dipy_synth.networks.normalization import group_norm
 
 
 @keras.saving.register_keras_serializable("dipy_synth")

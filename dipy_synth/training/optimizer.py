@@ -110,14 +110,14 @@ class AveragingAdamW(keras.optimizers.Optimizer):
         self.assign_add(m, (1 - self.beta_1) * ops.subtract(gradient, m))
         self.assign_add(v, (1 - self.beta_2) * ops.subtract(ops.square(gradient), v))
         change = ops.multiply(m, rate / keep) / (ops.sqrt(v) + self.epsilon)
-        # weights are read late: a graph reads what it can ahead of the gradients, and
-        # their copies would wait beside the activations
-        weights = [self._trainable_variables[i] for i in block]
-        for weight, part in zip(weights, self._parts(change, block)):
+        # in place, and weight decay last: a graph computes what it can ahead of the
+        # gradients, and what it made of the weights would wait beside the activations
+        for i, part in zip(block, self._parts(change, block)):
+            weight = self._trainable_variables[i]
             self.assign_sub(weight, part)
-            self.assign(weight, ops.multiply(weight, keep))
-        now = self._flat_weights(block)
-        self.assign_add(average, (1 - momentum) * ops.subtract(now, average))
+            self.assign_sub(weight, ops.multiply(weight, 1 - keep))
+        gap = ops.subtract(self._flat_weights(block), average)
+        self.assign_add(average, (1 - momentum) * gap)
 
     def _rates(self, learning_rate):
         """Give Adam's rate, what weight decay leaves, and the average's momentum."""
