@@ -36,7 +36,7 @@ class GroupNorm(layers.GroupNormalization):
     silu : bool, optional
         Apply SiLU to the result.
     **options
-        As Keras takes them; channels are last.
+        ``epsilon``, and what any layer takes.
 
     Notes
     -----
@@ -57,10 +57,7 @@ class GroupNorm(layers.GroupNormalization):
         super().build(image_shape)
 
     def call(self, image, film=None):
-        scale, shift = (
-            ops.convert_to_tensor(self.gamma),
-            ops.convert_to_tensor(self.beta),
-        )
+        scale, shift = (ops.convert_to_tensor(w) for w in (self.gamma, self.beta))
         if film is None:
             each = (ops.shape(image)[0], image.shape[-1])
             scale, shift = ops.broadcast_to(scale, each), ops.broadcast_to(shift, each)
@@ -77,59 +74,83 @@ class GroupNorm(layers.GroupNormalization):
 
 
 def _normalise(groups, epsilon, silu):
-    """Give the function of images (batch, *spatial, channels), scales and shifts
-    (batch, channels) that normalises them, with a gradient from its arguments alone.
+    """Give the function that normalises, with a gradient from its arguments alone.
+
+    It takes images (batch, *spatial, channels), scales and shifts (batch, channels).
     """
-
-    def voxels(image):
-        """Give (batch, voxels, channels)."""
-        return ops.reshape(image, (ops.shape(image)[0], -1, image.shape[-1]))
-
-    def grouped(values):
-        """Give (batch, groups, channels of a group)."""
-        return ops.reshape(values, (-1, groups, values.shape[-1] // groups))
-
-    def over_group(values):
-        return ops.mean(values, axis=-1, keepdims=True)
 
     @ops.custom_gradient
     def normalise(image, scale, shift):
-        x, width, each = voxels(image), image.shape[-1], grouped(scale)
-        x = ops.cast(x, "float32")
-        center = ops.mean(x, axis=1, keepdims=True)  # of channels, then of groups
-        square = grouped(ops.mean(ops.square(x - center), axis=1))
-        center = grouped(center)
-        mean = over_group(center)
-        square = square + ops.square(center - mean)
-        spread = ops.rsqrt(over_group(square) + epsilon)
-        factor = each * spread
-        offset = ops.reshape(grouped(shift) - mean * factor, (-1, 1, width))
-        factor = ops.reshape(factor, (-1, 1, width))
+        x, scale = ops.cast(_voxels(image), "float32"), _grouped(scale, groups)
+        mean, spread = _moments(x, groups, epsilon)
+        factor = _wide(scale * spread)
+        offset = _wide(_grouped(shift, groups) - scale * spread * mean)
 
         def gradient(*args, upstream=None):
-            dy = voxels(args[0] if upstream is None else upstream)
+            dy = _voxels(args[0] if upstream is None else upstream)
             # a graph computes what it can ahead, and would keep it: wait for dy
-            x = ops.cast(voxels(image) + 0 * dy[:, :1], "float32")
+            x = ops.cast(_voxels(image) + 0 * dy[:, :1], "float32")
             dy = ops.cast(dy, "float32")
-            if silu:
-                y = x * factor + offset
-                gate = ops.sigmoid(y)
-                dy = dy * (gate * (1 + y * (1 - gate)))
-            plain = grouped(ops.sum(dy, axis=1))
-            along = (grouped(ops.sum(dy * x, axis=1)) - mean * plain) * spread
-            share = 1 / ops.cast(ops.shape(x)[1], "float32")
-            slope = over_group(along * each) * ops.square(spread) * share
-            level = over_group(plain * each) * spread * share - mean * slope
-            slope, level = (
-                ops.reshape(ops.broadcast_to(n, ops.shape(each)), (-1, 1, width))
-                for n in (slope, level)
-            )
-            dx = ops.cast(dy * factor - x * slope - level, image.dtype)
-            small = (ops.reshape(n, (-1, width)) for n in (along, plain))
-            return ops.reshape(dx, ops.shape(image)), *small
+            dy = dy * _silu_slope(x * factor + offset) if silu else dy
+            dx, *others = _backwards(x, dy, scale, mean, spread)
+            dx = ops.reshape(ops.cast(dx, image.dtype), ops.shape(image))
+            return dx, *(ops.reshape(n, ops.shape(shift)) for n in others)
 
         y = x * factor + offset
         y = ops.cast(ops.silu(y) if silu else y, image.dtype)
         return ops.reshape(y, ops.shape(image)), gradient
 
     return normalise
+
+
+def _backwards(x, dy, scale, mean, spread):
+    """Give the gradients by x (batch, voxels, channels), and by scales and shifts.
+
+    Those, and `scale`, are (batch, groups, channels of a group).
+    """
+    groups, voxels = scale.shape[1], ops.cast(ops.shape(x)[1], "float32")
+    d_shift = _grouped(ops.sum(dy, axis=1), groups)
+    d_scale = (_grouped(ops.sum(dy * x, axis=1), groups) - mean * d_shift) * spread
+    slope = _over_group(d_scale * scale) * ops.square(spread) / voxels
+    level = _over_group(d_shift * scale) * spread / voxels - mean * slope
+    slope, level = (
+        _wide(ops.broadcast_to(n, ops.shape(scale))) for n in (slope, level)
+    )
+    return dy * _wide(scale * spread) - x * slope - level, d_scale, d_shift
+
+
+def _moments(x, groups, epsilon):
+    """Give means, and one over standard deviations: (batch, groups, 1).
+
+    Of channels first, then of groups: differences from a near mean lose no digits.
+    """
+    center = ops.mean(x, axis=1, keepdims=True)
+    square = _grouped(ops.mean(ops.square(x - center), axis=1), groups)
+    center = _grouped(center, groups)
+    mean = _over_group(center)
+    variance = _over_group(square + ops.square(center - mean))
+    return mean, ops.rsqrt(variance + epsilon)
+
+
+def _silu_slope(y):
+    gate = ops.sigmoid(y)
+    return gate * (1 + y * (1 - gate))
+
+
+def _voxels(image):
+    """Give (batch, voxels, channels)."""
+    return ops.reshape(image, (ops.shape(image)[0], -1, image.shape[-1]))
+
+
+def _grouped(values, groups):
+    """Give (batch, groups, channels of a group)."""
+    return ops.reshape(values, (-1, groups, values.shape[-1] // groups))
+
+
+def _over_group(values):
+    return ops.mean(values, axis=-1, keepdims=True)
+
+
+def _wide(values):
+    """Give values of groups' channels as (batch, 1, channels), to meet voxels."""
+    return ops.reshape(values, (-1, 1, values.shape[1] * values.shape[2]))
