@@ -31,6 +31,7 @@ def main(path):
             config = {"architecture": name, "shape": shape, **options}
             answers |= named(f"{name} {rank}D", ask_autoencoder(config))
         answers |= named(f"unet {rank}D", ask_unet((*shape, 3)))
+    answers |= named("optimizer", ask_optimizer())
     np.savez(path, **answers)
 
 
@@ -76,6 +77,25 @@ def ask_unet(shape):
     target = rng.standard_normal((2, *shape)).astype("float32")
     answers = as_arrays({"prediction": network(inputs)})
     return {**answers, "losses": train(network, inputs, target)}
+
+
+def ask_optimizer():
+    """Update weights by given gradients."""
+    import keras
+
+    from dipy_synth.training.optimizer import AveragingAdamW
+
+    rng = np.random.default_rng(1)
+    shapes = ((2, 3), (), (4,))
+    weights = [keras.Variable(rng.normal(size=s), dtype="float32") for s in shapes]
+    optimizer = AveragingAdamW(0.05, weight_decay=0.1, global_clipnorm=1.0)
+    optimizer.build(weights)
+    for _ in range(3):
+        gradients = [rng.normal(size=weight.shape) for weight in weights]
+        tensors = [keras.ops.convert_to_tensor(g, "float32") for g in gradients]
+        optimizer.apply(tensors, weights)
+    arrays = [*as_arrays(dict(enumerate(weights))).values(), *optimizer.averaged()]
+    return {str(number): array for number, array in enumerate(arrays)}
 
 
 def give_weights(network):

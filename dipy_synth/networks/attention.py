@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from dipy_synth.networks.blocks import group_norm
+from dipy_synth.networks.normalization import group_norm
 
 
 @keras.saving.register_keras_serializable("dipy_synth")

@@ -4,11 +4,11 @@ Each takes the rank of the image (2 or 3) from its input, so that one block serv
 digits and brains. Images are channels-last: ``(batch, *spatial, channels)``.
 """
 
-import math
-
 import keras
 from keras import layers, ops
 import numpy as np
+
+from dipy_synth.networks.normalization import group_norm
 
 _CONV = {2: layers.Conv2D, 3: layers.Conv3D}
 _TRANSPOSED = {2: layers.Conv2DTranspose, 3: layers.Conv3DTranspose}
@@ -73,27 +73,6 @@ def transposed_convolution(rank, filters, *, kernel_size=4, strides=2):
         padding="same",
         kernel_initializer="he_normal",
     )
-
-
-def group_norm(channels, *, dtype=None):
-    """Normalise over groups of channels: right at any batch size, unlike BatchNorm.
-
-    Parameters
-    ----------
-    channels : int
-        Channels of the input; the groups are their largest common divisor with 8.
-    dtype : keras.DTypePolicy or str, optional
-        Precision; the global one by default.
-
-    Returns
-    -------
-    keras.layers.GroupNormalization
-
-    References
-    ----------
-    Wu & He (2018). Group normalization. ECCV.
-    """
-    return layers.GroupNormalization(math.gcd(channels, 8), epsilon=1e-5, dtype=dtype)
 
 
 def space_to_depth(x, factor):
@@ -219,8 +198,8 @@ class ResidualBlock(layers.Layer):
     def build(self, image_shape, embedding_shape=None):
         rank, incoming = len(image_shape) - 2, image_shape[-1]
         own = {"dtype": self.dtype_policy}
-        self.norm1 = group_norm(incoming, **own)
-        self.norm2 = group_norm(self.channels, **own)
+        self.norm1 = group_norm(incoming, silu=True, **own)
+        self.norm2 = group_norm(self.channels, silu=True, **own)
         self.conv1 = convolution(rank, self.channels, **own)
         self.conv2 = convolution(rank, self.channels, zero=True, **own)
         same = incoming == self.channels
@@ -242,16 +221,9 @@ class ResidualBlock(layers.Layer):
             self.film.build(embedding_shape)
 
     def call(self, image, embedding=None):
-        y = self.conv1(ops.silu(self.norm1(image)))
-        y = self.norm2(y)
-        if self.film is not None:
-            film = self.film(ops.silu(embedding))
-            film = ops.reshape(
-                film, (-1, *[1] * (len(image.shape) - 2), 2 * self.channels)
-            )
-            scale, shift = ops.split(film, 2, axis=-1)
-            y = y * (1 + scale) + shift
-        return self.shortcut(image) + self.conv2(ops.silu(y))
+        film = None if self.film is None else self.film(ops.silu(embedding))
+        y = self.norm2(self.conv1(self.norm1(image)), film)
+        return self.shortcut(image) + self.conv2(y)
 
     def compute_output_shape(self, image_shape, embedding_shape=None):
         return (*image_shape[:-1], self.channels)

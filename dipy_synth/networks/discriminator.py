@@ -9,7 +9,8 @@ import keras
 from keras import layers, ops
 
 from dipy_synth.networks.architectures import make_autoencoder
-from dipy_synth.networks.blocks import convolution, group_norm, haar_down
+from dipy_synth.networks.blocks import convolution, haar_down
+from dipy_synth.networks.normalization import group_norm
 
 
 def hinge_loss(real, fake):

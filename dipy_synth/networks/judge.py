@@ -13,7 +13,8 @@ from keras import layers, ops
 import numpy as np
 
 from dipy_synth.errors import InputError
-from dipy_synth.networks.blocks import ResidualBlock, convolution, group_norm
+from dipy_synth.networks.blocks import ResidualBlock, convolution
+from dipy_synth.networks.normalization import group_norm
 
 _POOL = {2: layers.AveragePooling2D, 3: layers.AveragePooling3D}
 _RIDGE = 0.1  # of the number of images: features start with variance 1
@@ -92,7 +93,7 @@ class JudgeNetwork(keras.Model):
         for width in self.widths:
             body += [convolution(rank, width, strides=2), ResidualBlock(width)]
         self.body = keras.Sequential(
-            [*body, group_norm(self.widths[-1]), layers.Activation("silu")], name="body"
+            [*body, group_norm(self.widths[-1], silu=True)], name="body"
         )
         self.correction = layers.Dense(
             self.n_features, kernel_initializer="zeros", name="correction", **exact

@@ -16,11 +16,11 @@ from dipy_synth.networks.blocks import (
     Upsample,
     convolution,
     depth_to_space,
-    group_norm,
     haar_down,
     haar_up,
     space_to_depth,
 )
+from dipy_synth.networks.normalization import group_norm
 
 PATCH = 4
 
@@ -82,8 +82,7 @@ class PatchAutoencoder(Autoencoder):
                 *residual,
                 convolution(rank, coarse, strides=2),
                 *[ResidualBlock(coarse) for _ in range(self.blocks)],
-                group_norm(coarse),
-                layers.Activation("silu"),
+                group_norm(coarse, silu=True),
                 convolution(rank, n_latents, zero=True),
             ],
             name="encoder_correction",
@@ -94,8 +93,7 @@ class PatchAutoencoder(Autoencoder):
                 *[ResidualBlock(coarse) for _ in range(self.blocks)],
                 Upsample(fine),
                 *[ResidualBlock(fine) for _ in range(self.blocks)],
-                group_norm(fine),
-                layers.Activation("silu"),
+                group_norm(fine, silu=True),
                 convolution(rank, 2**rank, zero=True),
             ],
             name="decoder_correction",

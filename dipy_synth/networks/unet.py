@@ -8,12 +8,8 @@ import numpy as np
 
 from dipy_synth.errors import InputError
 from dipy_synth.networks.attention import Attention, ConditionTokens
-from dipy_synth.networks.blocks import (
-    ResidualBlock,
-    Upsample,
-    convolution,
-    group_norm,
-)
+from dipy_synth.networks.blocks import ResidualBlock, Upsample, convolution
+from dipy_synth.networks.normalization import group_norm
 
 
 @keras.saving.register_keras_serializable("dipy_synth")
@@ -92,7 +88,7 @@ class UNet(keras.Model):
             for width, attend in zip(self.widths[::-1], self.attention[::-1])
         ]
         self.grow = [Upsample(width) for width in self.widths[-2::-1]]
-        self.last_norm = group_norm(first)
+        self.last_norm = group_norm(first, silu=True)
         # float32: the prediction's own rounding must not limit the loss
         self.last = layers.Dense(
             self.shape[-1], kernel_initializer="zeros", dtype="float32", name="last"
@@ -132,7 +128,7 @@ class UNet(keras.Model):
             for pair in level:
                 x = ops.concatenate([x, skips.pop()], axis=-1)
                 x = _apply(pair, x, embedding, tokens)
-        return self.last(ops.silu(self.last_norm(x)))
+        return self.last(self.last_norm(x))
 
     def _with_positions(self, latents):
         latents = ops.cast(latents, self.compute_dtype)

@@ -63,10 +63,9 @@ def _as_json(value):
 
 def write_state(run_dir, model, epochs):
     """Write all that changes in training, and the epochs done."""
-    values = {
-        str(i): ops.convert_to_numpy(variable)
-        for i, variable in enumerate(_variables(model))
-    }
+    arrays = [ops.convert_to_numpy(variable) for variable in _variables(model)]
+    arrays += model.optimizer.state()
+    values = {str(i): array for i, array in enumerate(arrays)}
     with atomic_path(run_dir / "state.npz") as temporary:
         np.savez(temporary, epochs=epochs, **values)
 
@@ -83,14 +82,18 @@ def read_state(run_dir, model):
     if not path.exists():
         return 0
     with np.load(path, allow_pickle=False) as state:
-        for i, variable in enumerate(_variables(model)):
-            variable.assign(state[str(i)])
-        return int(state["epochs"])
+        arrays = [state[str(i)] for i in range(len(state.files) - 1)]
+        epochs = int(state["epochs"])
+    variables = _variables(model)
+    for variable, array in zip(variables, arrays):
+        variable.assign(array)
+    model.optimizer.set_state(arrays[len(variables) :])
+    return epochs
 
 
 def _variables(model):
-    """Give everything that changes in training, in a fixed order."""
-    return [*model.variables, *model.metrics_variables, *model.optimizer.variables]
+    """Give what changes in training beside the optimizer, in a fixed order."""
+    return [*model.variables, *model.metrics_variables]
 
 
 def write_best(run_dir, weights):

@@ -1,6 +1,7 @@
 """AdamW with averaged weights, a schedule by updates, and scaled losses."""
 
 from contextlib import contextmanager
+from itertools import accumulate
 import math
 
 import keras
@@ -9,18 +10,43 @@ import numpy as np
 
 from dipy_synth.training.devices import average_over_replicas, count_replicas
 
+BLOCK = 2**20  # numbers updated at a time: fewer steps than weights, small temporaries
 
-class AveragingAdamW(keras.optimizers.AdamW):
+
+class AveragingAdamW(keras.optimizers.Optimizer):
     """AdamW that keeps an average of the weights, short at first and long later.
 
     The momentum at update k, from 0, is ``min(average, (1 + k) / (10 + k))``, so that
     a short run is not averaged with its own first weights. The live weights are left
     alone; `averaged` gives the average. With accumulation, an update is what ends a
     group of batches.
+
+    Parameters
+    ----------
+    learning_rate : float or keras.optimizers.schedules.LearningRateSchedule
+        The rate, or what gives it.
+    average : float, optional
+        Largest momentum of the average.
+    **options
+        ``weight_decay`` (decoupled), ``global_clipnorm`` and what else any optimizer of
+        Keras takes.
+
+    Notes
+    -----
+    Weights are updated in blocks, each a vector of many small ones. With a handful of
+    operations for each weight the program of a step was mostly optimizer, and took
+    more memory than the network.
+
+    References
+    ----------
+    Loshchilov & Hutter (2019). Decoupled weight decay regularization. ICLR
+    (algorithm 2).
     """
 
-    def __init__(self, *args, average=0.999, **kwargs):
-        super().__init__(*args, **kwargs)
+    beta_1, beta_2, epsilon = 0.9, 0.999, 1e-7
+
+    def __init__(self, learning_rate=1e-3, *, average=0.999, **options):
+        super().__init__(learning_rate, **options)
         self._longest = average
 
     def build(self, variables):
@@ -28,25 +54,145 @@ class AveragingAdamW(keras.optimizers.AdamW):
         if self.built:
             return
         super().build(variables)
-        self._averages = self.add_optimizer_variables(variables, "average")
-        for average, variable in zip(self._averages, variables):
-            average.assign(ops.copy(variable))  # JAX may donate only its own
+        self._single = len(self.variables)
+        self._blocks = _in_blocks(variables)
+        self._momentums, self._velocities, self._averages = (
+            [self._add_vector(block, name) for block in self._blocks]
+            for name in ("momentum", "velocity", "average")
+        )
+        for average, block in zip(self._averages, self._blocks):
+            # JAX may donate only its own
+            average.assign(ops.copy(self._flat_weights(block)))
+        keys = map(self._var_key, self._momentums)
+        self._numbers = {key: number for number, key in enumerate(keys)}
+
+    def _add_vector(self, block, name):
+        size = sum(math.prod(self._trainable_variables[i].shape) for i in block)
+        return self.add_variable((size,), initializer="zeros", name=name)
+
+    def _flat_weights(self, block):
+        return _flat([self._trainable_variables[i] for i in block])
 
     def apply(self, grads, trainable_variables=None):
         """Update the weights by the gradients, of all replicas alike."""
         super().apply(average_over_replicas(grads), trainable_variables)
 
+    def _clip_gradients(self, grads):
+        return grads  # as vectors, below
+
+    def _apply_weight_decay(self, variables):
+        """Leave it to `update_step`."""
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        """Gather the gradients in vectors, and update a block by each."""
+        there = {
+            self._get_variable_index(v): g for g, v in zip(grads, trainable_variables)
+        }
+        weights = self._trainable_variables
+        vectors = [
+            _flat(
+                [there[i] if i in there else ops.zeros_like(weights[i]) for i in block]
+            )
+            for block in self._blocks
+        ]
+        vectors = super()._clip_gradients(vectors)
+        super()._backend_update_step(vectors, self._momentums, learning_rate)
+
     def update_step(self, gradient, variable, learning_rate):
-        """Update one weight, and its average after it."""
-        super().update_step(gradient, variable, learning_rate)
-        step = ops.cast(self.iterations, variable.dtype)
+        """Update a block, known by its momentum, and its average after it."""
+        number = self._numbers[self._var_key(variable)]
+        block = self._blocks[number]
+        m, v, average = (
+            vectors[number]
+            for vectors in (self._momentums, self._velocities, self._averages)
+        )
+        rate, keep, momentum = self._rates(learning_rate)
+        self.assign_add(m, (1 - self.beta_1) * ops.subtract(gradient, m))
+        self.assign_add(v, (1 - self.beta_2) * ops.subtract(ops.square(gradient), v))
+        change = ops.multiply(m, rate / keep) / (ops.sqrt(v) + self.epsilon)
+        # in place, and weight decay last: a graph computes what it can ahead of the
+        # gradients, and what it made of the weights would wait beside the activations
+        for i, part in zip(block, self._parts(change, block)):
+            weight = self._trainable_variables[i]
+            self.assign_sub(weight, part)
+            self.assign_sub(weight, ops.multiply(weight, 1 - keep))
+        gap = ops.subtract(self._flat_weights(block), average)
+        self.assign_add(average, (1 - momentum) * gap)
+
+    def _rates(self, learning_rate):
+        """Give Adam's rate, what weight decay leaves, and the average's momentum."""
+        rate, step = (ops.cast(n, "float32") for n in (learning_rate, self.iterations))
+        keep = 1 - rate * (self.weight_decay or 0.0)
+        first, second = (
+            1 - ops.power(ops.convert_to_tensor(beta, "float32"), step + 1)
+            for beta in (self.beta_1, self.beta_2)
+        )
         momentum = ops.minimum(self._longest, (1 + step) / (10 + step))
-        average = self._averages[self._get_variable_index(variable)]
-        self.assign_add(average, (1 - momentum) * ops.subtract(variable, average))
+        return rate * ops.sqrt(second) / first, keep, momentum
+
+    def _parts(self, vector, block):
+        """Cut the vector of a block to the shapes of its weights."""
+        shapes = [self._trainable_variables[i].shape for i in block]
+        ends = list(accumulate(math.prod(shape) for shape in shapes))
+        parts = ops.split(vector, ends[:-1]) if len(ends) > 1 else [vector]
+        return [ops.reshape(part, shape) for part, shape in zip(parts, shapes)]
 
     def averaged(self):
         """Give the averages of the trainable weights, as arrays in their order."""
-        return [np.asarray(ops.convert_to_numpy(a)) for a in self._averages]
+        return self._by_weight(self._averages)
+
+    def _by_weight(self, vectors):
+        return [
+            _array(part)
+            for vector, block in zip(vectors, self._blocks)
+            for part in self._parts(vector, block)
+        ]
+
+    def state(self):
+        """Give all that changes in training: arrays, of each weight its own."""
+        moments = zip(*map(self._by_weight, (self._momentums, self._velocities)))
+        single = map(_array, self.variables[: self._single])
+        return [
+            *single,
+            *(array for pair in moments for array in pair),
+            *self.averaged(),
+        ]
+
+    def set_state(self, arrays):
+        """Go back to a `state`."""
+        n, start = len(self._trainable_variables), self._single
+        for variable, array in zip(self.variables[:start], arrays):
+            variable.assign(array)
+        moments, averages = arrays[start : start + 2 * n], arrays[start + 2 * n :]
+        for vectors, values in (
+            (self._momentums, moments[::2]),
+            (self._velocities, moments[1::2]),
+            (self._averages, averages),
+        ):
+            for vector, block in zip(vectors, self._blocks):
+                vector.assign(np.concatenate([values[i].ravel() for i in block]))
+
+
+def _in_blocks(variables):
+    """Give the numbers of the weights of each block, in order: list of list of int."""
+    blocks, size = [], BLOCK
+    for i, variable in enumerate(variables):
+        if size >= BLOCK:
+            blocks.append([])
+            size = 0
+        blocks[-1].append(i)
+        size += math.prod(variable.shape)
+    return blocks
+
+
+def _flat(tensors):
+    """Give tensors as one vector, without a copy of a single one."""
+    vectors = [ops.reshape(tensor, (-1,)) for tensor in tensors]
+    return vectors[0] if len(vectors) == 1 else ops.concatenate(vectors)
+
+
+def _array(variable):
+    return np.asarray(ops.convert_to_numpy(variable))
 
 
 class ScaledAdamW(keras.optimizers.LossScaleOptimizer):
@@ -62,6 +208,16 @@ class ScaledAdamW(keras.optimizers.LossScaleOptimizer):
     def averaged(self):
         """Give the averages of the trainable weights, as arrays in their order."""
         return self.inner_optimizer.averaged()
+
+    def state(self):
+        """Give all that changes in training: arrays, of each weight its own."""
+        return [*map(_array, self._variables), *self.inner_optimizer.state()]
+
+    def set_state(self, arrays):
+        """Go back to a `state`."""
+        for variable, array in zip(self._variables, arrays):
+            variable.assign(array)
+        self.inner_optimizer.set_state(arrays[len(self._variables) :])
 
 
 class WarmCosine(keras.optimizers.schedules.CosineDecay):

@@ -9,7 +9,13 @@ import pytest
 from dipy_synth.errors import InputError
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.networks.unet import UNet
-from dipy_synth.training import TrainingSettings, averaged_weights, building, start_anew
+from dipy_synth.training import (
+    TrainingSettings,
+    averaged_weights,
+    building,
+    optimizer as optimizer_module,
+    start_anew,
+)
 from dipy_synth.training.optimizer import AveragingAdamW, make_optimizer
 
 
@@ -34,6 +40,71 @@ def test_the_average_follows_its_formula():
     assert float(optimizer.averaged()[0][0]) == pytest.approx(average, rel=1e-6)
     optimizer.finalize_variable_values([variable])
     assert float(np.asarray(variable)[0]) == live
+
+
+def weights_of_many_sizes():
+    """Make weights with gradients for four steps; the second block is one weight."""
+    rng = np.random.default_rng(0)
+    shapes = [(), (3, 2), (5,), (2, 2, 3), (4,)]
+    gradients = [[rng.normal(size=s).astype("float32") for s in shapes] for _ in "1234"]
+    return [
+        keras.Variable(rng.normal(size=s), dtype="float32") for s in shapes
+    ], gradients
+
+
+@pytest.mark.parametrize("block", [1, 6, 12, 2**20])
+def test_blocks_are_updated_as_keras_updates_weights(block, monkeypatch):
+    monkeypatch.setattr(optimizer_module, "BLOCK", block)
+    options = {"weight_decay": 0.1, "global_clipnorm": 1.5}
+    found = []
+    for make in (keras.optimizers.AdamW, AveragingAdamW):
+        variables, gradients = weights_of_many_sizes()
+        optimizer = make(0.05, **options)
+        optimizer.build(variables)
+        for step in gradients:
+            optimizer.apply([keras.ops.convert_to_tensor(g) for g in step], variables)
+        found.append([np.asarray(variable) for variable in variables])
+    for ours, theirs in zip(*found[::-1]):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_the_state_is_that_of_each_weight_whatever_the_blocks(precision, monkeypatch):
+    """So states from before there were blocks are read: moments in turns, averages."""
+    states = []
+    for block in (1, 2**20):
+        monkeypatch.setattr(optimizer_module, "BLOCK", block)
+        variables, gradients = weights_of_many_sizes()
+        settings = TrainingSettings(precision=precision, accumulation=2)
+        optimizer = make_optimizer(settings, batches=9)
+        optimizer.build(variables)
+        if states:
+            optimizer.set_state(states[0])
+        else:
+            for step in gradients:
+                tensors = [keras.ops.convert_to_tensor(g) for g in step]
+                optimizer.apply(tensors, variables)
+        states.append(optimizer.state())
+    assert len(states[0]) == len(states[1])
+    for one, other in zip(*states):
+        np.testing.assert_array_equal(one, other)
+    shapes = [array.shape for array in states[0]]
+    own = [variable.shape for variable in variables]
+    moments = [shape for shape in own for _ in "mv"]
+    assert shapes[-15:] == [*moments, *own] and np.abs(states[0][-1]).min() > 0
+
+
+def test_a_weight_without_a_gradient_stands_still_without_decay():
+    variables, gradients = weights_of_many_sizes()
+    before = np.asarray(variables[1]).copy()
+    optimizer = AveragingAdamW(0.1, weight_decay=0)
+    optimizer.build(variables)
+    tensors = [keras.ops.convert_to_tensor(g) for g in gradients[0]]
+    tensors[1] = None
+    with pytest.warns(UserWarning, match="do not exist"):
+        optimizer.apply(tensors, variables)
+    np.testing.assert_array_equal(variables[1], before)
+    assert np.abs(np.asarray(variables[2]) - optimizer.averaged()[2]).max() > 0
 
 
 def steps_of(settings, batches, gradients):

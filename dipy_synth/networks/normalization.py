@@ -1,0 +1,156 @@
+"""Group normalisation, with what follows it, in little memory."""
+
+import math
+
+import keras
+from keras import layers, ops
+
+
+def group_norm(channels, *, silu=False, dtype=None):
+    """Normalise over groups of channels: right at any batch size, unlike BatchNorm.
+
+    Parameters
+    ----------
+    channels : int
+        Channels of the input; the groups are their largest common divisor with 8.
+    silu : bool, optional
+        Apply SiLU to the result.
+    dtype : keras.DTypePolicy or str, optional
+        Precision; the global one by default.
+
+    Returns
+    -------
+    GroupNorm
+    """
+    return GroupNorm(math.gcd(channels, 8), silu=silu, epsilon=1e-5, dtype=dtype)
+
+
+@keras.saving.register_keras_serializable("dipy_synth")
+class GroupNorm(layers.GroupNormalization):
+    """Keras' group normalisation with less kept for the backward pass: its input.
+
+    Parameters
+    ----------
+    groups : int, optional
+        Groups of channels.
+    silu : bool, optional
+        Apply SiLU to the result.
+    **options
+        ``epsilon``, and what any layer takes.
+
+    Notes
+    -----
+    Called with ``(image, film)`` it scales the result by 1 + the first half of ``film``
+    (batch, 2 * channels) and adds the second half, before SiLU.
+
+    References
+    ----------
+    Wu & He (2018). Group normalization. ECCV.
+    Perez et al. (2018). FiLM: visual reasoning with a general conditioning layer. AAAI.
+    """
+
+    def __init__(self, groups=8, *, silu=False, **options):
+        super().__init__(groups, **options)
+        self.silu = silu
+
+    def build(self, image_shape, film_shape=None):
+        super().build(image_shape)
+
+    def call(self, image, film=None):
+        scale, shift = (ops.convert_to_tensor(w) for w in (self.gamma, self.beta))
+        if film is None:
+            each = (ops.shape(image)[0], image.shape[-1])
+            scale, shift = ops.broadcast_to(scale, each), ops.broadcast_to(shift, each)
+        else:
+            more, offset = ops.split(ops.cast(film, "float32"), 2, axis=-1)
+            scale, shift = scale * (1 + more), shift * (1 + more) + offset
+        return _normalise(self.groups, self.epsilon, self.silu)(image, scale, shift)
+
+    def compute_output_shape(self, image_shape, film_shape=None):
+        return image_shape
+
+    def get_config(self):
+        return {**super().get_config(), "silu": self.silu}
+
+
+def _normalise(groups, epsilon, silu):
+    """Give the function that normalises, with a gradient from its arguments alone.
+
+    It takes images (batch, *spatial, channels), scales and shifts (batch, channels).
+    """
+
+    @ops.custom_gradient
+    def normalise(image, scale, shift):
+        x, scale = ops.cast(_voxels(image), "float32"), _grouped(scale, groups)
+        mean, spread = _moments(x, groups, epsilon)
+        factor = _wide(scale * spread)
+        offset = _wide(_grouped(shift, groups) - scale * spread * mean)
+
+        def gradient(*args, upstream=None):
+            dy = _voxels(args[0] if upstream is None else upstream)
+            # a graph computes what it can ahead, and would keep it: wait for dy
+            x = ops.cast(_voxels(image) + 0 * dy[:, :1], "float32")
+            dy = ops.cast(dy, "float32")
+            dy = dy * _silu_slope(x * factor + offset) if silu else dy
+            dx, *others = _backwards(x, dy, scale, mean, spread)
+            dx = ops.reshape(ops.cast(dx, image.dtype), ops.shape(image))
+            return dx, *(ops.reshape(n, ops.shape(shift)) for n in others)
+
+        y = x * factor + offset
+        y = ops.cast(ops.silu(y) if silu else y, image.dtype)
+        return ops.reshape(y, ops.shape(image)), gradient
+
+    return normalise
+
+
+def _backwards(x, dy, scale, mean, spread):
+    """Give the gradients by x (batch, voxels, channels), and by scales and shifts.
+
+    Those, and `scale`, are (batch, groups, channels of a group).
+    """
+    groups, voxels = scale.shape[1], ops.cast(ops.shape(x)[1], "float32")
+    d_shift = _grouped(ops.sum(dy, axis=1), groups)
+    d_scale = (_grouped(ops.sum(dy * x, axis=1), groups) - mean * d_shift) * spread
+    slope = _over_group(d_scale * scale) * ops.square(spread) / voxels
+    level = _over_group(d_shift * scale) * spread / voxels - mean * slope
+    slope, level = (
+        _wide(ops.broadcast_to(n, ops.shape(scale))) for n in (slope, level)
+    )
+    return dy * _wide(scale * spread) - x * slope - level, d_scale, d_shift
+
+
+def _moments(x, groups, epsilon):
+    """Give means, and one over standard deviations: (batch, groups, 1).
+
+    Of channels first, then of groups: differences from a near mean lose no digits.
+    """
+    center = ops.mean(x, axis=1, keepdims=True)
+    square = _grouped(ops.mean(ops.square(x - center), axis=1), groups)
+    center = _grouped(center, groups)
+    mean = _over_group(center)
+    variance = _over_group(square + ops.square(center - mean))
+    return mean, ops.rsqrt(variance + epsilon)
+
+
+def _silu_slope(y):
+    gate = ops.sigmoid(y)
+    return gate * (1 + y * (1 - gate))
+
+
+def _voxels(image):
+    """Give (batch, voxels, channels)."""
+    return ops.reshape(image, (ops.shape(image)[0], -1, image.shape[-1]))
+
+
+def _grouped(values, groups):
+    """Give (batch, groups, channels of a group)."""
+    return ops.reshape(values, (-1, groups, values.shape[-1] // groups))
+
+
+def _over_group(values):
+    return ops.mean(values, axis=-1, keepdims=True)
+
+
+def _wide(values):
+    """Give values of groups' channels as (batch, 1, channels), to meet voxels."""
+    return ops.reshape(values, (-1, 1, values.shape[1] * values.shape[2]))

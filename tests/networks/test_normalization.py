@@ -1,0 +1,109 @@
+"""Group normalisation: Keras' own, to rounding, in value and in gradient."""
+
+import keras
+from keras import layers, ops
+import numpy as np
+import pytest
+
+from dipy_synth.networks.normalization import GroupNorm, group_norm
+
+SHAPES = [(6, 8), (4, 6, 5)]
+
+
+CHANNELS = 24
+
+
+def inputs(shape):
+    """Draw an image far from mean 0, and a film."""
+    rng = np.random.default_rng(0)
+    image = rng.normal(3, 2, (2, *shape, CHANNELS))
+    return [a.astype("float32") for a in (image, rng.normal(size=(2, 2 * CHANNELS)))]
+
+
+def built(layer, shape):
+    """Build a layer, with scales and shifts that differ."""
+    layer.build((2, *shape, CHANNELS))
+    layer.gamma.assign(np.linspace(0.5, 2, CHANNELS))
+    layer.beta.assign(np.linspace(-1, 2, CHANNELS))
+    return layer
+
+
+def with_gradients(layer, function, *arrays):
+    """Give a value, and a weighted sum's gradients by arrays, scales and shifts."""
+    import tensorflow as tf
+
+    tensors = [tf.constant(array) for array in arrays]
+    with tf.GradientTape() as tape:
+        tape.watch(tensors)
+        value = ops.cast(function(*tensors), "float32")
+        weights = np.cos(np.arange(np.prod(value.shape), dtype="float32"))
+        total = ops.sum(value * weights.reshape(value.shape))
+    sources = [*tensors, layer.gamma.value, layer.beta.value]
+    found = [value, *tape.gradient(total, sources)]
+    return [np.asarray(ops.cast(array, "float32")) for array in found]
+
+
+def ours(shape, *arrays, silu, dtype="float32"):
+    layer = built(group_norm(CHANNELS, silu=silu, dtype=dtype), shape)
+    return with_gradients(layer, layer, *arrays)
+
+
+def assert_near(found, expected, tolerance):
+    for one, other in zip(found, expected, strict=True):
+        scale = np.abs(other).max()
+        np.testing.assert_allclose(one / scale, other / scale, atol=tolerance)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("silu", [False, True])
+def test_it_is_that_of_keras_in_value_and_gradient(shape, silu):
+    plain = built(layers.GroupNormalization(8, epsilon=1e-5), shape)
+
+    def call(image, film):
+        film = ops.reshape(film, (2, *[1] * len(shape), 2 * CHANNELS))
+        scale, shift = ops.split(film, 2, axis=-1)
+        y = plain(image) * (1 + scale) + shift
+        return ops.silu(y) if silu else y
+
+    arrays = inputs(shape)
+    expected = with_gradients(plain, call, *arrays)
+    assert_near(ours(shape, *arrays, silu=silu), expected, 1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_mixed_precision_rounds_no_more_than_input_and_result(shape):
+    """Statistics are float32: values far from 0 lose nothing but the roundings."""
+    image, film = (
+        np.asarray(ops.cast(ops.cast(array, "bfloat16"), "float32"))
+        for array in inputs(shape)
+    )
+    half = ours(shape, image, film, silu=True, dtype="mixed_bfloat16")
+    exact = ours(shape, image, film, silu=True)
+    np.testing.assert_allclose(half[0], exact[0], rtol=2**-8, atol=1e-6)
+    assert_near(half, exact, 1e-2)
+
+
+def test_a_constant_image_far_from_zero_has_no_infinite_gradient():
+    _, film = inputs((4, 4))
+    image = np.full((2, 4, 4, CHANNELS), 3, "float32")
+    value, *gradients = ours((4, 4), image, 0 * film, silu=False)
+    shifts = np.broadcast_to(np.linspace(-1, 2, CHANNELS), value.shape)
+    np.testing.assert_allclose(value, shifts, atol=1e-3)
+    assert all(np.isfinite(array).all() for array in gradients)
+
+
+def test_without_film_scale_and_shift_are_the_weights():
+    layer, image = group_norm(CHANNELS), inputs((6, 8))[0]
+    np.testing.assert_allclose(
+        layer(image), layer(image, np.zeros((2, 2 * CHANNELS), "float32")), atol=1e-6
+    )
+    assert [weight.shape for weight in layer.weights] == [(24,), (24,)]
+
+
+def test_configuration_round_trip():
+    layer = GroupNorm(4, silu=True, epsilon=1e-3, name="norm")
+    config = keras.saving.serialize_keras_object(layer)
+    assert keras.saving.deserialize_keras_object(config).get_config() == (
+        layer.get_config()
+    )
+    assert layer.get_config()["silu"] and layer.get_config()["groups"] == 4
