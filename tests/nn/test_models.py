@@ -14,6 +14,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.gate import Gate
 from dipy_synth.grid import Grid
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
+from dipy_synth.nn.latents import encode_all
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE, cohort_config
 from dipy_synth.store import find_model, read_config
@@ -96,8 +97,8 @@ def test_the_steps_of_the_cohort_are_kept_with_the_model(bids_folder, tmp_path):
 
 def test_latents_reach_the_network_normalised(prepared_folder, ldm):
     volumes = Cohort.load(prepared_folder).volumes("train")
-    views = np.concatenate([volumes, volumes[:, ::-1]])
-    normal = ldm.normalizer.normalize(ldm.vqvae.encode(views))
+    latents = encode_all(volumes, ldm.vqvae, varied=True)
+    normal = ldm.normalizer.normalize(latents)
     channels = normal.reshape(-1, normal.shape[-1])
     assert np.abs(channels.mean(axis=0)).max() < 0.05
     assert np.all((channels.std(axis=0) > 0.95) & (channels.std(axis=0) < 1.05))
