@@ -15,7 +15,7 @@ from dipy_synth.nn.ldm import LDM
 
 CARD = """# {name}
 
-A first latent diffusion model of T1 brains on a {shape} grid of {size} mm voxels,
+A latent diffusion model of T1 brains on a {shape} grid of {size} mm voxels,
 aligned to MNI152, with age and sex as conditions. Read the figures before you rely on
 it.
 
@@ -33,12 +33,13 @@ it.
 {table}
 
 - **What one sees** beside real brains (`doc/real_and_synthetic.png`): outline,
-  hemispheres, ventricles, corpus callosum, cerebellum and stem are in place; the
-  cortex is blotchy rather than folded, edges have a faint fringe, and the samples
-  differ less from each other than real brains do.
+  hemispheres, ventricles, corpus callosum, white matter, cerebellum and stem are in
+  place; the cortex is blotchy more than it is folded, and the samples differ less from
+  each other than real brains do.
 - **What it is not**: validated for any clinical or statistical use. It has been trained
   for a short time on few subjects. How closely samples follow age and sex has not been
-  measured, nor have FID, KID or a copy audit beyond the correlations above.
+  measured on these weights (`dipy_evaluate_mri` does), nor have FID, KID or a copy audit
+  beyond the correlations above.
 - **Contents**: `config.json` (networks, grid, subjects of either side of the split,
   conditions with their ranges, recommended sampling), `weights.npz` (float16 arrays)
   and `gate.npz` (what `dipy_synth_mri --gate` judges by: pass marks, and the training
