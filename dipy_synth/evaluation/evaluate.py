@@ -17,6 +17,7 @@ from dipy_synth.evaluation.extractors import (
     voxels_in,
 )
 from dipy_synth.evaluation.findings import find_all
+from dipy_synth.grid import Grid
 from dipy_synth.metrics.comparison import CLASS_FIGURES, FIGURES, Figure, compare
 from dipy_synth.metrics.distribution import fid
 from dipy_synth.metrics.diversity import Likeness, likeness_within
@@ -142,7 +143,8 @@ def evaluate(
         Volumes -> class probabilities (n, classes), for the Inception Score.
     judge : Judge, optional
         A network that gives features when it is called, and reads conditions by
-        ``predict``; its ``config`` tells "weights_sha256".
+        ``predict``; its ``config`` tells "weights_sha256" and, where it takes one grid
+        only, "grid".
     tissues : bool, optional
         Segment tissues: 2 s more for each volume at 2 mm.
     repeats : int, optional
@@ -167,14 +169,16 @@ def evaluate(
     """
     synthetic = _with_rows(synthetic, asked)
     notes = _check(real, synthetic, train, noise)
+    if judge is not None:
+        _check_judge(judge, real)
     fit, compared, words = _to_fit_on(real, train, seed)
     notes += words
     if extractor is None:
         extractor = judge
         if judge is None:
             extractor = voxel_pca(fit.volumes, grid=fit.grid)
-    identity = ("judge", judge.config["weights_sha256"]) if extractor is judge else None
-    identity = identity if judge is not None else None
+    own = judge is not None and extractor is judge
+    identity = ("judge", judge.config["weights_sha256"]) if own else None
     features = Extractor.fit(
         extractor, fit.volumes, fitted_on=fit.name, identity=identity
     )
@@ -256,6 +260,16 @@ def _check(real, synthetic, train, noise):
     if same:
         notes += (f"{same} synthetic volumes are equal to real ones compared with",)
     return notes
+
+
+def _check_judge(judge, real):
+    """Refuse a judge of volumes on another grid."""
+    grid = judge.config.get("grid")
+    if grid is not None and Grid.from_config(grid) != real.grid:
+        raise InputError(
+            f"{real.name}: on {real.grid}; expected the judge's "
+            f"{Grid.from_config(grid)}"
+        )
 
 
 def _to_fit_on(real, train, seed):

@@ -130,9 +130,9 @@ def make_extractors(features, weights=None):
             f"features {features!r}: expected one of {', '.join(FEATURES)}"
         )
     if features == "judge":
-        from dipy_synth.nn.judge import Judge
+        from dipy_synth.nn.judge import DEFAULT_JUDGE, Judge
 
-        return {"judge": Judge(weights)}
+        return {"judge": Judge(weights or DEFAULT_JUDGE)}
     if features == "inception":
         from dipy_synth.metrics.features import InceptionFeatures
 

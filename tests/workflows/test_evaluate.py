@@ -11,7 +11,9 @@ import pytest
 from dipy_synth.errors import InputError
 from dipy_synth.files import read_json, read_table, write_table
 from dipy_synth.grid import Grid
+from dipy_synth.nn.judge import Judge
 from dipy_synth.phantom import make_phantom
+from dipy_synth.training import TrainingSettings
 from dipy_synth.workflows.cli import run
 from dipy_synth.workflows.evaluate import make_extractors
 
@@ -167,6 +169,27 @@ def test_bad_input_is_one_line_and_nothing_is_written(call, cohorts, tmp_path, c
     assert call("--features", "charm", "--out_dir", out) == 1
     assert "expected one of pca, inception, judge" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_trained_judge_gives_the_features(call, write_prepared, tmp_path):
+    cohort = write_prepared(tmp_path / "c", shape=GRID.shape, voxel_size=(8.0,) * 3)
+    settings = TrainingSettings(epochs=1, batch_size=2)
+    Judge().fit(
+        cohort, run_dir=tmp_path / "judge", settings=settings, conditions=["age"]
+    )
+    out = tmp_path / "out"
+    options = ["--features", "judge", "--weights", tmp_path / "judge"]
+    assert call(*options, "--out_dir", out) == 0
+    found = read_json(out / "evaluation.json")
+    assert found["about"]["reader"] == "judge"
+    assert found["about"]["extractor"]["sha256"]
+    assert found["asked"][0]["column"] == "age"
+
+
+def test_the_bundled_judge_is_the_default_and_knows_its_grid(call, tmp_path, capsys):
+    assert make_extractors("judge")["judge"].config["weights_sha256"]
+    assert call("--features", "judge", "--out_dir", tmp_path) == 1
+    assert "expected the judge's" in capsys.readouterr().err
 
 
 def test_absent_weights_are_told(tmp_path, monkeypatch):
