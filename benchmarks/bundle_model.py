@@ -38,8 +38,8 @@ it.
   each other than real brains do.
 - **What it is not**: validated for any clinical or statistical use. It has been trained
   for a short time on few subjects. How closely samples follow age and sex has not been
-  measured on these weights (`dipy_evaluate_mri` does), nor have FID, KID or a copy audit
-  beyond the correlations above.
+  measured on these weights (`dipy_evaluate_mri` does), nor have FID, KID or a copy
+  audit beyond the correlations above.
 - **Contents**: `config.json` (networks, grid, subjects of either side of the split,
   conditions with their ranges, recommended sampling), `weights.npz` (float16 arrays)
   and `gate.npz` (what `dipy_synth_mri --gate` judges by: pass marks, and the training

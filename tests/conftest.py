@@ -1,6 +1,13 @@
 """Small cohorts of phantoms, written as the programs expect them on disk."""
 
+import os
 from pathlib import Path
+
+# Processes that share the cores (pytest -n) must not each start a thread a core. Said
+# here, before a framework is imported.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+        os.environ.setdefault(_name, "1")
 
 import nibabel as nib
 import numpy as np
@@ -12,6 +19,12 @@ from dipy_synth.grid import Grid
 from dipy_synth.phantom import make_phantom
 
 KINDS = (None, "glioblastoma", "meningioma", "low-grade")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers():
+    """Say how many processes ``pytest -n auto`` starts: each takes 1 GB and more."""
+    return min(4, os.cpu_count() or 1)
 
 
 def _phantoms(n, grid, seed, tumors):

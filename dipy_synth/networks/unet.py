@@ -14,7 +14,7 @@ from dipy_synth.networks.normalization import group_norm
 
 @keras.saving.register_keras_serializable("dipy_synth")
 class UNet(keras.Model):
-    """U-Net with time by FiLM and conditions by cross-attention.
+    """U-Net with time by FiLM and conditions by FiLM and cross-attention.
 
     Parameters
     ----------
@@ -41,6 +41,7 @@ class UNet(keras.Model):
     ----------
     Ronneberger, Fischer & Brox (2015). U-Net. MICCAI.
     Ho, Jain & Abbeel (2020). Denoising diffusion probabilistic models. NeurIPS.
+    Perez et al. (2018). FiLM: visual reasoning with a general conditioning layer. AAAI.
     Liu et al. (2018). An intriguing failing of convolutional neural networks and the
     CoordConv solution. NeurIPS.
     """
@@ -75,6 +76,12 @@ class UNet(keras.Model):
         )
         self.tokens = (
             ConditionTokens(self.categories, 2 * first) if self.categories else None
+        )
+        # Cross-attention reaches the coarse levels alone; this reaches every block.
+        self.embed_tokens = (
+            layers.Dense(4 * first, kernel_initializer="zeros", name="tokens")
+            if self.categories
+            else None
         )
         self.first = convolution(rank, first, name="first")
         self.down = [
@@ -111,9 +118,11 @@ class UNet(keras.Model):
 
     def call(self, inputs):
         embedding = self.embed_time(_time_features(inputs["time"], self.widths[0]))
-        tokens = self.tokens(inputs["conditions"]) if self.tokens is not None else None
-        if tokens is not None:
-            tokens = ops.cast(tokens, self.compute_dtype)
+        tokens = None
+        if self.tokens is not None:
+            tokens = ops.cast(self.tokens(inputs["conditions"]), self.compute_dtype)
+            flat = ops.reshape(tokens, (-1, tokens.shape[1] * tokens.shape[2]))
+            embedding = embedding + self.embed_tokens(flat)
         x = self.first(self._with_positions(inputs["latents"]))
         skips = []
         for depth, level in enumerate(self.down):

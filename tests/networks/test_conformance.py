@@ -256,12 +256,21 @@ def test_a_step_moves_every_kernel_and_all_stays_finite(name, rank):
         assert weight.name == "bias" or np.any(new != old), weight.path
 
 
+def symbol(x):
+    """Give the symbolic input for an array, or for a dict of arrays by its names."""
+    if isinstance(x, dict):
+        return {
+            name: keras.Input(value.shape[1:], name=name) for name, value in x.items()
+        }
+    return keras.Input(x.shape[1:])
+
+
 def towards_one(network, inputs, shape):
     """Give a model of a layer, and ones to train it to.
 
     A layer without weights gets one after it.
     """
-    symbols = keras.tree.map_structure(lambda x: keras.Input(x.shape[1:]), inputs)
+    symbols = [symbol(x) for x in inputs]
     outputs = network(*symbols)
     if not network.trainable_weights:
         outputs = keras.layers.Dense(shape[-1])(outputs)

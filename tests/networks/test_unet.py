@@ -17,10 +17,8 @@ def shake(network, seed=0):
         weight.assign(np.asarray(weight) + rng.normal(0, 0.1, weight.shape))
 
 
-def unet(shape, **kwargs):
-    return UNet(
-        (*shape, 3), widths=(8, 16), blocks=1, attention=(False, True), **kwargs
-    )
+def unet(shape, *, attention=(False, True), **kwargs):
+    return UNet((*shape, 3), widths=(8, 16), blocks=1, attention=attention, **kwargs)
 
 
 def noisy(shape, conditions=(), n=2):
@@ -48,9 +46,10 @@ def test_training_mode_changes_nothing(shape):
     np.testing.assert_array_equal(network(x, training=True), network(x, training=False))
 
 
+@pytest.mark.parametrize("attention", [(False, True), (False, False)])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_unet_hears_time_conditions_and_position(shape):
-    network = unet(shape, categories=(0, 2))
+def test_unet_hears_time_conditions_and_position(shape, attention):
+    network = unet(shape, categories=(0, 2), attention=attention)
     shake(network)
     inputs = noisy(shape, (0.3, 1), n=1)
     plain = np.asarray(network(inputs))
