@@ -27,6 +27,7 @@ FLOORS = {
     "files": "numpy",
     "grid": "numpy",
     "conditions": "numpy",
+    "laterality": "numpy",
     "progress": "tqdm",
     "request": "numpy",
     "phantom": "numpy",
