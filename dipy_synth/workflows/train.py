@@ -193,7 +193,8 @@ class TrainLDMFlow(Workflow):
         learning_rate : float, optional
             Peak of the learning rate.
         widths : variable int, optional
-            Channels of the U-Net's three levels. By default 64, 128 and 128.
+            Channels of the U-Net's levels, each of half the resolution; as many levels
+            as are given. By default 64, 128 and 128.
         schedule : string, optional
             rectified_flow, or a discrete chain with linear, scaled_linear, cosine or
             sigmoid betas, as DDPM has them.
