@@ -7,8 +7,9 @@ WORK/measured/measures.json, none is typed in.
 """
 
 import argparse
-import csv
 from pathlib import Path
+
+from runs import history, minutes
 
 from dipy_synth.files import read_json
 from dipy_synth.nn.ldm import LDM
@@ -63,7 +64,7 @@ def card(ldm, options):
     split, grid = ldm.config["split"], ldm.config["grid"]
     age = next(c for c in ldm.schema.columns if c.name == "age")
     names = ("vqvae", "decoder", "ldm")
-    runs = {name: _history(options.work / name) for name in names}
+    runs = {name: history(options.work / name) for name in names}
     told = read_json(options.work / "ldm" / "settings.json")["about"]
     start = "from random weights"
     if "initial" in told:
@@ -83,17 +84,8 @@ def card(ldm, options):
         table=_table(measured),
         start=start,
         **{f"{name}_epochs": len(rows) for name, rows in runs.items()},
-        **{f"{name}_minutes": _minutes(rows) for name, rows in runs.items()},
+        **{f"{name}_minutes": minutes(rows) for name, rows in runs.items()},
     )
-
-
-def _history(run):
-    with open(run / "history.csv", newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
-def _minutes(rows):
-    return sum(float(row["seconds"]) for row in rows) / 60
 
 
 def _table(measured):

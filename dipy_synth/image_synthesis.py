@@ -104,10 +104,9 @@ def synthesize_images(
         return path
     made = _generate(ldm, request, samples[len(there) :], batch_size)
     images = np.concatenate([there, made]) if len(there) else made
-    write_json(
-        out_dir / "images.json",
-        {"Synthetic": True, "DipySynthVersion": __version__, **told},
-    )
+    origin = {"Synthetic": True, "DipySynthVersion": __version__}
+    origin["License"] = ldm.config.get("license")
+    write_json(out_dir / "images.json", {**origin, **told})
     _draw(out_dir / "images.png", images, len(request.variants()))
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, images=images, **_labels(samples))
