@@ -17,7 +17,7 @@ from dipy_synth.data.arrays import ArrayCohort
 from dipy_synth.nn.judge import Judge
 from dipy_synth.nn.ldm import LDM
 
-N = 1000
+N = 500
 CARD = """# {name}
 
 A latent diffusion model of handwritten digits, 28x28, by class (`label`, 0 to 9): a
@@ -80,7 +80,7 @@ def table(ldm, options):
     reference, pairs = compared(cohort, ldm, N)
     advice = ldm.config["sampling"]
     row = Row("bundled", advice["sampler"], advice["steps"], advice["guidance"])
-    path = options.work / "measured" / f"{row.name}.npz"
+    path = options.work / f"measured-{N}" / f"{row.name}.npz"
     sample(ldm, row, N, path)
     pairs = {"digits asked for by class": read(path), **pairs}
     lines = ["| | FID | IS | read as asked |", "| - | - | - | - |"]
