@@ -1,6 +1,6 @@
 """Put a trained model of digits where the package ships it, with a card.
 
-    python benchmarks/bundle_mnist.py IMAGES WORK FOLDER
+    python benchmarks/bundle_mnist.py IMAGES WORK FOLDER [--guidance 2]
 
 WORK is what make_mnist.sh filled. The float16 model is measured as it will be read, as
 its recommended sampling makes digits; no figure of the card is typed in.
@@ -49,9 +49,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in ("images", "work", "folder"):
         parser.add_argument(name, type=Path)
+    parser.add_argument("--guidance", type=float, default=2.0)
     options = parser.parse_args()
     ldm = LDM(options.work / "flow")
     ldm.config["license"] = "CC BY-SA 3.0"
+    ldm.config["sampling"]["guidance"] = options.guidance
     small = LDM(ldm.save(options.folder, dtype="float16"))
     small.save(options.folder, dtype="float16", card=card(small, options))
 

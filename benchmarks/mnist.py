@@ -59,7 +59,7 @@ def rows():
     return guided + free + [Row(*one, weight) for weight in (1.0, 0.0) for one in slow]
 
 
-SHOWN = ("flow-heun-12-guidance1.5", "ddpm-dpmpp_2m-20-guidance1")
+SHOWN = ("flow-heun-12-guidance2", "ddpm-dpmpp_2m-20-guidance1")
 SHOWN += ("ddpm-ddpm-200-guidance1", "ddpm-ddpm-1000-guidance1")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from dipy_synth import __version__
 from dipy_synth.errors import InputError
 from dipy_synth.files import atomic_path, read_json, write_json
-from dipy_synth.pictures import save_montage
+from dipy_synth.pictures import save_montage, stacked_slices
 from dipy_synth.progress import volume_bar
 from dipy_synth.request import Request, difference
 from dipy_synth.synthesis import check_sampling
@@ -159,10 +159,12 @@ def _labels(samples):
 
 
 def _draw(path, images, variants):
-    """Draw the first images; of a sweep a row a sample."""
+    """Draw the first images onto one sheet; of a sweep a row a sample."""
     columns = variants if variants > 1 else _COLUMNS
     shown = images[: columns * _ROWS] / np.float32(255)
     lacking = -len(shown) % columns
     shown = np.concatenate([shown, np.zeros((lacking, *shown.shape[1:]), "float32")])
-    rows = shown.reshape(-1, columns, *shown.shape[1:])
-    save_montage(path, rows, columns=min(columns, 24))
+    slices = [stacked_slices(image) for image in shown]
+    starts = range(0, len(slices), columns)
+    sheet = np.vstack([np.hstack(slices[i : i + columns]) for i in starts])
+    save_montage(path, [[sheet]])
