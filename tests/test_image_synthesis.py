@@ -17,6 +17,7 @@ from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.ldm import LDM, SAMPLING
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.request import Request
+from dipy_synth.store import find_model
 from dipy_synth.workflows.cli import run
 
 DIGITS = ConditionSchema((Column("label", "category", categories=("0", "1", "3")),))
@@ -145,6 +146,15 @@ def test_options_of_volumes_are_refused(option):
     (name,) = option
     with pytest.raises(InputError, match=name):
         check_for_images(**option)
+
+
+def test_the_bundled_model_of_digits_is_small_and_whole():
+    folder = find_model("mnist")
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 3e6
+    assert "Yann LeCun and Corinna Cortes" in (folder / "README.md").read_text()
+    ldm = LDM("mnist")
+    assert ldm.schema.columns[0].categories == tuple("0123456789")
+    assert ldm.config["license"] == "CC BY-SA 3.0"
 
 
 @pytest.fixture
