@@ -74,14 +74,14 @@ def main():
     out = options.work / f"measured-{options.n}"
     cohort = ArrayCohort.load(options.images)
     judge = Judge(options.work / "judge")
-    model = None
+    models = {}
     for row in rows():
         path = out / f"{row.name}.npz"
         if path.exists() or (options.only and row.name not in options.only):
             continue
-        if model is None or model[0] != row.run:
-            model = row.run, LDM(options.work / row.run)
-        sample(model[1], row, options.n, path)
+        if row.run not in models:
+            models[row.run] = LDM(options.work / row.run)
+        sample(models[row.run], row, options.n, path)
         print(row.name, measure(judge, *read(path), None), flush=True)
     write(cohort, judge, LDM(options.work / "flow"), out, options.n)
 
@@ -184,7 +184,7 @@ def write_csv(path, table):
     with atomic_path(path) as temporary, open(temporary, "w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         head = ["Model", "Sampler", "Steps", "Calls", "Guidance"]
-        writer.writerow([*head, "FID", "IS", "As asked, %", "Seconds"])
+        writer.writerow([*head, "FID", "IS", "As asked, %"])
         for row in table:
             if "run" in row:
                 asked = f"{row['guidance']:g}" if row["guidance"] else "no class"
@@ -195,7 +195,7 @@ def write_csv(path, table):
             share = row["accuracy"]
             share = "" if share is None else f"{100 * share:.1f}"
             figures = [f"{row['fid']:.2f}", f"{row['is']:.2f}", share]
-            writer.writerow([*first, *figures, row.get("seconds", "")])
+            writer.writerow([*first, *figures])
 
 
 def draw(path, real, shown, out):
