@@ -69,7 +69,8 @@ def texture_distance(x, y, *, scales=2, window=4):
     scales : int, optional
         Octaves looked at, from the finest.
     window : int, optional
-        Coefficients along a side over which strength is taken.
+        Coefficients along a side over which strength is taken, or all where there
+        are fewer.
 
     Returns
     -------
@@ -85,6 +86,7 @@ def texture_distance(x, y, *, scales=2, window=4):
 
 
 def _local_strength(details, window):
+    window = min(window, *details.shape[1:-1])  # small images have one
     energy = ops.average_pool(ops.square(details), window, strides=window)
     return ops.sqrt(energy + 1e-6)  # no infinite slope in the background
 
