@@ -20,5 +20,7 @@ dipy_train_judge "$images" --out_dir "$work/judge"
 dipy_train_ldm "$images" "$work/vqvae" "${ldm[@]}" --out_dir "$work/flow"
 dipy_train_ldm "$images" "$work/vqvae" "${ldm[@]}" --schedule linear \
     --diffusion_steps 1000 --out_dir "$work/ddpm"
+dipy_train_ldm "$images" "$work/vqvae" "${ldm[@]}" --schedule linear \
+    --diffusion_steps 1000 --prediction v --out_dir "$work/ddpm_v"
 python "$here/mnist.py" "$images" "$work"
 python "$here/bundle_mnist.py" "$images" "$work" "$here/../dipy_synth/models/mnist"

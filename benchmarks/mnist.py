@@ -23,6 +23,8 @@ from dipy_synth.data.arrays import ArrayCohort
 from dipy_synth.diffusion.samplers import network_calls
 from dipy_synth.files import atomic_path, write_json
 from dipy_synth.metrics.distribution import fid, inception_score
+from dipy_synth.metrics.similarity import psnr
+from dipy_synth.networks.quantizer import usage
 from dipy_synth.nn.judge import Judge
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.pictures import save_montage
@@ -51,16 +53,20 @@ def rows():
         ("ddpm", "dpmpp_2m", 20),
         ("ddpm", "ddim", 20),
         ("ddpm", "ddim", 50),
+        ("ddpm_v", "dpmpp_2m", 20),
+        ("ddpm_v", "ddim", 50),
     ]
-    slow = [("ddpm", "ddpm", steps) for steps in (200, 300, 1000)]
+    slow = [
+        (run, "ddpm", steps) for steps in (200, 300, 1000) for run in ("ddpm_v", "ddpm")
+    ]
     guided = [Row("flow", "heun", 12, weight) for weight in (1.5, 2.0, 3.0)]
-    guided.append(Row("ddpm", "dpmpp_2m", 20, 2.0))
+    guided += [Row(run, "dpmpp_2m", 20, 2.0) for run in ("ddpm", "ddpm_v")]
     free = [Row(*one, weight) for weight in (1.0, 0.0) for one in fast]
     return guided + free + [Row(*one, weight) for weight in (1.0, 0.0) for one in slow]
 
 
-SHOWN = ("flow-heun-12-guidance2", "ddpm-dpmpp_2m-20-guidance1")
-SHOWN += ("ddpm-ddpm-200-guidance1", "ddpm-ddpm-1000-guidance1")
+SHOWN = ("flow-heun-12-guidance2", "ddpm_v-dpmpp_2m-20-guidance2")
+SHOWN += ("ddpm_v-ddpm-200-guidance1", "ddpm-dpmpp_2m-20-guidance1")
 
 
 def main():
@@ -156,6 +162,21 @@ def compared(cohort, ldm, n):
     }
 
 
+def reconstruction(cohort, vqvae):
+    """Give what the autoencoder keeps of held-out digits, and how it uses its codes."""
+    images = np.asarray(cohort.volumes("validation"), "float32")
+    network, decoded = vqvae.network, vqvae.predict(images)
+    indices = np.asarray(network.quantizer.indices(vqvae.encode(images)))
+    used, perplexity = usage(indices, network.quantizer.sizes)
+    ratio = np.mean([psnr(a, b) for a, b in zip(images, decoded)])
+    return {
+        "n": len(images),
+        "psnr_db": round(float(ratio), 2),
+        "codes_used": round(float(used), 3),
+        "perplexity_of_codes": round(float(perplexity), 3),
+    }
+
+
 def write(cohort, judge, ldm, out, n):
     """Measure all samples there are; write table and picture."""
     reference, pairs = compared(cohort, ldm, n)
@@ -171,6 +192,8 @@ def write(cohort, judge, ldm, out, n):
         seconds = round(float(np.load(path)["seconds"]), 1)
         table.append({**row._asdict(), "calls": calls, **found, "seconds": seconds})
     told = {"date": date.today().isoformat(), "hardware": hardware(), "n": n}
+    told["autoencoder"] = reconstruction(cohort, ldm.vqvae)
+    print(told)
     write_json(out / "digits.json", {**told, "rows": table})
     write_csv(out / "digits.csv", table)
     shown = [name for name in SHOWN if (out / f"{name}.npz").exists()]

@@ -19,6 +19,7 @@ import time
 import numpy as np
 
 from dipy_synth.data.dataset import Cohort
+from dipy_synth.diffusion.samplers import network_calls
 from dipy_synth.metrics.distribution import kid_of_subsets
 from dipy_synth.metrics.features import VoxelPCA
 from dipy_synth.metrics.sharpness import high_frequency_power
@@ -67,7 +68,7 @@ def main():
             f"{power(volumes) / power(real):.2f}",
             told(kid_of_subsets(extract(real), extract(volumes))),
         ]
-        cost = [str(calls(name, steps)), f"{seconds:.1f}"]
+        cost = [str(network_calls(name, steps)), f"{seconds:.1f}"]
         print(f"| {' | '.join([name, str(steps), *cost, *figures])} |")
     others = np.mean([difference(a, b) for a, b in combinations(reference[:6], 2)])
     print(
@@ -84,11 +85,6 @@ def sample(ldm, wanted, sampler, steps):
         len(wanted), conditions=wanted, sampler=sampler, steps=steps, progress=True
     )
     return volumes, (time.perf_counter() - started) / len(wanted)
-
-
-def calls(sampler, steps):
-    """Count the calls of the network for a volume."""
-    return 2 * steps - 1 if sampler == "heun" else steps
 
 
 def difference(volumes, others):
