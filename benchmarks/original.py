@@ -4,21 +4,18 @@
 
 trains every row of `AUTOENCODERS` and `DIFFUSION`, prints two tables in rst and draws
 OUT/why_noise.png. What OUT holds already is not trained again, and a run that was
-stopped goes on. What the package does not offer, since it is wrong, is made here:
-BatchNorm in the U-Net, latents as they are, and a sampler that clips.
+stopped goes on. What the package does not offer, since it is wrong, is in faults.py.
 """
 
 import argparse
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import date
 import os
 from pathlib import Path
 import platform
 import time
-from unittest.mock import patch
 
-from keras import layers, ops
+from faults import make_unet, sample_clipped
 from measure_model import codes_of_brains, comparison
 import numpy as np
 from scipy import ndimage
@@ -35,10 +32,9 @@ from dipy_synth.metrics.comparison import FIGURES, compare, noise_like
 from dipy_synth.metrics.features import VoxelPCA
 from dipy_synth.metrics.sharpness import high_frequency_power
 from dipy_synth.networks.quantizer import usage
-from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.sampling import NoiseStreams, sample_latents
 from dipy_synth.nn.vqvae import VQVAE
-from dipy_synth.training import TrainingSettings, building, train
+from dipy_synth.training import TrainingSettings, train
 
 PLANES = slice(38, 44)  # axial, through the thalamus: 3 to 13 mm in MNI space
 HALVED = 2  # pixels of 4 mm: what a small machine trains in a minute
@@ -53,11 +49,9 @@ AUTOENCODERS = {
     "residual, no weights": {"preset": "residual", "background_weight": 1.0},
     "residual, batch 12": {"preset": "residual", "batch_size": 12},
 }
-UNET = {"widths": (32, 64), "blocks": 1, "attention": (False, True)}
 STEPS, CALLS, SAMPLES, SHOWN = 684, 100, 96, 6
 POWER = "high_frequency_power_of_real"
 COLUMNS = ("fid", "kid", "power", "whole", "variety", "minutes")
-SEAT = "dipy_synth.networks.{}.group_norm"
 
 
 @dataclass(frozen=True)
@@ -71,8 +65,8 @@ class Row:
     average: float = 0.999
     batch_size: int = 12
     seed: int = 0
-    clip: bool = False
-    calls: int = field(default=CALLS)
+    clip: bool = False  # the mean of every step, to [-1, 1]
+    calls: int = CALLS  # of the network when sampling; all T where that is less
 
     @property
     def run(self):
@@ -93,6 +87,7 @@ DIFFUSION = {
     "noise prediction, T = 300": Row(300),
     "noise prediction, T = 200": Row(200),
     "T = 1000, mean clipped": Row(1000, clip=True),
+    "T = 300, mean clipped": Row(300, clip=True),
     "T = 200, mean clipped": Row(200, clip=True),
     "ours, latents not normalised": Row(normalized=False),
     "ours, BatchNorm": Row(norm="batch"),
@@ -106,7 +101,7 @@ DIFFUSION = {
 
 @dataclass(frozen=True)
 class Slices(ArrayCohort):
-    """Axial slices, split as the brains they are of: `held_out` (n,) tells the sides."""
+    """Axial slices, split as the brains they are of: `held_out` (n,) tells them."""
 
     held_out: np.ndarray | None = None
 
@@ -124,59 +119,6 @@ class Slices(ArrayCohort):
     @property
     def _validates(self):
         return self.held_out
-
-
-class BatchNorm(layers.BatchNormalization):
-    """Batch normalisation in the seat of `group_norm`."""
-
-    def __init__(self, channels, *, silu=False, dtype=None):
-        super().__init__(dtype=dtype)
-        self.silu = silu
-
-    def build(self, image_shape, film_shape=None):
-        super().build(image_shape)
-
-    def call(self, image, film=None, training=None):
-        image = super().call(image, training=training)
-        if film is not None:
-            wide = (-1, *[1] * (len(image.shape) - 2), film.shape[-1])
-            more, offset = ops.split(ops.reshape(film, wide), 2, axis=-1)
-            image = image * (1 + more) + offset
-        return ops.silu(image) if self.silu else image
-
-    def compute_output_shape(self, image_shape, film_shape=None):
-        return image_shape
-
-
-class TwoModes(UNet):
-    """A U-Net that tells its layers whether it is trained."""
-
-    def call(self, inputs, training=False):
-        return super().call(inputs)
-
-
-def make_unet(shape, norm, settings):
-    """Make the denoiser, with group or batch normalisation."""
-    with ExitStack() as stack:
-        stack.enter_context(building(settings))
-        if norm == "group":
-            return UNet(shape, **UNET)
-        for module in ("blocks", "unet", "attention"):
-            stack.enter_context(patch(SEAT.format(module), BatchNorm))
-        return TwoModes(shape, **UNET)
-
-
-def sample_clipped(denoise, noise, times, schedule, *, draw, callback=None):
-    """Sample as DDPM does, but cut the mean of every step to [-1, 1]."""
-    x = noise
-    for number, (t, later) in enumerate(zip(times, times[1:])):
-        pair = np.array([t, later])
-        mean = sample_ddpm(denoise, x, pair, schedule, draw=lambda _: 0.0)
-        sigma, after = (float(schedule.sigma(s)) for s in pair)
-        ratio = float(schedule.alpha(t)) / float(schedule.alpha(later))
-        spread = (sigma**2 - (ratio * after) ** 2) * (after / sigma) ** 2
-        x = np.clip(mean, -1, 1) + np.sqrt(max(spread, 0)) * draw(number)
-    return np.clip(mean, -1, 1)
 
 
 def train_autoencoder(cohort, choice, run_dir):
@@ -352,8 +294,8 @@ def table(head, rows):
 
 def draw(path, strips):
     """Draw samples, a strip a row with its name: a PNG of 16 greys."""
-    from matplotlib.figure import Figure
     from PIL import Image
+    from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 0.78 * -(-len(strips) // 2)), layout="constrained")
     axes = figure.subplots(-(-len(strips) // 2), 2).T.ravel()
