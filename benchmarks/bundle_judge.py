@@ -7,13 +7,11 @@ ridge regression on principal components of the voxels; none is typed in.
 """
 
 import argparse
-import csv
 from datetime import date
-import os
 from pathlib import Path
-import platform
 
 import numpy as np
+from runs import hardware, history, minutes
 
 from dipy_synth.data.dataset import Cohort
 from dipy_synth.metrics.conditioning import (
@@ -65,8 +63,7 @@ def main():
 
 def card(judge, cohort, options):
     """Fill the card with what the run recorded, and what is measured."""
-    with open(options.run / "history.csv", newline="", encoding="utf-8") as stream:
-        history = list(csv.DictReader(stream))
+    epochs = history(options.run)
     split, network = judge.config["split"], judge.network
     return CARD.format(
         name=options.folder.name,
@@ -76,11 +73,11 @@ def card(judge, cohort, options):
         features=network.n_features,
         n_train=len(split["train"]),
         n_all=len(split["train"]) + len(split["validation"]),
-        epochs=len(history),
-        minutes=max(1, sum(float(row["seconds"]) for row in history) / 60),
+        epochs=len(epochs),
+        minutes=max(1, minutes(epochs)),
         levels=network.levels,
         block=network.shrink * network.block,
-        hardware=f"{platform.machine()}, {os.cpu_count()} CPU cores",
+        hardware=hardware(),
         date=date.today().isoformat(),
         components=COMPONENTS,
         table=table(judge.examine(cohort), regression(judge, cohort)),

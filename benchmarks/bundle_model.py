@@ -3,12 +3,14 @@
     python benchmarks/bundle_model.py WORK FOLDER
 
 WORK is what make_ixi_2mm.sh filled. The card's figures are read from
-WORK/measured/measures.json, none is typed in.
+WORK/measured/measures.json and WORK/evaluation/evaluation.json, none is typed in.
 """
 
 import argparse
-import csv
 from pathlib import Path
+import textwrap
+
+from runs import history, minutes
 
 from dipy_synth.files import read_json
 from dipy_synth.nn.ldm import LDM
@@ -32,19 +34,25 @@ it.
 
 {table}
 
-- **What one sees** beside real brains (`doc/real_and_synthetic.png`): outline,
-  hemispheres, ventricles, corpus callosum, white matter, cerebellum and stem are in
-  place; the cortex is blotchy more than it is folded, and the samples differ less from
-  each other than real brains do.
+- **Judged** by `dipy_evaluate_mri --features judge` on {n_judged} samples, one for each
+  validation subject with that subject's age and sex:
+
+{findings}
+
+- **What one sees** beside real brains (`doc/real_and_synthetic.png`): {seen}
 - **What it is not**: validated for any clinical or statistical use. It has been trained
-  for a short time on few subjects. How closely samples follow age and sex has not been
-  measured on these weights (`dipy_evaluate_mri` does), nor have FID, KID or a copy
-  audit beyond the correlations above.
+  for a short time on few subjects.
 - **Contents**: `config.json` (networks, grid, subjects of either side of the split,
   conditions with their ranges, recommended sampling), `weights.npz` (float16 arrays)
   and `gate.npz` (what `dipy_synth_mri --gate` judges by: pass marks, and the training
   brains averaged over 8 mm); nothing in this folder can run code.
 """
+
+
+SEEN = """outline,
+  hemispheres, ventricles, corpus callosum, white matter, cerebellum and stem are in
+  place; the cortex is blotchy more than it is folded, and the samples differ less from
+  each other than real brains do."""
 
 
 def main():
@@ -60,10 +68,11 @@ def main():
 def card(ldm, options):
     """Fill the card with what the run recorded."""
     measured = read_json(options.work / "measured" / "measures.json")
+    judged = read_json(options.work / "evaluation" / "evaluation.json")
     split, grid = ldm.config["split"], ldm.config["grid"]
     age = next(c for c in ldm.schema.columns if c.name == "age")
     names = ("vqvae", "decoder", "ldm")
-    runs = {name: _history(options.work / name) for name in names}
+    runs = {name: history(options.work / name) for name in names}
     told = read_json(options.work / "ldm" / "settings.json")["about"]
     start = "from random weights"
     if "initial" in told:
@@ -81,19 +90,13 @@ def card(ldm, options):
         date=measured["date"],
         sampling=", ".join(f"{k} {v}" for k, v in ldm.config["sampling"].items()),
         table=_table(measured),
+        n_judged=judged["about"]["synthetic"]["n"],
+        findings="\n".join(map(_finding, judged["findings"])),
+        seen=SEEN,
         start=start,
         **{f"{name}_epochs": len(rows) for name, rows in runs.items()},
-        **{f"{name}_minutes": _minutes(rows) for name, rows in runs.items()},
+        **{f"{name}_minutes": minutes(rows) for name, rows in runs.items()},
     )
-
-
-def _history(run):
-    with open(run / "history.csv", newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
-def _minutes(rows):
-    return sum(float(row["seconds"]) for row in rows) / 60
 
 
 def _table(measured):
@@ -104,6 +107,13 @@ def _table(measured):
             lines.append(f"| {group}: {name.replace('_', ' ')} | {_told(value)} |")
     lines.append(f"| seconds per volume | {measured['seconds_per_volume']} |")
     return "\n".join(lines)
+
+
+def _finding(found):
+    """Lay a finding out as an item of a list."""
+    return textwrap.fill(
+        f"- {found['words']}", 88, initial_indent="  ", subsequent_indent="    "
+    )
 
 
 def _told(value):

@@ -19,14 +19,21 @@ dipy_preprocess_t1 "$brains" --stratify sex age --engine joblib --n_jobs 2 \
 dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-12}" \
     --precision mixed_bfloat16 --out_dir "$work/vqvae"
 # The decoder alone learns texture; the latents stay what they are.
-dipy_train_vqvae "$work/prepared" --decoder_of "$work/vqvae" --texture_weight 8 \
-    --epochs "${DECODER_EPOCHS:-3}" --precision mixed_bfloat16 --out_dir "$work/decoder"
+dipy_train_vqvae "$work/prepared" --decoder_of "$work/vqvae" --texture_weight 12 \
+    --gradient_weight 0 --frequency_weight 0 --epochs "${DECODER_EPOCHS:-10}" \
+    --precision mixed_bfloat16 --out_dir "$work/decoder"
 dipy_train_ldm "$work/prepared" "$work/decoder" --conditions age sex \
-    --epochs "${LDM_EPOCHS:-25}" --batch_size 2 --learning_rate 4e-4 \
+    --epochs "${LDM_EPOCHS:-60}" --batch_size 2 --learning_rate 3e-4 \
     --precision mixed_bfloat16 --out_dir "$work/ldm"
 dipy_train_judge "$work/prepared" --conditions age sex --precision mixed_bfloat16 \
     --out_dir "$work/judge"
 python "$here/bundle_judge.py" "$work/prepared" "$work/judge" \
     "$here/../dipy_synth/models/judge-ixi-2mm"
 python "$here/measure_model.py" "$work/prepared" "$work/ldm" --out_dir "$work/measured"
+# A brain for each held-out subject, with that subject's age and sex, judged.
+grep -E '^participant_id|validation$' "$work/prepared/participants.tsv" > "$work/held_out.tsv"
+dipy_synth_mri --model "$work/ldm" --participants "$work/held_out.tsv" \
+    --out_dir "$work/matched"
+dipy_evaluate_mri "$work/prepared" "$work/matched" --features judge \
+    --weights "$work/judge" --out_dir "$work/evaluation"
 python "$here/bundle_model.py" "$work" "$here/../dipy_synth/models/ixi-2mm"

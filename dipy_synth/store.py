@@ -221,14 +221,26 @@ def load_networks(folder, config, makers):
     with np.load(path, allow_pickle=False) as values:
         for name, make in makers.items():
             networks[name] = _make(name, make, folder, config)
-            for i, weight in enumerate(networks[name].weights):
-                weight.assign(values[f"{name}.{i:04d}"].astype(weight.dtype))
+            _fill(networks[name], name, values, folder)
         arrays = {
             key.removeprefix("array."): values[key]
             for key in values.files
             if key.startswith("array.")
         }
     return networks, arrays
+
+
+def _fill(network, name, values, folder):
+    """Give a network the arrays of its name, which must be as many and as large."""
+    keys = sorted(key for key in values.files if key.startswith(f"{name}."))
+    arrays = [values[key] for key in keys]
+    if [a.shape for a in arrays] != [tuple(w.shape) for w in network.weights]:
+        raise InputError(
+            f"{folder}/weights.npz: other weights than the {name} of config.json has; "
+            "it was written by an earlier state of dipy_synth: train it again"
+        )
+    for weight, array in zip(network.weights, arrays):
+        weight.assign(array.astype(weight.dtype))
 
 
 def _make(name, make, folder, config):

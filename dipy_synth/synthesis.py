@@ -17,7 +17,7 @@ from dipy_synth.grid import Grid
 from dipy_synth.parallel import check_engine, processors_each, run_parallel
 from dipy_synth.pictures import save_montage
 from dipy_synth.progress import volume_bar
-from dipy_synth.request import Request
+from dipy_synth.request import Request, difference
 
 MOST_ATTEMPTS = 20  # draws of a volume that a gate may drop
 MOST_IN_VAIN = 10  # the same of a whole cohort, before the first volume passes
@@ -87,7 +87,7 @@ def synthesize_cohort(
     if ldm.config["grid"] is None:
         raise InputError(
             f"{ldm.folder}: a model of images, which lie nowhere in space; expected a "
-            "model of volumes (LDM.generate makes images)"
+            "model of volumes (synthesize_images makes images)"
         )
     n = request.count(n)
     if batch_size < 1:
@@ -290,7 +290,7 @@ def _claim(out_dir, told, ldm, *, force):
         found = read_json(path).get("DipySynth") or {}
         if "ModelHash" not in found:
             raise InputError(f"{out_dir}: holds another data set")
-        different = _difference(found, told)
+        different = difference(found, told)
         longer = len(told["Participants"]) > len(found["Participants"])
         if not (different or longer or force):
             return
@@ -307,29 +307,6 @@ def _claim(out_dir, told, ldm, *, force):
     elif out_dir.is_dir() and any(out_dir.glob("sub-*")):
         raise InputError(f"{out_dir}: holds subjects of another data set")
     _describe(path, told, ldm)
-
-
-def _difference(found, told):
-    """Tell in what a folder's request is another one; empty if it is not.
-
-    Of two lists of participants the longer may go on where the shorter ends.
-    """
-    parts = []
-    for key, value in told.items():
-        there = found.get(key)
-        if key == "Participants" and value and there:
-            pairs = [*enumerate(zip(there, value), start=1)]
-            pairs = [(f"{key} row {i}", *pair) for i, pair in pairs]
-        else:
-            pairs = [(key, _short(there), _short(value))]
-        parts += [f"{k} {a} (asked for: {b})" for k, a, b in pairs if a != b]
-    return ", ".join(parts[:5])
-
-
-def _short(value):
-    """Tell a table by its length: hundreds of rows would hide what matters."""
-    is_table = isinstance(value, list) and value and isinstance(value[0], dict)
-    return f"{len(value)} rows" if is_table else value
 
 
 def _describe(path, told, ldm):

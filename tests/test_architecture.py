@@ -27,6 +27,7 @@ FLOORS = {
     "files": "numpy",
     "grid": "numpy",
     "conditions": "numpy",
+    "laterality": "numpy",
     "progress": "tqdm",
     "request": "numpy",
     "phantom": "numpy",
@@ -46,6 +47,7 @@ FLOORS = {
     "gate": "numpy dipy",
     "nn": "numpy scipy keras tensorflow matplotlib tqdm dipy",
     "synthesis": "numpy dipy tqdm",
+    "image_synthesis": "numpy dipy tqdm",
     "reconstruction": "numpy dipy tqdm",
     "evaluation": "nibabel numpy scipy tqdm",
     # floor 5

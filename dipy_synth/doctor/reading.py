@@ -5,7 +5,7 @@ import numpy as np
 from dipy_synth.doctor.case import Case
 from dipy_synth.errors import InputError
 from dipy_synth.files import read_json
-from dipy_synth.nn.latents import encode_all
+from dipy_synth.nn.latents import conditions_of, encode_all
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE, cohort_config, open_cohort
 
@@ -85,12 +85,12 @@ def _from_run(ldm, run, cohort):
         found[name] = np.load(stored, mmap_mode="r")
         if cohort is not None:
             keys = read_json(stored.with_suffix(".json"))["keys"]
-            found[told] = _conditions(ldm, cohort, keys, len(found[name]), stored)
+            found[told] = _conditions(ldm, cohort, keys, found[name], stored)
     return found
 
 
-def _conditions(ldm, cohort, keys, n, stored):
-    """Encode the conditions of latents by their keys; views of a brain share them."""
+def _conditions(ldm, cohort, keys, latents, stored):
+    """Encode the conditions of latents by their keys."""
     rows = dict(zip(cohort.keys, cohort.rows))
     absent = [key for key in keys if key not in rows]
     if absent:
@@ -98,8 +98,7 @@ def _conditions(ldm, cohort, keys, n, stored):
             f"{cohort.root}: has no {', '.join(absent[:5])}; expected the cohort that "
             f"{stored} was made from"
         )
-    encoded = ldm.schema.encode([rows[key] for key in keys])
-    return np.repeat(encoded, n // max(1, len(keys)), axis=0)
+    return conditions_of(latents, ldm.schema, [rows[key] for key in keys])
 
 
 def _encode_missing(ldm, cohort, kept):
@@ -116,7 +115,5 @@ def _encode_missing(ldm, cohort, kept):
             title=f"latents ({side})",
         )
         rows = [row for row, here in zip(cohort.rows, where) if here]
-        views = len(latents) // len(rows)
-        encoded = ldm.schema.encode(rows)
-        kept |= {name: latents, told: np.repeat(encoded, views, axis=0)}
+        kept |= {name: latents, told: conditions_of(latents, ldm.schema, rows)}
     return kept

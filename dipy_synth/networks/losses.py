@@ -53,20 +53,24 @@ def gradient_distance(x, y):
     return sum(distances) / len(distances)
 
 
-def texture_distance(x, y, *, scales=2):
+def texture_distance(x, y, *, scales=2, window=4):
     """Give the mean L1 distance of the local strengths of Haar details.
 
-    The strength is the root of the mean square over two coefficients a side. A single
-    coefficient that cannot be known is best guessed too small, which blurs; how strong
-    its surroundings are can be known, so this asks for texture as strong as it is.
+    The strength is the root of the mean square over `window` coefficients a side. A
+    single coefficient that cannot be known is best guessed too small, which blurs; how
+    strong its surroundings are can be known, so this asks for texture as strong as it
+    is.
 
     Parameters
     ----------
     x, y : tensor (batch, *spatial, 1)
         Originals and reconstructions; spatial sizes are multiples of
-        ``2 ** (scales + 1)``, or what is over is not looked at.
+        ``window * 2 ** scales``, or what is over is not looked at.
     scales : int, optional
         Octaves looked at, from the finest.
+    window : int, optional
+        Coefficients along a side over which strength is taken, or all where there
+        are fewer.
 
     Returns
     -------
@@ -75,14 +79,15 @@ def texture_distance(x, y, *, scales=2):
     distances = []
     for _ in range(scales):
         x, y = haar_down(x), haar_down(y)
-        strengths = [_local_strength(image[..., 1:]) for image in (x, y)]
+        strengths = [_local_strength(image[..., 1:], window) for image in (x, y)]
         distances.append(ops.mean(ops.abs(strengths[0] - strengths[1])))
         x, y = x[..., :1], y[..., :1]
     return sum(distances) / len(distances)
 
 
-def _local_strength(details):
-    energy = ops.average_pool(ops.square(details), 2, strides=2)
+def _local_strength(details, window):
+    window = min(window, *details.shape[1:-1])  # small images have one
+    energy = ops.average_pool(ops.square(details), window, strides=window)
     return ops.sqrt(energy + 1e-6)  # no infinite slope in the background
 
 

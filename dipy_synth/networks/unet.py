@@ -25,7 +25,7 @@ class UNet(keras.Model):
     blocks : int, optional
         Residual blocks per level, on the way down and on the way up.
     attention : sequence of bool, optional
-        Levels with attention.
+        Levels with attention; the coarsest alone by default.
     categories : sequence of int, optional
         One entry per condition, as `ConditionTokens` takes it. Empty for an
         unconditional network.
@@ -52,12 +52,14 @@ class UNet(keras.Model):
         *,
         widths=(64, 128, 128),
         blocks=2,
-        attention=(False, False, True),
+        attention=None,
         categories=(),
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.shape, self.widths = tuple(int(n) for n in shape), tuple(widths)
+        if attention is None:
+            attention = (False,) * (len(self.widths) - 1) + (True,)
         self.blocks, self.attention = blocks, tuple(attention)
         self.categories = tuple(categories)
         if len(self.attention) != len(self.widths):

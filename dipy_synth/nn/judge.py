@@ -10,6 +10,7 @@ from dipy_synth.conditions import ConditionSchema
 from dipy_synth.data.augment import Augmentation
 from dipy_synth.data.dataset import VolumeDataset
 from dipy_synth.errors import InputError
+from dipy_synth.laterality import is_lateral
 from dipy_synth.metrics.conditioning import follows_category, follows_number
 from dipy_synth.networks.judge import JudgeNetwork
 from dipy_synth.nn.utils import in_batches, need_weights, to_network
@@ -172,9 +173,8 @@ class Judge:
         if not len(volumes):
             return None
         brains, training = cohort.grid is not None, split == "train"
-        augment = Augmentation(
-            flip=0.5 if cohort.symmetric else 0, shift=1 if brains else 2, **_SMALL
-        )
+        flip = 0.5 if cohort.symmetric and not is_lateral(self.schema) else 0
+        augment = Augmentation(flip=flip, shift=1 if brains else 2, **_SMALL)
         return VolumeDataset(
             volumes,
             batch_size=settings.batch_size,

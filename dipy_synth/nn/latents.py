@@ -7,6 +7,7 @@ from tqdm import tqdm
 
 from dipy_synth.data.augment import flip_left_right, move
 from dipy_synth.files import atomic_path, read_json, write_json
+from dipy_synth.laterality import mirror_conditions
 
 _VOXELS = 2**18  # encoded at a time, where images are small
 _VIEWS = 4  # of a training brain
@@ -81,6 +82,30 @@ def encode_all(volumes, vqvae, *, varied=False, title="latents"):
             latents.append(vqvae.encode(np.stack(views), batch_size=size))
             bar.update(len(block))
     return np.concatenate(latents)
+
+
+def conditions_of(latents, schema, rows):
+    """Give the conditions of latents that `encoded` made.
+
+    Parameters
+    ----------
+    latents : array (n, *latent_shape) or (4 n, *latent_shape)
+        The latents of n volumes.
+    schema : ConditionSchema
+        The conditions.
+    rows : list of dict, (n,)
+        The volumes' rows of the table.
+
+    Returns
+    -------
+    ndarray (n or 4 n, n_conditions), float32
+        Mirror images are on the other side, where a condition names one.
+    """
+    conditions = schema.encode(rows)
+    if len(latents) == len(rows):
+        return conditions
+    pairs = np.stack([conditions, mirror_conditions(conditions, schema)], axis=1)
+    return np.tile(pairs, (1, _VIEWS // 2, 1)).reshape(len(latents), -1)
 
 
 def _views(volume, rng):

@@ -13,7 +13,7 @@ from dipy_synth.gate import add_gate_if_possible, copy_gate, has_gate
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.initial import adopt, check_initial
-from dipy_synth.nn.latents import encoded
+from dipy_synth.nn.latents import conditions_of, encoded
 from dipy_synth.nn.sampling import (
     NoiseStreams,
     positive,
@@ -229,11 +229,9 @@ class LDM:
         latents = encoded(cohort, self.vqvae, run_dir / f"latents-{split}", split)
         if split == "train":
             self.normalizer = LatentNormalizer.fit(latents)
-        conditions = self.schema.encode(rows_of(cohort, split))
         return NoisyPairs(
             latents,
-            # a training brain comes in several views
-            np.repeat(conditions, len(latents) // max(1, len(conditions)), axis=0),
+            conditions_of(latents, self.schema, rows_of(cohort, split)),
             self.schedule,
             normalizer=self.normalizer,
             batch_size=settings.batch_size,

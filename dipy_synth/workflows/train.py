@@ -24,6 +24,8 @@ class TrainVQVAEFlow(Workflow):
         levels=None,
         crop=None,
         background_weight=None,
+        gradient_weight=None,
+        frequency_weight=None,
         texture_weight=None,
         decoder_of=None,
         adversarial=0.0,
@@ -68,6 +70,12 @@ class TrainVQVAEFlow(Workflow):
         background_weight : float, optional
             Weight of background voxels in the loss, where the brain has 1. By default
             the preset's, 0.1 for brains.
+        gradient_weight : float, optional
+            Weight of the distance between finite differences. By default the preset's,
+            0.5 for brains.
+        frequency_weight : float, optional
+            Weight of the distance between magnitudes of fine detail, voxel by voxel. By
+            default the preset's, 1 for brains.
         texture_weight : float, optional
             Weight of the distance between local strengths of fine detail, such as 3:
             texture as strong as in the originals. By default the preset's, 0.
@@ -103,6 +111,8 @@ class TrainVQVAEFlow(Workflow):
             "channels": channels,
             "quantizer": {"name": "fsq", "levels": levels} if levels else None,
             "background_weight": background_weight,
+            "gradient_weight": gradient_weight,
+            "frequency_weight": frequency_weight,
             "texture_weight": texture_weight,
         }
         VQVAE(verbose=True).fit(
@@ -183,7 +193,8 @@ class TrainLDMFlow(Workflow):
         learning_rate : float, optional
             Peak of the learning rate.
         widths : variable int, optional
-            Channels of the U-Net's three levels. By default 64, 128 and 128.
+            Channels of the U-Net's levels, each of half the resolution; as many levels
+            as are given. By default 64, 128 and 128.
         schedule : string, optional
             rectified_flow, or a discrete chain with linear, scaled_linear, cosine or
             sigmoid betas, as DDPM has them.

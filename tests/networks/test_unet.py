@@ -73,6 +73,16 @@ def test_unet_images_of_a_batch_stand_alone(shape):
     np.testing.assert_allclose(network(inputs)[:1], network(first), atol=1e-5)
 
 
+def test_unet_attends_at_its_coarsest_level_by_default():
+    for widths in ((8,), (8, 16, 16)):
+        made = UNet((8, 8, 3), widths=widths, blocks=1)
+        told = made.get_config()
+        assert told["attention"] == (*[False] * (len(widths) - 1), True)
+        assert [attend is not None for ((_, attend),) in made.down] == list(
+            told["attention"]
+        )
+
+
 def test_unet_attention_must_match_the_levels():
     with pytest.raises(InputError, match="one entry per level"):
         UNet((8, 8, 3), widths=(8, 16), attention=(False,))

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Make the bundled model "mnist", start to end, and measure it: from one file of images,
+# as MNIST's own t10k-images-idx3-ubyte.gz with the labels beside it, or an .npz of
+# "images" and "labels". Stop it at any time; the same command goes on.
+#
+#   benchmarks/make_mnist.sh IMAGES WORK
+set -euo pipefail
+if [ $# -ne 2 ]; then
+    echo "usage: $0 IMAGES WORK" >&2
+    exit 2
+fi
+images=$1 work=$2
+here=$(cd "$(dirname "$0")" && pwd)
+fast=(--precision mixed_bfloat16)
+ldm=(--conditions label --widths 32 64 --epochs "${LDM_EPOCHS:-30}" --batch_size 64
+    --learning_rate 1e-3 "${fast[@]}")
+
+dipy_train_vqvae "$images" --preset mnist "${fast[@]}" --out_dir "$work/vqvae"
+dipy_train_judge "$images" --out_dir "$work/judge"
+dipy_train_ldm "$images" "$work/vqvae" "${ldm[@]}" --out_dir "$work/flow"
+dipy_train_ldm "$images" "$work/vqvae" "${ldm[@]}" --schedule linear \
+    --diffusion_steps 1000 --out_dir "$work/ddpm"
+python "$here/mnist.py" "$images" "$work"
+python "$here/bundle_mnist.py" "$images" "$work" "$here/../dipy_synth/models/mnist"

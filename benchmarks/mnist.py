@@ -1,0 +1,216 @@
+"""Measure latent diffusion models of digits: FID, IS and class accuracy by sampler.
+
+    python benchmarks/mnist.py IMAGES WORK [--n 500] [--only ROW ...]
+
+WORK is what make_mnist.sh filled: a judge, and runs of dipy_train_ldm. Writes
+WORK/measured-500: samples of each row (kept when it is started again), digits.csv,
+digits.json and digits.png. The judge's features and probabilities are used throughout,
+on as many images in every row; the reference is one half of the held-out digits, the
+other half is the floor.
+"""
+
+import argparse
+import csv
+from datetime import date
+from pathlib import Path
+import time
+from typing import NamedTuple
+
+import numpy as np
+from runs import hardware
+
+from dipy_synth.data.arrays import ArrayCohort
+from dipy_synth.diffusion.samplers import network_calls
+from dipy_synth.files import atomic_path, write_json
+from dipy_synth.metrics.distribution import fid, inception_score
+from dipy_synth.nn.judge import Judge
+from dipy_synth.nn.ldm import LDM
+from dipy_synth.pictures import save_montage
+
+
+class Row(NamedTuple):
+    """How a row of the table is sampled; guidance 0 asks for no class."""
+
+    run: str
+    sampler: str
+    steps: int
+    guidance: float
+
+    @property
+    def name(self):
+        """Give a name that can be typed, and be a file's."""
+        asked = f"guidance{self.guidance:g}" if self.guidance else "open"
+        return f"{self.run}-{self.sampler}-{self.steps}-{asked}"
+
+
+def rows():
+    """Give the rows of the table, the cheap ones first."""
+    fast = [
+        *(("flow", "euler", steps) for steps in (10, 20, 50)),
+        *(("flow", "heun", steps) for steps in (10, 20)),
+        ("ddpm", "dpmpp_2m", 20),
+        ("ddpm", "ddim", 20),
+        ("ddpm", "ddim", 50),
+    ]
+    slow = [("ddpm", "ddpm", steps) for steps in (200, 300, 1000)]
+    guided = [Row("flow", "heun", 12, weight) for weight in (1.5, 2.0, 3.0)]
+    guided.append(Row("ddpm", "dpmpp_2m", 20, 2.0))
+    free = [Row(*one, weight) for weight in (1.0, 0.0) for one in fast]
+    return guided + free + [Row(*one, weight) for weight in (1.0, 0.0) for one in slow]
+
+
+SHOWN = ("flow-heun-12-guidance2", "ddpm-dpmpp_2m-20-guidance1")
+SHOWN += ("ddpm-ddpm-200-guidance1", "ddpm-ddpm-1000-guidance1")
+
+
+def main():
+    """Read the arguments, sample, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("images", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--n", type=int, default=500)
+    parser.add_argument("--only", nargs="*")
+    options = parser.parse_args()
+    out = options.work / f"measured-{options.n}"
+    cohort = ArrayCohort.load(options.images)
+    judge = Judge(options.work / "judge")
+    models = {}
+    for row in rows():
+        path = out / f"{row.name}.npz"
+        if path.exists() or (options.only and row.name not in options.only):
+            continue
+        if row.run not in models:
+            models[row.run] = LDM(options.work / row.run)
+        sample(models[row.run], row, options.n, path)
+        print(row.name, measure(judge, *read(path), None), flush=True)
+    write(cohort, judge, LDM(options.work / "flow"), out, options.n)
+
+
+def sample(ldm, row, n, path):
+    """Generate `n` digits, of all classes alike, and keep them with their labels."""
+    labels = np.arange(n) % 10
+    started = time.perf_counter()
+    images = ldm.generate(
+        n,
+        seed=0,
+        conditions=[{"label": str(i)} for i in labels] if row.guidance else None,
+        sampler=row.sampler,
+        steps=row.steps,
+        guidance=row.guidance or 1.0,
+        batch_size=500,
+        progress=False,
+    )
+    seconds = time.perf_counter() - started
+    labels = labels if row.guidance else labels[:0]
+    with atomic_path(path) as temporary:
+        arrays = {"images": as_bytes(images), "labels": labels, "seconds": seconds}
+        np.savez_compressed(temporary, **arrays)
+
+
+def as_bytes(images):
+    """Round images in [0, 1] to what a file of digits holds: uint8."""
+    return np.round(255 * np.asarray(images, "float32")).astype("uint8")
+
+
+def read(path):
+    """Give images in [0, 1] and labels, empty where no class was asked for."""
+    with np.load(path) as stored:
+        return stored["images"] / np.float32(255), stored["labels"]
+
+
+def measure(judge, images, labels, reference):
+    """Give the figures of a row: dict of float; None where there is none."""
+    p = judge.probabilities(images, batch_size=250)
+    classes = np.array(judge.schema.columns[0].categories, dtype=int)
+    given = classes[p.argmax(axis=1)]
+    far = None
+    if reference is not None:
+        features = judge(images, batch_size=250)
+        far = round(fid(judge(reference, batch_size=250), features), 2)
+    return {
+        "fid": far,
+        "is": round(inception_score(p)[0], 2),
+        "accuracy": round(float(np.mean(given == labels)), 3) if len(labels) else None,
+        "classes": len(set(given.tolist())),
+    }
+
+
+def compared(cohort, ldm, n):
+    """Give what a table of samples stands between: the reference, and rows of pairs.
+
+    Held-out digits of the other half; the same encoded and decoded; decoded noise; the
+    pixels of digits in any order.
+    """
+    held_out = np.asarray(cohort.volumes("validation"), "float32")
+    labels = np.asarray(cohort.labels)[cohort.where("validation")]
+    reference, real, labels = held_out[:n], held_out[n : 2 * n], labels[n : 2 * n]
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((n, *ldm.network.shape)).astype("float32")
+    shuffled = rng.permuted(real.reshape(n, -1), axis=1).reshape(real.shape)
+    none = labels[:0]
+    return reference, {
+        "real, held out": (real, labels),
+        "the same, encoded and decoded": (ldm.vqvae.predict(real), labels),
+        "noise, decoded": (ldm.decode(noise), none),
+        "pixels in any order": (shuffled, none),
+    }
+
+
+def write(cohort, judge, ldm, out, n):
+    """Measure all samples there are; write table and picture."""
+    reference, pairs = compared(cohort, ldm, n)
+    table = [
+        {"sampled": name, **measure(judge, *pair, reference)}
+        for name, pair in pairs.items()
+    ]
+    there = [row for row in rows() if (out / f"{row.name}.npz").exists()]
+    for row in there:
+        path = out / f"{row.name}.npz"
+        found = measure(judge, *read(path), reference)
+        calls = network_calls(row.sampler, row.steps) * (1 + (row.guidance > 1))
+        seconds = round(float(np.load(path)["seconds"]), 1)
+        table.append({**row._asdict(), "calls": calls, **found, "seconds": seconds})
+    told = {"date": date.today().isoformat(), "hardware": hardware(), "n": n}
+    write_json(out / "digits.json", {**told, "rows": table})
+    write_csv(out / "digits.csv", table)
+    shown = [name for name in SHOWN if (out / f"{name}.npz").exists()]
+    draw(out / "digits.png", pairs["real, held out"], shown, out)
+
+
+def write_csv(path, table):
+    """Write the table as a page shows it."""
+    names = {"euler": "Euler", "heun": "Heun", "ddim": "DDIM", "ddpm": "DDPM"}
+    names |= {"dpmpp_2m": "DPM-Solver++(2M)"}
+    with atomic_path(path) as temporary, open(temporary, "w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        head = ["Model", "Sampler", "Steps", "Calls", "Guidance"]
+        writer.writerow([*head, "FID", "IS", "As asked, %"])
+        for row in table:
+            if "run" in row:
+                asked = f"{row['guidance']:g}" if row["guidance"] else "no class"
+                first = [row["run"], names[row["sampler"]], row["steps"], row["calls"]]
+                first.append(asked)
+            else:
+                first = [row["sampled"], "", "", "", ""]
+            share = row["accuracy"]
+            share = "" if share is None else f"{100 * share:.1f}"
+            figures = [f"{row['fid']:.2f}", f"{row['is']:.2f}", share]
+            writer.writerow([*first, *figures])
+
+
+def draw(path, real, shown, out):
+    """Draw two digits a class of held-out digits and of some rows."""
+    images, labels = real
+    first = [np.flatnonzero(labels == i)[:2] for i in range(10)]
+    groups = [images[np.concatenate(first)]]
+    for name in shown:
+        images, _ = read(out / f"{name}.npz")
+        groups.append(
+            images[:20].reshape(2, 10, 28, 28).swapaxes(0, 1).reshape(-1, 28, 28)
+        )
+    titles = ["real, held out", *(f"{name}, the first two a class" for name in shown)]
+    save_montage(path, groups, titles=titles, columns=20)
+
+
+if __name__ == "__main__":
+    main()
