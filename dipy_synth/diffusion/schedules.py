@@ -229,7 +229,7 @@ def make_schedule(config):
     return SCHEDULES[arguments.pop("name")](**arguments)
 
 
-def choose_schedule(name="rectified_flow", *, steps=1000, **options):
+def choose_schedule(name="rectified_flow", **options):
     """Make a schedule from the words of a command line.
 
     Parameters
@@ -237,10 +237,9 @@ def choose_schedule(name="rectified_flow", *, steps=1000, **options):
     name : str, optional
         ``rectified_flow``, or the betas of a discrete chain: linear, scaled_linear,
         cosine, sigmoid.
-    steps : int, optional
-        Steps of a discrete chain.
     **options
-        Further arguments, such as ``prediction``; None stands for the default.
+        Arguments of the schedule, such as ``prediction``, or a chain's ``steps``; None
+        stands for the default.
 
     Returns
     -------
@@ -255,6 +254,11 @@ def choose_schedule(name="rectified_flow", *, steps=1000, **options):
     if name == "rectified_flow":
         if options.pop("zero_terminal_snr", False):
             raise InputError("zero_terminal_snr: a rectified flow ends in noise anyway")
+        if "steps" in options:
+            raise InputError(
+                f"{options['steps']} diffusion steps: a rectified flow has none; "
+                f"expected with one of {', '.join(ALPHA_BARS)}"
+            )
         return RectifiedFlow(**options)
     if name not in ALPHA_BARS:
         raise InputError(
@@ -262,4 +266,4 @@ def choose_schedule(name="rectified_flow", *, steps=1000, **options):
         )
     if {"times", "shift"} & {*options}:
         raise InputError(f"schedule {name!r}: times and shift are of rectified_flow")
-    return DiscreteDiffusion(steps=steps, betas=name, **options)
+    return DiscreteDiffusion(betas=name, **options)

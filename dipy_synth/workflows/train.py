@@ -148,7 +148,7 @@ class TrainLDMFlow(Workflow):
         learning_rate=3e-4,
         widths=None,
         schedule="rectified_flow",
-        diffusion_steps=1000,
+        diffusion_steps=None,
         prediction=None,
         zero_terminal_snr=False,
         times=None,
@@ -199,7 +199,7 @@ class TrainLDMFlow(Workflow):
             rectified_flow, or a discrete chain with linear, scaled_linear, cosine or
             sigmoid betas, as DDPM has them.
         diffusion_steps : int, optional
-            Steps of a discrete chain.
+            Steps of a discrete chain. By default 1000.
         prediction : string, optional
             What the network predicts: noise, image, v or velocity. By default velocity
             for a flow and noise for a chain.

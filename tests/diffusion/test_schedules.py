@@ -158,6 +158,7 @@ def test_schedules_by_the_words_of_a_command_line():
     for wrong in (
         {"name": "round"},
         {"zero_terminal_snr": True},
+        {"steps": 300},
         {"name": "linear", "shift": 2.0},
     ):
         with pytest.raises(InputError):
