@@ -19,7 +19,11 @@ from dipy_synth.doctor.data_checks import (
     check_split,
     check_terminal_noise,
 )
-from dipy_synth.doctor.denoising_checks import check_conditions, check_denoising
+from dipy_synth.doctor.denoising_checks import (
+    check_coarse,
+    check_conditions,
+    check_denoising,
+)
 from dipy_synth.doctor.network_checks import (
     check_averaged_weights,
     check_modes,
@@ -258,11 +262,45 @@ def test_denoising_is_judged_by_exact_figures(sound):
 
 
 def test_levels_of_noise_are_alike_whatever_the_schedule():
+    levels = [1 / 9, 3 / 7, 1, 7 / 3, 9]
     for schedule in (RectifiedFlow(), DiscreteDiffusion(), RectifiedFlow(shift=3.0)):
-        t = level_times(schedule)
+        t = level_times(schedule, levels)
         ratio = schedule.sigma(t) / schedule.alpha(t)
-        np.testing.assert_allclose(ratio, [1 / 9, 3 / 7, 1, 7 / 3, 9], rtol=0.01)
-    assert level_times(DiscreteDiffusion(steps=100))[-1] == 1  # it gets no farther
+        np.testing.assert_allclose(ratio, levels, rtol=0.01)
+    short = DiscreteDiffusion(steps=100)
+    assert level_times(short, levels)[-1] == 1  # it gets no farther
+
+
+class Shy(RectifiedFlow):
+    """Answers the mean, latents being normalised, where noise is deep."""
+
+    def to_x0(self, prediction, x_t, t):
+        return super().to_x0(prediction, x_t, t) if t < 0.6 else 0 * x_t
+
+
+def test_a_network_that_saw_too_little_deep_noise_is_found(sound):
+    assert check_coarse(sound).verdict in ("right", "doubtful")
+    found = check_coarse(planted(sound, schedule=Shy()))
+    assert found.verdict == "wrong" and "--shift" in found.advice
+    assert found.values["share_found"] == pytest.approx(0, abs=0.1)
+
+
+def test_along_the_widest_component_errors_are_those_asked_for(sound):
+    """The best multiple of a noisy coordinate leaves s^2 / (variance + s^2)."""
+    case = planted(sound)
+    rng, size = np.random.default_rng(0), np.prod(sound.ldm.network.shape)
+    axis = rng.standard_normal(size)
+    wide = 30 * rng.standard_normal(2000)[:, None] * axis / np.linalg.norm(axis)
+    latents = wide + 0.1 * rng.standard_normal((2000, size))
+    shape = (2000, *sound.ldm.network.shape)
+    case.latents = case.held_out = latents.reshape(shape).astype("float32")
+    case.conditions = case.held_out_conditions = None
+    case.ldm.normalizer = LatentNormalizer(np.zeros(shape[1:]), np.ones(shape[-1]))
+    looked = case.along_widest("held_out", (0.1, 0.5), most=2000)
+    np.testing.assert_allclose(looked.linear_errors(), [0.1, 0.5], rtol=0.1)
+    np.testing.assert_allclose(
+        np.abs(looked.truth[:, 0]), np.abs(wide @ axis) / np.linalg.norm(axis), atol=1.5
+    )
 
 
 @pytest.mark.parametrize("kind", [Stuck, Severed])

@@ -11,6 +11,7 @@ from dipy_synth.nn.sampling import guided_denoiser
 from dipy_synth.nn.vqvae import VQVAE
 
 _NUMBERS = 2**21  # latent numbers looked at, where images are small
+_FOR_WIDEST = 128  # latent images, from which the widest component is told
 NOISE_TO_SIGNAL = (1 / 9, 3 / 7, 1.0, 7 / 3, 9.0)  # of a flow: t = 0.1 ... 0.9
 
 
@@ -89,12 +90,14 @@ class Case:
         told = {"latents": "conditions", "held_out": "held_out_conditions"}[name]
         return getattr(self, name), getattr(self, told)
 
-    def chosen(self, name):
+    def chosen(self, name, *, most=None):
         """Choose latents of one side, evenly spread over it.
 
         Parameters
         ----------
         name : {"latents", "held_out"}
+        most : int, optional
+            How many at most; `most` by default.
 
         Returns
         -------
@@ -104,7 +107,7 @@ class Case:
             Encoded conditions; NaN where they are not known.
         """
         latents, conditions = self.side(name)
-        k = min(len(latents), self.most())
+        k = min(len(latents), most or self.most())
         rows = np.unique(np.linspace(0, len(latents) - 1, k).round().astype(int))
         x0 = self.ldm.normalizer.normalize(np.asarray(latents[rows], "float32"))
         if conditions is None:
@@ -127,8 +130,45 @@ class Case:
         """
         key = (name, conditions)
         if key not in self._answers:
-            self._answers[key] = _denoise(self, *self.chosen(name), conditions)
+            times = level_times(self.ldm.schedule, NOISE_TO_SIGNAL)
+            self._answers[key] = _denoise(self, times, *self.chosen(name), conditions)
         return self._answers[key]
+
+    def along_widest(self, name, errors, *, most=32):
+        """Denoise from deep noise, and look along the widest training component.
+
+        Parameters
+        ----------
+        name : {"latents", "held_out"}
+            The side.
+        errors : tuple of float
+            The levels of noise: shares of the component's variance that are left when
+            the best multiple of what is seen is taken.
+        most : int, optional
+            How many latent images to look at.
+
+        Returns
+        -------
+        Denoised
+            Its images are coordinates (k, 1), those of the mean being 0.
+        """
+        mean, axis, variance = _widest(self.chosen("latents", most=_FOR_WIDEST)[0])
+        errors = np.asarray(errors)
+        times = level_times(
+            self.ldm.schedule, np.sqrt(variance * errors / (1 - errors))
+        )
+        looked = _denoise(self, times, *self.chosen(name, most=most), None)
+
+        def along(x, share=1.0):
+            return (x - share * mean).reshape(len(x), -1) @ axis[:, None]
+
+        shares = self.ldm.schedule.alpha(times)
+        return Denoised(
+            times,
+            along(looked.truth),
+            np.stack([along(x, share) for x, share in zip(looked.noisy, shares)]),
+            np.stack([along(x) for x in looked.answers]),
+        )
 
 
 @dataclass(frozen=True)
@@ -137,11 +177,11 @@ class Denoised:
 
     Parameters
     ----------
-    times : ndarray (5,)
-        Times of the five levels, rising.
+    times : ndarray (n,)
+        Times of the levels of noise, rising.
     truth : ndarray (k, *latent_shape)
         Normalised latents.
-    noisy, answers : ndarray (5, k, *latent_shape)
+    noisy, answers : ndarray (n, k, *latent_shape)
         The latents with noise, and what the network takes them for.
     """
 
@@ -151,13 +191,13 @@ class Denoised:
     answers: np.ndarray
 
     def errors(self):
-        """Give mean squared errors by level and image, predicting 0 being 1: (5, k)."""
+        """Give mean squared errors by level and image, predicting 0 being 1: (n, k)."""
         axes = tuple(range(2, self.answers.ndim))
         squared = np.mean((self.answers - self.truth) ** 2, axis=axes)
         return squared / np.mean(self.truth**2)
 
     def linear_errors(self):
-        """Give the error of the best multiple of the noisy latents by level: (5,)."""
+        """Give the error of the best multiple of the noisy latents by level: (n,)."""
         power = np.sum(self.truth**2)
         return np.array(
             [
@@ -167,27 +207,38 @@ class Denoised:
         )
 
 
-def level_times(schedule):
-    """Give the times at which the noise is 1/9, 3/7, 1, 7/3 and 9 times the signal.
+def _widest(latents):
+    """Give the mean, the first principal axis (unit length) and its variance."""
+    mean = latents.mean(axis=0)
+    centered = (latents - mean).reshape(len(latents), -1)
+    power, weights = np.linalg.eigh(centered @ centered.T)
+    axis = centered.T @ weights[:, -1]
+    return mean, axis / np.linalg.norm(axis), power[-1] / len(latents)
+
+
+def level_times(schedule, ratios):
+    """Give the times at which the noise is so many times the signal.
 
     Where a schedule does not get there, its last time is given.
 
     Parameters
     ----------
     schedule : Schedule
+    ratios : array (n,)
+        Noise over signal.
 
     Returns
     -------
-    ndarray (5,)
+    ndarray (n,)
     """
     t = np.linspace(0, 1, 4001)[1:]
     with np.errstate(divide="ignore"):
         ratio = np.log(schedule.sigma(t)) - np.log(np.maximum(schedule.alpha(t), 1e-12))
-    return np.interp(np.log(NOISE_TO_SIGNAL), ratio, t)
+    return np.interp(np.log(ratios), ratio, t)
 
 
-def _denoise(case, x0, conditions, kind):
-    """Denoise latents from five levels, the noise being the same at each."""
+def _denoise(case, times, x0, conditions, kind):
+    """Denoise latents from some levels, the noise being the same at each."""
     schedule, network = case.ldm.schedule, case.ldm.network
     rng = np.random.default_rng(case.seed)
     noise = rng.standard_normal(x0.shape, dtype="float32")
@@ -195,7 +246,6 @@ def _denoise(case, x0, conditions, kind):
         conditions = np.full_like(conditions, np.nan)
     elif kind == "others":
         conditions = far_conditions(conditions)
-    times = level_times(schedule)
     noisy = np.stack([schedule.add_noise(x0, noise, t) for t in times])
     answers = np.empty_like(noisy)
     for start in range(0, len(x0), case.batch_size):

@@ -8,11 +8,15 @@ from dipy_synth.doctor.findings import (
     RIGHT,
     WRONG,
     found,
+    judged,
     not_looked_at,
 )
 
 WORDS = {"latents": "training", "held_out": "held-out"}
 RISE = 0.02  # how much an error may fall as the noise rises
+FOUND, HARDLY_FOUND = 0.85, 0.4  # of what is there to be found in deep noise
+COARSE_ERRORS = (0.1, 0.3, 0.6)  # left to the best multiple of what is seen
+FEW = 8  # training latents, of which no component is told
 IGNORED = 1e-3  # relative change of the answers without conditions
 SURE = 2.0  # standard errors
 
@@ -83,6 +87,39 @@ def _noise(case, looked):
 
 def _list(values):
     return " ".join(f"{value:.2f}" for value in values)
+
+
+def check_coarse(case):
+    """Check that the widest variation is found in deep noise, where it is decided.
+
+    The size of a brain is spread over all of its latent voxels, so it shows through
+    noise that hides all else, and by the time the noise is no stronger than the signal
+    it is settled. A network that saw such noise too rarely gives all samples about the
+    mean size, however well it denoises elsewhere.
+    """
+    name = "size in deep noise"
+    side = next(iter(case.sides()), None)
+    if case.latents is None or len(case.latents) < FEW:
+        return not_looked_at(name, f"fewer than {FEW} training latents", GIVE_COHORT)
+    looked = case.along_widest(side, COARSE_ERRORS)
+    errors, linear = looked.errors().mean(axis=1), looked.linear_errors()
+    share = float(np.sum(1 - errors) / np.sum(1 - linear))
+    return found(
+        name,
+        judged(right=share >= FOUND, doubtful=share >= HARDLY_FOUND),
+        f"on {WORDS[side]} latents, along the component that varies most, error at "
+        f"three levels of noise {_list(errors)}, of the best multiple of what is seen "
+        f"{_list(linear)}; {share:.0%} is found of what that finds",
+        expected=f"{FOUND:.0%} or more",
+        advice="samples will be too much alike in size: train with times nearer to the "
+        "noise (--times uniform --shift 3), going on from this model with --initial",
+        values={
+            "noise_to_signal": _noise(case, looked).tolist(),
+            "errors": errors.tolist(),
+            "linear_errors": linear.tolist(),
+            "share_found": share,
+        },
+    )
 
 
 def check_conditions(case):

@@ -9,7 +9,11 @@ from dipy_synth.doctor.data_checks import (
     check_split,
     check_terminal_noise,
 )
-from dipy_synth.doctor.denoising_checks import check_conditions, check_denoising
+from dipy_synth.doctor.denoising_checks import (
+    check_coarse,
+    check_conditions,
+    check_denoising,
+)
 from dipy_synth.doctor.findings import not_looked_at
 from dipy_synth.doctor.network_checks import (
     check_averaged_weights,
@@ -33,6 +37,7 @@ CHECKS = {
     "one batch by heart": check_overfit,
     "denoising, training": partial(check_denoising, side="latents"),
     "denoising, held-out": partial(check_denoising, side="held_out"),
+    "size in deep noise": check_coarse,
     "conditions": check_conditions,
     "spread of samples": check_samples,
 }

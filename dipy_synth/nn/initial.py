@@ -11,6 +11,8 @@ import numpy as np
 from dipy_synth.errors import InputError
 
 _IMAGES = 8  # from which the rotation is found
+# What a schedule says of training alone; the rest says what the network answers.
+_TRAINING_ONLY = {"times", "logit_mean", "logit_std", "shift", "weighting"}
 
 
 def check_initial(initial, vqvae, schedule, conditions, network):
@@ -23,7 +25,7 @@ def check_initial(initial, vqvae, schedule, conditions, network):
     vqvae : VQVAE
         The autoencoder of the model to be trained.
     schedule : Schedule
-        What is to be learnt.
+        What is to be learnt. Its training times and weights may be others.
     conditions : sequence of str
         Conditions asked for; none, or those of the model.
     network : dict
@@ -37,7 +39,7 @@ def check_initial(initial, vqvae, schedule, conditions, network):
     told = (
         ("latents", tuple(initial.network.shape), tuple(vqvae.network.latent_shape)),
         ("grid", initial.config["grid"], vqvae.config["grid"]),
-        ("schedule", initial.schedule.to_config(), schedule.to_config()),
+        ("schedule", _question(initial.schedule), _question(schedule)),
     )
     for name, there, here in told:
         if there != here:
@@ -55,6 +57,11 @@ def check_initial(initial, vqvae, schedule, conditions, network):
         raise InputError(
             f"{', '.join(network)}: the U-Net has the shape of the model to start from"
         )
+
+
+def _question(schedule):
+    config = schedule.to_config()
+    return {key: config[key] for key in config if key not in _TRAINING_ONLY}
 
 
 def adopt(ldm, initial, volumes):

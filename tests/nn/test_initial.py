@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dipy_synth.diffusion.schedules import DiscreteDiffusion, RectifiedFlow
 from dipy_synth.errors import InputError
 from dipy_synth.nn.initial import rotation
 from dipy_synth.nn.ldm import LDM
@@ -47,6 +48,18 @@ def test_a_model_starts_where_the_other_ended(prepared_folder, vqvaes, first, tm
     for ours, theirs in zip(begun.network.get_weights(), ended.network.get_weights()):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
     assert begun.schema.to_config() == ended.schema.to_config()
+
+
+def test_other_training_times_ask_the_same_of_the_network(
+    prepared_folder, vqvaes, first, tmp_path
+):
+    other = RectifiedFlow(times="uniform", shift=3.0, weighting="min_snr")
+    options = {"run_dir": tmp_path, "settings": ONE, "schedule": other}
+    LDM().fit(prepared_folder, vqvaes[0], initial=first, **options)
+    assert LDM(tmp_path).schedule.to_config() == other.to_config()
+    with pytest.raises(InputError, match="schedule"):
+        options = {"run_dir": tmp_path / "v", "schedule": DiscreteDiffusion()}
+        LDM().fit(prepared_folder, vqvaes[0], initial=first, **options)
 
 
 def test_another_autoencoder_turns_the_network(
