@@ -13,7 +13,7 @@ from dipy_synth.data.arrays import ArrayCohort
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.schedules import DiscreteDiffusion, RectifiedFlow
 from dipy_synth.doctor import Case, doctor_page, examine, read_case, text_table
-from dipy_synth.doctor.case import far_conditions, level_times
+from dipy_synth.doctor.case import far_conditions
 from dipy_synth.doctor.data_checks import (
     check_latents,
     check_split,
@@ -259,16 +259,6 @@ def test_denoising_is_judged_by_exact_figures(sound):
     # of independent noise: 1 / (1 + signal-to-noise ratio of powers), the Wiener filter
     wanted = 1 / (1 + ratio * np.mean(looked.truth**2))
     np.testing.assert_allclose(looked.linear_errors(), wanted, atol=0.03)
-
-
-def test_levels_of_noise_are_alike_whatever_the_schedule():
-    levels = [1 / 9, 3 / 7, 1, 7 / 3, 9]
-    for schedule in (RectifiedFlow(), DiscreteDiffusion(), RectifiedFlow(shift=3.0)):
-        t = level_times(schedule, levels)
-        ratio = schedule.sigma(t) / schedule.alpha(t)
-        np.testing.assert_allclose(ratio, levels, rtol=0.01)
-    short = DiscreteDiffusion(steps=100)
-    assert level_times(short, levels)[-1] == 1  # it gets no farther
 
 
 class Shy(RectifiedFlow):

@@ -163,6 +163,25 @@ class Schedule:
         """
         return shifted(np.linspace(1.0, 0.0, steps + 1), shift)
 
+    def times_at(self, ratios):
+        """Give the times at which the noise is so many times the signal.
+
+        Where the schedule does not get there, its last time is given.
+
+        Parameters
+        ----------
+        ratios : array (n,)
+            Noise over signal.
+
+        Returns
+        -------
+        ndarray (n,)
+        """
+        t = np.linspace(0, 1, 4001)[1:]
+        with np.errstate(divide="ignore"):
+            ratio = np.log(self.sigma(t)) - np.log(np.maximum(self.alpha(t), 1e-12))
+        return np.interp(np.log(ratios), ratio, t)
+
     def _mixing(self, t, x):
         """Give alpha and sigma in a shape that multiplies images (batch, ...)."""
         t = np.asarray(t, "float64")

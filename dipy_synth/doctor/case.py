@@ -130,7 +130,7 @@ class Case:
         """
         key = (name, conditions)
         if key not in self._answers:
-            times = level_times(self.ldm.schedule, NOISE_TO_SIGNAL)
+            times = self.ldm.schedule.times_at(NOISE_TO_SIGNAL)
             self._answers[key] = _denoise(self, times, *self.chosen(name), conditions)
         return self._answers[key]
 
@@ -154,9 +154,7 @@ class Case:
         """
         mean, axis, variance = _widest(self.chosen("latents", most=_FOR_WIDEST)[0])
         errors = np.asarray(errors)
-        times = level_times(
-            self.ldm.schedule, np.sqrt(variance * errors / (1 - errors))
-        )
+        times = self.ldm.schedule.times_at(np.sqrt(variance * errors / (1 - errors)))
         looked = _denoise(self, times, *self.chosen(name, most=most), None)
 
         def along(x, share=1.0):
@@ -216,27 +214,6 @@ def _widest(latents):
     return mean, axis / np.linalg.norm(axis), power[-1] / len(latents)
 
 
-def level_times(schedule, ratios):
-    """Give the times at which the noise is so many times the signal.
-
-    Where a schedule does not get there, its last time is given.
-
-    Parameters
-    ----------
-    schedule : Schedule
-    ratios : array (n,)
-        Noise over signal.
-
-    Returns
-    -------
-    ndarray (n,)
-    """
-    t = np.linspace(0, 1, 4001)[1:]
-    with np.errstate(divide="ignore"):
-        ratio = np.log(schedule.sigma(t)) - np.log(np.maximum(schedule.alpha(t), 1e-12))
-    return np.interp(np.log(ratios), ratio, t)
-
-
 def _denoise(case, times, x0, conditions, kind):
     """Denoise latents from some levels, the noise being the same at each."""
     schedule, network = case.ldm.schedule, case.ldm.network
@@ -252,7 +229,11 @@ def _denoise(case, times, x0, conditions, kind):
         rows = slice(start, start + case.batch_size)
         # as sampling does: the doctor looks at the path that makes volumes
         denoise = guided_denoiser(
-            network.predict_on_batch, schedule, conditions[rows], 1.0
+            network.predict_on_batch,
+            schedule,
+            conditions[rows],
+            1.0,
+            prior=case.ldm.prior,
         )
         for level, t in enumerate(times):
             answers[level, rows] = denoise(noisy[level, rows], float(t))

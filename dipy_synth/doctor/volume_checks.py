@@ -118,6 +118,7 @@ def make_samples(case, *, told=None):
                 ldm.schedule,
                 streams,
                 wanted[numbers.start : numbers.stop],
+                prior=ldm.prior,
                 callback=lambda step, x, x0: told and told(len(x0) * share),
                 **settings,
             )

@@ -14,6 +14,7 @@ from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.initial import adopt, check_initial
 from dipy_synth.nn.latents import conditions_of, encoded
+from dipy_synth.nn.priors import fit_prior, from_model, to_model
 from dipy_synth.nn.sampling import (
     NoiseStreams,
     positive,
@@ -64,6 +65,8 @@ class LDM:
         The denoiser.
     schema : ConditionSchema or None
         The conditions it understands.
+    prior : GaussianPrior or None
+        What answers in deep noise, where it was found to be better than the network.
     config : dict
         Grid, split, and recommended sampling.
     folder : Path or None
@@ -85,6 +88,7 @@ class LDM:
 
     def __init__(self, model=None, *, verbose=False):
         self.vqvae = self.network = self.schema = self.normalizer = None
+        self.prior = None
         self.schedule, self.config, self.verbose = RectifiedFlow(), {}, verbose
         self.folder = None
         if model is not None:
@@ -114,6 +118,7 @@ class LDM:
         self.schedule = make_schedule(config["schedule"])
         self.schema = ConditionSchema.from_config(config["conditions"])
         self.normalizer = LatentNormalizer(arrays["mean"], arrays["scale"])
+        self.prior = from_model(config, arrays)
 
     def fit(
         self,
@@ -176,7 +181,7 @@ class LDM:
         settings, run_dir = settings or TrainingSettings(), Path(run_dir)
         if not 0 <= dropout <= 1:
             raise InputError(f"dropout {dropout}: expected a share from 0 to 1")
-        self.schedule = schedule or RectifiedFlow()
+        self.schedule, self.prior = schedule or RectifiedFlow(), None
         if force:
             start_anew(run_dir)
         _check_match(cohort, self.vqvae)
@@ -211,6 +216,10 @@ class LDM:
                 **({"initial": initial.config["weights_sha256"]} if initial else {}),
             },
             after_epoch=lambda epoch: self._show(run_dir, epoch, settings.epochs),
+        )
+        views = len(data.latents) // len(rows_of(cohort, "train"))
+        self.prior = fit_prior(
+            self.network, self.schedule, data, validation, views=views
         )
         self.save(run_dir / "model")
         add_gate_if_possible(run_dir / "model", cohort)
@@ -362,6 +371,7 @@ class LDM:
                         attempts=None if attempts is None else attempts[chosen],
                     ),
                     wanted[chosen],
+                    prior=self.prior,
                     callback=after_step,
                     **settings,
                 )
@@ -411,17 +421,23 @@ class LDM:
         Path
         """
         need_weights(self.network)
+        prior, axes = to_model(self.prior)
         saved = save_model(
             folder,
             kind="ldm",
             config={
                 **keep(self.config),
+                **prior,
                 "sampling": self.config["sampling"],
                 "schedule": self.schedule.to_config(),
                 "conditions": self.schema.to_config(),
             },
             networks={"autoencoder": self.vqvae.network, "unet": self.network},
-            arrays={"mean": self.normalizer.mean, "scale": self.normalizer.scale},
+            arrays={
+                "mean": self.normalizer.mean,
+                "scale": self.normalizer.scale,
+                **axes,
+            },
             dtype=dtype,
             card=card,
         )

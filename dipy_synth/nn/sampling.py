@@ -71,6 +71,7 @@ def sample_latents(
     sampler,
     guidance,
     guidance_rescale,
+    prior=None,
     callback=None,
 ):
     """Walk a batch from noise to latents.
@@ -87,6 +88,8 @@ def sample_latents(
         Encoded conditions; NaN where nothing is asked for.
     steps, sampler, guidance, guidance_rescale
         As `sampling_settings` gives them.
+    prior : GaussianPrior, optional
+        What answers in deep noise.
     callback : callable, optional
         As the samplers take it.
 
@@ -100,6 +103,7 @@ def sample_latents(
         conditions,
         guidance,
         rescale=guidance_rescale,
+        prior=prior,
     )
     times = schedule.sampling_times(steps)
     options = {"draw": streams.at_step, "callback": callback}
@@ -165,7 +169,9 @@ class NoiseStreams:
         return np.stack([draw(self.shape, dtype="float32") for draw in draws])
 
 
-def guided_denoiser(predict, schedule, conditions, guidance, *, rescale=0.0):
+def guided_denoiser(
+    predict, schedule, conditions, guidance, *, rescale=0.0, prior=None
+):
     """Give the expected latents as a function of state and time.
 
     With guidance, the prediction without conditions is moved towards, and past, the one
@@ -184,6 +190,8 @@ def guided_denoiser(predict, schedule, conditions, guidance, *, rescale=0.0):
     rescale : float, optional
         Guidance widens the spread of the prediction, sample by sample, which shows as
         too much contrast. This share of it is taken back, 0 none and 1 all.
+    prior : GaussianPrior, optional
+        What answers, in deep noise, along the axes where latents vary most.
 
     Returns
     -------
@@ -214,7 +222,10 @@ def guided_denoiser(predict, schedule, conditions, guidance, *, rescale=0.0):
             plain = answer(x, t, open_ended)
             moved = plain + guidance * (prediction - plain)
             prediction = _rescaled(moved, prediction, rescale) if rescale else moved
-        return schedule.to_x0(prediction, x, t)
+        x0 = schedule.to_x0(prediction, x, t)
+        if prior is None:
+            return x0
+        return prior.correct(x0, x, t, schedule, conditions, guidance=guidance)
 
     return denoise
 

@@ -163,3 +163,13 @@ def test_schedules_by_the_words_of_a_command_line():
     ):
         with pytest.raises(InputError):
             choose_schedule(**wrong)
+
+
+def test_levels_of_noise_are_alike_whatever_the_schedule():
+    levels = [1 / 9, 3 / 7, 1, 7 / 3, 9]
+    for schedule in (RectifiedFlow(), DiscreteDiffusion(), RectifiedFlow(shift=3.0)):
+        t = schedule.times_at(levels)
+        ratio = schedule.sigma(t) / schedule.alpha(t)
+        np.testing.assert_allclose(ratio, levels, rtol=0.01)
+    short = DiscreteDiffusion(steps=100)
+    assert short.times_at(levels)[-1] == 1  # it gets no farther

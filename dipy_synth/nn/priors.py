@@ -1,0 +1,96 @@
+"""The prior of a latent diffusion model: fitted after training, used where it wins."""
+
+import numpy as np
+
+from dipy_synth.diffusion.prior import GaussianPrior
+from dipy_synth.nn.sampling import guided_denoiser
+
+_LEVELS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # noise over signal and the widest spread
+_BETTER = 0.9  # of the network's squared error
+_IMAGES = 32  # held out, to compare on
+_NUMBERS = 2**19  # latent numbers through the network at once
+
+
+def fit_prior(network, schedule, pairs, held_out, *, views=1):
+    """Fit a Gaussian prior, and find from which noise on it is better than a network.
+
+    Parameters
+    ----------
+    network : UNet
+        The trained denoiser.
+    schedule : Schedule
+        Its schedule.
+    pairs, held_out : NoisyPairs
+        Latents and conditions that it was trained on, and others.
+    views : int, optional
+        Latents of a subject that was trained on.
+
+    Returns
+    -------
+    GaussianPrior or None
+        None where there are no held-out latents, no axis holds on them, or the network
+        is better even in the deepest noise.
+    """
+    if not len(held_out.latents):
+        return None
+    prior = GaussianPrior.fit(
+        pairs.latents,
+        pairs.conditions,
+        normalizer=pairs.normalizer,
+        categories=network.categories,
+        views=views,
+    )
+    if prior is None:
+        return None
+    k = min(_IMAGES, len(held_out.latents))
+    x0 = held_out.normalizer.normalize(np.asarray(held_out.latents[:k], "float32"))
+    begin = _begin(network, schedule, prior, x0, held_out.conditions[:k])
+    if begin is None:
+        return None
+    prior.begin = begin
+    return prior
+
+
+def _begin(network, schedule, prior, x0, conditions):
+    """Give the least noise from which on the prior is always better, or None."""
+    noise = np.random.default_rng(0).standard_normal(x0.shape, dtype="float32")
+    truth, begin = prior.coordinates(x0), None
+    for level in _LEVELS[::-1]:
+        t = float(schedule.times_at([level * prior.spread().max()])[0])
+        noisy = schedule.add_noise(x0, noise, t)
+        own = prior.expected(noisy, t, schedule, conditions)
+        other = prior.coordinates(_answers(network, schedule, noisy, t, conditions))
+        errors = [np.sum((c - truth) ** 2) for c in (own, other)]
+        if not errors[0] < _BETTER * errors[1]:
+            break
+        begin = level
+    return begin
+
+
+def _answers(network, schedule, noisy, t, conditions):
+    size = max(1, _NUMBERS // noisy[0].size)
+    return np.concatenate(
+        [
+            guided_denoiser(
+                network.predict_on_batch, schedule, conditions[i : i + size], 1.0
+            )(noisy[i : i + size], t)
+            for i in range(0, len(noisy), size)
+        ]
+    )
+
+
+def to_model(prior):
+    """Give what a model folder keeps of a prior: configuration and arrays."""
+    if prior is None:
+        return {}, {}
+    size = np.sqrt(prior.axes[0].size)  # brings the axes near 1, for half precision
+    axes = (prior.axes * size).astype("float16")
+    return {"prior": prior.to_config()}, {"prior": axes}
+
+
+def from_model(config, arrays):
+    """Give the prior that a model folder keeps, or None."""
+    if "prior" not in config:
+        return None
+    axes = arrays["prior"].astype("float32")
+    return GaussianPrior(axes / np.sqrt(axes[0].size), **config["prior"])
