@@ -12,8 +12,7 @@ fi
 images=$1 work=$2
 here=$(cd "$(dirname "$0")" && pwd)
 fast=(--precision mixed_bfloat16)
-ldm=(--conditions label --widths 32 64 --epochs "${LDM_EPOCHS:-30}" --batch_size 64
-    --learning_rate 1e-3 "${fast[@]}")
+ldm=(--conditions label --preset mnist --epochs "${LDM_EPOCHS:-30}" "${fast[@]}")
 
 dipy_train_vqvae "$images" --preset mnist "${fast[@]}" --out_dir "$work/vqvae"
 dipy_train_judge "$images" --out_dir "$work/judge"

@@ -11,6 +11,7 @@ from dipy_synth.diffusion.schedules import RectifiedFlow, make_schedule
 from dipy_synth.errors import InputError
 from dipy_synth.gate import add_gate_if_possible, copy_gate, has_gate
 from dipy_synth.networks.architectures import make_autoencoder
+from dipy_synth.networks.presets import UNET_PRESETS, find_preset
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.initial import adopt, check_initial
 from dipy_synth.nn.latents import conditions_of, encoded
@@ -122,6 +123,7 @@ class LDM:
         *,
         run_dir,
         settings=None,
+        preset="default",
         conditions=(),
         schedule=None,
         dropout=0.12,
@@ -142,7 +144,9 @@ class LDM:
             Folder of the run; the model is written to its ``model`` folder, and the
             latents are kept there too, encoded once.
         settings : TrainingSettings, optional
-            How to train.
+            How to train; as the preset does by default.
+        preset : str, optional
+            A row of `dipy_synth.networks.presets.UNET_PRESETS`.
         force : bool, optional
             Start anew where the folder holds a run, instead of going on with it.
         schedule : Schedule, optional
@@ -156,9 +160,10 @@ class LDM:
         initial : str, Path or LDM, optional
             A model to start from, in place of random weights: to adapt a model to
             another cohort, or to another autoencoder. It brings its conditions and its
-            U-Net's shape, which cannot be given, too.
+            U-Net's shape, which cannot be given, too; a preset then tells how to train
+            and no more.
         **network
-            Arguments of `UNet`, such as ``widths``.
+            Arguments of `UNet` that differ from the preset's, such as ``widths``.
 
         Returns
         -------
@@ -173,7 +178,8 @@ class LDM:
         """
         cohort = open_cohort(cohort)
         self.vqvae = vqvae if isinstance(vqvae, VQVAE) else VQVAE(vqvae)
-        settings, run_dir = settings or TrainingSettings(), Path(run_dir)
+        preset, run_dir = find_preset(preset, UNET_PRESETS), Path(run_dir)
+        settings = settings or TrainingSettings(**preset["training"])
         if not 0 <= dropout <= 1:
             raise InputError(f"dropout {dropout}: expected a share from 0 to 1")
         self.schedule = schedule or RectifiedFlow()
@@ -192,7 +198,7 @@ class LDM:
         data = self._pairs(cohort, run_dir, settings, "train", dropout=dropout)
         validation = self._pairs(cohort, run_dir, settings, "validation")
         with building(settings):
-            self.network = self._make_network(initial, network)
+            self.network = self._make_network(initial, {**preset["network"], **network})
         if initial is not None and not (run_dir / "state.npz").exists():
             adopt(self, initial, cohort.volumes("train"))
         history = train(
