@@ -269,6 +269,7 @@ class LDM:
         sampler=None,
         guidance=None,
         guidance_rescale=None,
+        eta=None,
         batch_size=1,
         return_states=False,
         progress=None,
@@ -298,13 +299,16 @@ class LDM:
             Steps of the sampler; what the model recommends by default.
         sampler : str or callable, optional
             heun, euler, dpmpp_2m, ddim, ddpm or ddpm_large (the larger of its two
-            variances), or a function as those of `dipy_synth.diffusion.samplers`, such
-            as ``partial(sample_ddim, eta=0.5)``; likewise.
+            variances), or a function as those of `dipy_synth.diffusion.samplers`;
+            likewise.
         guidance : float, optional
             Weight of the conditions (1: none extra); likewise.
         guidance_rescale : float, optional
             Share, from 0 to 1, of the spread that guidance adds to be taken back;
             likewise.
+        eta : float, optional
+            Share, from 0 to 1, of fresh noise in a step of the sampler ddim: 0 adds
+            none, 1 as much as ddpm. With no other sampler.
         batch_size : int, optional
             Volumes at a time.
         return_states : bool, optional
@@ -345,6 +349,7 @@ class LDM:
             sampler=sampler,
             guidance=guidance,
             guidance_rescale=guidance_rescale,
+            eta=eta,
         )
         shown = self.verbose if progress is None else progress is True
         volumes, states, seen = [], [], []
