@@ -12,8 +12,7 @@ fi
 images=$1 work=$2
 here=$(cd "$(dirname "$0")" && pwd)
 fast=(--precision mixed_bfloat16)
-ldm=(--conditions label --widths 32 64 --epochs "${LDM_EPOCHS:-30}" --batch_size 64
-    --learning_rate 1e-3 "${fast[@]}")
+ldm=(--conditions label --preset mnist --epochs "${LDM_EPOCHS:-30}" "${fast[@]}")
 
 dipy_train_vqvae "$images" --preset mnist "${fast[@]}" --out_dir "$work/vqvae"
 dipy_train_judge "$images" --out_dir "$work/judge"
@@ -22,5 +21,13 @@ dipy_train_ldm "$images" "$work/vqvae" "${ldm[@]}" --schedule linear \
     --diffusion_steps 1000 --out_dir "$work/ddpm"
 dipy_train_ldm "$images" "$work/vqvae" "${ldm[@]}" --schedule linear \
     --diffusion_steps 1000 --prediction v --out_dir "$work/ddpm_v"
+# Chains too short to end in noise: rescaled so that they do, with v; and as they are.
+for steps in 200 300; do
+    dipy_train_ldm "$images" "$work/vqvae" "${ldm[@]}" --schedule linear \
+        --diffusion_steps $steps --prediction v --zero_terminal_snr \
+        --out_dir "$work/ddpm_v_$steps"
+    dipy_train_ldm "$images" "$work/vqvae" "${ldm[@]}" --schedule linear \
+        --diffusion_steps $steps --out_dir "$work/ddpm_$steps"
+done
 python "$here/mnist.py" "$images" "$work"
 python "$here/bundle_mnist.py" "$images" "$work" "$here/../dipy_synth/models/mnist"

@@ -59,6 +59,10 @@ def rows():
     slow = [
         (run, "ddpm", steps) for steps in (200, 300, 1000) for run in ("ddpm_v", "ddpm")
     ]
+    for steps in (200, 300):  # chains of their own length
+        for run in (f"ddpm_v_{steps}", f"ddpm_{steps}"):
+            fast.append((run, "dpmpp_2m", 20))
+            slow.append((run, "ddpm", steps))
     guided = [Row("flow", "heun", 12, weight) for weight in (1.5, 2.0, 3.0)]
     guided += [Row(run, "dpmpp_2m", 20, 2.0) for run in ("ddpm", "ddpm_v")]
     free = [Row(*one, weight) for weight in (1.0, 0.0) for one in fast]

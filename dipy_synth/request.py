@@ -9,7 +9,7 @@ from dipy_synth.files import read_table
 
 logger = logging.getLogger("dipy_synth")
 
-SETTINGS = ("steps", "sampler", "guidance", "guidance_rescale")
+SETTINGS = ("steps", "sampler", "guidance", "guidance_rescale", "eta")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,8 @@ class Request:
         Weight of the conditions; likewise.
     guidance_rescale : float or None
         Share of the spread that guidance adds to be taken back; likewise.
+    eta : float or None
+        Share of fresh noise in a step of the sampler ddim, the only one that has it.
 
     Raises
     ------
@@ -54,6 +56,7 @@ class Request:
     sampler: str | None = None
     guidance: float | None = None
     guidance_rescale: float | None = None
+    eta: float | None = None
 
     def __post_init__(self):
         table = {name for row in self.participants for name in row}
@@ -69,8 +72,7 @@ class Request:
 
     def completed(self, advice):
         """Fill what was left open with a model's recommended sampling (dict)."""
-        left_open = [name for name in SETTINGS if getattr(self, name) is None]
-        return replace(self, **{name: advice.get(name) for name in left_open})
+        return replace(self, **completed_settings(self.settings(), advice))
 
     def settings(self):
         """Give how it is to be sampled, as `LDM.generate` takes it: dict."""
@@ -137,6 +139,29 @@ class Request:
             "sweep": {name: list(values) for name, values in self.sweep.items()},
         }
         return {_camel(name): value for name, value in content.items()}
+
+
+def completed_settings(given, advice):
+    """Fill what was left open of how to sample.
+
+    Parameters
+    ----------
+    given : dict
+        `SETTINGS`; None is left open.
+    advice : dict
+        What a model recommends. An ``eta`` among it is for its ``sampler`` ddim, and
+        left aside with another one.
+
+    Returns
+    -------
+    dict
+        `SETTINGS`; ``eta`` is None if the sampler is not ddim.
+    """
+    advice = {"eta": 0.0, **advice}
+    filled = {k: advice.get(k) if given[k] is None else given[k] for k in SETTINGS}
+    if given["eta"] is None and filled["sampler"] != "ddim":
+        filled["eta"] = None
+    return filled
 
 
 def _camel(name):

@@ -187,3 +187,6 @@ def test_the_command_makes_images_of_a_model_of_images(digits, monkeypatch, tmp_
     assert cohort.images.shape == (9, 8, 8)
     assert cohort.labels.tolist() == [3] * 9
     assert not [*out.rglob("*.nii.gz")]
+    assert command(*asked, "--eta", 0.5, "--sampler", "heun", "--force") == 1
+    assert command(*asked, "--eta", 0.5, "--sampler", "ddim", "--force") == 0
+    assert read_json(out / "images.json")["Eta"] == 0.5

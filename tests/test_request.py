@@ -83,7 +83,12 @@ def test_a_condition_is_asked_for_in_one_way(wrong):
 def test_what_is_open_is_filled_and_what_is_set_stays():
     advice = {"steps": 12, "sampler": "heun", "guidance": 1.5, "guidance_rescale": 0.7}
     request = Request(steps=3, guidance=0.0).completed(advice)
-    assert request.settings() == {**advice, "steps": 3, "guidance": 0.0}
+    assert request.settings() == {**advice, "steps": 3, "guidance": 0.0, "eta": None}
+    assert Request(sampler="ddim").completed(advice).eta == 0.0
+    assert Request(sampler="ddim", eta=0.5).completed(advice).eta == 0.5
+    advice = {**advice, "sampler": "ddim", "eta": 0.3}
+    assert Request().completed(advice).eta == 0.3
+    assert Request(sampler="heun").completed(advice).eta is None
 
 
 def test_a_request_is_told_in_json():

@@ -6,6 +6,7 @@ from dipy_synth.doctor.data_checks import GIVE_COHORT
 from dipy_synth.doctor.findings import found, judged, not_looked_at
 from dipy_synth.metrics.similarity import psnr
 from dipy_synth.nn.sampling import NoiseStreams, sample_latents, sampling_settings
+from dipy_synth.request import SETTINGS
 
 SCALE = 0.01, 0.03  # of the range of intensities
 ABOVE = 1.0  # dB
@@ -106,8 +107,7 @@ def make_samples(case, *, told=None):
     """
     ldm, n = case.ldm, 4 if case.ldm.vqvae.network.rank == 3 else 64
     wanted = _some_conditions(case, n)
-    left_open = dict.fromkeys(("steps", "sampler", "guidance", "guidance_rescale"))
-    settings = sampling_settings(ldm.config["sampling"], **left_open)
+    settings = sampling_settings(ldm.config["sampling"], **dict.fromkeys(SETTINGS))
     share, samples = 1 / n / settings["steps"], []
     for start in range(0, n, case.batch_size):
         numbers = range(start, min(n, start + case.batch_size))

@@ -20,12 +20,12 @@ class UNet(keras.Model):
     ----------
     shape : sequence of int
         Shape of one latent image, ``(*spatial, channels)``, two or three spatial axes.
-    widths : sequence of int, optional
+    widths : sequence of int
         Channels per level; each level halves the resolution (rounding up).
     blocks : int, optional
         Residual blocks per level, on the way down and on the way up.
-    attention : sequence of bool, optional
-        Levels with attention; the coarsest alone by default.
+    attention : {"none", "coarsest", "all"} or sequence of bool, optional
+        Levels with attention, or which levels have it, the finest first.
     categories : sequence of int, optional
         One entry per condition, as `ConditionTokens` takes it. Empty for an
         unconditional network.
@@ -50,23 +50,16 @@ class UNet(keras.Model):
         self,
         shape,
         *,
-        widths=(64, 128, 128),
+        widths,
         blocks=2,
-        attention=None,
+        attention="coarsest",
         categories=(),
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.shape, self.widths = tuple(int(n) for n in shape), tuple(widths)
-        if attention is None:
-            attention = (False,) * (len(self.widths) - 1) + (True,)
-        self.blocks, self.attention = blocks, tuple(attention)
-        self.categories = tuple(categories)
-        if len(self.attention) != len(self.widths):
-            raise InputError(
-                f"attention {self.attention}: expected one entry per level, "
-                f"as in widths {self.widths}"
-            )
+        self.blocks, self.categories = blocks, tuple(categories)
+        self.attention = _levels_with_attention(attention, self.widths)
         self._make_layers()
         self._build_by_call()
 
@@ -174,6 +167,24 @@ class UNet(keras.Model):
             "attention": self.attention,
             "categories": self.categories,
         }
+
+
+def _levels_with_attention(attention, widths):
+    """Tell of each level whether it has attention: tuple of bool."""
+    n = len(widths)
+    if isinstance(attention, str):
+        named = {"none": 0, "coarsest": 1, "all": n}
+        if attention not in named:
+            raise InputError(
+                f"attention {attention!r}: expected one of {', '.join(named)}"
+            )
+        return tuple(level >= n - named[attention] for level in range(n))
+    if len(attention) != n:
+        raise InputError(
+            f"attention {tuple(attention)}: expected one entry per level, "
+            f"as in widths {widths}"
+        )
+    return tuple(attention)
 
 
 def _apply(pair, x, embedding, tokens):

@@ -11,6 +11,7 @@ from dipy_synth.diffusion.schedules import RectifiedFlow, make_schedule
 from dipy_synth.errors import InputError
 from dipy_synth.gate import add_gate_if_possible, copy_gate, has_gate
 from dipy_synth.networks.architectures import make_autoencoder
+from dipy_synth.networks.presets import UNET_PRESETS, find_preset
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.initial import adopt, check_initial
 from dipy_synth.nn.latents import conditions_of, encoded
@@ -127,6 +128,7 @@ class LDM:
         *,
         run_dir,
         settings=None,
+        preset="default",
         conditions=(),
         schedule=None,
         dropout=0.12,
@@ -147,7 +149,9 @@ class LDM:
             Folder of the run; the model is written to its ``model`` folder, and the
             latents are kept there too, encoded once.
         settings : TrainingSettings, optional
-            How to train.
+            How to train; as the preset does by default.
+        preset : str, optional
+            A row of `dipy_synth.networks.presets.UNET_PRESETS`.
         force : bool, optional
             Start anew where the folder holds a run, instead of going on with it.
         schedule : Schedule, optional
@@ -161,9 +165,10 @@ class LDM:
         initial : str, Path or LDM, optional
             A model to start from, in place of random weights: to adapt a model to
             another cohort, or to another autoencoder. It brings its conditions and its
-            U-Net's shape, which cannot be given, too.
+            U-Net's shape, which cannot be given, too; a preset then tells how to train
+            and no more.
         **network
-            Arguments of `UNet`, such as ``widths``.
+            Arguments of `UNet` that differ from the preset's, such as ``widths``.
 
         Returns
         -------
@@ -178,7 +183,8 @@ class LDM:
         """
         cohort = open_cohort(cohort)
         self.vqvae = vqvae if isinstance(vqvae, VQVAE) else VQVAE(vqvae)
-        settings, run_dir = settings or TrainingSettings(), Path(run_dir)
+        preset, run_dir = find_preset(preset, UNET_PRESETS), Path(run_dir)
+        settings = settings or TrainingSettings(**preset["training"])
         if not 0 <= dropout <= 1:
             raise InputError(f"dropout {dropout}: expected a share from 0 to 1")
         self.schedule, self.prior = schedule or RectifiedFlow(), None
@@ -197,7 +203,7 @@ class LDM:
         data = self._pairs(cohort, run_dir, settings, "train", dropout=dropout)
         validation = self._pairs(cohort, run_dir, settings, "validation")
         with building(settings):
-            self.network = self._make_network(initial, network)
+            self.network = self._make_network(initial, {**preset["network"], **network})
         if initial is not None and not (run_dir / "state.npz").exists():
             adopt(self, initial, cohort.volumes("train"))
         history = train(
@@ -272,6 +278,7 @@ class LDM:
         sampler=None,
         guidance=None,
         guidance_rescale=None,
+        eta=None,
         batch_size=1,
         return_states=False,
         progress=None,
@@ -301,13 +308,16 @@ class LDM:
             Steps of the sampler; what the model recommends by default.
         sampler : str or callable, optional
             heun, euler, dpmpp_2m, ddim, ddpm or ddpm_large (the larger of its two
-            variances), or a function as those of `dipy_synth.diffusion.samplers`, such
-            as ``partial(sample_ddim, eta=0.5)``; likewise.
+            variances), or a function as those of `dipy_synth.diffusion.samplers`;
+            likewise.
         guidance : float, optional
             Weight of the conditions (1: none extra); likewise.
         guidance_rescale : float, optional
             Share, from 0 to 1, of the spread that guidance adds to be taken back;
             likewise.
+        eta : float, optional
+            Share, from 0 to 1, of fresh noise in a step of the sampler ddim: 0 adds
+            none, 1 as much as ddpm. With no other sampler.
         batch_size : int, optional
             Volumes at a time.
         return_states : bool, optional
@@ -348,6 +358,7 @@ class LDM:
             sampler=sampler,
             guidance=guidance,
             guidance_rescale=guidance_rescale,
+            eta=eta,
         )
         shown = self.verbose if progress is None else progress is True
         volumes, states, seen = [], [], []

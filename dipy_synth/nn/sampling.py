@@ -1,48 +1,55 @@
 """What lies between a sampler and the U-Net: choices, noise per sample, guidance."""
 
+from functools import partial
+
 from keras import ops
 import numpy as np
 
 from dipy_synth.diffusion.samplers import SAMPLERS
 from dipy_synth.errors import InputError
+from dipy_synth.request import completed_settings
 
 
-def sampling_settings(advice, *, steps, sampler, guidance, guidance_rescale):
+def sampling_settings(advice, **given):
     """Fill what was left open with what a model recommends, and check it.
 
     Parameters
     ----------
     advice : dict
         The recommended values.
-    steps, sampler, guidance, guidance_rescale : optional
-        As `LDM.generate` takes them; None is left open.
+    **given
+        ``steps``, ``sampler``, ``guidance``, ``guidance_rescale`` and ``eta`` as
+        `LDM.generate` takes them; None is left open.
 
     Returns
     -------
     dict
-        All four, as `sample_latents` takes them.
+        All but ``eta``, which is in the sampler, as `sample_latents` takes them.
 
     Raises
     ------
     InputError
         If one is unknown or out of range.
     """
-    given = {
-        "steps": steps,
-        "sampler": sampler,
-        "guidance": guidance,
-        "guidance_rescale": guidance_rescale,
-    }
-    settings = {k: advice[k] if value is None else value for k, value in given.items()}
+    settings = completed_settings(given, advice)
     positive("steps", settings["steps"])
-    name, share = settings["sampler"], settings["guidance_rescale"]
+    name, eta = settings["sampler"], settings.pop("eta")
     if not callable(name):
         if name not in SAMPLERS:
             raise InputError(f"sampler {name!r}: expected one of {', '.join(SAMPLERS)}")
         settings["sampler"] = SAMPLERS[name]
-    if not 0 <= share <= 1:
-        raise InputError(f"guidance_rescale {share}: expected a share from 0 to 1")
+    if eta is not None:
+        if name != "ddim":
+            raise InputError(f"eta {eta}: expected with sampler ddim, not {name}")
+        _check_share("eta", eta)
+        settings["sampler"] = partial(SAMPLERS[name], eta=eta)
+    _check_share("guidance_rescale", settings["guidance_rescale"])
     return settings
+
+
+def _check_share(name, value):
+    if not 0 <= value <= 1:
+        raise InputError(f"{name} {value}: expected a share from 0 to 1")
 
 
 def sample_numbers(n, numbers):

@@ -24,6 +24,7 @@ class SynthMRIFlow(Workflow):
         steps=None,
         guidance=None,
         guidance_rescale=None,
+        eta=None,
         batch_size=None,
         engine="serial",
         n_jobs=1,
@@ -71,6 +72,9 @@ class SynthMRIFlow(Workflow):
         guidance_rescale : float, optional
             Share, from 0 to 1, of the contrast added by guidance to be taken back. By
             default what the model recommends.
+        eta : float, optional
+            Share, from 0 to 1, of fresh noise in a step of --sampler ddim: 0 (by
+            default) adds none, 1 as much as ddpm. With no other sampler.
         batch_size : int, optional
             Volumes at a time, by default 1, or 64 small images. With ixi-2mm a process
             takes about 1.1 GB, and each further volume of a batch some 20 MB.
@@ -106,6 +110,7 @@ class SynthMRIFlow(Workflow):
             steps=steps,
             guidance=guidance,
             guidance_rescale=guidance_rescale,
+            eta=eta,
         )
         options = {"n": n_samples, "request": request, "force": self._force_overwrite}
         if batch_size is not None:

@@ -143,10 +143,12 @@ class TrainLDMFlow(Workflow):
         conditions=None,
         condition_dropout=0.12,
         initial=None,
-        epochs=100,
-        batch_size=2,
-        learning_rate=3e-4,
+        preset="default",
+        epochs=None,
+        batch_size=None,
+        learning_rate=None,
         widths=None,
+        attention=None,
         schedule="rectified_flow",
         diffusion_steps=None,
         prediction=None,
@@ -185,16 +187,23 @@ class TrainLDMFlow(Workflow):
         initial : string, optional
             A model to start from instead of random weights: a run, a model folder or
             the name of a bundled model. It brings its conditions and its shape.
+        preset : string, optional
+            Shape of the U-Net, and how it is trained by default: default, small (for
+            cohorts of some dozens), original (three levels of two residual layers, no
+            attention) or mnist (for images of 28x28).
         epochs : int, optional
             Passes over the training subjects, each in four views: as it is, mirrored,
-            and both moved by up to a voxel.
+            and both moved by up to a voxel. By default the preset's, 100 for brains.
         batch_size : int, optional
-            Volumes a step.
+            Volumes a step. By default the preset's, 2 for brains.
         learning_rate : float, optional
-            Peak of the learning rate.
+            Peak of the learning rate. By default the preset's.
         widths : variable int, optional
             Channels of the U-Net's levels, each of half the resolution; as many levels
-            as are given. By default 64, 128 and 128.
+            as are given. By default the preset's.
+        attention : string, optional
+            Levels of the U-Net that have attention: none, coarsest or all. By default
+            the preset's, the coarsest in most.
         schedule : string, optional
             rectified_flow, or a discrete chain with linear, scaled_linear, cosine or
             sigmoid betas, as DDPM has them.
@@ -233,14 +242,17 @@ class TrainLDMFlow(Workflow):
 
         """
         from dipy_synth.diffusion.schedules import choose_schedule
+        from dipy_synth.networks.presets import UNET_PRESETS, find_preset
         from dipy_synth.nn.ldm import LDM
 
-        settings = _settings(locals())
+        training = find_preset(preset, UNET_PRESETS)["training"]
+        settings = _settings(locals(), **training)
         LDM(verbose=True).fit(
             prepared,
             vqvae,
             run_dir=out_dir,
             settings=settings,
+            preset=preset,
             conditions=conditions or (),
             schedule=choose_schedule(
                 schedule,
@@ -254,7 +266,7 @@ class TrainLDMFlow(Workflow):
             dropout=condition_dropout,
             initial=initial,
             force=self._force_overwrite,
-            **_given({"widths": widths}),
+            **_given({"widths": widths, "attention": attention}),
         )
 
 

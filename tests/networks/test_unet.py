@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
+from dipy_synth.networks.presets import UNET_PRESETS, find_preset
 from dipy_synth.networks.unet import UNet
+from dipy_synth.training import TrainingSettings
 
 SHAPES = [(16, 12), (8, 12, 16)]
 
@@ -81,6 +83,49 @@ def test_unet_attends_at_its_coarsest_level_by_default():
         assert [attend is not None for ((_, attend),) in made.down] == list(
             told["attention"]
         )
+
+
+@pytest.mark.parametrize(
+    ("named", "levels"),
+    [
+        ("none", (False, False, False)),
+        ("coarsest", (False, False, True)),
+        ("all", (True, True, True)),
+    ],
+)
+def test_levels_with_attention_may_be_named(named, levels):
+    made = UNet((8, 8, 3), widths=(8, 8, 8), blocks=1, attention=named)
+    assert made.attention == made.get_config()["attention"] == levels
+    with pytest.raises(InputError, match="expected one of none, coarsest, all"):
+        UNet((8, 8, 3), widths=(8,), attention="some")
+
+
+@pytest.mark.parametrize("name", UNET_PRESETS)
+def test_presets_make_networks_and_tell_what_they_gave(name):
+    preset = find_preset(name, UNET_PRESETS)
+    assert set(preset) == set(find_preset("default")) - {"crop"}
+    assert all(preset.values())
+    assert f"--preset {name}" in preset["command"] or name == "default"
+    TrainingSettings(**preset["training"])
+    narrow(preset["network"])
+
+
+def narrow(network):
+    """Make a preset's network with an eighth of its channels."""
+    widths = [width // 8 for width in network["widths"]]
+    return UNet((7, 7, 2), **{**network, "widths": widths})
+
+
+def test_the_original_shape_is_three_levels_of_two_layers_without_attention():
+    network = narrow(find_preset("original", UNET_PRESETS)["network"])
+    for side in (network.down, network.up):
+        assert [len(level) for level in side] == [2, 2, 2]
+        assert all(attention is None for level in side for _, attention in level)
+
+
+def test_a_preset_of_the_other_table_is_told():
+    with pytest.raises(InputError, match="default, small, original, mnist"):
+        find_preset("plain", UNET_PRESETS)
 
 
 def test_unet_attention_must_match_the_levels():

@@ -1,5 +1,7 @@
 """Generating: states, conditions, advice, other processes; with random weights."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from dipy_synth.conditions import Column, ConditionSchema
 from dipy_synth.data.images import read_volume
 from dipy_synth.diffusion.normalizer import LatentNormalizer
+from dipy_synth.diffusion.samplers import sample_ddim
 from dipy_synth.errors import InputError
 from dipy_synth.files import read_json
 from dipy_synth.gate import Gate
@@ -68,12 +71,25 @@ def test_a_condition_can_be_moved_alone(ldm):
     assert 0 < np.abs(young - old).mean() < np.abs(other - old).mean()
 
 
-def test_a_cohort_made_in_other_processes_is_the_same(ldm, tmp_path):
-    request = Request(seed=3, steps=2, sweep={"sex": ["F", "M"]})
+@pytest.fixture(params=["joblib", "dask", "ray", "scheduler"])
+def spread(request):
+    """Give the options that spread a cohort, of each engine that is installed."""
+    if request.param != "scheduler":
+        pytest.importorskip({"dask": "distributed"}.get(request.param, request.param))
+        yield {"engine": request.param, "n_jobs": 2}
+        return
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster:
+        yield {"scheduler": cluster.scheduler_address}
+
+
+def test_a_cohort_made_in_other_processes_is_the_same(ldm, tmp_path, spread):
+    request = Request(seed=3, steps=2, sampler="ddim", eta=1, sweep={"sex": "FM"})
     here, there = tmp_path / "here", tmp_path / "there"
     options = {"n": 2, "request": request, "batch_size": 3}
     expected = synthesize_cohort(ldm, here, **options)
-    paths = synthesize_cohort(ldm, there, engine="joblib", n_jobs=2, **options)
+    paths = synthesize_cohort(ldm, there, **spread, **options)
     assert [path.relative_to(there) for path in paths] == [
         path.relative_to(here) for path in expected
     ]
@@ -132,3 +148,13 @@ def test_the_advice_is_followed_and_completed(ldm):
     advised = LDM(ldm.folder)
     advised.config["sampling"] = told
     np.testing.assert_array_equal(advised.generate(), ldm.generate(**told))
+
+
+def test_eta_is_that_of_the_sampler(ldm):
+    ddim = {"steps": 3, "sampler": "ddim"}
+    noisy = ldm.generate(eta=0.5, **ddim)
+    wanted = ldm.generate(steps=3, sampler=partial(sample_ddim, eta=0.5))
+    np.testing.assert_array_equal(noisy, wanted)
+    still = ldm.generate(**ddim)
+    np.testing.assert_array_equal(still, ldm.generate(eta=0.0, **ddim))
+    assert np.abs(noisy - still).max() > 0.01

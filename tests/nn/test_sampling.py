@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dipy_synth.diffusion.pairs import NoisyPairs
-from dipy_synth.diffusion.samplers import sample_euler
+from dipy_synth.diffusion.samplers import sample_ddim, sample_euler
 from dipy_synth.diffusion.schedules import RectifiedFlow
 from dipy_synth.errors import InputError
 from dipy_synth.nn.sampling import (
@@ -13,6 +13,7 @@ from dipy_synth.nn.sampling import (
     sample_numbers,
     sampling_settings,
 )
+from dipy_synth.request import SETTINGS
 
 
 def test_noise_belongs_to_seed_and_number():
@@ -103,7 +104,7 @@ def test_rescaling_takes_back_a_share_of_the_spread(share):
 
 def test_open_choices_are_filled_and_set_ones_checked():
     advice = {"steps": 9, "sampler": "euler", "guidance": 1.5, "guidance_rescale": 0.7}
-    given = dict.fromkeys(advice)
+    given = dict.fromkeys(SETTINGS)
     filled = sampling_settings(advice, **given)
     assert filled == {**advice, "sampler": sample_euler}
     kept = sampling_settings(advice, **{**given, "guidance": 0.0, "sampler": len})
@@ -111,6 +112,27 @@ def test_open_choices_are_filled_and_set_ones_checked():
     for wrong in ({"steps": 0}, {"sampler": "magic"}, {"guidance_rescale": 2}):
         with pytest.raises(InputError, match="expected"):
             sampling_settings(advice, **{**given, **wrong})
+
+
+def test_eta_is_a_choice_of_ddim_alone():
+    advice = {"steps": 9, "sampler": "ddim", "guidance": 1.5, "guidance_rescale": 0.7}
+    given = dict.fromkeys(SETTINGS)
+
+    def sampler(advice=advice, **wanted):
+        settings = sampling_settings(advice, **{**given, **wanted})
+        assert "eta" not in settings
+        return settings["sampler"]
+
+    assert sampler(eta=0.5).keywords == {"eta": 0.5}
+    assert sampler(eta=0.5).func is sample_ddim
+    assert sampler().keywords == {"eta": 0.0}
+    assert sampler({**advice, "eta": 0.3}).keywords == {"eta": 0.3}
+    assert sampler({**advice, "eta": 0.3}, sampler="euler") is sample_euler
+    for wrong in ({"eta": 1.5}, {"eta": -0.1}, {"eta": 0.5, "sampler": "heun"}):
+        with pytest.raises(InputError, match="eta .*expected"):
+            sampler(**wrong)
+    with pytest.raises(InputError, match="with sampler ddim"):
+        sampler(eta=0.5, sampler=sample_euler)
 
 
 def test_numbers_may_be_counted_or_given():

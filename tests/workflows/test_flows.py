@@ -11,6 +11,7 @@ import pytest
 from dipy_synth.errors import InputError
 from dipy_synth.files import read_table
 from dipy_synth.nn.judge import Judge
+from dipy_synth.nn.ldm import LDM
 from dipy_synth.workflows.preprocess import PreprocessT1Flow
 from dipy_synth.workflows.synth import SynthMRIFlow
 from dipy_synth.workflows.train import TrainJudgeFlow, TrainLDMFlow, TrainVQVAEFlow
@@ -42,6 +43,7 @@ def runs(bids_folder, tmp_path_factory):
         str(root / "prepared"),
         str(root / "vqvae"),
         conditions=["age", "sex"],
+        preset="original",
         widths=[8, 8, 8],
         out_dir=str(root / "ldm"),
         **QUICK,
@@ -80,6 +82,12 @@ def test_brains_come_out_on_the_cohorts_grid(runs):
         assert sidecar["Conditions"] == {"age": "60", "sex": "F"}
     ages = {row["age"] for row in read_table(runs / "synthetic" / "participants.tsv")}
     assert ages == {"60"}
+
+
+def test_a_preset_shapes_the_unet_but_for_what_is_given(runs):
+    told = LDM(runs / "ldm").network.get_config()
+    assert told["widths"] == (8, 8, 8) and told["blocks"] == 2
+    assert told["attention"] == (False, False, False)
 
 
 def test_the_prepared_cohort_comes_with_its_quality_page(runs):
