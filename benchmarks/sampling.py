@@ -27,14 +27,13 @@ from dipy_synth.nn.ldm import LDM
 
 # Sampler and steps; the last is what the others are compared with.
 ROWS = [
-    ("euler", 10),
-    ("euler", 20),
-    ("euler", 50),
-    ("heun", 3),
-    ("heun", 5),
-    ("heun", 10),
-    ("heun", 25),
-    ("heun", 100),
+    ("euler", 24),
+    ("heun", 6),
+    ("heun", 12),
+    ("dpmpp_2m", 6),
+    ("dpmpp_2m", 12),
+    ("dpmpp_2m", 24),
+    ("dpmpp_2m", 96),
 ]
 
 

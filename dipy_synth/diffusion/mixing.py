@@ -146,22 +146,24 @@ class Schedule:
         }[self.prediction]
         return on_image * carried**2
 
-    def sampling_times(self, steps, *, shift=1.0):
+    def sampling_times(self, steps, *, size=None):
         """Give the times a sampler visits.
 
         Parameters
         ----------
         steps : int
             Steps from noise to image.
-        shift : float, optional
-            Above 1 the steps are closer together near the noise.
+        size : int, optional
+            Numbers of an image. Normalised, none of its axes varies by more than the
+            square root of that, which says in how deep a noise there is something to
+            be found.
 
         Returns
         -------
         ndarray (steps + 1,)
             Decreasing from 1 to 0.
         """
-        return shifted(np.linspace(1.0, 0.0, steps + 1), shift)
+        return np.linspace(1.0, 0.0, steps + 1)
 
     def times_at(self, ratios):
         """Give the times at which the noise is so many times the signal.

@@ -11,6 +11,8 @@ from dipy_synth.diffusion.mixing import Schedule, shifted
 from dipy_synth.errors import InputError
 
 TIMES = ("logit_normal", "uniform")
+SPACINGS = ("log_snr", "time")
+_DEEPEST, _LAST = 100.0, 0.05  # noise over signal after the first, before the last step
 
 
 class RectifiedFlow(Schedule):
@@ -26,8 +28,14 @@ class RectifiedFlow(Schedule):
     logit_mean, logit_std : float, optional
         Mean and standard deviation of the logit-normal times' logits.
     shift : float, optional
-        Above 1, times move towards the noise, in training as in sampling: the more
+        Above 1, times move towards the noise, in training as in sampling (where it is
+        spaced by time): the more
         voxels a latent image has, the more noise it takes to hide it ([2]_, eq. 23).
+    spacing : {"log_snr", "time"}, optional
+        How a sampler's steps are spaced: evenly in the logarithm of the signal-to-noise
+        ratio, as [3]_ advises for its solver, or in (shifted) time. What all numbers of
+        an image tell together, such as a brain's size, is decided in noise far deeper
+        than the signal, where even steps in time are too large to follow it.
     prediction, weighting : str, optional
         As in `Schedule`.
 
@@ -41,6 +49,8 @@ class RectifiedFlow(Schedule):
     .. [1] Liu, Gong & Liu (2023). Flow straight and fast. ICLR.
     .. [2] Esser et al. (2024). Scaling rectified flow transformers for high-resolution
        image synthesis. ICML.
+    .. [3] Lu et al. (2022). DPM-Solver: a fast ODE solver for diffusion probabilistic
+       model sampling in around 10 steps. NeurIPS.
     """
 
     def __init__(
@@ -50,14 +60,21 @@ class RectifiedFlow(Schedule):
         logit_mean=0.0,
         logit_std=1.0,
         shift=1.0,
+        spacing="log_snr",
         prediction="velocity",
         weighting="plain",
     ):
         super().__init__(prediction=prediction, weighting=weighting)
-        self.times, self.shift = times, float(shift)
+        self.times, self.shift, self.spacing = times, float(shift), spacing
         self.logit_mean, self.logit_std = float(logit_mean), float(logit_std)
-        if times not in TIMES:
-            raise InputError(f"times {times!r}: expected one of {', '.join(TIMES)}")
+        for name, value, known in (
+            ("times", times, TIMES),
+            ("spacing", spacing, SPACINGS),
+        ):
+            if value not in known:
+                raise InputError(
+                    f"{name} {value!r}: expected one of {', '.join(known)}"
+                )
         if not (shift > 0 and logit_std > 0):
             raise InputError(f"shift {shift}, logit_std {logit_std}: expected above 0")
         if prediction == "noise":
@@ -96,13 +113,16 @@ class RectifiedFlow(Schedule):
             t = 1 / (1 + np.exp(-logits))
         return shifted(t, self.shift).astype("float32")
 
-    def sampling_times(self, steps, *, shift=None):
-        """Give the times a sampler visits, moved as in training unless told otherwise.
+    def sampling_times(self, steps, *, size=None):
+        """Give the times a sampler visits, spaced as `spacing` says.
 
         Parameters and result are those of `Schedule.sampling_times`.
         """
-        shift = self.shift if shift is None else shift
-        return super().sampling_times(steps, shift=shift)
+        if self.spacing == "time":
+            return shifted(super().sampling_times(steps), self.shift)
+        deepest = _DEEPEST if size is None else max(size**0.5, 1.0)
+        ratios = np.geomspace(deepest, _LAST, steps - 1)
+        return np.concatenate([[1.0], ratios / (1 + ratios), [0.0]])
 
     def to_config(self):
         """Give the schedule's name and the arguments to make an equal one."""
@@ -112,6 +132,7 @@ class RectifiedFlow(Schedule):
             "logit_mean": self.logit_mean,
             "logit_std": self.logit_std,
             "shift": self.shift,
+            "spacing": self.spacing,
             "prediction": self.prediction,
             "weighting": self.weighting,
         }

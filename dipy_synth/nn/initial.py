@@ -11,8 +11,8 @@ import numpy as np
 from dipy_synth.errors import InputError
 
 _IMAGES = 8  # from which the rotation is found
-# What a schedule says of training alone; the rest says what the network answers.
-_TRAINING_ONLY = {"times", "logit_mean", "logit_std", "shift", "weighting"}
+# What a schedule says of training or sampling; the rest is what the network answers.
+_AROUND = {"times", "logit_mean", "logit_std", "shift", "weighting", "spacing"}
 
 
 def check_initial(initial, vqvae, schedule, conditions, network):
@@ -61,7 +61,7 @@ def check_initial(initial, vqvae, schedule, conditions, network):
 
 def _question(schedule):
     config = schedule.to_config()
-    return {key: config[key] for key in config if key not in _TRAINING_ONLY}
+    return {key: config[key] for key in config if key not in _AROUND}
 
 
 def adopt(ldm, initial, volumes):

@@ -457,7 +457,12 @@ class LDM:
         return saved
 
 
-SAMPLING = {"sampler": "heun", "steps": 12, "guidance": 1.5, "guidance_rescale": 0.0}
+SAMPLING = {
+    "sampler": "dpmpp_2m",
+    "steps": 24,
+    "guidance": 1.5,
+    "guidance_rescale": 0.0,
+}
 
 
 def _check_match(cohort, vqvae):

@@ -1,6 +1,7 @@
 """What lies between a sampler and the U-Net: choices, noise per sample, guidance."""
 
 from functools import partial
+import math
 
 from keras import ops
 import numpy as np
@@ -112,7 +113,7 @@ def sample_latents(
         rescale=guidance_rescale,
         prior=prior,
     )
-    times = schedule.sampling_times(steps)
+    times = schedule.sampling_times(steps, size=math.prod(streams.shape))
     options = {"draw": streams.at_step, "callback": callback}
     return sampler(denoise, streams.start(), times, schedule, **options)
 

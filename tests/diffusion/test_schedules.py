@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dipy_synth.diffusion.betas import ALPHA_BARS
+from dipy_synth.diffusion.samplers import sample_dpmpp_2m
 from dipy_synth.diffusion.schedules import (
     DiscreteDiffusion,
     RectifiedFlow,
@@ -84,7 +85,7 @@ def test_flow_times_are_logit_normal_or_uniform(rng):
 @pytest.mark.parametrize("times", ["uniform", "logit_normal"])
 def test_a_shift_moves_training_and_sampling_alike(times):
     """Esser et al., eq. 23: t becomes s t / (1 + (s - 1) t)."""
-    plain, moved = (RectifiedFlow(times=times, shift=s) for s in (1, 3))
+    plain, moved = (RectifiedFlow(times=times, shift=s, spacing="time") for s in (1, 3))
     t, after = (
         flow.training_times(100, np.random.default_rng(1)) for flow in (plain, moved)
     )
@@ -92,7 +93,6 @@ def test_a_shift_moves_training_and_sampling_alike(times):
     t = plain.sampling_times(10)
     np.testing.assert_allclose(t, np.linspace(1, 0, 11))
     np.testing.assert_allclose(moved.sampling_times(10), 3 * t / (1 + 2 * t))
-    np.testing.assert_allclose(moved.sampling_times(10, shift=1.0), t)
 
 
 def test_chain_times_are_its_steps(rng):
@@ -102,12 +102,40 @@ def test_chain_times_are_its_steps(rng):
     assert counts.min() > 900
 
 
-@pytest.mark.parametrize("shift", [1.0, 3.0])
-def test_sampling_times_fall_from_one_to_zero(shift):
-    times = RectifiedFlow().sampling_times(10, shift=shift)
-    assert times[0] == 1 and times[-1] == 0 and len(times) == 11
+@pytest.mark.parametrize("steps", [1, 2, 10])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_sampling_times_fall_from_one_to_zero(schedule, steps):
+    times = schedule.sampling_times(steps, size=1000)
+    assert times[0] == 1 and times[-1] == 0 and len(times) == steps + 1
     assert np.all(np.diff(times) < 0)
-    assert (np.mean(times) > 0.5 + 1e-9) == (shift > 1)
+
+
+def test_steps_are_even_in_signal_to_noise_from_the_deepest_noise_of_use():
+    flow = RectifiedFlow()
+    ratio = flow.snr(flow.sampling_times(24, size=400**2)[1:-1]) ** -0.5
+    np.testing.assert_allclose(np.diff(np.log(ratio)), np.log(0.05 / 400) / 22)
+    assert ratio[0] == pytest.approx(400) and ratio[-1] == pytest.approx(0.05)
+
+
+def test_steps_even_in_time_miss_what_deep_noise_decides():
+    """Gaussian axes, exact denoiser: the spread that the default sampler brings back.
+
+    Of an axis along which 400^2 numbers vary together, by 83 of their own standard
+    deviations, the size of a brain being one, even steps in time keep a third.
+    """
+    variance = np.array([83.0, 22.0, 3.0, 1.0, 0.3]) ** 2
+    found = {}
+    for spacing in ("log_snr", "time"):
+        flow = RectifiedFlow(spacing=spacing)
+
+        def denoise(x, t):
+            return (1 - t) * variance * x / ((1 - t) ** 2 * variance + t**2)
+
+        times = flow.sampling_times(24, size=400**2)
+        made = sample_dpmpp_2m(denoise, np.ones((1, 5)), times, flow)
+        found[spacing] = made[0] / np.sqrt(variance)
+    np.testing.assert_allclose(found["log_snr"], 1, atol=0.025)
+    assert found["time"][0] < 1 / 3
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
