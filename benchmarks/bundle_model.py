@@ -24,10 +24,8 @@ it.
 - **Data**: {n_train} of {n_all} subjects of IXI (Hammersmith Hospital, 3 T), ages
   {low:.0f} to {high:.0f}. [IXI](https://brain-development.org/ixi-dataset/) is
   published under CC BY-SA 3.0; so are these weights, with credit to the IXI project.
-- **Made by** the commands of `benchmarks/make_ixi_2mm.sh`: autoencoder {vqvae_epochs}
-  epochs ({vqvae_minutes:.0f} minutes), its decoder {decoder_epochs} more
-  ({decoder_minutes:.0f} minutes), U-Net {ldm_epochs} epochs ({ldm_minutes:.0f} minutes)
-  {start}.
+- **Made by** the commands of `benchmarks/make_ixi_2mm.sh`: {made}. How it came about:
+  `doc/bundled_model.rst`.
 - **Measured** by `benchmarks/measure_model.py` on the {n_held_out} validation subjects,
   whom no part of the model has seen, on {hardware} ({date}), sampling with
   {sampling}:
@@ -71,12 +69,6 @@ def card(ldm, options):
     judged = read_json(options.work / "evaluation" / "evaluation.json")
     split, grid = ldm.config["split"], ldm.config["grid"]
     age = next(c for c in ldm.schema.columns if c.name == "age")
-    names = ("vqvae", "decoder", "ldm")
-    runs = {name: history(options.work / name) for name in names}
-    told = read_json(options.work / "ldm" / "settings.json")["about"]
-    start = "from random weights"
-    if "initial" in told:
-        start = f"from the earlier model {told['initial'][:12]} (`--initial`)"
     return CARD.format(
         name=options.folder.name,
         shape="x".join(str(n) for n in grid["shape"]),
@@ -93,10 +85,29 @@ def card(ldm, options):
         n_judged=judged["about"]["synthetic"]["n"],
         findings="\n".join(map(_finding, judged["findings"])),
         seen=SEEN,
-        start=start,
-        **{f"{name}_epochs": len(rows) for name, rows in runs.items()},
-        **{f"{name}_minutes": minutes(rows) for name, rows in runs.items()},
+        made=_made(options.work),
     )
+
+
+def _made(work):
+    """Tell the runs that are at hand, and the models that others came from."""
+    told = read_json(work / "ldm" / "settings.json")["about"]
+    if (work / "vqvae").exists():
+        own = (
+            f"autoencoder {_run(work / 'vqvae')}, its decoder {_run(work / 'decoder')}"
+        )
+    else:
+        own = f"autoencoder of the earlier model {told['autoencoder'][:12]}"
+    start = "from random weights"
+    if "initial" in told:
+        start = f"from the earlier model {told['initial'][:12]} (`--initial`)"
+    made = f"{own}, U-Net {_run(work / 'ldm')} {start}"
+    return textwrap.fill(made, 86, subsequent_indent="  ")
+
+
+def _run(folder):
+    rows = history(folder)
+    return f"{len(rows)} epochs ({minutes(rows):.0f} minutes)"
 
 
 def _table(measured):

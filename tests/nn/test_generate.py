@@ -143,7 +143,7 @@ def test_what_fails_elsewhere_is_told_here(ldm, tmp_path):
 
 
 def test_the_advice_is_followed_and_completed(ldm):
-    assert ldm.config["sampling"] == {**SAMPLING, "steps": 3}
+    assert ldm.config["sampling"] == {**SAMPLING, "sampler": "heun", "steps": 3}
     told = {"steps": 3, "sampler": "euler", "guidance": 2.0, "guidance_rescale": 0.7}
     advised = LDM(ldm.folder)
     advised.config["sampling"] = told

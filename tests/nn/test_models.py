@@ -241,7 +241,7 @@ def test_validation_subjects_of_one_are_not_trained_on_by_the_other(
         ({"sampler": "magic"}, "heun"),
         ({"steps": 0}, "at least 1"),
         ({"guidance_rescale": 1.5}, "from 0 to 1"),
-        ({"eta": 0.5}, "expected with sampler ddim, not heun"),
+        ({"eta": 0.5}, "expected with sampler ddim, not dpmpp_2m"),
         ({"eta": 1.5, "sampler": "ddim"}, "eta 1.5: expected a share from 0 to 1"),
         ({"seed": -1}, "0 or more"),
         ({"n": 0}, "at least 1"),
