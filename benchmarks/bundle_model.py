@@ -24,8 +24,7 @@ it.
 - **Data**: {n_train} of {n_all} subjects of IXI (Hammersmith Hospital, 3 T), ages
   {low:.0f} to {high:.0f}. [IXI](https://brain-development.org/ixi-dataset/) is
   published under CC BY-SA 3.0; so are these weights, with credit to the IXI project.
-- **Made by** the commands of `benchmarks/make_ixi_2mm.sh`: {made}. How it came about:
-  `doc/bundled_model.rst`.
+{made}
 - **Measured** by `benchmarks/measure_model.py` on the {n_held_out} validation subjects,
   whom no part of the model has seen, on {hardware} ({date}), sampling with
   {sampling}:
@@ -92,17 +91,18 @@ def card(ldm, options):
 def _made(work):
     """Tell the runs that are at hand, and the models that others came from."""
     told = read_json(work / "ldm" / "settings.json")["about"]
+    own = f"autoencoder of the earlier model {told['autoencoder'][:12]}"
     if (work / "vqvae").exists():
-        own = (
-            f"autoencoder {_run(work / 'vqvae')}, its decoder {_run(work / 'decoder')}"
-        )
-    else:
-        own = f"autoencoder of the earlier model {told['autoencoder'][:12]}"
+        runs = [_run(work / name) for name in ("vqvae", "decoder")]
+        own = f"autoencoder {runs[0]}, its decoder {runs[1]} more"
     start = "from random weights"
     if "initial" in told:
         start = f"from the earlier model {told['initial'][:12]} (`--initial`)"
-    made = f"{own}, U-Net {_run(work / 'ldm')} {start}"
-    return textwrap.fill(made, 86, subsequent_indent="  ")
+    words = (
+        f"- **Made by** the commands of `benchmarks/make_ixi_2mm.sh`: {own}, U-Net "
+        f"{_run(work / 'ldm')} {start}. What was tried: `doc/bundled_model.rst`."
+    )
+    return textwrap.fill(words, 88, subsequent_indent="  ")
 
 
 def _run(folder):
