@@ -77,7 +77,9 @@ class Row:
     @property
     def schedule(self):
         """The schedule it is trained with."""
-        return DiscreteDiffusion(steps=self.chain) if self.chain else RectifiedFlow()
+        if self.chain:
+            return DiscreteDiffusion(steps=self.chain)
+        return RectifiedFlow(spacing="time")
 
 
 ALL = {"normalized": False, "norm": "batch", "average": 0.0, "clip": True}

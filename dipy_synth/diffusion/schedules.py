@@ -285,6 +285,8 @@ def choose_schedule(name="rectified_flow", **options):
         raise InputError(
             f"schedule {name!r}: expected rectified_flow or {', '.join(ALPHA_BARS)}"
         )
-    if {"times", "shift"} & {*options}:
-        raise InputError(f"schedule {name!r}: times and shift are of rectified_flow")
+    if {"times", "shift", "spacing"} & {*options}:
+        raise InputError(
+            f"schedule {name!r}: times, shift and spacing are of rectified_flow"
+        )
     return DiscreteDiffusion(betas=name, **options)

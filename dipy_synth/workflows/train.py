@@ -155,6 +155,7 @@ class TrainLDMFlow(Workflow):
         zero_terminal_snr=False,
         times=None,
         shift=None,
+        spacing=None,
         weighting=None,
         precision="float32",
         accumulation=1,
@@ -219,8 +220,11 @@ class TrainLDMFlow(Workflow):
             How training times of a flow are drawn: logit_normal (by default; more of
             them half way) or uniform.
         shift : float, optional
-            Above 1, times of a flow move towards the noise, in training and sampling;
-            for latents of many voxels. By default 1.
+            Above 1, times of a flow move towards the noise, in training and, with
+            --spacing time, in sampling; for latents of many voxels. By default 1.
+        spacing : string, optional
+            How a sampler's steps of a flow are spaced: log_snr (by default), evenly in
+            the signal-to-noise ratio down to the deepest noise of use, or time.
         weighting : string, optional
             Weights of the loss over time: plain (by default), min_snr or p2.
         precision : string, optional
@@ -261,6 +265,7 @@ class TrainLDMFlow(Workflow):
                 zero_terminal_snr=zero_terminal_snr,
                 times=times,
                 shift=shift,
+                spacing=spacing,
                 weighting=weighting,
             ),
             dropout=condition_dropout,
