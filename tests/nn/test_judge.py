@@ -55,8 +55,8 @@ def test_age_is_read_from_phantoms_not_seen(judge, cohort):
 
 def test_what_has_a_side_is_learnt_from_mirror_images_too(cohort):
     judge, brains = Judge(), Cohort.load(cohort)
-    places = ["frontal-left", "frontal-right", None]
-    rows = tuple({"location": places[i % 3]} for i in range(len(brains.keys)))
+    places = ["frontal-left", "frontal-right"] * 3 + [None]
+    rows = tuple({"location": places[i % 7]} for i in range(len(brains.keys)))
     brains = replace(brains, rows=rows)
     judge.schema = ConditionSchema.fit(rows, ["location"])
     data = judge._batches(brains, "train", SETTINGS)
