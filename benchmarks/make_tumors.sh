@@ -12,6 +12,7 @@ fi
 source=$1 work=$2
 here=$(cd "$(dirname "$0")" && pwd)
 fast=(--precision mixed_bfloat16)
+sampling=(--guidance 2 --steps 8 --batch_size 16)
 
 python "$here/tumors.py" implant "$source" "$work/brains"
 dipy_preprocess_t1 "$work/brains" --no_bias --align none --voxel_size 4 \
@@ -22,12 +23,12 @@ dipy_train_judge "$work/prepared" --conditions tumor location \
     --epochs "${JUDGE_EPOCHS:-8}" --learning_rate 1e-3 "${fast[@]}" \
     --out_dir "$work/judge"
 dipy_train_ldm "$work/prepared" "$work/vqvae" --conditions tumor location \
-    --widths 32 64 128 --epochs "${LDM_EPOCHS:-5}" --batch_size 16 \
+    --widths 32 64 128 --epochs "${LDM_EPOCHS:-4}" --batch_size 16 \
     --learning_rate 1e-3 "${fast[@]}" --out_dir "$work/ldm"
 python "$here/tumors.py" ask "$work/asked.tsv"
-dipy_synth_mri --model "$work/ldm" --participants "$work/asked.tsv" --batch_size 16 \
-    --out_dir "$work/synthetic"
+dipy_synth_mri --model "$work/ldm" --participants "$work/asked.tsv" \
+    "${sampling[@]}" --out_dir "$work/synthetic"
 # The same noise, without a tumour: sample i of a seed is the same brain.
 dipy_synth_mri --model "$work/ldm" --conditions tumor=none --n_samples 48 \
-    --batch_size 16 --out_dir "$work/plain"
+    "${sampling[@]}" --out_dir "$work/plain"
 python "$here/measure_tumors.py" "$work" --out_dir "$work/measured"

@@ -1,7 +1,7 @@
 """Tumours as asked for? Type, lobe and side, in phantoms and in real brains.
 
     python benchmarks/tumors.py implant SOURCE OUT
-    python benchmarks/tumors.py ask OUT.tsv [--each 4]
+    python benchmarks/tumors.py ask OUT.tsv [--each 2]
 
 `implant` puts simulated tumours into brains, a few of each type and place, and writes a
 BIDS folder for dipy_preprocess_t1: five scans of a brain with a tumour each, and one
@@ -37,7 +37,7 @@ def main():
     one.add_argument("out", type=Path)
     one = does.add_parser("ask", help="write what is asked of a model")
     one.add_argument("out", type=Path)
-    one.add_argument("--each", type=int, default=4)
+    one.add_argument("--each", type=int, default=2)
     options = parser.parse_args()
     if options.does == "ask":
         return write_table(options.out, asked(options.each))
