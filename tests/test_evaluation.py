@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -280,6 +281,19 @@ def test_a_prepared_cohort_gives_its_sides(prepared_folder, tmp_path):
     assert plain.names == tuple(f"sub-0{i}" for i in range(1, 5))
     assert plain.hashes() == found["synthetic"].hashes()[:4]
     assert plain.rows[0]["sex"] == "F" and plain.grid == found["real"].grid
+
+
+def test_a_session_of_a_prepared_cohort_has_its_own_columns(prepared_folder, tmp_path):
+    folder = shutil.copytree(prepared_folder, tmp_path / "prepared")
+    for path in list((folder / "sub-03" / "anat").iterdir()):
+        name = path.name.replace("sub-03_", "sub-03_ses-b_")
+        path.rename(path.with_name(name))
+    visit = {"session_id": "ses-b", "tumor": "meningioma", "age": "39"}
+    write_table(folder / "sub-03" / "sub-03_sessions.tsv", [visit])
+    found = load_volumes(folder, split="validation")
+    assert found.names == ("sub-03_ses-b", "sub-06")
+    assert found.rows[0] == {"age": "39", "sex": "F", "tumor": "meningioma"}
+    assert "tumor" not in found.rows[1]
 
 
 def test_a_synthetic_cohort_is_read_with_what_was_asked(coarse, tmp_path):

@@ -9,14 +9,12 @@ import numpy as np
 
 from dipy_synth.data.augment import random_crop
 from dipy_synth.data.images import open_nifti, read_volume
-from dipy_synth.data.prepared import IMAGE, prepared_keys, prepared_path
-from dipy_synth.data.records import entities
+from dipy_synth.data.prepared import IMAGE, prepared_keys, prepared_path, read_rows
 from dipy_synth.errors import InputError
 from dipy_synth.files import (
     atomic_path,
     file_stamp,
     read_json,
-    read_table,
     write_json,
 )
 from dipy_synth.grid import Grid
@@ -80,7 +78,7 @@ class Cohort:
         keys = tuple(prepared_keys(root))
         if not keys:
             raise InputError(f"{root}: no prepared volume (sub-*/anat/*{IMAGE})")
-        rows = tuple(_rows(root, keys))
+        rows = _rows(root, keys)
         split = np.array([row.pop("split") for row in rows])
         return cls(root, Grid.from_config(told["Grid"]), keys, rows, split)
 
@@ -144,26 +142,15 @@ class Cohort:
 
 
 def _rows(root, keys):
-    """Give each volume's row: its subject's, then its session's columns."""
-    table = {
-        row.pop("participant_id", None): row
-        for row in read_table(root / "participants.tsv")
-    }
-    for key in keys:
-        subject = key.split("_")[0]
-        row = dict(table.get(subject) or {})
+    """Give each volume's row, which must tell its side."""
+    rows = read_rows(root, keys)
+    for key, row in zip(keys, rows):
         if row.get("split") not in SPLITS:
             raise InputError(
-                f"{root / 'participants.tsv'}: {subject} has split "
+                f"{root / 'participants.tsv'}: {key.split('_')[0]} has split "
                 f"{row.get('split')!r}; expected a row with train or validation"
             )
-        sessions = root / subject / f"{subject}_sessions.tsv"
-        session = entities(key).get("ses")
-        if session is not None and sessions.is_file():
-            for other in read_table(sessions):
-                if other.pop("session_id", None) == f"ses-{session}":
-                    row |= other
-        yield row
+    return tuple(rows)
 
 
 def _cached(cohort):

@@ -8,6 +8,7 @@ from dipy_synth import __version__
 from dipy_synth.data.images import read_volume, write_volume
 from dipy_synth.data.layouts import bids_root
 from dipy_synth.data.preprocess import PreparedT1, Steps
+from dipy_synth.data.records import entities
 from dipy_synth.data.split import split_subjects
 from dipy_synth.errors import InputError
 from dipy_synth.files import file_hash, read_json, read_table, write_json, write_table
@@ -274,6 +275,33 @@ def read_participants(root):
     path = Path(root) / "participants.tsv"
     rows = read_table(path) if path.is_file() else []
     return {row.pop("participant_id").removeprefix("sub-"): row for row in rows}
+
+
+def read_rows(root, keys):
+    """Read what the tables tell of each volume: its subject's row, then its session's.
+
+    Parameters
+    ----------
+    root : str or Path
+        The prepared cohort.
+    keys : sequence of str
+        As `prepared_keys` gives them.
+
+    Returns
+    -------
+    list of dict
+        Column name to str or None; empty where a subject has no row.
+    """
+    table, rows = read_participants(root), []
+    for key in keys:
+        subject, session = key.split("_")[0], entities(key).get("ses")
+        row = dict(table.get(subject.removeprefix("sub-"), {}))
+        path = Path(root) / subject / f"{subject}_sessions.tsv"
+        for own in read_table(path) if session and path.is_file() else ():
+            if own.pop("session_id", None) == f"ses-{session}":
+                row |= own
+        rows.append(row)
+    return rows
 
 
 def write_participants(root, records, **options):

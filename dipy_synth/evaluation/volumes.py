@@ -13,7 +13,7 @@ from dipy_synth.data.prepared import (
     is_prepared_cohort,
     prepared_keys,
     prepared_path,
-    read_participants,
+    read_rows,
 )
 from dipy_synth.data.readers import read_records
 from dipy_synth.data.records import entities, list_images
@@ -168,11 +168,10 @@ def load_volumes(source, *, split=None, grid=None, least=1):
 
 def _prepared_files(root, split):
     """Give key, file and row of each volume of a prepared cohort."""
-    table = read_participants(root)
-    rows = {k: table.get(k.split("_")[0].removeprefix("sub-"), {}) for k in _keys(root)}
+    keys = _keys(root)
     return [
         (key, prepared_path(root, key), _asked(row))
-        for key, row in rows.items()
+        for key, row in zip(keys, read_rows(root, keys))
         if split is None or row.get("split") == split
     ]
 

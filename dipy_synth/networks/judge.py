@@ -42,6 +42,9 @@ class JudgeNetwork(keras.Model):
         Side of the blocks whose brightnesses are counted, for the convolutions.
     block : int, optional
         The same for the linear path, in those blocks.
+    where : bool, optional
+        Let the convolutions tell where they see something, as what is read may be a
+        place; by default they give means over the image.
 
     Notes
     -----
@@ -67,6 +70,7 @@ class JudgeNetwork(keras.Model):
         levels=5,
         shrink=1,
         block=1,
+        where=False,
         **kwargs,
     ):
         # brightness must not be rounded to 1 %, as bfloat16 does
@@ -74,6 +78,7 @@ class JudgeNetwork(keras.Model):
         self.shape, self.widths = tuple(int(n) for n in shape), tuple(widths)
         self.categories, self.n_features = tuple(categories), int(features)
         self.levels, self.shrink, self.block = int(levels), int(shrink), int(block)
+        self.where = bool(where)
         if len(self.shape) not in (2, 3):
             raise InputError(f"image shape {self.shape}: expected 2 or 3 axes")
         if not self.categories:
@@ -106,7 +111,9 @@ class JudgeNetwork(keras.Model):
         self.body.build(counts)
         size = math.prod(self.coarsen.compute_output_shape(counts)[1:])
         self.linear.build((None, size))
-        self.correction.build((None, self.widths[-1]))
+        found = self.body.compute_output_shape(counts)[1:]
+        size = math.prod(found) if self.where else self.widths[-1]
+        self.correction.build((None, size))
         self.head.build((None, self.n_features))
         self.built = True
 
@@ -124,7 +131,10 @@ class JudgeNetwork(keras.Model):
         """
         counts = self._counts(images)
         found = ops.cast(self.body(counts), "float32")
-        found = ops.mean(found, axis=tuple(range(1, 1 + len(self.shape))))
+        if self.where:
+            found = _flat(found)
+        else:
+            found = ops.mean(found, axis=tuple(range(1, 1 + len(self.shape))))
         return self.linear(self._coarse(counts)) + self.correction(found)
 
     def _counts(self, images):
@@ -137,8 +147,7 @@ class JudgeNetwork(keras.Model):
         return self.count(ops.relu(1 - ops.abs(brightness - level)))
 
     def _coarse(self, counts):
-        coarse = self.coarsen(counts)
-        return ops.reshape(coarse, (-1, math.prod(coarse.shape[1:])))
+        return _flat(self.coarsen(counts))
 
     def call(self, images):
         return self.head(self.describe(images))
@@ -204,7 +213,12 @@ class JudgeNetwork(keras.Model):
             "levels": self.levels,
             "shrink": self.shrink,
             "block": self.block,
+            "where": self.where,
         }
+
+
+def _flat(images):
+    return ops.reshape(images, (-1, math.prod(images.shape[1:])))
 
 
 def column_loss(values, outputs, n_categories):

@@ -10,7 +10,7 @@ from dipy_synth.conditions import ConditionSchema
 from dipy_synth.data.augment import Augmentation
 from dipy_synth.data.dataset import VolumeDataset
 from dipy_synth.errors import InputError
-from dipy_synth.laterality import is_lateral
+from dipy_synth.laterality import is_lateral, mirror_conditions
 from dipy_synth.metrics.conditioning import follows_category, follows_number
 from dipy_synth.networks.judge import JudgeNetwork
 from dipy_synth.nn.utils import in_batches, need_weights, to_network
@@ -139,11 +139,10 @@ class Judge:
         )
         self.config = cohort_config(cohort)
         categories = [len(c.categories) for c in self.schema.columns]
+        chosen = {**_blocks(cohort.shape), "where": is_lateral(self.schema)}
         with building(settings):
             self.network = JudgeNetwork(
-                cohort.shape,
-                categories=categories,
-                **{**_blocks(cohort.shape), **network},
+                cohort.shape, categories=categories, **{**chosen, **network}
             )
         data = self._batches(cohort, "train", settings)
         if not (run_dir / "state.npz").exists():
@@ -173,7 +172,13 @@ class Judge:
         if not len(volumes):
             return None
         brains, training = cohort.grid is not None, split == "train"
-        flip = 0.5 if cohort.symmetric and not is_lateral(self.schema) else 0
+        targets = self.schema.encode(rows_of(cohort, split))
+        sided = cohort.symmetric and is_lateral(self.schema)
+        if training and sided:  # mirror images, under the names of the other side
+            volumes = np.concatenate([volumes, volumes[:, ::-1]])
+            mirrored = mirror_conditions(targets, self.schema)
+            targets = np.concatenate([targets, mirrored])
+        flip = 0.5 if cohort.symmetric and not sided else 0
         augment = Augmentation(flip=flip, shift=1 if brains else 2, **_SMALL)
         return VolumeDataset(
             volumes,
@@ -181,7 +186,7 @@ class Judge:
             shuffle=training,
             augment=augment if training else None,
             seed=settings.seed,
-            targets=self.schema.encode(rows_of(cohort, split)),
+            targets=targets,
         )
 
     def save(self, folder, *, dtype="float16", card=None):

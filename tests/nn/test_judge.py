@@ -1,9 +1,11 @@
 """The judge end to end, small: fit, resume, save, load, predict; brains and digits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from dipy_synth.conditions import Column
+from dipy_synth.conditions import Column, ConditionSchema
 from dipy_synth.data.arrays import ArrayCohort
 from dipy_synth.data.dataset import Cohort
 from dipy_synth.errors import InputError
@@ -49,6 +51,21 @@ def test_age_is_read_from_phantoms_not_seen(judge, cohort):
     assert found["age"].n == found["sex"].n == 10
     assert found["age"].mae < found["age"].control_mae
     assert judge.examine(cohort, "train")["age"].n == 19  # one age is not known
+
+
+def test_what_has_a_side_is_learnt_from_mirror_images_too(cohort):
+    judge, brains = Judge(), Cohort.load(cohort)
+    places = ["frontal-left", "frontal-right"] * 3 + [None]
+    rows = tuple({"location": places[i % 7]} for i in range(len(brains.keys)))
+    brains = replace(brains, rows=rows)
+    judge.schema = ConditionSchema.fit(rows, ["location"])
+    data = judge._batches(brains, "train", SETTINGS)
+    n = len(brains.volumes("train"))
+    np.testing.assert_array_equal(data.volumes[n:], data.volumes[:n, ::-1])
+    asked, mirrored = data.targets[:n], data.targets[n:]
+    np.testing.assert_array_equal(mirrored, 1 - asked)  # and NaN stays
+    assert np.isnan(asked).any() and data.augment.flip == 0
+    assert len(judge._batches(brains, "validation", SETTINGS).volumes) == 10
 
 
 def test_features_and_predictions_have_their_shapes(judge, held_out):

@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Brains with simulated tumours: make them, train on them, ask for tumours by type and
+# place, and measure what comes. SOURCE is a cohort that dipy_preprocess_t1 wrote at 2
+# mm, or "phantoms". Stop it at any time; the same command goes on.
+#
+#   benchmarks/make_tumors.sh SOURCE WORK
+set -euo pipefail
+if [ $# -ne 2 ]; then
+    echo "usage: $0 SOURCE WORK" >&2
+    exit 2
+fi
+source=$1 work=$2
+here=$(cd "$(dirname "$0")" && pwd)
+fast=(--precision mixed_bfloat16)
+sampling=(--guidance 2 --steps 8 --batch_size 16)
+
+python "$here/tumors.py" implant "$source" "$work/brains"
+dipy_preprocess_t1 "$work/brains" --no_bias --align none --voxel_size 4 \
+    --stratify sex age --out_dir "$work/prepared"
+dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-1}" --batch_size 8 \
+    "${fast[@]}" --out_dir "$work/vqvae"
+dipy_train_judge "$work/prepared" --conditions tumor location \
+    --epochs "${JUDGE_EPOCHS:-8}" --learning_rate 1e-3 "${fast[@]}" \
+    --out_dir "$work/judge"
+dipy_train_ldm "$work/prepared" "$work/vqvae" --conditions tumor location \
+    --widths 32 64 128 --epochs "${LDM_EPOCHS:-4}" --batch_size 16 \
+    --learning_rate 1e-3 "${fast[@]}" --out_dir "$work/ldm"
+python "$here/tumors.py" ask "$work/asked.tsv"
+dipy_synth_mri --model "$work/ldm" --participants "$work/asked.tsv" \
+    "${sampling[@]}" --out_dir "$work/synthetic"
+# The same noise, without a tumour: sample i of a seed is the same brain.
+dipy_synth_mri --model "$work/ldm" --conditions tumor=none --n_samples 48 \
+    "${sampling[@]}" --out_dir "$work/plain"
+python "$here/measure_tumors.py" "$work" --out_dir "$work/measured"

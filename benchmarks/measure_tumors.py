@@ -1,0 +1,242 @@
+"""Measure whether tumours are as asked: type, lobe and side, with shuffled labels.
+
+    python benchmarks/measure_tumors.py WORK [WORK ...] --out_dir OUT
+
+WORK is what make_tumors.sh filled. Writes OUT/tumors.csv, tumors.json and tumors.png.
+
+Tumours are read in two ways. The judge is a network trained on implants in the training
+brains, and is tested on those in brains held out. The difference needs no network: it
+is that to the same brain without a tumour, of an implant its own scan, of a synthetic
+volume the one from the same noise; where it is largest lies the tumour.
+"""
+
+import argparse
+import csv
+from datetime import date
+import json
+from pathlib import Path
+
+import numpy as np
+from runs import hardware, history, minutes
+from scipy import ndimage
+
+from dipy_synth.data.dataset import Cohort
+from dipy_synth.evaluation import Volumes, load_volumes
+from dipy_synth.files import atomic_path, write_json
+from dipy_synth.nn.judge import Judge
+from dipy_synth.phantom import KINDS, LOCATIONS
+from dipy_synth.pictures import save_montage
+
+BLUR = 1.5  # voxels, of a difference
+SHUFFLES = 1000
+QUESTIONS = ("type", "lobe", "side")
+
+
+def main():
+    """Read the arguments, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("works", type=Path, nargs="+")
+    parser.add_argument("--out_dir", type=Path, default=Path("measured-tumors"))
+    options = parser.parse_args()
+    told = {"date": date.today().isoformat(), "hardware": hardware(), "cohorts": {}}
+    groups, titles = [], []
+    for work in options.works:
+        name = work.name.split("-")[-1]
+        sides = sides_of(work)
+        centers = centers_of(sides["train"])
+        told["cohorts"][name] = {
+            "volumes": {key: len(side) for key, side in sides.items()},
+            "minutes": minutes_of(work),
+            "rows": [*by_judge(sides, work), *by_difference(sides, centers)],
+        }
+        for kind in KINDS:
+            groups += [
+                cut(sides[s], kind, centers) for s in ("validation", "synthetic")
+            ]
+            titles += [f"{name}, {kind}: implants, held out", "synthetic, as asked"]
+    write_json(options.out_dir / "tumors.json", told)
+    write_csv(options.out_dir / "tumors.csv", told["cohorts"])
+    save_montage(
+        options.out_dir / "tumors.png", groups, titles=titles, columns=len(LOCATIONS)
+    )
+    print(json.dumps(told, indent=1))
+
+
+def sides_of(work):
+    """Give the volumes of a cohort: trained on, held out, and synthetic ones."""
+    cohort = Cohort.load(work / "prepared")
+    sides = {}
+    for side in ("train", "validation"):
+        chosen = np.flatnonzero(cohort.where(side))
+        sides[side] = Volumes(
+            cohort.volumes(side),
+            cohort.grid,
+            names=tuple(cohort.keys[i] for i in chosen),
+            rows=tuple(cohort.rows[i] for i in chosen),
+        )
+    for name in ("synthetic", "plain"):
+        sides[name] = load_volumes(work / name, grid=cohort.grid)
+    return sides
+
+
+# --- reading ----------------------------------------------------------------------
+
+
+def by_judge(sides, work):
+    """Give rows of what the judge reads from implants and from synthetic volumes."""
+    judge = Judge(work / "judge")
+    for name, title in (("validation", "implants, held out"), ("synthetic",) * 2):
+        volumes = sides[name]
+        read = judge.predict(volumes.volumes)
+        where = with_tumour(volumes)
+        places = np.array(volumes.column("location"))[where]
+        seen = np.array(read["location"])[where]
+        pairs = {
+            "type": (np.array(volumes.column("tumor")), np.array(read["tumor"])),
+            "lobe": (lobes(places), lobes(seen)),
+            "side": (flanks(places), flanks(seen)),
+        }
+        yield {"read from": title, "by": "judge", **answers(pairs)}
+
+
+def by_difference(sides, centers):
+    """Give rows of where the largest difference to the brain without a tumour lies."""
+    for name, title in (("validation", "implants, held out"), ("synthetic",) * 2):
+        volumes, without = pairs_of(sides, name)
+        places = np.array(volumes.column("location"))
+        seen = np.array([nearest(p, centers) for p in peaks(volumes, without)])
+        pairs = {"lobe": (lobes(places), lobes(seen))}
+        pairs |= {"side": (flanks(places), flanks(seen))}
+        yield {"read from": title, "by": "difference", **answers(pairs)}
+
+
+def answers(pairs):
+    """Give, for each question, how many of asked are read so, and shuffled ones."""
+    rng = np.random.default_rng(0)
+    return {
+        question: {
+            "n": len(asked),
+            "right": float(np.mean(asked == read)),
+            "interval": wilson(int(np.sum(asked == read)), len(asked)),
+            "shuffled": float(
+                np.mean([rng.permutation(asked) == read for _ in range(SHUFFLES)])
+            ),
+        }
+        for question, (asked, read) in pairs.items()
+    }
+
+
+def wilson(k, n, z=1.96):
+    """Give the 95 % interval of a share k / n, by Wilson's score."""
+    middle = (k + z**2 / 2) / (n + z**2)
+    half = z / (n + z**2) * np.sqrt(k * (n - k) / n + z**2 / 4)
+    return [float(middle - half), float(middle + half)]
+
+
+def lobes(places):
+    """Give the lobes of places."""
+    return np.array([str(place).rsplit("-", 1)[0] for place in places])
+
+
+def flanks(places):
+    """Give the sides of places."""
+    return np.array([str(place).rsplit("-", 1)[-1] for place in places])
+
+
+def with_tumour(volumes):
+    """Tell which volumes are to hold a tumour."""
+    return np.array([kind != "none" for kind in volumes.column("tumor")])
+
+
+# --- where the difference lies ----------------------------------------------------
+
+
+def pairs_of(sides, name):
+    """Give volumes with a tumour, and for each the same brain without."""
+    volumes = sides[name]
+    if name == "synthetic":  # the first ones share their noise with `plain`
+        where = np.flatnonzero(with_tumour(volumes)[: len(sides["plain"])])
+        return volumes.take(where), sides["plain"].volumes[where]
+    where = np.flatnonzero(with_tumour(volumes))
+    plain = {
+        key.split("_")[0]: i
+        for i, key in enumerate(volumes.names)
+        if volumes.rows[i]["tumor"] == "none"
+    }
+    own = [plain[volumes.names[i].split("_")[0]] for i in where]
+    return volumes.take(where), volumes.volumes[own]
+
+
+def peaks(volumes, without):
+    """Give the voxel of the largest difference, blurred: ndarray (n, 3)."""
+    found = []
+    for one, other in zip(volumes.volumes, without):
+        far = np.abs(one.astype("float32") - other)
+        smooth = ndimage.gaussian_filter(far, BLUR)
+        found.append(np.unravel_index(smooth.argmax(), smooth.shape))
+    return np.array(found)
+
+
+def centers_of(train):
+    """Give the middle of each place, in voxels, by the implants of training brains."""
+    volumes, without = pairs_of({"train": train}, "train")
+    places, found = np.array(volumes.column("location")), peaks(volumes, without)
+    return {place: np.median(found[places == place], axis=0) for place in LOCATIONS}
+
+
+def nearest(peak, centers):
+    """Name the place whose middle is nearest to a voxel."""
+    return min(centers, key=lambda place: np.sum((centers[place] - peak) ** 2))
+
+
+# --- what a page shows ------------------------------------------------------------
+
+
+def cut(volumes, kind, centers):
+    """Cut the first volume with a type at each place, through its middle."""
+    kinds, places = volumes.column("tumor"), volumes.column("location")
+    slices = []
+    for place in LOCATIONS:
+        chosen = [i for i, a in enumerate(zip(kinds, places)) if a == (kind, place)]
+        level = int(round(centers[place][2]))
+        empty = np.zeros(volumes.volumes.shape[1:3], "float32")
+        one = volumes.volumes[chosen[0]][:, :, level] if chosen else empty
+        slices.append(one.T[::-1])
+    return np.stack(slices)
+
+
+def minutes_of(work):
+    """Give what the trainings took, in minutes, by their histories."""
+    names = ("vqvae", "judge", "ldm")
+    return {name: round(minutes(history(work / name)), 1) for name in names}
+
+
+def write_csv(path, cohorts):
+    """Write the table as a page shows it."""
+    with atomic_path(path) as temporary, open(temporary, "w", newline="") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        head = [f"{question.capitalize()}, %" for question in QUESTIONS]
+        writer.writerow(["Brains", "Read from", "By", "n", *head])
+        for name, found in cohorts.items():
+            for row in found["rows"]:
+                writer.writerow([name, *line(row)])
+
+
+def line(row):
+    """Give the cells of a row; "50.0 (40-60; 8)" is share, interval, shuffled."""
+    cells = []
+    for question in QUESTIONS:
+        one = row.get(question)
+        cells.append("")
+        if one:
+            low, high = (100 * x for x in one["interval"])
+            right, chance = 100 * one["right"], 100 * one["shuffled"]
+            cells[-1] = f"{right:.1f} ({low:.0f}-{high:.0f}; {chance:.1f})"
+    n = "/".join(
+        str(m) for m in dict.fromkeys(row[q]["n"] for q in QUESTIONS if q in row)
+    )
+    return [row["read from"], row["by"], n, *cells]
+
+
+if __name__ == "__main__":
+    main()
