@@ -52,7 +52,7 @@ def fit_prior(network, schedule, pairs, held_out, *, views=1):
 
 
 def _begin(network, schedule, prior, x0, conditions):
-    """Give the least noise from which on the prior is always better, or None."""
+    """Give the least noise at which the prior is better, and never worse in deeper."""
     noise = np.random.default_rng(0).standard_normal(x0.shape, dtype="float32")
     truth, begin = prior.coordinates(x0), None
     for level in _LEVELS[::-1]:
@@ -60,10 +60,11 @@ def _begin(network, schedule, prior, x0, conditions):
         noisy = schedule.add_noise(x0, noise, t)
         own = prior.expected(noisy, t, schedule, conditions)
         other = prior.coordinates(_answers(network, schedule, noisy, t, conditions))
-        errors = [np.sum((c - truth) ** 2) for c in (own, other)]
-        if not errors[0] < _BETTER * errors[1]:
+        own, other = (np.sum((found - truth) ** 2) for found in (own, other))
+        if not own <= other:
             break
-        begin = level
+        if own < _BETTER * other:
+            begin = level
     return begin
 
 
