@@ -48,8 +48,8 @@ it.
 
 SEEN = """outline,
   hemispheres, ventricles, corpus callosum, white matter, cerebellum and stem are in
-  place; the cortex is blotchy more than it is folded, and the samples differ less from
-  each other than real brains do."""
+  place, and sizes and ventricles differ; the cortex is blotchy more than it is
+  folded."""
 
 
 def main():

@@ -1,10 +1,12 @@
-"""Measure a training step and a reconstruction of one brain at a size.
+"""Measure training steps and a reconstruction of one brain at a size.
 
     python benchmarks/measure_size.py BRAIN --shape 128 128 128 [--preset 128]
 
 takes the middle of the brain in a skull-stripped T1 (NIfTI), at its own voxel size,
-and prints markdown: seconds and peak memory, each of a process of its own, on whole
-volumes and on the crops that the preset is trained on.
+and prints markdown: seconds and peak memory, each of a process of its own, of the
+autoencoder on whole volumes and on the crops that the preset is trained on, and of the
+U-Net on the latents of whole volumes. The last column is the peak without what the
+process held before the network was made, which is TensorFlow itself.
 """
 
 import argparse
@@ -27,29 +29,48 @@ def main():
     parser.add_argument("brain")
     parser.add_argument("--shape", type=int, nargs=3, default=[128, 128, 128])
     parser.add_argument("--preset", default="128")
+    parser.add_argument("--unet", default="default", help="preset of the U-Net")
     parser.add_argument("--precision", default="float32")
+    parser.add_argument("--batch_size", type=int, default=1)
+    parser.add_argument("--only", nargs="*", default=[what.__name__ for what in ROWS])
     options = parser.parse_args()
     print(f"{date.today()}, {platform.machine()}, {os.cpu_count()} CPU cores,", end=" ")
-    print(f"preset {options.preset}, {options.precision}\n")
-    print("| what | shape | median s | peak GiB |\n| --- | --- | --- | --- |")
-    for what in (reconstruction, whole_step, crop_step):
+    print(f"presets {options.preset} and {options.unet}, {options.precision}, ", end="")
+    print(f"batch {options.batch_size}\n")
+    print("| what | shape | median s | peak GiB | without TensorFlow |")
+    print("| --- | --- | --- | --- | --- |")
+    for what in ROWS:
+        if what.__name__ not in options.only:
+            continue
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            shape, seconds, peak = pool.submit(measure, what, options).result()
-        cells = (what.__doc__, " x ".join(map(str, shape)), f"{seconds:.2f}")
-        print(f"| {' | '.join(cells)} | {peak:.2f} |", flush=True)
+            shape, *figures = pool.submit(measure, what, options).result()
+        cells = (
+            what.__doc__,
+            " x ".join(map(str, shape)),
+            *(f"{x:.2f}" for x in figures),
+        )
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def measure(what, options):
-    """Give the shape, the median seconds and the peak memory (GiB) of a thing."""
+    """Give shape, median seconds, peak memory (GiB), and how much the thing added."""
     volume = read(options.brain, tuple(options.shape))
+    import keras
+
+    keras.ops.zeros(1)  # starts the backend
+    before = peak_gib()
     shape, do = what(volume, options)
     times = []
     for _ in range(TURNS):
         started = time.perf_counter()
         do()
         times.append(time.perf_counter() - started)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    return shape, float(np.median(times[1:])), peak
+    return shape, float(np.median(times[1:])), peak_gib(), peak_gib() - before
+
+
+def peak_gib():
+    """Give the most memory that the process has held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def read(path, shape):
@@ -78,12 +99,17 @@ def network_of(shape, options):
 def reconstruction(volume, options):
     """reconstruction"""
     network, _ = network_of(volume.shape, options)
-    images = volume[None, ..., None] * 2 - 1
+    images = batch_of(volume, options)
     return volume.shape, lambda: network.decode(network.encode(images))
 
 
+def batch_of(volume, options):
+    """Give a volume as often as a batch has it, as the network takes it."""
+    return np.repeat(volume[None, ..., None] * 2 - 1, options.batch_size, axis=0)
+
+
 def whole_step(volume, options):
-    """training step, whole volume"""
+    """training step, whole volumes"""
     return _step(volume, volume.shape, options)
 
 
@@ -102,9 +128,36 @@ def _step(volume, shape, options):
 
     network, _ = network_of(shape, options)
     network.compile(keras.optimizers.AdamW(1e-4))
-    images = volume[None, ..., None] * 2 - 1
+    images = batch_of(volume, options)
     return shape, lambda: network.train_on_batch(images)
 
+
+def unet_step(volume, options):
+    """training step of the U-Net, whole latents"""
+    import keras
+
+    from dipy_synth.networks.presets import UNET_PRESETS, find_preset
+    from dipy_synth.networks.unet import UNet
+    from dipy_synth.training import TrainingSettings, building
+
+    shape = network_of(volume.shape, options)[0].latent_shape
+    with building(TrainingSettings(precision=options.precision)):
+        network = UNet(
+            shape,
+            categories=(0, 2),
+            **find_preset(options.unet, UNET_PRESETS)["network"],
+        )
+    network.compile(keras.optimizers.AdamW(1e-4), loss="mse")
+    rng, n = np.random.default_rng(0), options.batch_size
+    inputs = {
+        "latents": rng.standard_normal((n, *shape), dtype="float32"),
+        "time": np.full(n, 0.5, "float32"),
+        "conditions": np.zeros((n, 2), "float32"),
+    }
+    return shape, lambda: network.train_on_batch(inputs, inputs["latents"])
+
+
+ROWS = (reconstruction, whole_step, crop_step, unet_step)
 
 if __name__ == "__main__":
     main()
