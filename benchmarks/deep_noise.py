@@ -17,7 +17,7 @@ from runs import hardware
 from dipy_synth.data.dataset import Cohort
 from dipy_synth.nn.latents import encode_all
 from dipy_synth.nn.ldm import LDM
-from dipy_synth.nn.sampling import guided_denoiser
+from dipy_synth.nn.sampling import NoiseStreams, guided_denoiser
 from dipy_synth.nn.vqvae import rows_of
 
 TIMES = (0.8, 0.9, 0.95, 0.98, 1.0)
@@ -45,6 +45,10 @@ def main():
     wanted = wanted[: options.n_samples]
     print("\n| cohort | mean | standard deviation |\n| --- | --- | --- |")
     row("real", ldm.prior.coordinates(x0[: len(wanted)]))
+    for n in (len(wanted), 200):  # where chance has put them
+        noise = NoiseStreams(0, range(n), ldm.network.shape).start()
+        told_noise = ldm.prior.coordinates(noise) * ldm.prior.spread()
+        row(f"noise of the first {n} samples, as wide", told_noise)
     prior = ldm.prior
     for name, used in (("network and prior", prior), ("network", None)):
         ldm.prior = used

@@ -143,11 +143,12 @@ class GaussianPrior:
         alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
         seen = self.coordinates(x_t)
         answers = np.empty_like(seen)
-        for row, features in enumerate(_features(conditions, self.categories)):
-            mean, covariance = self._given(features)
+        features = _features(conditions, self.categories)
+        for rows in _alike(features):
+            mean, covariance = self._given(features[rows[0]])
             noisy = alpha**2 * covariance + sigma**2 * np.eye(len(mean))
-            gain = alpha * np.linalg.solve(noisy, covariance).T
-            answers[row] = mean + gain @ (seen[row] - alpha * mean)
+            gain = alpha * np.linalg.solve(noisy, covariance)
+            answers[rows] = mean + (seen[rows] - alpha * mean) @ gain
         return answers
 
     def correct(self, x0, x_t, t, schedule, conditions, *, guidance=1.0):
@@ -199,6 +200,14 @@ def _features(conditions, categories):
         else:
             columns.append(column[:, None])
     return np.hstack(columns) if columns else np.empty((len(conditions), 0))
+
+
+def _alike(features):
+    """Group rows that are equal, missing values being equal too: list of ndarray."""
+    groups = {}
+    for row, values in enumerate(features):
+        groups.setdefault(tuple(map(str, values)), []).append(row)
+    return [np.array(rows) for rows in groups.values()]
 
 
 def _moments(joint):
