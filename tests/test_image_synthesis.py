@@ -58,7 +58,7 @@ def test_images_lie_in_one_file_that_tells_what_was_asked(tmp_path):
     told = read_json(tmp_path / "images.json")
     expected = {"Synthetic": True, "ModelHash": "abc", "Seed": 1, "Steps": 5}
     assert expected.items() <= told.items()
-    assert told["Sampler"] == "heun"  # what the model recommends
+    assert told["Sampler"] == SAMPLING["sampler"]  # what the model recommends
     names = {entry.name for entry in tmp_path.iterdir()}
     assert names == {"images.npz", "images.json", "images.png"}
 
