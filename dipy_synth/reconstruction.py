@@ -65,7 +65,8 @@ def reconstruct_cohort(vqvae, scans, out_dir, *, brain="auto", force=False):
     Raises
     ------
     InputError
-        If `out_dir` holds something else, or the cohort has another grid.
+        If `out_dir` holds something else, the cohort has another grid, or the model
+        is of images.
 
     Notes
     -----
@@ -77,6 +78,10 @@ def reconstruct_cohort(vqvae, scans, out_dir, *, brain="auto", force=False):
     may be elsewhere, they are not available.
     """
     out_dir, _ = Path(out_dir), need_weights(vqvae.network)
+    if vqvae.config["grid"] is None:
+        raise InputError(
+            "a model of images, which lie nowhere in space; expected one of volumes"
+        )
     _check_output(out_dir, vqvae, force=force)
     if isinstance(scans, (str, Path)):
         root, natives = _open(scans, vqvae), {}

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field, fields, replace
 from itertools import product
 import logging
 
+import numpy as np
+
+from dipy_synth.conditions import is_missing
 from dipy_synth.errors import InputError
 from dipy_synth.files import read_table
 
@@ -59,6 +62,13 @@ class Request:
     eta: float | None = None
 
     def __post_init__(self):
+        plain = {
+            "conditions": _plain(self.conditions),
+            "participants": tuple(_plain(row) for row in self.participants),
+            "sweep": {n: [*map(_plain_value, v)] for n, v in self.sweep.items()},
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
         table = {name for row in self.participants for name in row}
         names = [*self.conditions, *(table - {"participant_id"}), *self.sweep]
         for name in names:
@@ -162,6 +172,16 @@ def completed_settings(given, advice):
     if given["eta"] is None and filled["sampler"] != "ddim":
         filled["eta"] = None
     return filled
+
+
+def _plain(row):
+    return {name: _plain_value(value) for name, value in row.items()}
+
+
+def _plain_value(value):
+    """Give what JSON can tell: NumPy's numbers as Python's, None where missing."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if is_missing(value) else value
 
 
 def _camel(name):

@@ -201,6 +201,14 @@ def test_a_cohort_on_another_grid_is_refused(prepared_folder, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_of_images_is_refused(records, tmp_path):
+    model = Model()
+    model.config["grid"] = None
+    with pytest.raises(InputError, match="a model of images"):
+        reconstruct_cohort(model, records[:1], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_was_prepared_anew_is_refused_unless_forced(records, tmp_path):
     root, out = tmp_path / "prepared", tmp_path / "out"
     prepare_cohort(records[:2], root, steps=STEPS)

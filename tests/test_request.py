@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from dipy_synth.conditions import Column, ConditionSchema
@@ -97,6 +98,21 @@ def test_a_request_is_told_in_json():
     assert json.loads(json.dumps(config)) == config
     assert config["Sweep"] == {"age": [1, 2]}
     assert config["GuidanceRescale"] == 0.5
+
+
+def test_numbers_of_numpy_and_missing_values_are_told_in_json_too():
+    given = Request(
+        conditions={"age": np.float32(70)},
+        participants=({"participant_id": "sub-a", "sex": float("nan")},),
+        sweep={"height": np.array([150, 190])},
+    )
+    plain = Request(
+        conditions={"age": 70.0},
+        participants=({"participant_id": "sub-a", "sex": None},),
+        sweep={"height": [150, 190]},
+    )
+    assert given == plain and given.sample(1) == plain.sample(1)
+    assert json.loads(json.dumps(given.to_config())) == plain.to_config()
 
 
 def test_a_table_gives_what_the_model_knows(tmp_path, schema, caplog):

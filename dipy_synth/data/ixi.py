@@ -102,8 +102,11 @@ def _text(delimiter):
     """Give a reader of a table as text."""
 
     def read(path):
-        with open(path, newline="", encoding="utf-8-sig") as stream:
-            return list(csv.DictReader(stream, delimiter=delimiter, restkey="more"))
+        try:
+            with open(path, newline="", encoding="utf-8-sig") as stream:
+                return list(csv.DictReader(stream, delimiter=delimiter, restkey="more"))
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: not a UTF-8 text ({error})") from error
 
     return read
 

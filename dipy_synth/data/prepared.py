@@ -1,5 +1,6 @@
 """The files of a prepared cohort: a BIDS derivative, written and read here only."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from dipy_synth.data.records import entities
 from dipy_synth.data.split import split_subjects
 from dipy_synth.errors import InputError
 from dipy_synth.files import file_hash, read_json, read_table, write_json, write_table
+
+logger = logging.getLogger("dipy_synth")
 
 IMAGE, MASK = "_desc-prepared_T1w.nii.gz", "_desc-brain_mask.nii.gz"
 
@@ -321,6 +324,9 @@ def write_participants(root, records, **options):
     rows = {**before, **_common(records)}
     if not rows:
         return
+    if fixed:
+        told = ", ".join(options)
+        logger.info(f"{len(fixed)} subjects keep their side; {told} are for others")
     split = split_subjects(rows, fixed=fixed, **options)
     table = [
         {"participant_id": f"sub-{s}", **rows[s], "split": split[s]}

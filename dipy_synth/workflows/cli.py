@@ -6,6 +6,7 @@ the top: ``--help`` and a mistyped option are answered without loading a framewo
 """
 
 import argparse
+import errno
 import importlib
 import logging
 from pathlib import Path
@@ -43,6 +44,7 @@ _USER_ERRORS = (
     NotADirectoryError,
     PermissionError,
 )
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 _logger = logging.getLogger("dipy_synth")
 
@@ -67,6 +69,11 @@ def run():
         return _fail(f"{name}: stopped; the same command resumes", status=130)
     except _USER_ERRORS as error:
         return _fail(f"{name}: {_in_one_line(error)}")
+    except OSError as error:
+        if error.errno not in _DISK_FULL:
+            raise
+        hint = "make room, and the same command goes on"
+        return _fail(f"{name}: {_in_one_line(error)}; {hint}")
     return 0
 
 

@@ -1,6 +1,7 @@
 """The cohort loop: what it writes, keeps, refuses and survives."""
 
 import json
+import logging
 import sys
 
 import nibabel as nib
@@ -111,11 +112,15 @@ def test_a_second_run_does_only_what_is_missing(source, tmp_path):
     assert read_table(out_dir / "participants.tsv") == sides
 
 
-def test_new_subjects_join_and_the_others_keep_their_side(tmp_path, write_cohort):
+def test_new_subjects_join_and_the_others_keep_their_side(
+    tmp_path, write_cohort, caplog
+):
     source, out_dir = write_cohort(tmp_path / "source", n=6), tmp_path / "out"
     prepare([source / f"sub-0{i}" for i in (1, 3, 5)], out_dir)
     before, when = sides(out_dir), stamps(out_dir)
-    assert set(prepare(source, out_dir).values()) == {None}
+    with caplog.at_level(logging.INFO, logger="dipy_synth"):
+        assert set(prepare(source, out_dir).values()) == {None}
+    assert "3 subjects keep their side" in caplog.text
     assert len(before) == 3 and len(sides(out_dir)) == 6
     assert sides(out_dir).items() >= before.items()
     assert stamps(out_dir).items() >= when.items()

@@ -72,6 +72,12 @@ def test_the_spreadsheet_is_read_beside_the_scans_or_above(tmp_path):
     assert read_ixi_table(tmp_path) == {"IXI002": {"age": "20.00", "sex": "M"}}
 
 
+def test_a_table_in_another_encoding_is_told(tmp_path):
+    (tmp_path / "IXI.csv").write_bytes('IXI_ID,"SEX",AGE,Städte\n'.encode("latin-1"))
+    with pytest.raises(InputError, match="IXI.csv: not a UTF-8 text"):
+        read_ixi_table(tmp_path)
+
+
 def test_a_damaged_spreadsheet_is_told(tmp_path):
     pytest.importorskip("xlrd")
     for content in (b"<html>not found</html>", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1x"):

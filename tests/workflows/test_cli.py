@@ -51,6 +51,8 @@ class FakeFlow(Workflow):
             "diverged": FloatingPointError("run: the loss is nan"),
             "memory": MemoryError("run: out of memory"),
             "silent": MemoryError(),
+            "full": OSError(28, "No space left on device", "out.nii.gz"),
+            "device": OSError(5, "Input/output error", "out.nii.gz"),
             "ctrl_c": KeyboardInterrupt(),
             "bug": ZeroDivisionError("ours"),
         }
@@ -231,6 +233,11 @@ def test_absent_input_is_one_line_and_status_1(name, tmp_path):
         ("memory", "run: out of memory"),
         ("silent", "MemoryError"),
         ("missing", "absent.nii.gz: No such file or directory"),
+        (
+            "full",
+            "out.nii.gz: No space left on device; make room, and the same command "
+            "goes on",
+        ),
     ],
 )
 def test_user_error_is_one_line_on_stderr(end, line, tmp_path):
@@ -253,10 +260,13 @@ def test_ctrl_c_says_that_the_same_command_resumes(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_bug_of_ours_keeps_its_traceback(tmp_path):
-    done = command(tmp_path, "dipy_fake", "bug")
+@pytest.mark.parametrize(
+    "end, told", [("bug", "ZeroDivisionError: ours"), ("device", "Input/output error")]
+)
+def test_what_no_user_can_mend_keeps_its_traceback(end, told, tmp_path):
+    done = command(tmp_path, "dipy_fake", end)
     assert done.returncode == 1
-    assert "Traceback" in done.stderr and "ZeroDivisionError: ours" in done.stderr
+    assert "Traceback" in done.stderr and told in done.stderr
 
 
 @pytest.mark.parametrize("name", ["dipy_fake", "/usr/bin/dipy_fake", "dipy_fake.exe"])
