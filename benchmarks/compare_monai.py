@@ -292,20 +292,27 @@ def monai_autoencoder(shape, mode):
     return _torch_step(monai_vqvae(), mode, (images,), loss)
 
 
-def monai_unet(shape, mode):
-    """Make MONAI's U-Net and its step."""
+def monai_denoiser(shape, widths=WIDTHS, blocks=BLOCKS, attention=ATTENTION, groups=32):
+    """Make MONAI's U-Net: for latents of a shape, with as many levels as ours."""
     from monai.networks.nets import DiffusionModelUNet
-    import torch
 
-    model = DiffusionModelUNet(
+    return DiffusionModelUNet(
         spatial_dims=len(shape) - 1,
         in_channels=shape[-1],
         out_channels=shape[-1],
-        channels=WIDTHS,
-        num_res_blocks=BLOCKS,
-        attention_levels=ATTENTION,
+        channels=widths,
+        num_res_blocks=blocks,
+        attention_levels=attention,
         num_head_channels=32,
+        norm_num_groups=groups,
     )
+
+
+def monai_unet(shape, mode):
+    """Make MONAI's U-Net and its step."""
+    import torch
+
+    model = monai_denoiser(shape)
     latents, target = _tensors(*_inputs("unet", shape))
     inputs = (latents, torch.full((1,), 500, device=latents.device))
 
