@@ -11,7 +11,7 @@ from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.files import atomic_path, read_json
 
 
-def train(run, path):
+def train(run, prediction, path):
     """Train MONAI's U-Net for as many steps as ours, or go on: its averaged weights."""
     import torch
     from torch.optim.swa_utils import AveragedModel
@@ -31,7 +31,7 @@ def train(run, path):
     x0 = LatentNormalizer.fit(latents).normalize(np.asarray(latents))
     while epoch < training["epochs"]:
         started = time.perf_counter()
-        loss = train_epoch(model, average, optimizer, x0, epoch, training)
+        loss = train_epoch(state, prediction, x0, epoch, training)
         epoch, spent = epoch + 1, spent + time.perf_counter() - started
         with atomic_path(path) as temporary:
             states = {name: one.state_dict() for name, one in state.items()}
@@ -69,12 +69,13 @@ def load(path, state):
     return stored["epoch"], stored["seconds"]
 
 
-def train_epoch(model, average, optimizer, x0, epoch, training):
+def train_epoch(state, prediction, x0, epoch, training):
     """Train once on all latents, in an order and with noise of the epoch alone."""
     from monai.inferers import DiffusionInferer
     import torch
 
-    chain = scheduler("ddpm")
+    model, average, optimizer = state.values()
+    chain = scheduler("ddpm", prediction)
     inferer, losses, size = DiffusionInferer(chain), [], training["batch_size"]
     order = np.random.default_rng([training["seed"], epoch]).permutation(len(x0))
     torch.manual_seed(1000 * training["seed"] + epoch)
@@ -86,7 +87,10 @@ def train_epoch(model, average, optimizer, x0, epoch, training):
         times = torch.randint(0, chain.num_train_timesteps, (len(images),))
         with half(training["precision"] == "mixed_bfloat16"):
             found = inferer(images, model, noise, times)
-        loss = torch.nn.functional.mse_loss(found.float(), noise)
+        target = noise
+        if prediction == "v_prediction":
+            target = chain.get_velocity(images, noise, times)
+        loss = torch.nn.functional.mse_loss(found.float(), target)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), training["clip_norm"])
@@ -122,26 +126,27 @@ def tensor(latents):
     return torch.from_numpy(moved)
 
 
-def scheduler(name):
-    """Make MONAI's scheduler of a chain of 1000 steps."""
+def scheduler(name, prediction):
+    """Make MONAI's scheduler of a chain of 1000 steps, with its default betas."""
     from monai.networks import schedulers
 
     kinds = {"ddpm": schedulers.DDPMScheduler, "ddim": schedulers.DDIMScheduler}
-    return kinds[name](num_train_timesteps=1000, clip_sample=False)
+    clipped = prediction == "epsilon"  # to [-1, 1], as by default
+    return kinds[name](prediction_type=prediction, clip_sample=clipped)
 
 
-def theirs(model, name, steps, precision):
+def theirs(model, name, steps, prediction):
     """Give a function of noise streams to latents, by the first calls if so many."""
     from monai.inferers import DiffusionInferer
     import torch
 
     def make(streams, *, calls=None):
-        chain = scheduler(name)
+        chain = scheduler(name, prediction)
         chain.set_timesteps(steps)
         chain.timesteps = chain.timesteps[:calls]
         torch.manual_seed(streams.numbers[0])  # of the noise on the way
         noise, sample = tensor(streams.start()), DiffusionInferer(chain).sample
-        with half(precision == "bfloat16"):
+        with half(True):
             latents = sample(noise, model, chain, verbose=False)
         return np.moveaxis(latents.float().numpy(), 1, -1)
 

@@ -5,12 +5,12 @@
 RUN is one of dipy_train_ldm on the prepared cohort, without conditions, whose latents
 can be halved evenly as often as its U-Net halves them. MONAI's U-Net of the same widths
 learns the same latents, normalised alike, in as many steps of the same batch size and
-precision, with the same optimiser and averaging; but it learns the noise of a chain of
-1000 steps with MONAI's default betas, as its tutorials have it. Latents are no
-intensities, so its clipping of images to [-1, 1] is left out. Both start from the same
-noise, and our autoencoder decodes for both. Ours samples in float32; MONAI's in what is
-faster there, bfloat16, and its shorter chain in float32 too. Stopped, the same command
-goes on; another RUN needs another OUT.
+precision, with the same optimiser and averaging, to undo a chain of 1000 steps with
+MONAI's default betas. It does so twice: the noise is predicted, as in MONAI's tutorials
+and with its clipping of images to [-1, 1]; and the velocity, without clipping. All
+start from the same noise, and our autoencoder decodes for all. Ours samples in float32,
+MONAI's in bfloat16, which is faster there. Stopped, the same command goes on; another
+RUN needs another OUT.
 
 Prints a table of quality, and of seconds a volume, in turns: one at a time, without the
 decoder and with it, and some at a time with it. Of MONAI's calls the first 20 are
@@ -42,14 +42,15 @@ from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.sampling import NoiseStreams, sample_latents, sampling_settings
 from dipy_synth.pictures import save_montage
 
-METHODS = [  # whose, sampler, steps, precision
-    ("MONAI", "ddpm", 1000, "bfloat16"),
-    ("MONAI", "ddim", 50, "bfloat16"),
-    ("MONAI", "ddim", 50, "float32"),
-    ("ours", "dpmpp_2m", 6, "float32"),
-    ("ours", "dpmpp_2m", 12, "float32"),
-    ("ours", "dpmpp_2m", 24, "float32"),
-    ("ours", "euler", 24, "float32"),
+METHODS = [  # whose, sampler, steps, and what MONAI's U-Net predicts
+    ("MONAI", "ddpm", 1000, "epsilon"),
+    ("MONAI", "ddim", 50, "epsilon"),
+    ("MONAI", "ddpm", 1000, "v_prediction"),
+    ("MONAI", "ddim", 50, "v_prediction"),
+    ("ours", "dpmpp_2m", 6),
+    ("ours", "dpmpp_2m", 12),
+    ("ours", "dpmpp_2m", 24),
+    ("ours", "euler", 24),
 ]
 TIMED = 20  # calls of MONAI's
 SHOWN = 6
@@ -73,9 +74,13 @@ def main():
     import torch
 
     torch.set_num_threads(options.threads)
-    ldm, chain = LDM(options.run), train(options.run, options.out_dir / "monai.pt")
+    ldm, out = LDM(options.run), options.out_dir
+    chains = {
+        name: train(options.run, name, out / f"{name}.pt")
+        for name in ("epsilon", "v_prediction")
+    }
     methods = {
-        (who, *how): theirs(chain, *how) if who == "MONAI" else ours(ldm, *how)
+        (who, *how): ours(ldm, *how) if who == "ours" else theirs(chains[how[-1]], *how)
         for who, *how in METHODS
     }
     made = {key: keep(key, method, ldm, options) for key, method in methods.items()}
@@ -84,7 +89,7 @@ def main():
     report(Cohort.load(options.prepared), ldm, made, seconds, options)
 
 
-def ours(ldm, name, steps, _):
+def ours(ldm, name, steps):
     """Give a function of noise streams to latents."""
     choice = {"guidance": 1.0, "guidance_rescale": 0.0, "eta": None}
     settings = sampling_settings({}, sampler=name, steps=steps, **choice)
@@ -172,7 +177,7 @@ def report(cohort, ldm, made, seconds, options):
     row("training brains", [""] * 4, train)
     found = {}
     for key, volumes in made.items():
-        calls = key[2] if key[0] == "MONAI" else network_calls(*key[1:3])
+        calls = key[2] if key[0] == "MONAI" else network_calls(*key[1:])
         single, many = (one[key] + one["decoder"] for one in seconds)
         cost = [f"{number:.3g}" for number in (seconds[0][key], single, many)]
         kid = row(" ".join(map(str, key)), [str(calls), *cost], volumes)
