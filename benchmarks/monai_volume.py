@@ -7,10 +7,10 @@ can be halved evenly as often as its U-Net halves them. MONAI's U-Net of the sam
 learns the same latents, normalised alike, in as many steps of the same batch size and
 precision, with the same optimiser and averaging, to undo a chain of 1000 steps with
 MONAI's default betas. It does so twice: the noise is predicted, as in MONAI's tutorials
-and with its clipping of images to [-1, 1]; and the velocity, without clipping. All
-start from the same noise, and our autoencoder decodes for all. Ours samples in float32,
-MONAI's in bfloat16, which is faster there. Stopped, the same command goes on; another
-RUN needs another OUT.
+and with its clipping of images to [-1, 1]; and the velocity, without clipping, for the
+shorter chain. All start from the same noise, and our autoencoder decodes for all. Ours
+samples in float32, MONAI's in bfloat16, which is faster there. Stopped, the same
+command goes on; another RUN needs another OUT.
 
 Prints a table of quality, and of seconds a volume, in turns: one at a time, without the
 decoder and with it, and some at a time with it. Of MONAI's calls the first 20 are
@@ -35,7 +35,7 @@ from sampling import power, told
 from dipy_synth.data.dataset import Cohort
 from dipy_synth.diffusion.samplers import network_calls
 from dipy_synth.files import atomic_path
-from dipy_synth.metrics.distribution import kid_of_subsets
+from dipy_synth.metrics.distribution import fid, kid_of_subsets
 from dipy_synth.metrics.diversity import likeness_within
 from dipy_synth.metrics.features import VoxelPCA
 from dipy_synth.nn.ldm import LDM
@@ -45,7 +45,6 @@ from dipy_synth.pictures import save_montage
 METHODS = [  # whose, sampler, steps, and what MONAI's U-Net predicts
     ("MONAI", "ddpm", 1000, "epsilon"),
     ("MONAI", "ddim", 50, "epsilon"),
-    ("MONAI", "ddpm", 1000, "v_prediction"),
     ("MONAI", "ddim", 50, "v_prediction"),
     ("ours", "dpmpp_2m", 6),
     ("ours", "dpmpp_2m", 12),
@@ -155,52 +154,60 @@ def report(cohort, ldm, made, seconds, options):
     print(f"{len(real)} held-out brains; our U-Net has {weights:,} weights", end="")
     print("; processor time\n" if options.busy else "; wall time\n")
     print("| method | calls | s, sampling | s, with decoder | s, of ", end="")
-    print(f"{options.batch_size} at a time | KID | power | MS-SSIM | brain, litres |")
-    print(f"|{' --- |' * 9}")
+    print(f"{options.batch_size} at a time | KID | FID | power | MS-SSIM | litres |")
+    print(f"|{' --- |' * 10}")
 
     def row(title, cost, volumes):
-        kid = kid_of_subsets(extract(real), extract(volumes))
+        features = extract(real), extract(volumes)
+        kid, far = kid_of_subsets(*features), fid(*features)
         sizes = np.sum(volumes > 0, axis=(1, 2, 3)) * litre
         alike = likeness_within(volumes, pairs=200)
         figures = [
-            "" if "held-out" in title else told(kid),
+            *(["", ""] if "held-out" in title else [told(kid), f"{far:.1f}"]),
             f"{power(volumes) / power(real):.2f}",
             f"{alike.mean:.3f} ± {alike.error:.3f}",
             f"{sizes.mean():.2f} ± {sizes.std(ddof=1):.2f}",
         ]
         print(f"| {' | '.join([title, *cost, *figures])} |", flush=True)
-        return kid[0]
+        return {"KID": kid[0], "FID": far}
 
     decoded = ldm.vqvae.decode(ldm.vqvae.encode(real))
     row("held-out brains", [""] * 4, real)
     row("held-out brains, decoded", [""] * 4, decoded)
     row("training brains", [""] * 4, train)
+    mean = np.mean(train, axis=0, keepdims=True)
+    row("their mean, again and again", [""] * 4, np.repeat(mean, len(real), axis=0))
     found = {}
     for key, volumes in made.items():
         calls = key[2] if key[0] == "MONAI" else network_calls(*key[1:])
         single, many = (one[key] + one["decoder"] for one in seconds)
         cost = [f"{number:.3g}" for number in (seconds[0][key], single, many)]
-        kid = row(" ".join(map(str, key)), [str(calls), *cost], volumes)
-        found[key] = kid, calls, single, many
-    conclude(found)
+        measured = row(" ".join(map(str, key)), [str(calls), *cost], volumes)
+        found[key] = measured, calls, single, many
+    for figure in ("KID", "FID"):
+        conclude(found, figure)
     rows = [volumes[:SHOWN] for volumes in (real, *made.values())]
     titles = ["held-out brains", *(" ".join(map(str, key)) for key in made)]
     path = options.out_dir / "samples.png"
     save_montage(path, rows, titles=titles, columns=SHOWN)
 
 
-def conclude(found):
+def conclude(found, figure):
     """Tell the fewest of our calls that are no worse than each of MONAI's chains."""
     for key in (key for key in found if key[0] == "MONAI"):
-        kid, calls, single, many = found[key]
-        equal = [v for k, v in found.items() if k[0] == "ours" and v[0] <= kid]
-        title = f"\n{' '.join(map(str, key))} (KID {kid:.3f})"
+        measured, calls, single, many = found[key]
+        equal = [
+            one
+            for other, one in found.items()
+            if other[0] == "ours" and one[0][figure] <= measured[figure]
+        ]
+        title = f"\n{' '.join(map(str, key))} ({figure} {measured[figure]:.3f})"
         if not equal:
             print(f"{title}: none of ours is as near.")
             continue
         own = min(equal, key=lambda one: one[1:])
         print(
-            f"{title}: ours is no worse with {own[1]} calls ({own[0]:.3f}), "
+            f"{title}: ours is no worse with {own[1]} calls ({own[0][figure]:.3f}), "
             f"in 1/{single / own[2]:.1f} of the time, 1/{many / own[3]:.1f} in batches."
         )
 
