@@ -27,7 +27,7 @@ from dipy_synth.nn.judge import Judge
 from dipy_synth.phantom import KINDS, LOCATIONS
 from dipy_synth.pictures import save_montage
 
-BLUR = 1.5  # voxels, of a difference
+BLUR = 6.0  # mm, of a difference
 SHUFFLES = 1000
 QUESTIONS = ("type", "lobe", "side")
 
@@ -172,7 +172,7 @@ def peaks(volumes, without):
     found = []
     for one, other in zip(volumes.volumes, without):
         far = np.abs(one.astype("float32") - other)
-        smooth = ndimage.gaussian_filter(far, BLUR)
+        smooth = ndimage.gaussian_filter(far, BLUR / np.array(volumes.grid.voxel_size))
         found.append(np.unravel_index(smooth.argmax(), smooth.shape))
     return np.array(found)
 

@@ -2,6 +2,7 @@
 
 import keras
 from keras import layers, ops
+import numpy as np
 
 from dipy_synth.networks.normalization import group_norm
 
@@ -97,15 +98,19 @@ class ConditionTokens(layers.Layer):
         self.columns = []
         for n in self.categories:
             if n:
-                column = layers.Embedding(n, self.width, dtype=self.dtype_policy)
+                column = layers.Embedding(
+                    n, self.width, _unit(), dtype=self.dtype_policy
+                )
                 column.build((None,))
             else:
-                column = layers.Dense(self.width, dtype=self.dtype_policy)
+                column = layers.Dense(
+                    self.width, kernel_initializer=_unit(), dtype=self.dtype_policy
+                )
                 column.build((None, 4))
             self.columns.append(column)
         self.null = self.add_weight(
             shape=(len(self.categories), self.width),
-            initializer=keras.initializers.RandomNormal(stddev=0.05),
+            initializer=_unit(),
             name="null",
         )
 
@@ -129,6 +134,81 @@ class ConditionTokens(layers.Layer):
             "categories": self.categories,
             "width": self.width,
         }
+
+
+@keras.saving.register_keras_serializable("dipy_synth")
+class ConditionField(layers.Layer):
+    """An image made of an embedding: what it says of each position; 0 at first.
+
+    A tumour's place, or the ventricles of an age, are of some positions and not of
+    others. FiLM tells all positions the same, and attention to one or two tokens
+    nearly so.
+
+    Parameters
+    ----------
+    spatial : sequence of int
+        Shape of the image.
+    channels : int
+        Channels of the image.
+    width : int
+        Hidden units.
+
+    Notes
+    -----
+    Called on an embedding (batch, n); gives (batch, *spatial, channels).
+
+    References
+    ----------
+    Sitzmann et al. (2020). Implicit neural representations with periodic activation
+    functions. NeurIPS.
+    Tancik et al. (2020). Fourier features let networks learn high frequency functions
+    in low dimensional domains. NeurIPS.
+    """
+
+    def __init__(self, spatial, channels, width, **kwargs):
+        super().__init__(**kwargs)
+        self.spatial, self.channels, self.width = tuple(spatial), channels, width
+
+    def build(self, embedding_shape):
+        own = {"dtype": self.dtype_policy}
+        self.positions = _fourier_features(self.spatial)
+        self.of_embedding = layers.Dense(self.width, **own)
+        self.of_embedding.build(embedding_shape)
+        self.of_position = layers.Dense(self.width, use_bias=False, **own)
+        self.of_position.build(self.positions.shape)
+        self.out = layers.Dense(self.channels, kernel_initializer="zeros", **own)
+        self.out.build((None, None, self.width))
+
+    def call(self, embedding):
+        positions = ops.cast(ops.convert_to_tensor(self.positions), embedding.dtype)
+        hidden = self.of_embedding(embedding)[:, None] + self.of_position(positions)
+        field = self.out(ops.silu(hidden))
+        return ops.reshape(field, (-1, *self.spatial, self.channels))
+
+    def compute_output_shape(self, embedding_shape):
+        return (embedding_shape[0], *self.spatial, self.channels)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "spatial": self.spatial,
+            "channels": self.channels,
+            "width": self.width,
+        }
+
+
+def _fourier_features(spatial):
+    """Describe positions by waves along each axis: ndarray (n, n_features), float32."""
+    ramps = [np.linspace(-1, 1, n) for n in spatial]
+    grid = np.stack(np.meshgrid(*ramps, indexing="ij"), axis=-1)
+    angles = np.pi / 2 * grid.reshape(-1, len(spatial))[..., None] * 2 ** np.arange(4)
+    angles = angles.reshape(len(angles), -1)
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1).astype("float32")
+
+
+def _unit():
+    """Start tokens as large as what they are added to, or they are heard late."""
+    return keras.initializers.RandomNormal(stddev=1.0)
 
 
 def _waves(value):

@@ -7,7 +7,7 @@ from keras import layers, ops
 import numpy as np
 
 from dipy_synth.errors import InputError
-from dipy_synth.networks.attention import Attention, ConditionTokens
+from dipy_synth.networks.attention import Attention, ConditionField, ConditionTokens
 from dipy_synth.networks.blocks import ResidualBlock, Upsample, convolution
 from dipy_synth.networks.normalization import group_norm
 
@@ -29,6 +29,8 @@ class UNet(keras.Model):
     categories : sequence of int, optional
         One entry per condition, as `ConditionTokens` takes it. Empty for an
         unconditional network.
+    field : bool, optional
+        Let conditions say what they do where, too, by a `ConditionField`.
 
     Notes
     -----
@@ -54,11 +56,15 @@ class UNet(keras.Model):
         blocks=2,
         attention="coarsest",
         categories=(),
+        field=True,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # float32 times and conditions, whatever the network reckons in: rounded to
+        # bfloat16, times near 1 are told apart in training otherwise than in sampling
+        super().__init__(**{**kwargs, "autocast": False})
         self.shape, self.widths = tuple(int(n) for n in shape), tuple(widths)
         self.blocks, self.categories = blocks, tuple(categories)
+        self.field = bool(field and self.categories)
         self.attention = _levels_with_attention(attention, self.widths)
         self._make_layers()
         self._build_by_call()
@@ -77,6 +83,9 @@ class UNet(keras.Model):
             layers.Dense(4 * first, kernel_initializer="zeros", name="tokens")
             if self.categories
             else None
+        )
+        self.places = (
+            ConditionField(self.shape[:-1], first, 4 * first) if self.field else None
         )
         self.first = convolution(rank, first, name="first")
         self.down = [
@@ -119,6 +128,7 @@ class UNet(keras.Model):
             flat = ops.reshape(tokens, (-1, tokens.shape[1] * tokens.shape[2]))
             embedding = embedding + self.embed_tokens(flat)
         x = self.first(self._with_positions(inputs["latents"]))
+        x = x if self.places is None else x + self.places(ops.silu(embedding))
         skips = []
         for depth, level in enumerate(self.down):
             x = self.shrink[depth - 1](x) if depth else x
@@ -166,6 +176,7 @@ class UNet(keras.Model):
             "blocks": self.blocks,
             "attention": self.attention,
             "categories": self.categories,
+            "field": self.field,
         }
 
 

@@ -5,7 +5,7 @@ from keras import ops
 import numpy as np
 import pytest
 
-from dipy_synth.networks.attention import Attention, ConditionTokens
+from dipy_synth.networks.attention import Attention, ConditionField, ConditionTokens
 from dipy_synth.networks.blocks import (
     ResidualBlock,
     Upsample,
@@ -109,3 +109,17 @@ def test_condition_tokens_tell_values_apart_and_missing_ones_are_null():
     np.testing.assert_array_equal(tokens[0, 1], tokens[1, 1])
     assert np.abs(tokens[0, 1] - tokens[2, 1]).max() > 1e-3
     np.testing.assert_allclose(tokens[3], layer.null, atol=1e-6)
+
+
+def test_a_field_says_nothing_at_first_and_learns_what_belongs_where():
+    keras.utils.set_random_seed(0)
+    grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, 9)] * 2, indexing="ij"), axis=-1)
+    middles = np.random.default_rng(0).uniform(-0.7, 0.7, (6, 1, 1, 2))
+    blobs = np.exp(-np.sum((grid - middles) ** 2, axis=-1) / 0.1)[..., None]
+    layer, asked = ConditionField((9, 9), 1, 32), np.eye(6, dtype="float32")
+    np.testing.assert_array_equal(layer(asked), np.zeros((6, 9, 9, 1)))
+    model = keras.Sequential([layer])
+    model.compile(optimizer=keras.optimizers.Adam(0.02), loss="mse")
+    model.fit(asked, blobs, batch_size=6, epochs=300, verbose=0)
+    left = np.mean((np.asarray(layer(asked)) - blobs) ** 2)
+    assert left < 0.1 * np.mean((blobs - blobs.mean(axis=0)) ** 2)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dipy_synth.networks.architectures import ARCHITECTURES, make_autoencoder
-from dipy_synth.networks.attention import Attention, ConditionTokens
+from dipy_synth.networks.attention import Attention, ConditionField, ConditionTokens
 from dipy_synth.networks.autoencoder import Autoencoder
 from dipy_synth.networks.blocks import ResidualBlock, Upsample
 from dipy_synth.networks.codebook import VectorQuantizer
@@ -101,6 +101,11 @@ CASES = {
         lambda rank: ConditionTokens((0, 2), 6),
         lambda rank: [conditions()],
         lambda size: (2, 6),
+    ),
+    "condition field": Case(
+        lambda rank: ConditionField(SIZES[rank], 3, 8),
+        lambda rank: [draw(6)],
+        lambda size: (*size, 3),
     ),
     "FSQ": Case(
         lambda rank: FSQ((5, 4, 3)),

@@ -1,5 +1,6 @@
 """The U-Net: shapes, configuration, conditions."""
 
+import keras
 from keras import ops
 import numpy as np
 import pytest
@@ -64,6 +65,23 @@ def test_unet_hears_time_conditions_and_position(shape, attention):
         assert changed(conditions=np.array([other], "float32")) > 1e-4
     flat = {**inputs, "latents": np.zeros_like(inputs["latents"])}
     assert np.asarray(network(flat)).std(axis=1).max() > 1e-4
+
+
+def test_times_that_bfloat16_cannot_tell_apart_are_told_apart():
+    """Training in bfloat16 must see the times that sampling in float32 does."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network = unet((6, 5))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    shake(network)
+    inputs = noisy((6, 5), n=1)
+    late, later = (
+        np.asarray(network({**inputs, "time": np.array([t], "float32")}))
+        for t in (0.9961, 0.9968)
+    )
+    assert ops.cast(0.9961, "bfloat16") == ops.cast(0.9968, "bfloat16")
+    assert np.abs(late - later).max() > 0.01 * np.abs(late).max()
 
 
 @pytest.mark.parametrize("shape", SHAPES)
