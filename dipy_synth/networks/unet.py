@@ -179,6 +179,11 @@ class UNet(keras.Model):
             "field": self.field,
         }
 
+    @classmethod
+    def from_config(cls, config):
+        """Build what `get_config` told; a network older than the field has none."""
+        return cls(**{"field": False, **config})
+
 
 def _levels_with_attention(attention, widths):
     """Tell of each level whether it has attention: tuple of bool."""
