@@ -12,19 +12,19 @@ fi
 source=$1 work=$2
 here=$(cd "$(dirname "$0")" && pwd)
 fast=(--precision mixed_bfloat16)
-sampling=(--guidance 2 --steps 8 --batch_size 16)
+sampling=(--guidance 2 --batch_size 16)
 
 python "$here/tumors.py" implant "$source" "$work/brains"
-dipy_preprocess_t1 "$work/brains" --no_bias --align none --voxel_size 4 \
+dipy_preprocess_t1 "$work/brains" --no_bias --align none --voxel_size 8 \
     --stratify sex age --out_dir "$work/prepared"
-dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-1}" --batch_size 8 \
+dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-4}" --batch_size 8 \
     "${fast[@]}" --out_dir "$work/vqvae"
 dipy_train_judge "$work/prepared" --conditions tumor location \
     --epochs "${JUDGE_EPOCHS:-8}" --learning_rate 1e-3 "${fast[@]}" \
     --out_dir "$work/judge"
 dipy_train_ldm "$work/prepared" "$work/vqvae" --conditions tumor location \
-    --widths 32 64 128 --epochs "${LDM_EPOCHS:-4}" --batch_size 16 \
-    --learning_rate 1e-3 "${fast[@]}" --out_dir "$work/ldm"
+    --widths 32 64 --attention all --epochs "${LDM_EPOCHS:-42}" --batch_size 16 \
+    --learning_rate 1e-3 --times uniform --shift 2 "${fast[@]}" --out_dir "$work/ldm"
 python "$here/tumors.py" ask "$work/asked.tsv"
 dipy_synth_mri --model "$work/ldm" --participants "$work/asked.tsv" \
     "${sampling[@]}" --out_dir "$work/synthetic"
