@@ -152,6 +152,20 @@ class UNet(keras.Model):
         grid = ops.broadcast_to(grid, (ops.shape(latents)[0], *grid.shape))
         return ops.concatenate([latents, grid], axis=-1)
 
+    def inherit(self, other):
+        """Take the weights of a network of this shape, which may have no field.
+
+        Parameters
+        ----------
+        other : UNet
+            A field that it lacks stays as it is: 0 in a new network.
+        """
+        new = [] if other.field or not self.field else self.places.weights
+        new = {id(weight) for weight in new}
+        known = (weight for weight in self.weights if id(weight) not in new)
+        for weight, value in zip(known, other.get_weights(), strict=True):
+            weight.assign(value)
+
     def turn(self, rotation):
         """Make the network read and predict latents whose channels were rotated.
 

@@ -70,13 +70,14 @@ def adopt(ldm, initial, volumes):
     Parameters
     ----------
     ldm : LDM
-        With an autoencoder, a normalizer and a network of the other's shape.
+        With an autoencoder, a normalizer and a network of the other's shape, which
+        may have a field (`ConditionField`) that the other's lacks.
     initial : LDM
         The other.
     volumes : array (n, *shape)
         Volumes on which the rotation is found, the first few of them.
     """
-    ldm.network.set_weights(initial.network.get_weights())
+    ldm.network.inherit(initial.network)
     some = np.asarray(volumes[:_IMAGES], "float32")
     ours, theirs = (
         model.normalizer.normalize(model.vqvae.encode(some)) for model in (ldm, initial)

@@ -166,7 +166,7 @@ class LDM:
             A model to start from, in place of random weights: to adapt a model to
             another cohort, or to another autoencoder. It brings its conditions and its
             U-Net's shape, which cannot be given, too; a preset then tells how to train
-            and no more.
+            and no more. A network older than `ConditionField` gains one.
         **network
             Arguments of `UNet` that differ from the preset's, such as ``widths``.
 
@@ -234,7 +234,7 @@ class LDM:
 
     def _make_network(self, initial, arguments):
         if initial is not None:
-            return UNet.from_config(initial.network.get_config())
+            return UNet.from_config({**initial.network.get_config(), "field": True})
         categories = [len(c.categories or ()) for c in self.schema.columns]
         shape = self.vqvae.network.latent_shape
         return UNet(shape, categories=categories, **arguments)

@@ -50,6 +50,25 @@ def test_a_model_starts_where_the_other_ended(prepared_folder, vqvaes, first, tm
     assert begun.schema.to_config() == ended.schema.to_config()
 
 
+def test_a_network_without_a_field_gains_one(prepared_folder, vqvaes, tmp_path_factory):
+    runs = [tmp_path_factory.mktemp(name) for name in ("old", "new")]
+    begun = {"settings": TrainingSettings(epochs=2, batch_size=2, learning_rate=1e-2)}
+    begun |= {"conditions": ("age",), "field": False, **SMALL}
+    LDM().fit(prepared_folder, vqvaes[0], run_dir=runs[0], **begun)
+    further = {"settings": ONE, "initial": runs[0]}
+    LDM().fit(prepared_folder, vqvaes[0], run_dir=runs[1], **further)
+    old, new = (LDM(run).network for run in runs)
+    assert new.field and not old.field
+    assert len(new.weights) == len(old.weights) + len(new.places.weights)
+    inputs = {
+        "latents": np.random.default_rng(0).normal(size=(2, *old.shape)),
+        "time": np.array([0.3, 0.9], "float32"),
+        "conditions": np.array([[0.5], [np.nan]], "float32"),
+    }
+    assert np.abs(old(inputs)).max() > 0.01
+    np.testing.assert_allclose(new(inputs), old(inputs), atol=1e-4)
+
+
 def test_other_training_times_ask_the_same_of_the_network(
     prepared_folder, vqvaes, first, tmp_path
 ):
