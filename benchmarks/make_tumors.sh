@@ -20,10 +20,10 @@ dipy_preprocess_t1 "$work/brains" --no_bias --align none --voxel_size 8 \
 dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-4}" --batch_size 8 \
     "${fast[@]}" --out_dir "$work/vqvae"
 dipy_train_judge "$work/prepared" --conditions tumor location \
-    --epochs "${JUDGE_EPOCHS:-8}" --learning_rate 1e-3 "${fast[@]}" \
+    --epochs "${JUDGE_EPOCHS:-24}" --learning_rate 1e-3 "${fast[@]}" \
     --out_dir "$work/judge"
 dipy_train_ldm "$work/prepared" "$work/vqvae" --conditions tumor location \
-    --widths 32 64 --attention all --epochs "${LDM_EPOCHS:-42}" --batch_size 16 \
+    --widths 32 64 --attention all --epochs "${LDM_EPOCHS:-90}" --batch_size 16 \
     --learning_rate 1e-3 --times uniform --shift 2 "${fast[@]}" --out_dir "$work/ldm"
 python "$here/tumors.py" ask "$work/asked.tsv"
 dipy_synth_mri --model "$work/ldm" --participants "$work/asked.tsv" \

@@ -1,5 +1,7 @@
 """Sphinx configuration: ``sphinx-build doc doc/_build`` runs the gallery too."""
 
+import re
+
 from dipy_synth import __version__
 
 project = "dipy_synth"
@@ -18,4 +20,15 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_examples",
     "filename_pattern": "plot_",
 }
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "examples"]
+
+
+def escape_shapes(app, what, name, obj, options, lines):
+    """Keep the star of shapes such as (n, *spatial) from being read as emphasis."""
+    star = re.compile(r"(``.*?``)|\*(?=\w+\))")
+    lines[:] = [star.sub(lambda found: found[1] or r"\*", line) for line in lines]
+
+
+def setup(app):
+    """Have Sphinx call what is defined here."""
+    app.connect("autodoc-process-docstring", escape_shapes)
