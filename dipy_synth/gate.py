@@ -15,7 +15,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.memorization import VoxelSearch, copy_threshold
 from dipy_synth.metrics.verdicts import LEAST, PassMarks, not_noise, set_pass_marks
-from dipy_synth.store import add_arrays, find_model, load_arrays, read_config
+from dipy_synth.store import add_arrays, load_arrays, read_config
 
 _NAME = "gate"
 COPY = "likeness to a training brain"
@@ -52,7 +52,7 @@ class Gate:
         """Set marks and threshold on a cohort.
 
         They are set on the validation volumes or, where there are fewer than 8, on the
-        training volumes, each compared with the others.
+        training volumes, each compared with those of other subjects.
 
         Parameters
         ----------
@@ -76,7 +76,8 @@ class Gate:
             )
         enough = len(held_out) >= LEAST
         search = VoxelSearch(train, factor=_FACTOR, reach=_REACH)
-        real = search(held_out) if enough else search(train, left_out=True)
+        subjects = np.asarray(cohort.subjects)[cohort.where("train")]
+        real = search(held_out) if enough else search(train, subjects=subjects)
         threshold, _ = copy_threshold(real.likeness, alpha=_COPIES)
         marks = set_pass_marks(
             held_out if enough else train, grid=cohort.grid, tissues=False
@@ -210,8 +211,12 @@ def add_gate_if_possible(folder, cohort):
         logger.info("no gate for the model: %s", error)
 
 
-def copy_gate(source, folder):
-    """Take a model's gate along to a copy of the model, if it has one."""
-    config = read_config(source, kinds=("ldm",))[1]
-    if has_gate(config):
-        add_arrays(folder, _NAME, load_arrays(find_model(source), config, _NAME))
+def gate_arrays(model):
+    """Read a model's gate, to put it into a copy: dict, or None if it has none."""
+    folder, config = read_config(model, kinds=("ldm",))
+    return load_arrays(folder, config, _NAME) if has_gate(config) else None
+
+
+def put_gate(folder, arrays):
+    """Put what `gate_arrays` read into a model folder."""
+    add_arrays(folder, _NAME, arrays)

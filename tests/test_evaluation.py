@@ -205,13 +205,19 @@ def test_a_judge_gives_features_and_reads_conditions(real, train, others):
 
 
 def test_class_probabilities_give_the_inception_score(coarse):
+    middle = np.median(coarse[0].volumes.mean(axis=(1, 2, 3)))
+
     def classes(volumes):
-        high = np.asarray(volumes).mean(axis=(1, 2, 3)) > 0.15
+        high = np.asarray(volumes).mean(axis=(1, 2, 3)) > middle
         return np.stack([high, ~high], axis=1).astype(float)
 
-    found = evaluate(*coarse, classes=classes, **QUICK)
-    row = found.distribution["voxel noise"][-1]
-    assert row.name == "inception_score" and 1 <= row.value <= 2
+    black = Volumes(np.zeros_like(coarse[0].volumes), COARSE, name="black")
+    found = evaluate(*coarse, classes=classes, noise=black, **QUICK)
+    rows = {name: rows[-1] for name, rows in found.distribution.items()}
+    assert all(row.name == "inception_score" for row in rows.values())
+    assert all(1 <= row.value <= 2 for row in rows.values())
+    assert rows["decoded noise"].ceiling == pytest.approx(1)  # of one class
+    assert rows["voxel noise"].ceiling > 1.01  # as light as the real ones, of both
 
 
 def test_tissues_are_judged_and_figures_agree_with_tables(coarse):

@@ -10,7 +10,7 @@ from dipy_synth.data.dataset import Cohort
 from dipy_synth.data.images import read_volume
 from dipy_synth.errors import InputError
 from dipy_synth.files import read_json, write_json
-from dipy_synth.gate import COPY, Gate, add_gate, copy_gate, has_gate
+from dipy_synth.gate import COPY, Gate, add_gate, gate_arrays, has_gate, put_gate
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.memorization import VoxelSearch, plant_copies
 from dipy_synth.phantom import make_phantom
@@ -100,11 +100,24 @@ def test_without_held_out_brains_the_training_brains_set_the_marks(cohort):
     assert alone.marks.n == 24
     train = cohort.volumes("train")
     search = VoxelSearch(train, factor=4)
-    others = search(train, left_out=True)
+    others = search(train, subjects=range(24))
     assert not np.any(others.index == np.arange(len(train)))
     assert np.all(others.likeness < 0.999)
     assert alone.threshold == pytest.approx(others.likeness.max(), abs=1e-6)
     assert COPY in figures(alone(train[0]))
+
+
+def test_another_scan_of_a_subject_does_not_excuse_its_copies():
+    """Two scans a subject: the mark is what other subjects are alike."""
+    first = np.stack([brain(seed) for seed in range(10)])
+    second = np.clip(plant_copies(first, "noisy", seed=1), 0, 1)
+    search = VoxelSearch(np.concatenate([first, second]), factor=4)
+    volumes, subjects = np.concatenate([first, second]), [*range(10)] * 2
+    found = search(volumes, subjects=subjects)
+    assert not np.any(found.index % 10 == subjects)
+    alone = search(volumes, subjects=range(20))
+    assert np.all(alone.index % 10 == subjects)
+    assert found.likeness.max() < alone.likeness.min()
 
 
 def test_a_gate_is_for_its_own_model(folder, cohort, tmp_path, write_prepared):
@@ -118,7 +131,7 @@ def test_a_gate_is_for_its_own_model(folder, cohort, tmp_path, write_prepared):
     write_json(tmp_path / "bare" / "config.json", bare)
     with pytest.raises(InputError, match="has no gate.*add_gate"):
         Gate.load(tmp_path / "bare")
-    copy_gate(folder, tmp_path / "bare")
+    put_gate(tmp_path / "bare", gate_arrays(folder))
     assert has_gate(read_config(tmp_path / "bare", kinds=("ldm",))[1])
     assert Gate.load(tmp_path / "bare").threshold == Gate.load(folder).threshold
     with open(tmp_path / "bare" / "gate.npz", "ab") as stream:

@@ -59,7 +59,14 @@ class GaussianPrior:
 
     @classmethod
     def fit(
-        cls, latents, conditions, *, normalizer=None, categories=(), views=1, most=6
+        cls,
+        latents,
+        conditions,
+        *,
+        normalizer=None,
+        categories=(),
+        subjects=None,
+        most=6,
     ):
         """Measure the latents of a training set.
 
@@ -77,8 +84,9 @@ class GaussianPrior:
             What gives latents a mean of 0; None when they have it already.
         categories : sequence of int, optional
             Number of categories of each condition, 0 for a number.
-        views : int, optional
-            So many rows, one after the other, are of one subject.
+        subjects : sequence of str (n,), optional
+            Whose latents they are, scan by scan and view by view; each of another
+            subject by default.
         most : int, optional
             Axes at most.
 
@@ -87,17 +95,19 @@ class GaussianPrior:
         GaussianPrior or None
             None where no axis holds on images that were left out.
         """
-        subjects = len(latents) // views
-        some = np.linspace(0, subjects - 1, max(1, _IMAGES // views)).astype(int)
-        rows = np.arange(subjects * views).reshape(subjects, views)
-        rows = rows[np.unique(some)].ravel()
+        subject = np.arange(len(latents))
+        if subjects is not None:
+            subject = np.unique(subjects, return_inverse=True)[1]
+        there = subject.max() + 1
+        at_most = max(1, _IMAGES * there // len(latents))
+        some = np.unique(np.linspace(0, there - 1, at_most).astype(int))
+        rows = np.flatnonzero(np.isin(subject, some))
         latents, conditions = np.asarray(latents[rows], "float32"), conditions[rows]
         if normalizer is not None:
             latents = normalizer.normalize(latents)
         flat = latents.reshape(len(latents), -1)
         gram = (flat @ flat.T).astype("float64")
-        subject = np.arange(len(flat)) // views
-        kept = _kept_variance(gram, subject, most)
+        kept = _kept_variance(gram, np.searchsorted(some, subject[rows]), most)
         k = int(np.argmin(np.append(kept, 0) > _HOLDS))  # the first that does not hold
         if not k:
             return None

@@ -305,12 +305,14 @@ def _distribution(features, real, synthetic, noise, classes, *, repeats, seed):
         for name, other in ceilings.items()
     }
     if classes is not None:
-        volumes = noise.volumes if noise is not None else real.volumes
-        sides = [
-            in_parts(classes, v) for v in (real.volumes, synthetic.volumes, volumes)
-        ]
-        rows = compare(*sides, figures=CLASS_FIGURES, **options)
-        found = {name: (*figures, *rows) for name, figures in found.items()}
+        sides = [in_parts(classes, v) for v in (real.volumes, synthetic.volumes)]
+        ceilings = {"voxel noise": of_noise(classes, real.volumes, seed=seed)}
+        if noise is not None:
+            ceilings["decoded noise"] = in_parts(classes, noise.volumes)
+        for name, other in ceilings.items():
+            found[name] += tuple(
+                compare(*sides, other, figures=CLASS_FIGURES, **options)
+            )
     note = (
         f"FID is of the first {first} of {a.shape[1]} components: {n} volumes on "
         "either side of its floor carry no more"

@@ -103,9 +103,9 @@ def compare(real, synthetic, noise, *, figures=None, repeats=100, level=0.95, se
 
     In each repeat the real volumes are drawn into two halves that share none. One half
     is compared with the other (floor), with as many synthetic volumes and with as much
-    noise. Intervals are of half-samples too (the delete-half jackknife [1]_), set
-    about the figure itself: a bootstrap draws volumes twice, and a volume that is its
-    own neighbour spoils every figure here.
+    noise. Intervals are of half-samples too, half of each cohort whatever its size (the
+    delete-half jackknife [1]_), set about the figure itself: a bootstrap draws volumes
+    twice, and a volume that is its own neighbour spoils every figure here.
 
     Parameters
     ----------
@@ -180,10 +180,11 @@ def noise_like(volumes, n=None, *, seed=0):
 
 
 def _draw(real, others, n, rng):
-    """Draw a real half, and as many other real, synthetic and noise rows."""
-    order = rng.permutation(len(real))
-    halves = [real[order[:n]], real[order[n : 2 * n]]]
-    return halves + [x[rng.permutation(len(x))[:n]] for x in others]
+    """Draw real rows, as many others to compare with, and half of two cohorts."""
+    real = real[rng.permutation(len(real))]
+    others = [x[rng.permutation(len(x))] for x in others]
+    halves = [x[: len(x) // 2] for x in (real, others[0])]
+    return real[:n], [real[n : 2 * n], *(x[:n] for x in others)], halves
 
 
 def _compare_one(name, figure, real, synthetic, draws, level):
@@ -195,8 +196,9 @@ def _compare_one(name, figure, real, synthetic, draws, level):
         return Comparison(name, *empty, *[empty[0]] * 3, *empty, n, warnings)
     value = figure.function(real, synthetic)
     floors, matched, ceilings = np.array(
-        [[figure.function(draw[0], other) for other in draw[1:]] for draw in draws]
+        [[figure.function(one, x) for x in with_these] for one, with_these, _ in draws]
     ).T
+    halves = np.array([figure.function(*halves) for _, _, halves in draws])
     floor, ceiling = floors.mean(), ceilings.mean()
     span = ceiling - floor
     if abs(span) <= 2 * floors.std():
@@ -205,7 +207,7 @@ def _compare_one(name, figure, real, synthetic, draws, level):
             "does not tell them apart here, so it is not normalised",
         )
         span = float("nan")
-    spread = _interval(matched - matched.mean(), level)
+    spread = _interval(halves - halves.mean(), level)
     normalized = float((matched.mean() - floor) / span)
     return Comparison(
         name,

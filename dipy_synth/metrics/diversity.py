@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+import math
 
 import numpy as np
 from scipy.stats import norm
@@ -42,9 +43,10 @@ def likeness_within(volumes, *, pairs=100, seed=0, each=map):
     """Compare the volumes of a cohort with each other.
 
     A generator that makes few kinds of brain gives a higher likeness than real brains
-    have [1]_. The mean over pairs is a U-statistic of order two, so its standard error
-    is twice that of the mean, over volumes, of the mean over each volume's pairs [2]_.
-    Each volume is in equally many pairs.
+    have [1]_. The mean over pairs is a U-statistic of order two: its variance is four
+    times that of the mean, over volumes, of the mean over each volume's pairs [2]_,
+    less that of a mean of so many pairs, which is in there twice. Each volume is in
+    equally many pairs.
 
     Parameters
     ----------
@@ -85,8 +87,10 @@ def likeness_within(volumes, *, pairs=100, seed=0, each=map):
     for side in chosen.T:
         np.add.at(sums, side, values)
         np.add.at(counts, side, 1)
-    error = 2 * np.std(sums / counts, ddof=1) / np.sqrt(n)
-    return Likeness(float(values.mean()), float(error), len(chosen), n)
+    alone = np.var(values, ddof=1) / len(values)  # as if no pair shared a volume
+    variance = 4 * np.var(sums / counts, ddof=1) / n - alone
+    error = math.sqrt(max(variance, alone))
+    return Likeness(float(values.mean()), error, len(chosen), n)
 
 
 def _pairs(n, most, rng):

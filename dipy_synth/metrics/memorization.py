@@ -149,23 +149,25 @@ class VoxelSearch:
         steps = product(range(-self.reach, self.reach + 1), repeat=len(padded))
         return self._inside + (np.array([*steps]) @ np.array(strides))[:, np.newaxis]
 
-    def __call__(self, volumes, *, left_out=False):
+    def __call__(self, volumes, *, subjects=None):
         """Find the nearest training brain: volumes (m, *shape) -> Neighbors.
 
-        With `left_out` the volumes are the training volumes, in their order, and the
-        nearest other one is found.
+        With the `subjects` (m,) of the training volumes, and these in their order for
+        volumes, the nearest one of another subject is found.
         """
         volumes = check_volumes(volumes, "volumes", shape=self.shape)
-        own = range(len(volumes)) if left_out else [None] * len(volumes)
+        own = [[]] * len(volumes)
+        if subjects is not None:
+            subjects = np.asarray(subjects)
+            own = [np.flatnonzero(subjects == subject) for subject in subjects]
         return _gather(self._nearest(v, without=i) for v, i in zip(volumes, own))
 
-    def _nearest(self, volume, *, without=None):
+    def _nearest(self, volume, *, without):
         """Give (index, likeness, flipped) of one volume."""
         sides = [self._smooth(side).ravel() for side in _mirrored(volume)]
         moved = np.concatenate([side[self._shifted] for side in sides])
         likeness = self._standard(moved) @ self._train.T
-        if without is not None:
-            likeness[:, without] = -np.inf
+        likeness[:, without] = -np.inf
         move, index = np.unravel_index(np.argmax(likeness), likeness.shape)
         flipped = move >= len(self._shifted)
         return int(index), float(likeness[move, index]), bool(flipped)

@@ -9,7 +9,7 @@ from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.pairs import NoisyPairs
 from dipy_synth.diffusion.schedules import RectifiedFlow, make_schedule
 from dipy_synth.errors import InputError
-from dipy_synth.gate import add_gate_if_possible, copy_gate, has_gate
+from dipy_synth.gate import add_gate_if_possible, gate_arrays, has_gate, put_gate
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.presets import UNET_PRESETS, find_preset
 from dipy_synth.networks.unet import UNet
@@ -27,8 +27,10 @@ from dipy_synth.nn.utils import need_weights
 from dipy_synth.nn.vqvae import (
     DEFAULT_MODEL,
     VQVAE,
+    check_rows,
     cohort_config,
     fingerprint,
+    fit_schema,
     keep,
     open_cohort,
     rows_of,
@@ -196,9 +198,8 @@ class LDM:
             check_initial(initial, self.vqvae, self.schedule, conditions, network)
             self.schema = initial.schema
         else:
-            self.schema = ConditionSchema.fit(
-                rows_of(cohort, "train"), conditions, categories=cohort.categories
-            )
+            self.schema = fit_schema(cohort, conditions)
+        check_rows(self.schema, cohort)
         self.config = {**cohort_config(cohort), "sampling": dict(SAMPLING)}
         data = self._pairs(cohort, run_dir, settings, "train", dropout=dropout)
         validation = self._pairs(cohort, run_dir, settings, "validation")
@@ -216,16 +217,17 @@ class LDM:
             about={
                 "schedule": self.schedule.to_config(),
                 "cohort": fingerprint(self.config),
-                "conditions": list(self.schema.names),
+                "conditions": self.schema.to_config(),
                 "dropout": dropout,
                 "autoencoder": self.vqvae.config["weights_sha256"],
                 **({"initial": initial.config["weights_sha256"]} if initial else {}),
             },
             after_epoch=lambda epoch: self._show(run_dir, epoch, settings.epochs),
         )
-        views = len(data.latents) // len(rows_of(cohort, "train"))
+        subjects = np.asarray(cohort.subjects)[cohort.where("train")]
+        subjects = np.repeat(subjects, len(data.latents) // len(subjects))
         self.prior = fit_prior(
-            self.network, self.schedule, data, validation, views=views
+            self.network, self.schedule, data, validation, subjects=subjects
         )
         self.save(run_dir / "model")
         add_gate_if_possible(run_dir / "model", cohort)
@@ -433,6 +435,7 @@ class LDM:
         """
         need_weights(self.network)
         prior, axes = to_model(self.prior)
+        gate = gate_arrays(self.folder) if has_gate(self.config) else None
         saved = save_model(
             folder,
             kind="ldm",
@@ -452,8 +455,8 @@ class LDM:
             dtype=dtype,
             card=card,
         )
-        if has_gate(self.config) and self.folder != saved.resolve():
-            copy_gate(self.folder, saved)
+        if gate is not None:
+            put_gate(saved, gate)
         return saved
 
 

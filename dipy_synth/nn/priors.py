@@ -11,7 +11,7 @@ _IMAGES = 32  # held out, to compare on
 _NUMBERS = 2**19  # latent numbers through the network at once
 
 
-def fit_prior(network, schedule, pairs, held_out, *, views=1):
+def fit_prior(network, schedule, pairs, held_out, *, subjects=None):
     """Fit a Gaussian prior, and find from which noise on it is better than a network.
 
     Parameters
@@ -22,8 +22,8 @@ def fit_prior(network, schedule, pairs, held_out, *, views=1):
         Its schedule.
     pairs, held_out : NoisyPairs
         Latents and conditions that it was trained on, and others.
-    views : int, optional
-        Latents of a subject that was trained on.
+    subjects : sequence of str, optional
+        Whose latents were trained on, as of `GaussianPrior.fit`.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def fit_prior(network, schedule, pairs, held_out, *, views=1):
         pairs.conditions,
         normalizer=pairs.normalizer,
         categories=network.categories,
-        views=views,
+        subjects=subjects,
     )
     if prior is None:
         return None

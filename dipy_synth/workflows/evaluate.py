@@ -85,6 +85,7 @@ class EvaluateMRIFlow(Workflow):
         request = {
             "cohorts": describe_cohorts(cohorts),
             "features": features,
+            "weights": _hash(**extractors),
             "tissues": not no_tissues,
             "seed": seed,
         }
@@ -142,3 +143,10 @@ def make_extractors(features, weights=None):
     if weights is not None:
         raise InputError(f"weights {weights}: PCA has none; expected --features")
     return {}
+
+
+def _hash(judge=None, extractor=None, classes=None):
+    """Tell the weights that volumes are compared by: str, or None where none are."""
+    if judge is not None:
+        return judge.config["weights_sha256"]
+    return None if extractor is None else extractor.hash

@@ -105,16 +105,15 @@ def test_guidance_moves_past_what_is_asked_for(prior):
         )
 
 
-def planted(n, rng, *, spreads, views=1):
+def planted(n, rng, *, spreads):
     """Give latents that vary along two axes, the first with a condition, and noise."""
     axes = orthonormal(len(spreads), rng)
     condition = rng.uniform(-1, 1, (n, 1))
     coordinates = rng.standard_normal((n, len(spreads))) * spreads
     coordinates[:, :1] += 10 * condition
-    coordinates = np.repeat(coordinates, views, axis=0)
     latents = np.tensordot(coordinates, axes, axes=1)
     latents = latents + rng.standard_normal(latents.shape)
-    return latents, np.repeat(condition, views, axis=0), axes
+    return latents, condition, axes
 
 
 def test_axes_variances_and_conditions_are_found():
@@ -145,8 +144,13 @@ def test_views_of_a_subject_are_left_out_together():
     """Of one noise in four views an axis would seem to hold, if it were split."""
     rng = np.random.default_rng(6)
     noise = np.repeat(rng.standard_normal((40, *SHAPE)), 4, axis=0)
-    assert GaussianPrior.fit(noise, np.zeros((160, 0)), views=4) is None
-    assert GaussianPrior.fit(noise, np.zeros((160, 0)), views=1) is not None
+    nothing = np.zeros((160, 0))
+    subjects = np.repeat([f"{n:02d}" for n in range(40)], 4)
+    assert GaussianPrior.fit(noise, nothing, subjects=subjects) is None
+    assert GaussianPrior.fit(noise, nothing) is not None
+    # its scans need not follow each other
+    apart = np.concatenate([noise[::4]] * 4)
+    assert GaussianPrior.fit(apart, nothing, subjects=[*range(40)] * 4) is None
 
 
 def test_the_variance_told_is_that_of_images_left_out():

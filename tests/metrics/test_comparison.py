@@ -34,18 +34,20 @@ def test_half_way_is_between(cohorts):
     assert low < 12 < high
 
 
-def test_interval_of_half_samples_is_that_of_new_samples():
+@pytest.mark.parametrize("m", [40, 400])
+def test_interval_of_half_samples_is_that_of_new_samples(m):
     def shift(real, synthetic):
         return float(synthetic.mean() - real.mean())
 
-    rng, hits, n = np.random.default_rng(0), 0, 40
-    for seed in range(60):
-        real, synthetic, noise = rng.normal([[[0]], [[1]], [[9]]], 1, (3, n, 1))
+    rng, hits, n = np.random.default_rng(5), 0, 40
+    for seed in range(120):
+        real, noise = rng.normal([[[0]], [[9]]], 1, (2, n, 1))
         options = {"figures": {"shift": Figure(shift)}, "seed": seed}
+        synthetic = rng.normal(1, 1, (m, 1))
         low, high = compare(real, synthetic, noise, **options)[0].interval
         hits += low < 1 < high
-    assert 52 <= hits <= 60  # 95 % of 60 is 57
-    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(2 / n), rel=0.35)
+    assert 105 <= hits <= 120  # 95 % of 120 is 114
+    assert high - low == pytest.approx(2 * 1.96 * np.sqrt(1 / n + 1 / m), rel=0.35)
 
 
 def test_too_few_volumes_are_told(cohorts):

@@ -36,16 +36,21 @@ def test_the_mean_is_that_of_all_pairs(images):
     assert other.error == pytest.approx(found.error)
 
 
-def test_the_error_is_that_of_new_cohorts():
+@pytest.mark.parametrize(("pairs", "near"), [(1000, 0.5), (40, 0.25)])
+def test_the_error_is_that_of_new_cohorts(pairs, near, monkeypatch):
+    """Of pairs by the sum of two numbers, and of some that neither tells."""
+
+    def likeness(pair, *, scales):
+        a, b = (float(volume.flat[0]) for volume in pair)
+        return a + b + np.sin(1e6 * a * b)
+
+    monkeypatch.setattr("dipy_synth.metrics.diversity._likeness", likeness)
     rng = np.random.default_rng(0)
-
-    def cohort():
-        strength = rng.uniform(0, 0.4, (20, 1, 1))
-        return 0.5 + strength * rng.normal(size=(20, 16, 16))
-
-    found = [likeness_within(cohort(), pairs=1000) for _ in range(25)]
+    cohorts = rng.uniform(0, 1, (200, 40, 16, 16))
+    found = [likeness_within(cohort, pairs=pairs) for cohort in cohorts]
     spread = np.std([one.mean for one in found])
-    assert np.mean([one.error for one in found]) == pytest.approx(spread, rel=0.5)
+    errors = np.mean([one.error**2 for one in found]) ** 0.5
+    assert errors == pytest.approx(spread, rel=near / 2)
 
 
 def test_two_volumes_are_too_few(images):
