@@ -151,7 +151,7 @@ def _generate(ldm, request, samples, batch_size):
 def _labels(samples):
     """Give the labels asked for: numbers where all are, nothing where none is."""
     labels = [sample["Conditions"].get("label") for sample in samples]
-    if not any(labels):
+    if all(label is None for label in labels):
         return {}
     labels = ["" if label is None else str(label) for label in labels]
     whole = all(label.isdecimal() for label in labels)

@@ -85,6 +85,9 @@ def test_a_sweep_and_a_cohort_to_match_give_each_its_label(tmp_path):
     path = synthesize_images(Model(), tmp_path / "matched", request=matched)
     cohort = ArrayCohort.load(path)
     assert [row["label"] for row in cohort.rows] == ["3", ""]
+    none = Request(conditions={"label": 0})
+    path = synthesize_images(Model(), tmp_path / "none", n=2, request=none)
+    assert ArrayCohort.load(path).labels.tolist() == [0, 0]
     path = synthesize_images(Model(), tmp_path / "open", n=2)
     assert ArrayCohort.load(path).labels is None
 

@@ -91,7 +91,8 @@ class ConditionTokens(layers.Layer):
     """
 
     def __init__(self, categories, width, **kwargs):
-        super().__init__(**kwargs)
+        # in bfloat16 a number has 8 bits, and category 257 is 256
+        super().__init__(**{**kwargs, "autocast": False})
         self.categories, self.width = tuple(int(n) for n in categories), width
 
     def build(self, input_shape):

@@ -15,8 +15,10 @@ from dipy_synth.metrics.conditioning import follows_category, follows_number
 from dipy_synth.networks.judge import JudgeNetwork
 from dipy_synth.nn.utils import in_batches, need_weights, to_network
 from dipy_synth.nn.vqvae import (
+    check_rows,
     cohort_config,
     fingerprint,
+    fit_schema,
     keep,
     open_cohort,
     rows_of,
@@ -134,9 +136,8 @@ class Judge:
             start_anew(run_dir)
         if conditions is None:
             conditions = ("label",) if cohort.grid is None else ("age", "sex")
-        self.schema = ConditionSchema.fit(
-            rows_of(cohort, "train"), conditions, categories=cohort.categories
-        )
+        self.schema = fit_schema(cohort, conditions)
+        check_rows(self.schema, cohort)
         self.config = cohort_config(cohort)
         categories = [len(c.categories) for c in self.schema.columns]
         chosen = {**_blocks(cohort.shape), "where": is_lateral(self.schema)}
@@ -158,7 +159,7 @@ class Judge:
             validation=self._batches(cohort, "validation", settings),
             about={
                 "cohort": fingerprint(self.config),
-                "conditions": list(self.schema.names),
+                "conditions": self.schema.to_config(),
             },
         )
         self.load_model_weights(self.save(run_dir / "model"))

@@ -33,7 +33,7 @@ def sampling_settings(advice, **given):
         If one is unknown or out of range.
     """
     settings = completed_settings(given, advice)
-    positive("steps", settings["steps"])
+    settings["steps"] = positive("steps", settings["steps"])
     name, eta = settings["sampler"], settings.pop("eta")
     if not callable(name):
         if name not in SAMPLERS:
@@ -56,16 +56,17 @@ def _check_share(name, value):
 def sample_numbers(n, numbers):
     """Give the numbers of the samples, from how many there are or from themselves."""
     n = (1 if numbers is None else len(numbers)) if n is None else n
-    numbers = range(positive("n", n)) if numbers is None else tuple(numbers)
+    n = positive("n", n)
+    numbers = range(n) if numbers is None else tuple(numbers)
     if len(numbers) != n:
         raise InputError(f"{len(numbers)} numbers for {n} samples")
     return numbers
 
 
 def positive(name, value):
-    """Give a value as int; an InputError names it when it is below 1."""
-    if value < 1:
-        raise InputError(f"{name} {value}: expected at least 1")
+    """Give a value as int; an InputError names it if it is not whole, or below 1."""
+    if value < 1 or value != int(value):
+        raise InputError(f"{name} {value}: expected a whole number, at least 1")
     return int(value)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from dipy.utils.logging import logger
 import numpy as np
 
+from dipy_synth.conditions import ConditionSchema
 from dipy_synth.data.arrays import ArrayCohort
 from dipy_synth.data.augment import Augmentation, crop_shape
 from dipy_synth.data.dataset import Cohort, VolumeDataset
@@ -362,6 +363,26 @@ def cohort_config(cohort):
 def rows_of(cohort, split):
     """Give the table's rows of one side of the split: list of dict."""
     return [row for row, kept in zip(cohort.rows, cohort.where(split)) if kept]
+
+
+def fit_schema(cohort, names):
+    """Learn conditions from the training subjects of a cohort: ConditionSchema."""
+    rows = rows_of(cohort, "train")
+    return ConditionSchema.fit(rows, names, categories=cohort.categories)
+
+
+def check_rows(schema, cohort):
+    """Refuse a cohort with values that a schema does not know; name the volume."""
+    for key, row, trained in zip(cohort.keys, cohort.rows, cohort.where("train")):
+        try:
+            schema.encode([row])
+        except InputError as error:
+            side = "training" if trained else "validation"
+            raise InputError(
+                f"{key} ({side} side): {error}, as training saw it; keep subjects of "
+                "each value on both sides (dipy_preprocess_t1 --stratify), or write "
+                "n/a for a rare one"
+            ) from None
 
 
 def fingerprint(config):

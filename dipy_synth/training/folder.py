@@ -38,11 +38,12 @@ def check_settings(run_dir, model, settings, about):
         write_json(path, wanted)
         return
     found = read_json(path)
+    both = [(group, found.get(group, {}), values) for group, values in wanted.items()]
     changed = [
-        f"{group}.{name}: {found.get(group, {}).get(name)} there, {value} asked for"
-        for group, values in wanted.items()
-        for name, value in values.items()
-        if found.get(group, {}).get(name) != value
+        f"{group}.{name}: {there.get(name)} there, {here.get(name)} asked for"
+        for group, there, here in both
+        for name in {**there, **here}
+        if there.get(name) != here.get(name)
     ]
     if changed:
         raise InputError(

@@ -111,6 +111,14 @@ def test_condition_tokens_tell_values_apart_and_missing_ones_are_null():
     np.testing.assert_allclose(tokens[3], layer.null, atol=1e-6)
 
 
+def test_conditions_are_not_rounded_in_mixed_precision():
+    """In bfloat16 257 is 256, and one age in four hundred is the next."""
+    layer = ConditionTokens((0, 300), 6, dtype="mixed_bfloat16")
+    values = np.array([[0.501, 256], [0.5017, 257]], "float32")
+    tokens = np.asarray(layer(values), "float32")
+    assert np.abs(tokens[0, 1] - tokens[1, 1]).max() > 0.1
+
+
 def test_a_field_says_nothing_at_first_and_learns_what_belongs_where():
     keras.utils.set_random_seed(0)
     grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, 9)] * 2, indexing="ij"), axis=-1)

@@ -106,3 +106,12 @@ def test_what_the_model_brings_cannot_be_chosen(
         LDM().fit(
             prepared_folder, vqvaes[0], run_dir=tmp_path, initial=first, **arguments
         )
+
+
+def test_a_run_begun_from_a_model_does_not_go_on_without(
+    prepared_folder, vqvaes, first, tmp_path
+):
+    options = {"run_dir": tmp_path, "settings": ONE, "conditions": ("age",)}
+    LDM().fit(prepared_folder, vqvaes[0], initial=first, **options)
+    with pytest.raises(InputError, match="about.initial"):
+        LDM().fit(prepared_folder, vqvaes[0], **options, **SMALL)

@@ -151,6 +151,9 @@ def test_a_model_has_its_gate_where_there_are_brains_enough(
     gate = Gate.load(again.save(tmp_path / "copy"))
     assert gate.marks.n == 2
     assert gate.threshold == Gate.load(run).threshold
+    copied = LDM(tmp_path / "copy")
+    copied.save(tmp_path / "copy", dtype="float16")
+    assert Gate.load(tmp_path / "copy").threshold == gate.threshold
 
 
 def test_half_precision_weights_stay_close(ldm, ldm_run, tmp_path):
@@ -233,6 +236,46 @@ def test_validation_subjects_of_one_are_not_trained_on_by_the_other(
         LDM().fit(cohort, vqvae_run, run_dir=tmp_path / "run", settings=SETTINGS)
 
 
+def edited(source, folder, edit):
+    """Copy a prepared cohort, and edit the lines of its table."""
+    shutil.copytree(source, folder)
+    table = folder / "participants.tsv"
+    rows = [line.split("\t") for line in table.read_text().splitlines()]
+    edit(rows[0], rows[1:])
+    table.write_text("\n".join("\t".join(row) for row in rows) + "\n")
+    return folder
+
+
+def test_a_value_of_validation_subjects_alone_is_told_at_once(
+    prepared_folder, vqvae_run, tmp_path
+):
+    def only_there(names, rows):
+        sides = [row[names.index("split")] for row in rows]
+        for row, side in zip(rows, sides):
+            row[names.index("sex")] = "X" if side == "validation" else "F"
+
+    cohort = edited(prepared_folder, tmp_path / "cohort", only_there)
+    options = {"run_dir": tmp_path / "run", "settings": SETTINGS}
+    with pytest.raises(InputError, match=r"sub-\w+ \(validation side\): .*sex=X"):
+        LDM().fit(cohort, vqvae_run, conditions=("sex",), **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_does_not_go_on_with_conditions_of_another_range(
+    prepared_folder, vqvae_run, ldm_run, tmp_path
+):
+    def typo(names, rows):
+        trained = next(row for row in rows if row[names.index("split")] == "train")
+        trained[names.index("age")] = "820"
+
+    cohort = edited(prepared_folder, tmp_path / "cohort", typo)
+    run = tmp_path / "run"
+    shutil.copytree(ldm_run, run)
+    conditions = {"conditions": ("age", "sex"), **SMALL_UNET}
+    with pytest.raises(InputError, match="about.conditions"):
+        LDM().fit(cohort, vqvae_run, run_dir=run, settings=SETTINGS, **conditions)
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -245,6 +288,8 @@ def test_validation_subjects_of_one_are_not_trained_on_by_the_other(
         ({"eta": 1.5, "sampler": "ddim"}, "eta 1.5: expected a share from 0 to 1"),
         ({"seed": -1}, "0 or more"),
         ({"n": 0}, "at least 1"),
+        ({"numbers": []}, "n 0: expected a whole number, at least 1"),
+        ({"steps": 2.5}, "steps 2.5: expected a whole number"),
     ],
 )
 def test_wrong_requests_are_told(ldm, arguments, told):
