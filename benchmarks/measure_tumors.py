@@ -7,11 +7,13 @@ WORK is what make_tumors.sh filled. Writes OUT/tumors.csv, tumors.json and tumor
 Tumours are read in two ways. The judge is a network trained on implants in the training
 brains, and is tested on those in brains held out. The difference needs no network: it
 is that to the same brain without a tumour, of an implant its own scan, of a synthetic
-volume the one from the same noise; where it is largest lies the tumour.
+volume the one from the same noise; where it is largest lies the tumour. What the
+autoencoder keeps of implants is the most that synthetic volumes can show.
 """
 
 import argparse
 import csv
+from dataclasses import replace
 from datetime import date
 import json
 from pathlib import Path
@@ -24,12 +26,18 @@ from dipy_synth.data.dataset import Cohort
 from dipy_synth.evaluation import Volumes, load_volumes
 from dipy_synth.files import atomic_path, write_json
 from dipy_synth.nn.judge import Judge
+from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.phantom import KINDS, LOCATIONS
 from dipy_synth.pictures import save_montage
 
 BLUR = 6.0  # mm, of a difference
 SHUFFLES = 1000
 QUESTIONS = ("type", "lobe", "side")
+TITLES = {  # of the sides that are read
+    "validation": "implants, held out",
+    "decoded": "the same, encoded and decoded",
+    "synthetic": "synthetic",
+}
 
 
 def main():
@@ -53,7 +61,7 @@ def main():
             groups += [
                 cut(sides[s], kind, centers) for s in ("validation", "synthetic")
             ]
-            titles += [f"{name}, {kind}: implants, held out", "synthetic, as asked"]
+            titles += [f"{name}, {kind}: {TITLES['validation']}", "synthetic, as asked"]
     write_json(options.out_dir / "tumors.json", told)
     write_csv(options.out_dir / "tumors.csv", told["cohorts"])
     save_montage(
@@ -63,7 +71,7 @@ def main():
 
 
 def sides_of(work):
-    """Give the volumes of a cohort: trained on, held out, and synthetic ones."""
+    """Give volumes of a cohort: trained on, held out, decoded, and synthetic ones."""
     cohort = Cohort.load(work / "prepared")
     sides = {}
     for side in ("train", "validation"):
@@ -74,6 +82,9 @@ def sides_of(work):
             names=tuple(cohort.keys[i] for i in chosen),
             rows=tuple(cohort.rows[i] for i in chosen),
         )
+    held = sides["validation"]
+    decoded = VQVAE(work / "vqvae").predict(held.volumes, batch_size=8)
+    sides["decoded"] = replace(held, volumes=np.asarray(decoded))
     for name in ("synthetic", "plain"):
         sides[name] = load_volumes(work / name, grid=cohort.grid)
     return sides
@@ -85,7 +96,7 @@ def sides_of(work):
 def by_judge(sides, work):
     """Give rows of what the judge reads from implants and from synthetic volumes."""
     judge = Judge(work / "judge")
-    for name, title in (("validation", "implants, held out"), ("synthetic",) * 2):
+    for name, title in TITLES.items():
         volumes = sides[name]
         read = judge.predict(volumes.volumes)
         where = with_tumour(volumes)
@@ -101,7 +112,7 @@ def by_judge(sides, work):
 
 def by_difference(sides, centers):
     """Give rows of where the largest difference to the brain without a tumour lies."""
-    for name, title in (("validation", "implants, held out"), ("synthetic",) * 2):
+    for name, title in TITLES.items():
         volumes, without = pairs_of(sides, name)
         places = np.array(volumes.column("location"))
         seen = np.array([nearest(p, centers) for p in peaks(volumes, without)])
