@@ -12,7 +12,7 @@ fi
 source=$1 work=$2
 here=$(cd "$(dirname "$0")" && pwd)
 fast=(--precision mixed_bfloat16)
-sampling=(--guidance 2 --batch_size 16)
+sampling=(--guidance 4 --batch_size 16)
 
 python "$here/tumors.py" implant "$source" "$work/brains"
 dipy_preprocess_t1 "$work/brains" --no_bias --align none --voxel_size 8 \
