@@ -32,9 +32,9 @@ class GaussianPrior:
         Their covariance.
     categories : sequence of int
         Number of categories of each condition, 0 for a number.
-    begin : float, optional
+    begin : float or array (k,), optional
         Noise over signal, as a multiple of the standard deviation along an axis, from
-        which on the prior answers for it.
+        which on the prior answers for it; None or infinite where it never does.
 
     References
     ----------
@@ -46,7 +46,9 @@ class GaussianPrior:
         self.axes = np.asarray(axes, "float32")
         self.mean = np.asarray(mean, "float64")
         self.covariance = np.asarray(covariance, "float64")
-        self.categories, self.begin = tuple(categories), float(begin)
+        self.categories = tuple(categories)
+        self.begin = np.full(len(self.axes), np.inf)
+        self.begin[:] = [np.inf if b is None else b for b in np.atleast_1d(begin)]
 
     def to_config(self):
         """Give all but the axes, for JSON."""
@@ -54,7 +56,7 @@ class GaussianPrior:
             "mean": self.mean.tolist(),
             "covariance": self.covariance.tolist(),
             "categories": list(self.categories),
-            "begin": self.begin,
+            "begin": [float(b) if np.isfinite(b) else None for b in self.begin],
         }
 
     @classmethod
@@ -178,7 +180,9 @@ class GaussianPrior:
         array (n, *latent_shape)
             `x0` itself where the noise is not deep for any of the axes.
         """
-        deep = schedule.sigma(t) > self.begin * self.spread() * schedule.alpha(t)
+        used = np.isfinite(self.begin)
+        begin = np.where(used, self.begin, 0) * self.spread()
+        deep = used & (schedule.sigma(t) > begin * schedule.alpha(t))
         if not deep.any():
             return x0
         wanted = self.expected(x_t, t, schedule, conditions)

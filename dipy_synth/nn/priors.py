@@ -5,7 +5,7 @@ import numpy as np
 from dipy_synth.diffusion.prior import GaussianPrior
 from dipy_synth.nn.sampling import guided_denoiser
 
-_LEVELS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # noise over signal and the widest spread
+_LEAST, _MOST = 0.05, 1.6  # noise over signal and the least, the widest spread
 _BETTER = 0.9  # of the network's squared error
 _IMAGES = 32  # held out, to compare on
 _NUMBERS = 2**19  # latent numbers through the network at once
@@ -29,7 +29,7 @@ def fit_prior(network, schedule, pairs, held_out, *, subjects=None):
     -------
     GaussianPrior or None
         None where there are no held-out latents, no axis holds on them, or the network
-        is better even in the deepest noise.
+        is better along each even in the deepest noise.
     """
     if not len(held_out.latents):
         return None
@@ -44,27 +44,33 @@ def fit_prior(network, schedule, pairs, held_out, *, subjects=None):
         return None
     k = min(_IMAGES, len(held_out.latents))
     x0 = held_out.normalizer.normalize(np.asarray(held_out.latents[:k], "float32"))
-    begin = _begin(network, schedule, prior, x0, held_out.conditions[:k])
-    if begin is None:
-        return None
-    prior.begin = begin
-    return prior
+    prior.begin = _begin(network, schedule, prior, x0, held_out.conditions[:k])
+    return prior if np.isfinite(prior.begin).any() else None
 
 
 def _begin(network, schedule, prior, x0, conditions):
-    """Give the least noise at which the prior is better, and never worse in deeper."""
+    """Give, by axis, the least noise at which it is better, and never worse in deeper.
+
+    Noise is over signal and the spread along the axis; infinite where the network is
+    better.
+    """
+    spread = prior.spread()
+    least, most = _LEAST * spread.min(), _MOST * spread.max()
+    levels = np.geomspace(most, least, 1 + max(1, round(np.log2(most / least))))
     noise = np.random.default_rng(0).standard_normal(x0.shape, dtype="float32")
-    truth, begin = prior.coordinates(x0), None
-    for level in _LEVELS[::-1]:
-        t = float(schedule.times_at([level * prior.spread().max()])[0])
+    truth, begin = prior.coordinates(x0), np.full(len(spread), np.inf)
+    held = np.ones(len(spread), dtype=bool)
+    for level in levels:
+        t = float(schedule.times_at([level])[0])
         noisy = schedule.add_noise(x0, noise, t)
         own = prior.expected(noisy, t, schedule, conditions)
         other = prior.coordinates(_answers(network, schedule, noisy, t, conditions))
-        own, other = (np.sum((found - truth) ** 2) for found in (own, other))
-        if not own <= other:
+        own, other = (np.sum((found - truth) ** 2, axis=0) for found in (own, other))
+        held &= (own <= other) & (level >= _LEAST * spread)
+        if not held.any():
             break
-        if own < _BETTER * other:
-            begin = level
+        better = held & (own < _BETTER * other)
+        begin[better] = level / spread[better]
     return begin
 
 
