@@ -92,7 +92,8 @@ def prepare_cohort(
     options = {"validation_fraction": validation_fraction, "seed": seed}
     options["stratify"] = tuple(stratify)
     split_subjects({r.subject: r.covariates for r in records}, **options)
-    check_output(root, {record.key for record in records}, steps, force=force)
+    keys = {record.key for record in records}
+    stale = check_output(root, keys, steps, force=force)
     if steps.brain in NETWORKS:
         load_network(steps.brain)  # now, rather than to fail for every scan
 
@@ -103,7 +104,7 @@ def prepare_cohort(
     todo = [r for r in sound if r not in kept and errors[r.key] is None]
     logger.info(f"{len(kept)} scans are prepared already, {len(todo)} to do")
     if todo:
-        for record in todo:
+        for record in records if stale else todo:  # also where a check failed
             forget(root, record)
         write_description(root, records, steps)
     threads = processors_each(**parallel)

@@ -1,6 +1,7 @@
 """A prepared cohort as the networks read it: arrays, and batches of them."""
 
 from dataclasses import dataclass
+import errno
 import math
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from dipy_synth.files import (
 from dipy_synth.grid import Grid
 
 SPLITS = ("train", "validation")
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -159,13 +161,15 @@ def _cached(cohort):
     stamp = cohort.stamp()
     stored, told = folder / "volumes.npy", folder / "volumes.json"
     if not (stored.is_file() and told.is_file() and read_json(told) == stamp):
-        told.unlink(missing_ok=True)  # a crash between the two must not fit them
         try:
+            told.unlink(missing_ok=True)  # a crash between the two must not fit them
             with atomic_path(stored) as temporary:
                 _fill(temporary, cohort)
-        except PermissionError:
-            return np.stack(list(_read_all(cohort)))  # a cohort one may only read
-        write_json(told, stamp)
+            write_json(told, stamp)
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
+            return np.stack(list(_read_all(cohort)))
     return np.load(stored, mmap_mode="r")
 
 

@@ -214,6 +214,11 @@ def check_output(root, keys, steps, *, force):
     force : bool
         Whether what is there may be prepared anew.
 
+    Returns
+    -------
+    bool
+        Whether what is there was prepared by other steps.
+
     Raises
     ------
     InputError
@@ -223,7 +228,7 @@ def check_output(root, keys, steps, *, force):
     if not path.is_file():
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise InputError(f"{root}: not empty; expected a new folder for out_dir")
-        return
+        return False
     told = read_json(path).get("DipySynth") or {}
     if "Steps" not in told:
         raise InputError(f"{root}: another dataset; expected a new folder for out_dir")
@@ -240,6 +245,7 @@ def check_output(root, keys, steps, *, force):
             f"{root}: holds {len(others)} scans that other steps prepared and that are "
             f"not part of this run (first {others[0]}); expected another out_dir"
         )
+    return bool(differences)
 
 
 def _differences(before, now):
@@ -321,7 +327,8 @@ def write_participants(root, records, **options):
     """
     before = read_participants(root)
     fixed = {subject: row.pop("split") for subject, row in before.items()}
-    rows = {**before, **_common(records)}
+    known = _known_rows(root, records)
+    rows = {**before, **_common(known)}
     if not rows:
         return
     if fixed:
@@ -333,29 +340,51 @@ def write_participants(root, records, **options):
         for s in sorted(rows)
     ]
     write_table(root / "participants.tsv", table)
-    for record in records:
-        _write_session(root, record, rows[record.subject])
+    for subject, scans in known.items():
+        _write_sessions(root, subject, scans, rows[subject])
 
 
-def _common(records):
+def _known_rows(root, records):
+    """Give what is known of each scan of the records' subjects, by subject and key.
+
+    Scans that were prepared before keep what the tables tell of them.
+    """
+    known = {record.subject: {} for record in records}
+    earlier = [
+        key
+        for key in prepared_keys(root)
+        if key.split("_")[0].removeprefix("sub-") in known
+    ]
+    told = dict(zip(earlier, read_rows(root, earlier)))
+    told |= {record.key: record.covariates for record in records}
+    for key, row in told.items():
+        row = {k: v and str(v) for k, v in row.items() if k != "split"}
+        known[key.split("_")[0].removeprefix("sub-")][key] = row
+    return known
+
+
+def _common(known):
     """Give each subject the columns on which its scans agree."""
     rows = {}
-    for record in records:
-        known = {k: v for k, v in record.covariates.items() if k != "split"}
-        row = rows.setdefault(record.subject, known)
-        rows[record.subject] = {k: v for k, v in row.items() if known.get(k) == v}
+    for subject, scans in known.items():
+        first, *others = scans.values()
+        rows[subject] = {
+            k: v for k, v in first.items() if all(row.get(k) == v for row in others)
+        }
     return rows
 
 
-def _write_session(root, record, common):
-    """Write the columns of a scan that are not its subject's."""
-    own = {k: v for k, v in record.covariates.items() if k != "split"}
-    own = {k: v for k, v in own.items() if common.get(k) != v}
-    if record.session is None or not own:
-        return
-    name = f"sub-{record.subject}"
-    path = root / name / f"{name}_sessions.tsv"
-    rows = read_table(path) if path.is_file() else []
-    label = f"ses-{record.session}"
-    rows = [row for row in rows if row["session_id"] != label]
-    write_table(path, [*rows, {"session_id": label, **own}])
+def _write_sessions(root, subject, scans, common):
+    """Write the columns of a subject's scans that are not its own, by session."""
+    table = {}
+    for key, row in scans.items():
+        own = {k: v for k, v in row.items() if common.get(k) != v}
+        session = entities(key).get("ses")
+        if session is not None and own:
+            table.setdefault(f"ses-{session}", {}).update(own)
+    path = root / f"sub-{subject}" / f"sub-{subject}_sessions.tsv"
+    if table:
+        rows = [{"session_id": label, **row} for label, row in table.items()]
+        write_table(path, rows)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,7 +1,9 @@
 """The cohort loop: what it writes, keeps, refuses and survives."""
 
+from dataclasses import replace
 import json
 import logging
+import shutil
 import sys
 
 import nibabel as nib
@@ -12,7 +14,12 @@ import pytest
 from dipy_synth.data import cohort
 from dipy_synth.data.brain import NETWORKS
 from dipy_synth.data.cohort import prepare_cohort
-from dipy_synth.data.prepared import prepared_path, read_prepared
+from dipy_synth.data.prepared import (
+    prepared_keys,
+    prepared_path,
+    read_prepared,
+    read_rows,
+)
 from dipy_synth.data.preprocess import Steps, prepare_t1, restore_t1
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
@@ -214,6 +221,17 @@ def test_somebody_elses_folder_is_left_alone(source, tmp_path):
         assert sorted(folder.rglob("*")) == before
 
 
+def test_nothing_of_other_steps_stays_when_all_is_prepared_anew(source, tmp_path):
+    out = tmp_path / "out"
+    prepare(source, out)
+    bad = source / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
+    bad.write_bytes(b"no scan")
+    answers = prepare(source, out, force=True)  # by the same steps: kept
+    assert answers["sub-02"] and len(prepared_keys(out)) == 4
+    answers = prepare(source, out, steps=replace(STEPS, scaling="minmax"), force=True)
+    assert answers["sub-02"] and prepared_keys(out) == ["sub-01", "sub-03", "sub-04"]
+
+
 def test_sessions_stay_together_and_keep_their_columns(tmp_path, write_cohort):
     source = write_cohort(tmp_path / "source", n=4)
     for name in ("sub-01", "sub-02"):
@@ -244,6 +262,22 @@ def test_sessions_stay_together_and_keep_their_columns(tmp_path, write_cohort):
         {"session_id": "ses-a", "weight": "70"},
         {"session_id": "ses-b", "weight": "71"},
     ]
+
+    def weigh(*weights):
+        """Correct the weights of the source, prepare what is left, read them."""
+        visits = [
+            {"session_id": f"ses-{s}", "weight": w} for s, w in zip("ab", weights)
+        ]
+        write_table(source / "sub-01" / "sub-01_sessions.tsv", visits)
+        prepare(source, tmp_path / "out")
+        rows = read_rows(tmp_path / "out", ["sub-01_ses-a", "sub-01_ses-b"])
+        return [row["weight"] for row in rows]
+
+    assert weigh(80, 80) == ["80", "80"]
+    shutil.rmtree(
+        source / "sub-01" / "ses-a"
+    )  # one visit more of a subject who is there
+    assert weigh(99, 90) == ["80", "90"]
 
 
 @pytest.mark.parametrize("engine", ["joblib", "dask", "ray"])

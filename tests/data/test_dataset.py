@@ -1,5 +1,8 @@
 """A prepared cohort as arrays and batches."""
 
+import errno
+import os
+from pathlib import Path
 import shutil
 
 import keras
@@ -11,7 +14,7 @@ import pytest
 from dipy_synth.data.dataset import Cohort, VolumeDataset
 from dipy_synth.data.prepared import prepared_path
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_table, write_table
+from dipy_synth.files import read_table, write_json, write_table
 
 
 @pytest.fixture
@@ -86,12 +89,27 @@ def test_a_cache_that_was_left_half_made_is_made_anew(folder, monkeypatch):
     assert len(Cohort.load(folder).volumes()) == 7
 
 
-def test_a_folder_one_may_only_read_needs_no_cache(folder, monkeypatch):
-    def refuse(path):
-        raise PermissionError(path)
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
+@pytest.mark.parametrize("stale", [False, True])
+def test_a_folder_one_may_only_read_needs_no_cache(folder, monkeypatch, number, stale):
+    def refuse(path, *args, **kwargs):
+        raise OSError(number, os.strerror(number), str(path))
 
-    monkeypatch.setattr("dipy_synth.data.dataset.atomic_path", refuse)
+    if stale:
+        Cohort.load(folder).volumes()
+        write_json(folder / ".cache" / "volumes.json", [])
+    for method in ("mkdir", "unlink"):
+        monkeypatch.setattr(Path, method, refuse)
     assert Cohort.load(folder).volumes().shape == (8, 16, 24, 16)
+
+
+def test_a_full_disk_is_told(folder, monkeypatch):
+    def fill(path, *args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr("dipy_synth.data.dataset._fill", fill)
+    with pytest.raises(OSError, match="No space"):
+        Cohort.load(folder).volumes()
 
 
 def test_sessions_have_rows_of_their_own(folder):
