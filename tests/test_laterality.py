@@ -25,6 +25,9 @@ SCHEMA = ConditionSchema.fit(ROWS, ["age", "place", "tumor"])
         ("L", "R"),
         ("lh.insula", "rh.insula"),
         ("LEFT", "RIGHT"),
+        ("leftFrontal", "rightFrontal"),
+        ("frontalLeftUpper", "frontalRightUpper"),
+        ("left_mL", "right_mL"),
         ("low-grade", "low-grade"),
         ("cleft", "cleft"),
     ],
@@ -42,6 +45,28 @@ def test_a_mirror_image_is_on_the_other_side_and_else_the_same():
     assert places == ["frontal-right", "frontal-left", "stem"]
     assert np.isnan(mirrored[3, 1])  # nobody had central-right
     assert_array_equal(mirror_conditions(mirrored, SCHEMA)[:3], conditions[:3])
+
+
+def test_a_column_that_names_a_side_takes_the_value_of_the_other():
+    rows = [
+        {"left_mL": 3.0, "right_mL": 5.0, "leftLesion": "yes", "rightLesion": "no"},
+        {"left_mL": 4.0, "right_mL": 9.0, "leftLesion": "no", "rightLesion": "no"},
+        {"left_mL": None, "right_mL": 6.0, "leftLesion": "no", "rightLesion": "yes"},
+    ]
+    schema = ConditionSchema.fit(rows, list(rows[0]))
+    mirrored = mirror_conditions(schema.encode(rows), schema)
+    left, right, lesion, other = (
+        column.decode(values[:2]) for column, values in zip(schema.columns, mirrored.T)
+    )
+    np.testing.assert_allclose(left, [5, 9], rtol=1e-6)
+    np.testing.assert_allclose(right, [3, 4], rtol=1e-6)
+    assert np.isnan(mirrored[2, 1]) and not np.isnan(mirrored[2, 0])
+    assert (lesion, other) == (["no", "no"], ["yes", "no"])
+    assert np.isnan(mirrored[:2, 2]).sum() == 0
+    assert is_lateral(schema)
+    alone = ConditionSchema.fit(rows, ["left_mL"])
+    assert np.isnan(mirror_conditions(alone.encode(rows), alone)).all()
+    assert is_lateral(alone)
 
 
 def test_a_letter_without_its_other_is_no_side():
