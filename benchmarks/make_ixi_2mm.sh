@@ -24,7 +24,6 @@ dipy_train_vqvae "$work/prepared" --decoder_of "$work/vqvae" --texture_weight 12
     --precision mixed_bfloat16 --out_dir "$work/decoder"
 dipy_train_ldm "$work/prepared" "$work/decoder" --conditions age sex \
     --epochs "${LDM_EPOCHS:-60}" --batch_size 2 --learning_rate 3e-4 \
-    --times uniform --shift 3 \
     --precision mixed_bfloat16 --out_dir "$work/ldm"
 dipy_train_judge "$work/prepared" --conditions age sex --precision mixed_bfloat16 \
     --out_dir "$work/judge"

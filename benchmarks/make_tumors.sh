@@ -24,7 +24,7 @@ dipy_train_judge "$work/prepared" --conditions tumor location \
     --out_dir "$work/judge"
 dipy_train_ldm "$work/prepared" "$work/vqvae" --conditions tumor location \
     --widths 32 64 --attention all --epochs "${LDM_EPOCHS:-90}" --batch_size 16 \
-    --learning_rate 1e-3 --times uniform --shift 2 "${fast[@]}" --out_dir "$work/ldm"
+    --learning_rate 1e-3 --shift 2 "${fast[@]}" --out_dir "$work/ldm"
 python "$here/tumors.py" ask "$work/asked.tsv"
 dipy_synth_mri --model "$work/ldm" --participants "$work/asked.tsv" \
     "${sampling[@]}" --out_dir "$work/synthetic"

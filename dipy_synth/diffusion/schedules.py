@@ -22,15 +22,16 @@ class RectifiedFlow(Schedule):
 
     Parameters
     ----------
-    times : {"logit_normal", "uniform"}, optional
-        How training times are drawn: with more of them in the middle of the line, where
-        the slope is hard to predict [2]_, or all alike.
+    times : {"uniform", "logit_normal"}, optional
+        How training times are drawn: all alike, or with more of them in the middle of
+        the line, where the slope is hard to predict [2]_, and next to none near t = 1,
+        where a sampler begins.
     logit_mean, logit_std : float, optional
         Mean and standard deviation of the logit-normal times' logits.
     shift : float, optional
         Above 1, times move towards the noise, in training as in sampling (where it is
-        spaced by time): the more
-        voxels a latent image has, the more noise it takes to hide it ([2]_, eq. 23).
+        spaced by time): the more voxels a latent image has, the more noise it takes to
+        hide it ([2]_, eq. 23). The default is for latents of brains.
     spacing : {"log_snr", "time"}, optional
         How a sampler's steps are spaced: evenly in the logarithm of the signal-to-noise
         ratio, as [3]_ advises for its solver, or in (shifted) time. What all numbers of
@@ -56,10 +57,10 @@ class RectifiedFlow(Schedule):
     def __init__(
         self,
         *,
-        times="logit_normal",
+        times="uniform",
         logit_mean=0.0,
         logit_std=1.0,
-        shift=1.0,
+        shift=3.0,
         spacing="log_snr",
         prediction="velocity",
         weighting="plain",

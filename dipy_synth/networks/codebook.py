@@ -173,11 +173,9 @@ class VectorQuantizer(layers.Layer):
             If the latents are too few, or not finite.
         """
         flat = ops.convert_to_numpy(self._flatten(ops.convert_to_tensor(latents)))
-        if len(flat) < self.codes or not np.isfinite(flat).all():
-            raise InputError(
-                f"{len(flat)} latents to start {self.codes} codes from: expected at "
-                "least as many, all finite"
-            )
+        self.check_enough(len(flat))
+        if not np.isfinite(flat).all():
+            raise InputError("latents to start a codebook from: expected finite ones")
         codes, counts = k_means(
             flat, self.codes, rng=np.random.default_rng(seed), block=self.block
         )
@@ -185,6 +183,25 @@ class VectorQuantizer(layers.Layer):
         self.load.assign(load)
         self.sums.assign(codes * ops.convert_to_numpy(self._smoothed())[..., None])
         self.started.assign(1.0)
+
+    def check_enough(self, positions):
+        """Refuse to start from too few latents.
+
+        Parameters
+        ----------
+        positions : int
+            Positions of latents there are, over all images.
+
+        Raises
+        ------
+        InputError
+            If they are fewer than the codes.
+        """
+        if positions < self.codes:
+            raise InputError(
+                f"{positions} latents to start {self.codes} codes from: expected at "
+                "least as many (more training images, a finer grid or fewer codes)"
+            )
 
     def _flatten(self, latents):
         """Give latents as (positions, books, width), of length 1 when `l2`."""

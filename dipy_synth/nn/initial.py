@@ -59,12 +59,30 @@ def check_initial(initial, vqvae, schedule, conditions, network):
         )
 
 
+def seen_subjects(initial, split):
+    """List validation subjects whose names the model to start from was trained on.
+
+    Parameters
+    ----------
+    initial : LDM
+        The model to start from.
+    split : dict
+        Subjects of either side now, as a model's configuration has them.
+
+    Returns
+    -------
+    list of str
+        In another cohort they may be other people of the same names.
+    """
+    return sorted(set(initial.config["split"]["train"]) & set(split["validation"]))
+
+
 def _question(schedule):
     config = schedule.to_config()
     return {key: config[key] for key in config if key not in _AROUND}
 
 
-def adopt(ldm, initial, volumes):
+def adopt(ldm, initial, cohort):
     """Give a model the weights of another, turned to its own latents.
 
     Parameters
@@ -74,11 +92,12 @@ def adopt(ldm, initial, volumes):
         may have a field (`ConditionField`) that the other's lacks.
     initial : LDM
         The other.
-    volumes : array (n, *shape)
-        Volumes on which the rotation is found, the first few of them.
+    cohort : Cohort or ArrayCohort
+        The first few of its training volumes tell the rotation.
     """
     ldm.network.inherit(initial.network)
-    some = np.asarray(volumes[:_IMAGES], "float32")
+    some = cohort.volumes()[np.flatnonzero(cohort.where("train"))[:_IMAGES]]
+    some = np.asarray(some, "float32")
     ours, theirs = (
         model.normalizer.normalize(model.vqvae.encode(some)) for model in (ldm, initial)
     )

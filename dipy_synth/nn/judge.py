@@ -24,7 +24,7 @@ from dipy_synth.nn.vqvae import (
     rows_of,
 )
 from dipy_synth.store import load_networks, read_config, save_model
-from dipy_synth.training import TrainingSettings, building, start_anew, train
+from dipy_synth.training import TrainingSettings, building, is_fresh, train
 
 _LEAST = 4  # values, for a correlation
 DEFAULT_JUDGE = "judge-ixi-2mm"
@@ -132,8 +132,6 @@ class Judge:
         """
         cohort, run_dir = open_cohort(cohort), Path(run_dir)
         settings = settings or TrainingSettings(**judge_training(cohort))
-        if force:
-            start_anew(run_dir)
         if conditions is None:
             conditions = ("label",) if cohort.grid is None else ("age", "sex")
         self.schema = fit_schema(cohort, conditions)
@@ -146,7 +144,7 @@ class Judge:
                 cohort.shape, categories=categories, **{**chosen, **network}
             )
         data = self._batches(cohort, "train", settings)
-        if not (run_dir / "state.npz").exists():
+        if is_fresh(run_dir, force=force):
             chosen = np.random.default_rng(settings.seed).permutation(len(data.volumes))
             chosen = np.sort(chosen[:2000])
             images = to_network(data.volumes[chosen], cohort.shape)
@@ -158,9 +156,10 @@ class Judge:
             settings=settings,
             validation=self._batches(cohort, "validation", settings),
             about={
-                "cohort": fingerprint(self.config),
+                "cohort": fingerprint(cohort, self.schema.names),
                 "conditions": self.schema.to_config(),
             },
+            force=force,
         )
         self.load_model_weights(self.save(run_dir / "model"))
         if self.verbose:

@@ -44,44 +44,61 @@ def encoded(cohort, vqvae, path, split):
     }
     if not (stored.exists() and told.exists() and read_json(told) == stamp):
         told.unlink(missing_ok=True)  # a crash between the two must not fit them
+        varied = cohort.symmetric and split == "train"
+        rows = np.flatnonzero(cohort.where(split))
+        shape = (len(rows) * (_VIEWS if varied else 1), *vqvae.network.latent_shape)
         with atomic_path(stored) as temporary:
-            volumes = cohort.volumes(split)
-            varied = cohort.symmetric and split == "train"
-            title = f"latents ({split})"
-            latents = encode_all(volumes, vqvae, varied=varied, title=title)
-            np.save(temporary, latents)
+            out = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+            encode_all(
+                cohort.volumes(),
+                vqvae,
+                rows=rows,
+                varied=varied,
+                title=f"latents ({split})",
+                out=out,
+            )
+            out.flush()
         write_json(told, stamp)
     return np.load(stored, mmap_mode="r")
 
 
-def encode_all(volumes, vqvae, *, varied=False, title="latents"):
+def encode_all(volumes, vqvae, *, rows=None, varied=False, title="latents", out=None):
     """Encode in blocks: one brain at a time, many small images at once.
 
     Parameters
     ----------
     volumes : array (n, *shape)
-        Prepared volumes in [0, 1].
+        Prepared volumes in [0, 1]; may be memory-mapped.
     vqvae : VQVAE
         The autoencoder.
+    rows : array of int (m,), optional
+        Which of them; all by default.
     varied : bool, optional
         Encode each volume in four views, as `encoded` does training brains.
     title : str, optional
         What the progress bar says.
+    out : array (m or 4 m, *latent_shape), optional
+        Filled and given back: latents of a large cohort may lie in a file.
 
     Returns
     -------
-    ndarray (n or 4 n, *latent_shape), float32
+    array (m or 4 m, *latent_shape), float32
     """
+    rows = np.arange(len(volumes)) if rows is None else rows
+    views = _VIEWS if varied else 1
+    if out is None:
+        out = np.empty((views * len(rows), *vqvae.network.latent_shape), "float32")
     size = max(1, _VOXELS // math.prod(volumes.shape[1:]))
     rng = np.random.default_rng(0)
-    latents = [np.zeros((0, *vqvae.network.latent_shape), "float32")]
-    with tqdm(total=len(volumes), desc=title, unit="volume") as bar:
-        for start in range(0, len(volumes), size):
-            block = np.asarray(volumes[start : start + size], "float32")
-            views = [w for v in block for w in _views(v, rng)] if varied else block
-            latents.append(vqvae.encode(np.stack(views), batch_size=size))
+    with tqdm(total=len(rows), desc=title, unit="volume") as bar:
+        for start in range(0, len(rows), size):
+            block = np.asarray(volumes[rows[start : start + size]], "float32")
+            seen = [w for v in block for w in _views(v, rng)] if varied else block
+            end = views * (start + len(block))
+            latents = vqvae.encode(np.stack(seen), batch_size=size)
+            out[views * start : end] = latents
             bar.update(len(block))
-    return np.concatenate(latents)
+    return out
 
 
 def conditions_of(latents, schema, rows):

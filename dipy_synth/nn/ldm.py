@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from dipy.utils.logging import logger
 import numpy as np
 
 from dipy_synth.conditions import ConditionSchema
@@ -13,7 +14,7 @@ from dipy_synth.gate import add_gate_if_possible, gate_arrays, has_gate, put_gat
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.presets import UNET_PRESETS, find_preset
 from dipy_synth.networks.unet import UNet
-from dipy_synth.nn.initial import adopt, check_initial
+from dipy_synth.nn.initial import adopt, check_initial, seen_subjects
 from dipy_synth.nn.latents import conditions_of, encoded
 from dipy_synth.nn.priors import fit_prior, from_model, to_model
 from dipy_synth.nn.sampling import (
@@ -42,7 +43,8 @@ from dipy_synth.training import (
     TrainingSettings,
     averaged_weights,
     building,
-    start_anew,
+    claim,
+    is_fresh,
     train,
 )
 
@@ -190,38 +192,57 @@ class LDM:
         if not 0 <= dropout <= 1:
             raise InputError(f"dropout {dropout}: expected a share from 0 to 1")
         self.schedule, self.prior = schedule or RectifiedFlow(), None
-        if force:
-            start_anew(run_dir)
+        if not self.schedule.loss_weight(np.ones(1))[0]:
+            logger.warning(
+                f"weighting {self.schedule.weighting}: pure noise, where sampling "
+                "begins, is given no weight; expected plain"
+            )
         _check_match(cohort, self.vqvae)
         if initial is not None:
             initial = initial if isinstance(initial, LDM) else LDM(initial)
             check_initial(initial, self.vqvae, self.schedule, conditions, network)
             self.schema = initial.schema
+            if seen := seen_subjects(initial, cohort_config(cohort)["split"]):
+                logger.warning(
+                    f"validation subjects {', '.join(seen[:5])} have names on which "
+                    f"{initial.folder or 'the initial model'} was trained: if they are "
+                    "the same people, nothing is held out from them"
+                )
         else:
             self.schema = fit_schema(cohort, conditions)
         check_rows(self.schema, cohort)
         self.config = {**cohort_config(cohort), "sampling": dict(SAMPLING)}
-        data = self._pairs(cohort, run_dir, settings, "train", dropout=dropout)
-        validation = self._pairs(cohort, run_dir, settings, "validation")
         with building(settings):
             self.network = self._make_network(initial, {**preset["network"], **network})
-        if initial is not None and not (run_dir / "state.npz").exists():
-            adopt(self, initial, cohort.volumes("train"))
+        about = {
+            "schedule": self.schedule.to_config(),
+            "cohort": fingerprint(cohort, self.schema.names),
+            "conditions": self.schema.to_config(),
+            "dropout": dropout,
+            "autoencoder": self.vqvae.config["weights_sha256"],
+            **({"initial": initial.config["weights_sha256"]} if initial else {}),
+        }
+        validates = bool(cohort.where("validation").any())
+        claim(
+            run_dir,
+            self.network,
+            settings,
+            about=about,
+            validates=validates,
+            force=force,
+        )
+        data = self._pairs(cohort, run_dir, settings, "train", dropout=dropout)
+        validation = self._pairs(cohort, run_dir, settings, "validation")
+        if initial is not None and is_fresh(run_dir):
+            adopt(self, initial, cohort)
         history = train(
             self.network,
             data,
             run_dir=run_dir,
             settings=settings,
-            validation=validation if len(validation) else None,
+            validation=validation if validates else None,
             loss="mse",
-            about={
-                "schedule": self.schedule.to_config(),
-                "cohort": fingerprint(self.config),
-                "conditions": self.schema.to_config(),
-                "dropout": dropout,
-                "autoencoder": self.vqvae.config["weights_sha256"],
-                **({"initial": initial.config["weights_sha256"]} if initial else {}),
-            },
+            about=about,
             after_epoch=lambda epoch: self._show(run_dir, epoch, settings.epochs),
         )
         subjects = np.asarray(cohort.subjects)[cohort.where("train")]

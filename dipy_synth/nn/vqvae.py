@@ -30,7 +30,7 @@ from dipy_synth.training import (
     TrainingSettings,
     averaged_weights,
     building,
-    start_anew,
+    is_fresh,
     train,
 )
 
@@ -157,8 +157,6 @@ class VQVAE:
                 "patience with adversarial: expected one of them (the validation loss "
                 "tells nothing of texture)"
             )
-        if force:
-            start_anew(run_dir)
         volumes, held_out = cohort.volumes("train"), cohort.volumes("validation")
         self.config = cohort_config(cohort)
         known = _known(decoder_of, self.config)
@@ -166,7 +164,7 @@ class VQVAE:
         with building(settings):
             self.network = _go_on(known, network) if known else make_autoencoder(config)
             trained = AdversarialTraining(self.network) if adversarial else self.network
-        if not known and not (run_dir / "state.npz").exists():
+        if not known and is_fresh(run_dir, force=force):
             images = self._some_images(volumes, settings.seed, most=40)
             self.network.initialize(images, seed=settings.seed)
         batches = {"batch_size": settings.batch_size, "seed": settings.seed}
@@ -187,11 +185,12 @@ class VQVAE:
             settings=settings,
             validation=_validation(held_out, data),
             about={
-                "cohort": fingerprint(self.config),
+                "cohort": fingerprint(cohort),
                 "crop": crop,
                 "adversarial": [adversarial, adversarial_start],
                 **({"decoder_of": known.config["weights_sha256"]} if known else {}),
             },
+            force=force,
             after_epoch=lambda epoch: self._show(run_dir, held_out, trained),
             callbacks=callbacks,
             judged_from=max((c.epoch for c in starts), default=0),
@@ -213,6 +212,9 @@ class VQVAE:
         if not isinstance(self.network.quantizer, VectorQuantizer):
             return []
         images = self._some_images(volumes, settings.seed, most=8)
+        self.network.quantizer.check_enough(
+            len(images) * math.prod(self.network.latent_shape[:-1])
+        )
         epoch = min(math.ceil(_WARMUP / steps), settings.epochs // 2)
         return [StartCodebook(self.network, images, epoch=epoch, seed=settings.seed)]
 
@@ -385,14 +387,31 @@ def check_rows(schema, cohort):
             ) from None
 
 
-def fingerprint(config):
-    """Tell a cohort's grid, steps and split by a few letters.
+def fingerprint(cohort, names=()):
+    """Tell what a training learns from by a few letters.
 
-    A run must not go on with other subjects than it began with: its validation
-    subjects could have been trained on.
+    A run must not go on with other subjects than it began with, since its validation
+    subjects could have been trained on, nor with other scans or values.
+
+    Parameters
+    ----------
+    cohort : Cohort or ArrayCohort
+        Its grid, steps, split and volumes count.
+    names : sequence of str, optional
+        Columns whose values count.
+
+    Returns
+    -------
+    str
     """
+    config = cohort_config(cohort)
     told = {name: config[name] for name in ("grid", "steps", "split")}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    told["keys"] = list(cohort.keys)
+    told["values"] = [[row.get(name) for name in names] for row in cohort.rows]
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for volume in cohort.volumes():
+        digest.update(np.ascontiguousarray(volume))
+    return digest.hexdigest()[:16]
 
 
 def keep(config):

@@ -6,9 +6,16 @@ and ``curves.png``. Calling `train` again with the same folder goes on where the
 whole epoch ended, and gives the weights an uninterrupted run would have given.
 """
 
-from dipy_synth.training.engine import building, train
-from dipy_synth.training.folder import start_anew
+from dipy_synth.training.engine import building, claim, train
+from dipy_synth.training.folder import is_fresh
 from dipy_synth.training.optimizer import averaged_weights
 from dipy_synth.training.settings import TrainingSettings
 
-__all__ = ["TrainingSettings", "averaged_weights", "building", "start_anew", "train"]
+__all__ = [
+    "TrainingSettings",
+    "averaged_weights",
+    "building",
+    "claim",
+    "is_fresh",
+    "train",
+]

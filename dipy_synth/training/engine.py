@@ -15,7 +15,7 @@ from dipy_synth.training.devices import (
     share_own_loss,
     tensorboard,
 )
-from dipy_synth.training.folder import check_settings
+from dipy_synth.training.folder import check_settings, start_anew
 from dipy_synth.training.keeper import Keeper
 from dipy_synth.training.optimizer import make_optimizer
 
@@ -56,6 +56,7 @@ def train(
     validation=None,
     loss=None,
     about=None,
+    force=False,
     after_epoch=None,
     callbacks=(),
     judged_from=0,
@@ -80,6 +81,8 @@ def train(
         A Keras loss; None when the model has its own ``compute_loss``.
     about : dict, optional
         What else makes a run another run (JSON), kept and compared with the settings.
+    force : bool, optional
+        Start anew where the folder holds a run.
     after_epoch : callable, optional
         Called as ``after_epoch(epoch)`` when an epoch has been saved (pictures).
     callbacks : sequence of keras.callbacks.Callback, optional
@@ -105,9 +108,9 @@ def train(
         If memory runs out, with what to lower; the last whole epoch is kept.
     """
     run_dir = Path(run_dir)
-    _check_monitor(settings, validation)
     extra = [*callbacks, *_tensorboard(run_dir, settings)]
-    check_settings(run_dir, model, settings, about or {})
+    validates = validation is not None
+    claim(run_dir, model, settings, about=about, validates=validates, force=force)
     keeper = Keeper(run_dir, data, settings, after_epoch, judged_from=judged_from)
     with _memory_told(run_dir, settings), placement_of(model, settings):
         _compile(model, settings, loss=loss, batches=settings.epochs * len(data))
@@ -118,9 +121,31 @@ def train(
     return keeper.history
 
 
-def _check_monitor(settings, validation):
+def claim(run_dir, model, settings, *, about=None, validates=True, force=False):
+    """Take a run folder for a run: what `train` does first, before hours are spent.
+
+    Parameters
+    ----------
+    run_dir, model, settings, about, force
+        As `train` takes them. `force` removes what a run would go on from, once
+        nothing is left that could be refused; its model stays until replaced.
+    validates : bool, optional
+        Whether there are subjects for a validation loss.
+
+    Raises
+    ------
+    InputError
+        If the folder holds a run with other settings, or the monitored figure is none.
+    """
+    _check_monitor(settings, validates)
+    if force:
+        start_anew(run_dir)
+    check_settings(Path(run_dir), model, settings, about or {})
+
+
+def _check_monitor(settings, validates):
     needs = settings.patience and settings.monitor.startswith("val_")
-    if needs and validation is None:
+    if needs and not validates:
         raise InputError(
             f"patience {settings.patience} with monitor {settings.monitor!r}: expected "
             "validation subjects, and there are none"

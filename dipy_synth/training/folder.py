@@ -10,9 +10,23 @@ import numpy as np
 from dipy_synth.errors import InputError
 from dipy_synth.files import atomic_path, read_json, write_json
 
-# They change what a run writes or how long it takes, not what it learns (to rounding)
+# They change what a run writes or how long it takes, not what it learns: to rounding,
+# and but for a last batch that several devices fill up with its own rows
 _FREE = ("tensorboard", "devices")
 _FILES = ("state.npz", "best.npz", "settings.json", "history.csv")
+
+
+def is_fresh(run_dir, *, force=False):
+    """Tell whether a run begins, rather than goes on: bool.
+
+    Parameters
+    ----------
+    run_dir : str or Path
+        The run's folder, which may be absent.
+    force : bool, optional
+        Whether it is to start anew.
+    """
+    return force or not (Path(run_dir) / "state.npz").exists()
 
 
 def start_anew(run_dir):

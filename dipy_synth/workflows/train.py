@@ -217,11 +217,12 @@ class TrainLDMFlow(Workflow):
             Rescale a discrete chain so that it ends in noise; not with noise
             prediction.
         times : string, optional
-            How training times of a flow are drawn: logit_normal (by default; more of
-            them half way) or uniform.
+            How training times of a flow are drawn: uniform (by default) or logit_normal
+            (more of them half way, next to none in the noise where sampling begins).
         shift : float, optional
             Above 1, times of a flow move towards the noise, in training and, with
-            --spacing time, in sampling; for latents of many voxels. By default 1.
+            --spacing time, in sampling: the more, the more voxels latents have. By
+            default 3, for brains; 1 for small images.
         spacing : string, optional
             How a sampler's steps of a flow are spaced: log_snr (by default), evenly in
             the signal-to-noise ratio down to the deepest noise of use, or time.

@@ -74,11 +74,12 @@ def test_linear_chain_is_the_product_of_its_betas():
 
 
 def test_flow_times_are_logit_normal_or_uniform(rng):
-    t = RectifiedFlow(logit_mean=0.5, logit_std=0.8).training_times(20_000, rng)
+    flow = RectifiedFlow(times="logit_normal", logit_mean=0.5, logit_std=0.8, shift=1)
+    t = flow.training_times(20_000, rng)
     logits = np.log(t / (1 - t))
     assert abs(logits.mean() - 0.5) < 0.03
     assert abs(logits.std() - 0.8) < 0.03
-    t = RectifiedFlow(times="uniform").training_times(20_000, rng)
+    t = RectifiedFlow(shift=1).training_times(20_000, rng)
     assert abs(t.mean() - 0.5) < 0.01 and abs(t.std() - 12**-0.5) < 0.01
 
 
@@ -93,6 +94,14 @@ def test_a_shift_moves_training_and_sampling_alike(times):
     t = plain.sampling_times(10)
     np.testing.assert_allclose(t, np.linspace(1, 0, 11))
     np.testing.assert_allclose(moved.sampling_times(10), 3 * t / (1 + 2 * t))
+
+
+def test_the_default_flow_is_trained_where_its_sampler_begins(rng):
+    flow = RectifiedFlow()
+    visited = flow.sampling_times(24, size=20 * 24 * 20 * 16)
+    trained = flow.training_times(100_000, rng)
+    assert trained.max() > visited[1]
+    assert np.mean(trained > visited[8]) > 0.05  # a third of the steps lie there
 
 
 def test_chain_times_are_its_steps(rng):
@@ -126,7 +135,7 @@ def test_steps_even_in_time_miss_what_deep_noise_decides():
     variance = np.array([83.0, 22.0, 3.0, 1.0, 0.3]) ** 2
     found = {}
     for spacing in ("log_snr", "time"):
-        flow = RectifiedFlow(spacing=spacing)
+        flow = RectifiedFlow(spacing=spacing, shift=1)
 
         def denoise(x, t):
             return (1 - t) * variance * x / ((1 - t) ** 2 * variance + t**2)

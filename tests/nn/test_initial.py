@@ -1,5 +1,7 @@
 """Starting a latent diffusion model from another one."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -79,6 +81,23 @@ def test_other_training_times_ask_the_same_of_the_network(
     with pytest.raises(InputError, match="schedule"):
         options = {"run_dir": tmp_path / "v", "schedule": DiscreteDiffusion()}
         LDM().fit(prepared_folder, vqvaes[0], initial=first, **options)
+
+
+def test_subjects_that_the_first_model_saw_are_told(
+    prepared_folder, vqvaes, first, tmp_path, caplog
+):
+    """Trained before, held out now: the held-out figures would be too good."""
+    told = "validation subjects .* have names on which"
+    options = {"run_dir": tmp_path, "settings": ONE, "initial": LDM(first)}
+    with caplog.at_level("WARNING", logger="dipy"):
+        LDM().fit(prepared_folder, vqvaes[0], **options)
+    assert not re.search(told, caplog.text)
+    options["initial"].config["split"]["train"].append(
+        options["initial"].config["split"]["validation"][0]
+    )
+    with caplog.at_level("WARNING", logger="dipy"):
+        LDM().fit(prepared_folder, vqvaes[0], **options)
+    assert re.search(told, caplog.text)
 
 
 def test_another_autoencoder_turns_the_network(

@@ -16,7 +16,7 @@ from dipy_synth.grid import Grid
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.nn.latents import encode_all
 from dipy_synth.nn.ldm import LDM
-from dipy_synth.nn.vqvae import VQVAE, cohort_config
+from dipy_synth.nn.vqvae import VQVAE, cohort_config, fingerprint
 from dipy_synth.store import find_model, read_config
 from dipy_synth.training import TrainingSettings
 
@@ -274,6 +274,62 @@ def test_a_run_does_not_go_on_with_conditions_of_another_range(
     conditions = {"conditions": ("age", "sex"), **SMALL_UNET}
     with pytest.raises(InputError, match="about.conditions"):
         LDM().fit(cohort, vqvae_run, run_dir=run, settings=SETTINGS, **conditions)
+
+
+def test_a_run_does_not_go_on_with_other_values_or_scans(
+    prepared_folder, vqvae_run, ldm_run, tmp_path
+):
+    def exchange(names, rows):
+        place = names.index("age")
+        one, other = [r for r in rows if r[names.index("split")] == "train"][:2]
+        one[place], other[place] = other[place], one[place]
+
+    cohort = edited(prepared_folder, tmp_path / "cohort", exchange)
+    run = tmp_path / "run"
+    shutil.copytree(ldm_run, run)
+    before = stamps(run)
+    conditions = {"conditions": ("age", "sex"), **SMALL_UNET}
+    with pytest.raises(InputError, match="about.cohort"):
+        LDM().fit(cohort, vqvae_run, run_dir=run, settings=SETTINGS, **conditions)
+    assert stamps(run) == before
+    known = Cohort.load(prepared_folder)
+    assert fingerprint(Cohort.load(cohort)) == fingerprint(known)  # ages not asked for
+    first, *others = Cohort.load(cohort).paths
+    shutil.copy(others[0], first)
+    assert fingerprint(Cohort.load(cohort)) != fingerprint(known)
+
+
+def stamps(folder):
+    """When each file was written, and how large it is."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in files}
+
+
+def test_what_is_refused_loses_nothing_though_forced(
+    prepared_folder, vqvae_run, ldm_run
+):
+    before = stamps(vqvae_run), stamps(ldm_run)
+    options = {"settings": SETTINGS, "force": True}
+    with pytest.raises(InputError, match="agee"):
+        LDM().fit(
+            prepared_folder, vqvae_run, run_dir=ldm_run, conditions=("agee",), **options
+        )
+    with pytest.raises(InputError, match="attention"):
+        LDM().fit(
+            prepared_folder, vqvae_run, run_dir=ldm_run, attention="foo", **options
+        )
+    with pytest.raises(InputError, match="crop"):
+        VQVAE().fit(prepared_folder, run_dir=vqvae_run, crop=2, **options)
+    assert (stamps(vqvae_run), stamps(ldm_run)) == before
+
+
+def test_too_few_images_for_a_codebook_are_told_before_training(
+    prepared_folder, tmp_path
+):
+    options = {"settings": SETTINGS, "preset": "plain", "run_dir": tmp_path}
+    with pytest.raises(InputError, match="latents to start 256 codes"):
+        VQVAE().fit(prepared_folder, **options)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

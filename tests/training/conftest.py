@@ -101,11 +101,14 @@ class LineModel(keras.Model):
         return {"own_loss": self.own_loss}
 
 
+_EXTRA = ("callbacks", "after_epoch", "force")
+
+
 def fit_line(
     run_dir, data=None, *, validation=None, own_loss=False, metric=False, **options
 ):
     """Train on a line; give the model and the history."""
-    extra = {k: options.pop(k) for k in ("callbacks", "after_epoch") if k in options}
+    extra = {k: options.pop(k) for k in _EXTRA if k in options}
     settings = TrainingSettings(
         **{"learning_rate": 0.1, "epochs": 3, "batch_size": 4, **options}
     )

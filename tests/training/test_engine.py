@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
+from dipy_synth.files import read_json
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.training import (
@@ -14,7 +15,6 @@ from dipy_synth.training import (
     averaged_weights,
     building,
     optimizer as optimizer_module,
-    start_anew,
 )
 from dipy_synth.training.optimizer import AveragingAdamW, make_optimizer
 
@@ -250,9 +250,13 @@ def test_starting_anew_takes_other_settings(line, tmp_path):
     line.fit(tmp_path, **options)
     with pytest.raises(InputError, match="seed: 0 there, 7 asked for"):
         line.fit(tmp_path, seed=7, **options)
-    start_anew(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
-    line.fit(tmp_path, seed=7, **options)
+    before = {path.name for path in tmp_path.iterdir()}
+    refused = {"patience": 1, "monitor": "val_loss", "epochs": 1, "force": True}
+    with pytest.raises(InputError, match="expected validation subjects"):
+        line.fit(tmp_path, **refused)
+    assert {path.name for path in tmp_path.iterdir()} == before  # nothing was lost
+    line.fit(tmp_path, seed=7, force=True, **options)
+    assert read_json(tmp_path / "settings.json")["training"]["seed"] == 7
 
 
 def test_tensorboard_gets_the_figures_or_what_is_missing_is_told(line, tmp_path):
