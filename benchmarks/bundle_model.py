@@ -107,7 +107,8 @@ def _made(work):
 
 def _run(folder):
     rows = history(folder)
-    return f"{len(rows)} epochs ({minutes(rows):.0f} minutes)"
+    n = len(rows)
+    return f"{n} epoch{'s' * (n != 1)} ({minutes(rows):.0f} minutes)"
 
 
 def _table(measured):

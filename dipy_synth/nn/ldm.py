@@ -198,11 +198,12 @@ class LDM:
                 "begins, is given no weight; expected plain"
             )
         _check_match(cohort, self.vqvae)
+        self.config = {**cohort_config(cohort), "sampling": dict(SAMPLING)}
         if initial is not None:
             initial = initial if isinstance(initial, LDM) else LDM(initial)
             check_initial(initial, self.vqvae, self.schedule, conditions, network)
             self.schema = initial.schema
-            if seen := seen_subjects(initial, cohort_config(cohort)["split"]):
+            if seen := seen_subjects(initial, self.config["split"]):
                 logger.warning(
                     f"validation subjects {', '.join(seen[:5])} have names on which "
                     f"{initial.folder or 'the initial model'} was trained: if they are "
@@ -211,7 +212,6 @@ class LDM:
         else:
             self.schema = fit_schema(cohort, conditions)
         check_rows(self.schema, cohort)
-        self.config = {**cohort_config(cohort), "sampling": dict(SAMPLING)}
         with building(settings):
             self.network = self._make_network(initial, {**preset["network"], **network})
         about = {
