@@ -95,6 +95,7 @@ def test_a_folder_one_may_only_read_needs_no_cache(folder, monkeypatch, number, 
     def refuse(path, *args, **kwargs):
         raise OSError(number, os.strerror(number), str(path))
 
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
     if stale:
         Cohort.load(folder).volumes()
         write_json(folder / ".cache" / "volumes.json", [])
@@ -107,6 +108,7 @@ def test_a_full_disk_is_told(folder, monkeypatch):
     def fill(path, *args):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
     monkeypatch.setattr("dipy_synth.data.dataset._fill", fill)
     with pytest.raises(OSError, match="No space"):
         Cohort.load(folder).volumes()

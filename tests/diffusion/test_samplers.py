@@ -7,7 +7,7 @@ from dipy_synth.diffusion.samplers import SAMPLERS, network_calls, sample_ddim
 from dipy_synth.diffusion.schedules import DiscreteDiffusion, RectifiedFlow
 
 MEAN, STD = 1.5, 0.4
-FLOW = RectifiedFlow(spacing="time")
+FLOW = RectifiedFlow(spacing="time", shift=1)
 CHAIN = DiscreteDiffusion(steps=1000, prediction="v", zero_terminal_snr=True)
 SCHEDULES = {"flow": FLOW, "chain": CHAIN}
 
