@@ -133,7 +133,9 @@ class Request:
         variants = self.variants()
         sample, place = divmod(number, len(variants))
         row = dict(self.participants[sample]) if self.participants else {}
-        matched = {"MatchedId": row.pop("participant_id", None)} if row else {}
+        matched = (
+            {"MatchedId": row.pop("participant_id", None)} if self.participants else {}
+        )
         conditions = {**self.conditions, **row, **variants[place]}
         return {"SampleNumber": sample, "Conditions": conditions, **matched}
 

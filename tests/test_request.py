@@ -56,6 +56,8 @@ def test_participants_are_matched_and_may_be_swept():
         (1, {"age": 7, "sex": None}),
     ]
     assert matched.sample(1)["MatchedId"] == "sub-b"
+    nothing_known = Request(participants=[{"age": 30}, {}])
+    assert [nothing_known.sample(i)["MatchedId"] for i in (0, 1)] == [None, None]
     swept = asked(Request(participants=ROWS, sweep={"age": (1, 2)}))
     assert [(number, row["age"]) for number, row in swept] == [
         (0, 1),

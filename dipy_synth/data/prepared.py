@@ -230,7 +230,7 @@ def check_output(root, keys, steps, *, force):
             raise InputError(f"{root}: not empty; expected a new folder for out_dir")
         return False
     told = read_json(path).get("DipySynth") or {}
-    if "Steps" not in told:
+    if not {"Grid", "Steps"} <= {*told}:  # a synthetic cohort has Steps, too
         raise InputError(f"{root}: another dataset; expected a new folder for out_dir")
     before = Steps.from_config(told["Steps"])  # options that are new have defaults
     differences = _differences(before.to_config(), steps.to_config())

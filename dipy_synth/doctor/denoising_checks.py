@@ -66,8 +66,9 @@ def check_denoising(case, side):
 _ADVICE = {
     "latents": "the network has not learned to denoise: train longer, and first mend "
     "what else is wrong here (a wrong scale looks like this too)",
-    "held_out": "it denoises what it has seen better than what it has not: more "
-    "subjects, fewer epochs (--patience) or a smaller network",
+    "held_out": "where training latents fail, too, train longer; where they do not, "
+    "the network knows what it has seen alone: more subjects, fewer epochs "
+    "(--patience) or a smaller network",
 }
 
 
@@ -111,8 +112,9 @@ def check_coarse(case):
         f"three levels of noise {_list(errors)}, of the best multiple of what is seen "
         f"{_list(linear)}; {share:.0%} is found of what that finds",
         expected=f"{FOUND:.0%} or more",
-        advice="samples will be too much alike in size: train with times nearer to the "
-        "noise (--times uniform --shift 3), going on from this model with --initial",
+        advice="samples will be too much alike in size: train longer, with times near "
+        "the noise (--times uniform --shift 3, the default), going on from this model "
+        "with --initial",
         values={
             "noise_to_signal": _noise(case, looked).tolist(),
             "errors": errors.tolist(),

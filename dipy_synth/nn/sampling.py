@@ -45,6 +45,8 @@ def sampling_settings(advice, **given):
         _check_share("eta", eta)
         settings["sampler"] = partial(SAMPLERS[name], eta=eta)
     _check_share("guidance_rescale", settings["guidance_rescale"])
+    if not math.isfinite(settings["guidance"]):
+        raise InputError(f"guidance {settings['guidance']}: expected a finite number")
     return settings
 
 

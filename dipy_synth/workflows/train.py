@@ -148,7 +148,7 @@ class TrainLDMFlow(Workflow):
         batch_size=None,
         learning_rate=None,
         widths=None,
-        attention=None,
+        attention="preset",
         schedule="rectified_flow",
         diffusion_steps=None,
         prediction=None,
@@ -204,7 +204,7 @@ class TrainLDMFlow(Workflow):
             as are given. By default the preset's.
         attention : string, optional
             Levels of the U-Net that have attention: none, coarsest or all. By default
-            the preset's, the coarsest in most.
+            preset: the preset's, the coarsest in most.
         schedule : string, optional
             rectified_flow, or a discrete chain with linear, scaled_linear, cosine or
             sigmoid betas, as DDPM has them.
@@ -222,7 +222,7 @@ class TrainLDMFlow(Workflow):
         shift : float, optional
             Above 1, times of a flow move towards the noise, in training and, with
             --spacing time, in sampling: the more, the more voxels latents have. By
-            default 3, for brains; 1 for small images.
+            default 3, for brains; try 1 for small images.
         spacing : string, optional
             How a sampler's steps of a flow are spaced: log_snr (by default), evenly in
             the signal-to-noise ratio down to the deepest noise of use, or time.
@@ -252,6 +252,9 @@ class TrainLDMFlow(Workflow):
 
         training = find_preset(preset, UNET_PRESETS)["training"]
         settings = _settings(locals(), **training)
+        network = {"widths": widths}
+        if attention != "preset":  # DIPY's parser turns the word "none" into None
+            network["attention"] = attention or "none"
         LDM(verbose=True).fit(
             prepared,
             vqvae,
@@ -272,7 +275,7 @@ class TrainLDMFlow(Workflow):
             dropout=condition_dropout,
             initial=initial,
             force=self._force_overwrite,
-            **_given({"widths": widths, "attention": attention}),
+            **_given(network),
         )
 
 

@@ -55,7 +55,7 @@ print(image.shape, nib.aff2axcodes(image.affine))
 # the same noise::
 #
 #     dipy_synth_mri --participants study/participants.tsv --out_dir matched
-#     dipy_synth_mri --sweep age=20:80:7 --n_samples 3 --out_dir ages
+#     dipy_synth_mri --sweep age=25:75:6 --n_samples 3 --out_dir ages
 #
 # References
 # ----------

@@ -211,8 +211,11 @@ def test_masks_are_used_and_named(tmp_path, write_cohort):
 def test_somebody_elses_folder_is_left_alone(source, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
+    synthetic = {"DipySynth": {"Steps": 24}, "Name": "synthetic"}
+    write_json(tmp_path / "made" / "dataset_description.json", synthetic)
     for folder, match in (
         (tmp_path / "mine", "not empty"),
+        (tmp_path / "made", "another dataset"),
         (source, "another dataset"),
     ):
         before = sorted(folder.rglob("*"))

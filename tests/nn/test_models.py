@@ -346,6 +346,7 @@ def test_too_few_images_for_a_codebook_are_told_before_training(
         ({"n": 0}, "at least 1"),
         ({"numbers": []}, "n 0: expected a whole number, at least 1"),
         ({"steps": 2.5}, "steps 2.5: expected a whole number"),
+        ({"guidance": float("nan")}, "guidance nan: expected a finite number"),
     ],
 )
 def test_wrong_requests_are_told(ldm, arguments, told):

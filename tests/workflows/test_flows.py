@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+from dipy.workflows.flow_runner import run_flow
 import nibabel as nib
 import numpy as np
 import pytest
@@ -88,6 +89,19 @@ def test_a_preset_shapes_the_unet_but_for_what_is_given(runs):
     told = LDM(runs / "ldm").network.get_config()
     assert told["widths"] == (8, 8, 8) and told["blocks"] == 2
     assert told["attention"] == (False, False, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [([], None), (["--attention", "none"], "none"), (["--attention", "all"], "all")],
+)
+def test_none_is_an_attention_that_can_be_asked_for(monkeypatch, words, expected):
+    """DIPY's parser turns the word into None, which must not mean the preset's."""
+    asked = {}
+    monkeypatch.setattr(LDM, "fit", lambda self, *args, **kwargs: asked.update(kwargs))
+    monkeypatch.setattr(sys, "argv", ["dipy_train_ldm", "prepared", "vqvae", *words])
+    run_flow(TrainLDMFlow())
+    assert asked.get("attention") == expected
 
 
 def test_the_prepared_cohort_comes_with_its_quality_page(runs):
