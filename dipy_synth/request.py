@@ -12,7 +12,14 @@ from dipy_synth.files import read_table
 
 logger = logging.getLogger("dipy_synth")
 
-SETTINGS = ("steps", "sampler", "guidance", "guidance_rescale", "eta")
+SETTINGS = (
+    "steps",
+    "sampler",
+    "guidance",
+    "guidance_rescale",
+    "guidance_interval",
+    "eta",
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ class Request:
     sampler: str | None = None
     guidance: float | None = None
     guidance_rescale: float | None = None
+    guidance_interval: tuple | None = None
     eta: float | None = None
 
     def __post_init__(self):
@@ -169,9 +177,8 @@ def completed_settings(given, advice):
     dict
         `SETTINGS`; ``eta`` is None if the sampler is not ddim.
     """
-    advice = {"eta": 0.0, **advice}
     filled = {k: advice.get(k) if given[k] is None else given[k] for k in SETTINGS}
-    if given["eta"] is None and filled["sampler"] != "ddim":
+    if given["eta"] is None and filled["sampler"] != advice.get("sampler"):
         filled["eta"] = None
     return filled
 

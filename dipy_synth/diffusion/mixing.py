@@ -9,7 +9,7 @@ import numpy as np
 
 from dipy_synth.errors import InputError
 
-PREDICTIONS = ("noise", "image", "v", "velocity")
+PREDICTIONS = ("noise", "image", "v", "velocity", "preconditioned")
 WEIGHTINGS = ("plain", "min_snr", "p2")
 
 
@@ -20,9 +20,11 @@ class Schedule:
 
     Parameters
     ----------
-    prediction : {"noise", "image", "v", "velocity"}
+    prediction : {"noise", "image", "v", "velocity", "preconditioned"}
         What the network predicts: the noise, the image, ``alpha noise - sigma x0``
-        [1]_ or the slope of a straight line, ``noise - x0`` [2]_.
+        [1]_, the slope of a straight line, ``noise - x0`` [2]_, or what the best linear
+        estimate of the image lacks, scaled to unit variance ([3]_, eq. 7, with a
+        variance for each position and channel in place of ``sigma_data ** 2``).
     weighting : {"plain", "min_snr", "p2"}, optional
         Weights of the loss over time, see `loss_weight`.
 
@@ -31,6 +33,8 @@ class Schedule:
     .. [1] Salimans & Ho (2022). Progressive distillation for fast sampling of diffusion
        models. ICLR.
     .. [2] Liu, Gong & Liu (2023). Flow straight and fast. ICLR.
+    .. [3] Karras et al. (2022). Elucidating the design space of diffusion-based
+       generative models. NeurIPS.
     """
 
     def __init__(self, *, prediction, weighting="plain"):
@@ -66,12 +70,64 @@ class Schedule:
         alpha, sigma = self._mixing(t, x0)
         return alpha * x0 + sigma * noise
 
-    def target(self, x0, noise, t):
-        """Give what the network is to predict at time t.
+    @property
+    def highest_ratio(self):
+        """Highest noise-to-signal ratio seen in training; infinite if unbounded."""
+        return np.inf
 
-        Parameters and result are those of `add_noise`.
+    def noise_to_signal(self, t):
+        """Return ``sigma / alpha`` at times t (any shape), infinite for pure noise."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(self.sigma(t) / np.asarray(self.alpha(t), "float64"))
+
+    def noise_level(self, t):
+        """Return the logarithm of the noise-to-signal ratio, as a network sees it.
+
+        Parameters
+        ----------
+        t : ndarray of any shape
+            Times in (0, 1].
+
+        Returns
+        -------
+        ndarray of the same shape, float32
+            ``log(sigma / alpha)``, within [-7, 7].
+        """
+        with np.errstate(divide="ignore"):
+            level = np.log(self.noise_to_signal(t))
+        return np.clip(level, -7, 7).astype("float32")
+
+    def scale_input(self, x_t, t, *, variance=1.0):
+        """Return what the network sees of a state: of unit variance if preconditioned.
+
+        Parameters
+        ----------
+        x_t : ndarray of shape (batch, ...)
+            States.
+        t : float or ndarray of shape (batch,)
+            Times in [0, 1].
+        variance : float or ndarray of shape (...), optional
+            Variance of the images at each position and channel.
+
+        Returns
+        -------
+        ndarray of shape (batch, ...)
+        """
+        if self.prediction != "preconditioned":
+            return x_t
+        alpha, sigma = self._mixing(t, x_t)
+        return x_t / np.sqrt(alpha**2 * variance + sigma**2)
+
+    def target(self, x0, noise, t, *, variance=1.0):
+        """Return what the network is to predict at time t.
+
+        Parameters and result are those of `add_noise`, besides `variance`, which is
+        that of `scale_input`.
         """
         alpha, sigma = self._mixing(t, x0)
+        if self.prediction == "preconditioned":
+            total = alpha**2 * variance + sigma**2
+            return (sigma * x0 - alpha * variance * noise) / np.sqrt(variance * total)
         if self.prediction == "noise":
             return noise
         if self.prediction == "image":
@@ -80,21 +136,27 @@ class Schedule:
             return alpha * noise - sigma * x0
         return noise - x0
 
-    def to_x0(self, prediction, x_t, t):
+    def to_x0(self, prediction, x_t, t, *, variance=1.0):
         """Turn a prediction into an estimate of the image.
 
         Parameters
         ----------
         prediction, x_t : array (batch, ...)
-            The network's output and its input.
+            The network's output and the state.
         t : float or array (batch,)
             Times in [0, 1].
+        variance : float or ndarray of shape (...), optional
+            As `scale_input` takes it.
 
         Returns
         -------
         array (batch, ...)
         """
         alpha, sigma = self._mixing(t, x_t)
+        if self.prediction == "preconditioned":
+            total = alpha**2 * variance + sigma**2
+            linear = alpha * variance / total * x_t
+            return linear + sigma * np.sqrt(variance / total) * prediction
         if self.prediction == "noise":
             return (x_t - sigma * prediction) / alpha
         if self.prediction == "image":
@@ -139,12 +201,41 @@ class Schedule:
             on_image = snr / (k + snr)
         # the error of a prediction times this is the error of the image
         carried = {
+            "preconditioned": sigma / np.sqrt(alpha**2 + sigma**2),
             "noise": sigma / np.maximum(alpha, 1e-8),
             "image": np.ones_like(t),
             "v": sigma / (alpha**2 + sigma**2),
             "velocity": sigma / (alpha + sigma),
         }[self.prediction]
         return on_image * carried**2
+
+    def error_weight(self, t, x0, *, variance=1.0):
+        """Return the weight of each number's squared error at times t.
+
+        The error of a preconditioned prediction is weighted as that of the image,
+        relative to what the best linear estimate leaves; others by `loss_weight`.
+
+        Parameters
+        ----------
+        t : ndarray of shape (batch,)
+            Times in (0, 1].
+        x0 : ndarray of shape (batch, ...)
+            Images, for their shape.
+        variance : float or ndarray of shape (...), optional
+            As `scale_input` takes it.
+
+        Returns
+        -------
+        ndarray that multiplies images (batch, ...), float32
+        """
+        weight = self.loss_weight(t).reshape(-1, *[1] * (x0.ndim - 1))
+        if self.prediction == "preconditioned":
+            alpha, sigma = self._mixing(t, x0)
+            share = variance / (alpha**2 * variance + sigma**2)
+            share = np.broadcast_to(share, (len(x0), *share.shape[1:]))
+            axes = tuple(range(1, share.ndim))
+            weight = weight * share / share.mean(axis=axes, keepdims=True)
+        return weight.astype("float32")
 
     def sampling_times(self, steps, *, size=None):
         """Give the times a sampler visits.

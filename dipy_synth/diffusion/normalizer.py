@@ -1,58 +1,87 @@
-"""Latents to numbers near N(0, 1) and back: one object owns both directions."""
+"""Latents of an autoencoder, as a denoiser sees them."""
 
 import numpy as np
 
+_FLOOR = 1e-4  # of the mean variance of a channel
+
 
 class LatentNormalizer:
-    """Shift and scale latents by what they are over a whole training set.
+    """Centre latents, and change them to coordinates of comparable noise.
 
     The mean is taken per position and channel: brains on a grid are aligned, so the
-    mean brain is given to the network, which is left to learn how brains differ. The
-    scale is one number per channel.
+    mean brain is given to the network, which learns how brains differ.
 
     Parameters
     ----------
-    mean : array (*spatial, channels)
+    mean : ndarray of shape (*spatial, channels)
         Mean of the training latents.
-    scale : array (channels,)
-        Standard deviation of what is left, over images and positions.
+    matrix : ndarray of shape (channels, channels)
+        What centred latents are multiplied by. Where the decoder has a linear path the
+        coordinates are orthonormal in the image, times one number, so that white noise
+        on them is white noise on the image; else each channel has unit variance.
+    variance : ndarray of shape (*spatial, channels)
+        Variance of the normalised training latents. Its mean is 1.
     """
 
-    def __init__(self, mean, scale):
+    def __init__(self, mean, matrix, variance):
         self.mean = np.asarray(mean, "float32")
-        self.scale = np.asarray(scale, "float32")
+        self.matrix = np.asarray(matrix, "float32")
+        self.variance = np.asarray(variance, "float32")
+        self._inverse = np.linalg.inv(self.matrix.astype("float64")).astype("float32")
 
     @classmethod
-    def fit(cls, latents):
+    def fit(cls, latents, *, coordinates=None):
         """Measure the latents of a training set.
 
         Parameters
         ----------
-        latents : array (n, *spatial, channels)
+        latents : ndarray of shape (n, *spatial, channels)
             May be memory-mapped; it is read one image at a time.
+        coordinates : ndarray of shape (channels, channels), optional
+            Multiplied by it, latents become orthonormal coordinates of patches (see
+            `PatchAutoencoder.patch_coordinates`); None to scale each channel.
 
         Returns
         -------
         LatentNormalizer
         """
         mean = np.mean(latents, axis=0, dtype="float64")
+        square = np.zeros_like(mean)
+        matrix = np.eye(mean.shape[-1]) if coordinates is None else coordinates
+        for z in latents:
+            square += ((z - mean) @ matrix) ** 2
+        variance = square / len(latents)
         axes = tuple(range(mean.ndim - 1))
-        variance = np.mean([np.mean((z - mean) ** 2, axis=axes) for z in latents], 0)
-        return cls(mean, np.sqrt(np.maximum(variance, 1e-12)))
+        scale = np.maximum(variance.mean(axis=axes), 1e-12)
+        if coordinates is not None:
+            scale = np.full_like(scale, scale.mean())
+        return cls(mean, matrix / np.sqrt(scale), _smoothed(variance / scale))
 
     def normalize(self, latents):
-        """Give numbers of mean 0 and standard deviation 1 per channel.
+        """Centre and change the coordinates.
 
         Parameters
         ----------
-        latents : array (n, *spatial, channels)
+        latents : ndarray of shape (n, *spatial, channels)
 
         Returns
         -------
-        array (n, *spatial, channels)
+        ndarray of shape (n, *spatial, channels), float32
         """
-        return (latents - self.mean) / self.scale
+        return (np.asarray(latents, "float32") - self.mean) @ self.matrix
 
     def restore(self, normalized):
-        """Undo `normalize`."""
-        return normalized * self.scale + self.mean
+        """Invert `normalize`."""
+        return np.asarray(normalized, "float32") @ self._inverse + self.mean
+
+
+def _smoothed(variance):
+    """Smooth a map over space by [1, 2, 1] / 4, and keep it above 0."""
+    for axis in range(variance.ndim - 1):
+        if variance.shape[axis] > 2:
+            width = [(1, 1) if a == axis else (0, 0) for a in range(variance.ndim)]
+            padded = np.moveaxis(np.pad(variance, width, mode="edge"), axis, 0)
+            smooth = (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
+            variance = np.moveaxis(smooth, 0, axis)
+    axes = tuple(range(variance.ndim - 1))
+    return variance + _FLOOR * variance.mean(axis=axes)

@@ -5,26 +5,31 @@ import numpy as np
 
 
 class NoisyPairs(keras.utils.PyDataset):
-    """Batches of noisy latents with their times, conditions and targets.
+    """Batches of noisy latents with their noise levels, conditions and targets.
 
-    Noise, times, order and dropped conditions are drawn by NumPy from the seed, the
-    epoch and the batch alone. So training needs no random state of its own and a
+    Noise, times, order, parts and dropped conditions are drawn by NumPy from the seed,
+    the epoch and the batch alone. So training needs no random state of its own and a
     resumed run sees what an uninterrupted one would have seen, on any backend.
 
     Parameters
     ----------
-    latents : array (n, *spatial, channels)
+    latents : ndarray of shape (n, *spatial, channels)
         Latents as they were encoded (may be memory-mapped).
-    conditions : array (n, n_conditions)
+    conditions : ndarray of shape (n, n_conditions)
         Encoded conditions; NaN where missing.
     schedule : Schedule
         How image and noise are mixed, what is to be predicted, and its weight.
     normalizer : LatentNormalizer, optional
         What brings latents near N(0, 1); None when they are there already.
+    shifts : ndarray of shape (n, rank), optional
+        By how many voxels each image was moved; 0 by default.
+    crop : int, optional
+        Side of the parts of the latents that are trained on; whole images by default,
+        and where a part would be larger.
     batch_size : int, optional
         Pairs a batch.
     dropout : float, optional
-        Share of pairs whose conditions are all dropped (classifier-free guidance).
+        Probability of dropping all conditions of a pair (classifier-free guidance).
     seed : int, optional
         Seed of everything drawn.
     shuffle : bool, optional
@@ -38,6 +43,8 @@ class NoisyPairs(keras.utils.PyDataset):
     Ho & Salimans (2022). Classifier-free diffusion guidance. arXiv:2207.12598.
     """
 
+    _ORDER, _PAIRS, _VALIDATION = 0x0FD3, 0x9A15, 0x7A1D  # streams of their own
+
     def __init__(
         self,
         latents,
@@ -45,6 +52,8 @@ class NoisyPairs(keras.utils.PyDataset):
         schedule,
         *,
         normalizer=None,
+        shifts=None,
+        crop=None,
         batch_size=1,
         dropout=0.12,
         seed=0,
@@ -56,8 +65,17 @@ class NoisyPairs(keras.utils.PyDataset):
         self.latents, self.conditions, self.schedule = latents, conditions, schedule
         self.batch_size, self.seed, self.shuffle = batch_size, seed, shuffle
         self.normalizer = normalizer
+        spatial = latents.shape[1:-1]
+        self.part = tuple(min(n, crop or n) for n in spatial)
+        rank = len(spatial)
+        self.shifts = np.zeros((len(latents), rank)) if shifts is None else shifts
         self.dropout = dropout if shuffle else 0.0
         self.epoch = epoch
+
+    @property
+    def variance(self):
+        """Variance of the normalised latents: ndarray (*spatial, channels), or 1."""
+        return 1.0 if self.normalizer is None else self.normalizer.variance
 
     def __len__(self):
         return -(-len(self.latents) // self.batch_size)
@@ -69,23 +87,58 @@ class NoisyPairs(keras.utils.PyDataset):
     def __getitem__(self, index):
         order = np.arange(len(self.latents))
         if self.shuffle:
-            np.random.default_rng([self.seed, self.epoch]).shuffle(order)
+            np.random.default_rng([self._ORDER, self.epoch, self.seed]).shuffle(order)
         rows = order[index * self.batch_size : (index + 1) * self.batch_size]
-        rng = np.random.default_rng([self.seed, self.epoch, index])
+        use = self._PAIRS if self.shuffle else self._VALIDATION
+        rng = np.random.default_rng([use, self.epoch, index, self.seed])
         x0 = np.asarray(self.latents[rows], "float32")
         if self.normalizer is not None:
             x0 = self.normalizer.normalize(x0)
+        corner = _corners(x0.shape[1:-1], self.part, len(rows), rng)
+        variance = np.ones_like(x0) * self.variance
+        x0, variance = (_parts(x, corner, self.part) for x in (x0, variance))
         noise = rng.standard_normal(x0.shape, dtype="float32")
         t = self.schedule.training_times(len(rows), rng)
         dropped = rng.random((len(rows), 1)) < self.dropout
         conditions = np.where(dropped, np.nan, self.conditions[rows])
+        x_t = self.schedule.add_noise(x0, noise, t)
         inputs = {
-            "latents": self.schedule.add_noise(x0, noise, t),
-            "time": t,
+            "latents": self.schedule.scale_input(x_t, t, variance=variance),
+            "noise_level": self.schedule.noise_level(t),
             "conditions": conditions.astype("float32"),
+            "corner": corner.astype("int32"),
+            "shift": self.shifts[rows].astype("float32"),
         }
-        target = self.schedule.target(x0, noise, t)
-        if self.schedule.weighting == "plain":
-            return inputs, target
-        weight = self.schedule.loss_weight(t).astype("float32")
-        return inputs, target, weight.reshape(-1, *[1] * (x0.ndim - 2))
+        target = self.schedule.target(x0, noise, t, variance=variance)
+        weight = self.schedule.error_weight(t, x0, variance=variance)
+        weight = weight * self._inside(corner, x0.shape[1:-1])
+        return inputs, target, weight
+
+    def _inside(self, corner, part):
+        """Return 0 at the margin of a part, which lacks its surroundings; else 1."""
+        spatial = self.latents.shape[1:-1]
+        inside = np.ones((len(corner), *part, 1), "float32")
+        for axis, (whole, size) in enumerate(zip(spatial, part)):
+            index = np.arange(size)
+            if size < whole:
+                kept = (index > 0) & (index < size - 1)
+                inside *= kept.reshape(
+                    [-1 if a == axis + 1 else 1 for a in range(inside.ndim)]
+                )
+        return inside / inside.mean()
+
+
+def _corners(spatial, part, n, rng):
+    """Draw where parts begin, in steps of 2 so that coarser grids agree: (n, rank)."""
+    steps = [(whole - size) // 2 + 1 for whole, size in zip(spatial, part)]
+    return np.stack([2 * rng.integers(0, k, n) for k in steps], axis=1)
+
+
+def _parts(x, corner, part):
+    """Cut a part of each image."""
+    return np.stack(
+        [
+            image[tuple(slice(a, a + size) for a, size in zip(start, part))]
+            for image, start in zip(x, corner)
+        ]
+    )

@@ -10,7 +10,7 @@ from dipy_synth.diffusion.betas import ALPHA_BARS
 from dipy_synth.diffusion.mixing import Schedule, shifted
 from dipy_synth.errors import InputError
 
-TIMES = ("logit_normal", "uniform")
+TIMES = ("log_snr", "logit_normal", "uniform")
 SPACINGS = ("log_snr", "time")
 _DEEPEST, _LAST = 100.0, 0.05  # noise over signal after the first, before the last step
 
@@ -22,10 +22,13 @@ class RectifiedFlow(Schedule):
 
     Parameters
     ----------
-    times : {"uniform", "logit_normal"}, optional
-        How training times are drawn: all alike, or with more of them in the middle of
+    times : {"uniform", "logit_normal", "log_snr"}, optional
+        How training times are drawn: all alike; with more of them in the middle of
         the line, where the slope is hard to predict [2]_, and next to none near t = 1,
-        where a sampler begins.
+        where a sampler begins; or evenly in the logarithm of the noise-to-signal ratio
+        over `noise_range`.
+    noise_range : (float, float), optional
+        Lowest and highest noise-to-signal ratio of times "log_snr".
     logit_mean, logit_std : float, optional
         Mean and standard deviation of the logit-normal times' logits.
     shift : float, optional
@@ -61,6 +64,7 @@ class RectifiedFlow(Schedule):
         logit_mean=0.0,
         logit_std=1.0,
         shift=3.0,
+        noise_range=(0.02, 20.0),
         spacing="log_snr",
         prediction="velocity",
         weighting="plain",
@@ -76,6 +80,11 @@ class RectifiedFlow(Schedule):
                 raise InputError(
                     f"{name} {value!r}: expected one of {', '.join(known)}"
                 )
+        self.noise_range = tuple(float(n) for n in noise_range)
+        if len(self.noise_range) != 2 or not 0 < noise_range[0] < noise_range[1]:
+            raise InputError(
+                f"noise_range {noise_range}: expected two ratios, 0 < low < high"
+            )
         if not (shift > 0 and logit_std > 0):
             raise InputError(f"shift {shift}, logit_std {logit_std}: expected above 0")
         if prediction == "noise":
@@ -83,6 +92,11 @@ class RectifiedFlow(Schedule):
                 "prediction 'noise': at t = 1 a flow is noise alone, which says "
                 "nothing of the image; expected velocity, v or image"
             )
+
+    @property
+    def highest_ratio(self):
+        """Highest noise-to-signal ratio seen in training; infinite if unbounded."""
+        return self.noise_range[1] if self.times == "log_snr" else np.inf
 
     def alpha(self, t):
         """Share of the image at times t (any shape)."""
@@ -107,6 +121,9 @@ class RectifiedFlow(Schedule):
         ndarray (n,), float32
             Times in (0, 1).
         """
+        if self.times == "log_snr":
+            ratio = np.exp(rng.uniform(*np.log(self.noise_range), size=n))
+            return (ratio / (1 + ratio)).astype("float32")
         if self.times == "uniform":
             t = 1 - rng.random(n)
         else:
@@ -133,6 +150,7 @@ class RectifiedFlow(Schedule):
             "logit_mean": self.logit_mean,
             "logit_std": self.logit_std,
             "shift": self.shift,
+            "noise_range": list(self.noise_range),
             "spacing": self.spacing,
             "prediction": self.prediction,
             "weighting": self.weighting,

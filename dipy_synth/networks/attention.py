@@ -138,25 +138,27 @@ class ConditionTokens(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("dipy_synth")
-class ConditionField(layers.Layer):
-    """An image made of an embedding: what it says of each position; 0 at first.
+class SpatialConditioning(layers.Layer):
+    """Zero-initialised feature map of embedding and position.
 
     A tumour's place, or the ventricles of an age, are of some positions and not of
-    others. FiLM tells all positions the same, and attention to one or two tokens
-    nearly so.
+    others, while FiLM treats all positions alike. A learned map of the positions alone
+    is added: convolutions do not know where they are, and aligned brains have a place
+    for everything.
 
     Parameters
     ----------
     spatial : sequence of int
-        Shape of the image.
+        Shape of a whole image.
     channels : int
-        Channels of the image.
+        Channels of the feature map.
     width : int
         Hidden units.
 
     Notes
     -----
-    Called on an embedding (batch, n); gives (batch, *spatial, channels).
+    Called on an embedding (batch, n) and the flat numbers of the positions wanted
+    (batch, *part); returns (batch, *part, channels).
 
     References
     ----------
@@ -164,30 +166,37 @@ class ConditionField(layers.Layer):
     functions. NeurIPS.
     Tancik et al. (2020). Fourier features let networks learn high frequency functions
     in low dimensional domains. NeurIPS.
+    Liu et al. (2018). An intriguing failing of convolutional neural networks and the
+    CoordConv solution. NeurIPS.
     """
 
     def __init__(self, spatial, channels, width, **kwargs):
         super().__init__(**kwargs)
         self.spatial, self.channels, self.width = tuple(spatial), channels, width
 
-    def build(self, embedding_shape):
+    def build(self, embedding_shape, cells_shape=None):
         own = {"dtype": self.dtype_policy}
-        self.positions = _fourier_features(self.spatial)
+        self.waves = _fourier_features(self.spatial)
         self.of_embedding = layers.Dense(self.width, **own)
         self.of_embedding.build(embedding_shape)
         self.of_position = layers.Dense(self.width, use_bias=False, **own)
-        self.of_position.build(self.positions.shape)
+        self.of_position.build(self.waves.shape)
         self.out = layers.Dense(self.channels, kernel_initializer="zeros", **own)
         self.out.build((None, None, self.width))
+        self.of_place = self.add_weight(
+            shape=(len(self.waves), self.channels), initializer="zeros", name="place"
+        )
 
-    def call(self, embedding):
-        positions = ops.cast(ops.convert_to_tensor(self.positions), embedding.dtype)
-        hidden = self.of_embedding(embedding)[:, None] + self.of_position(positions)
-        field = self.out(ops.silu(hidden))
-        return ops.reshape(field, (-1, *self.spatial, self.channels))
+    def call(self, embedding, cells):
+        waves = ops.take(ops.convert_to_tensor(self.waves), cells, axis=0)
+        hidden = self.of_embedding(embedding)
+        each = [1] * (len(cells.shape) - 1)
+        hidden = ops.reshape(hidden, (-1, *each, self.width)) + self.of_position(waves)
+        place = ops.take(ops.convert_to_tensor(self.of_place), cells, axis=0)
+        return self.out(ops.silu(hidden)) + ops.cast(place, self.compute_dtype)
 
-    def compute_output_shape(self, embedding_shape):
-        return (embedding_shape[0], *self.spatial, self.channels)
+    def compute_output_shape(self, embedding_shape, cells_shape):
+        return (*cells_shape, self.channels)
 
     def get_config(self):
         return {
@@ -199,7 +208,7 @@ class ConditionField(layers.Layer):
 
 
 def _fourier_features(spatial):
-    """Describe positions by waves along each axis: ndarray (n, n_features), float32."""
+    """Return waves along each axis for all positions: ndarray (n, n_features)."""
     ramps = [np.linspace(-1, 1, n) for n in spatial]
     grid = np.stack(np.meshgrid(*ramps, indexing="ij"), axis=-1)
     angles = np.pi / 2 * grid.reshape(-1, len(spatial))[..., None] * 2 ** np.arange(4)

@@ -151,6 +151,17 @@ class Autoencoder(keras.Model):
         """
         return self.reconstruct(self.quantizer(latents))
 
+    def patch_basis(self):
+        """Return what latents stand for in the image, where a linear path says so.
+
+        Returns
+        -------
+        (coordinates, unfolding) or None
+            Matrices: latents times `coordinates` (channels, channels) are orthonormal
+            coordinates of patches of `factor` voxels a side; times `unfolding`
+            (channels, factor ** rank), those are the voxels of the patch, row-major.
+        """
+
     def freeze_encoder(self):
         """Let training change the decoder alone: latents stay what they are."""
         for part in (*self.encoder_parts, self.quantizer):

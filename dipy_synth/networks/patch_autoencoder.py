@@ -121,6 +121,11 @@ class PatchAutoencoder(Autoencoder):
         linear = depth_to_space(self.from_latents(quantised), PATCH)
         return linear + ops.cast(haar_up(self.decoder(quantised)), "float32")
 
+    def patch_basis(self):
+        kernel = np.asarray(self.from_latents.get_weights()[0], "float64")
+        q, r = np.linalg.qr(kernel.T)
+        return r.T, q.T
+
     def initialize(self, images, *, seed=0):
         """Set the linear path to the PCA of the images' patches."""
         self.initialize_linear(sample_patches(np.asarray(images)[..., 0], seed=seed))

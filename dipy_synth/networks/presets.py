@@ -99,21 +99,41 @@ PRESETS = {
     },
 }
 
+_FLOW = {
+    "name": "rectified_flow",
+    "prediction": "preconditioned",
+    "times": "log_snr",
+    "noise_range": (0.02, 5.0),
+}
+
+# A U-Net's `unfold` is 2 where the autoencoder has a linear path, else 1.
 UNET_PRESETS = {
-    # latents of brains at 2 mm; attention where the resolution is a quarter
+    # latents of brains at 2 mm, trained on parts of half a side
     "default": {
-        "network": {"widths": (64, 128, 128), "blocks": 2, "attention": "coarsest"},
-        "training": {"epochs": 100, "batch_size": 2, "learning_rate": 3e-4},
-        "command": "dipy_train_ldm PREPARED VQVAE --conditions age sex --precision "
-        "mixed_bfloat16 --epochs 9 --shift 2 --initial EARLIER",
-        "hardware": "x86_64, one of 2 CPU cores, beside other work",
-        "time": "55 minutes",
-        "score": "those of the bundled model ixi-2mm, in its card",
+        "network": {
+            "widths": (48, 96, 128),
+            "blocks": (1, 2, 2),
+            "attention": "none",
+        },
+        "training": {
+            "epochs": 40,
+            "batch_size": 2,
+            "learning_rate": 1e-3,
+            "precision": "mixed_bfloat16",
+        },
+        "crop": 16,
+        "schedule": _FLOW,
+        "command": "dipy_train_ldm PREPARED VQVAE --conditions age sex",
+        "hardware": NOT_YET,
+        "time": NOT_YET,
+        "score": NOT_YET,
     },
     # a cohort of some dozens: fewer weights, sooner trained and later overfitted
     "small": {
-        "network": {"widths": (32, 64, 64), "blocks": 2, "attention": "coarsest"},
-        "training": {"epochs": 100, "batch_size": 2, "learning_rate": 5e-4},
+        "network": {"widths": (32, 64, 64), "blocks": (1, 2, 2), "attention": "none"},
+        "training": {"epochs": 40, "batch_size": 2, "learning_rate": 1e-3},
+        "crop": 16,
+        "schedule": _FLOW,
         "command": "dipy_train_ldm PREPARED VQVAE --preset small",
         "hardware": NOT_YET,
         "time": NOT_YET,
@@ -122,8 +142,15 @@ UNET_PRESETS = {
     # three levels down and up, two residual layers each, as in the project that this
     # one continues; it had attention as an option, and the widths are ours
     "original": {
-        "network": {"widths": (64, 128, 256), "blocks": 2, "attention": "none"},
+        "network": {
+            "widths": (64, 128, 256),
+            "blocks": 2,
+            "attention": "none",
+            "unfold": 1,
+        },
         "training": {"epochs": 100, "batch_size": 2, "learning_rate": 3e-4},
+        "crop": 0,
+        "schedule": {"name": "discrete_diffusion", "steps": 1000},
         "command": "dipy_train_ldm PREPARED VQVAE --preset original",
         "hardware": NOT_YET,
         "time": NOT_YET,
@@ -131,14 +158,20 @@ UNET_PRESETS = {
     },
     # latents of digits, 7x7
     "mnist": {
-        "network": {"widths": (32, 64), "blocks": 2, "attention": "coarsest"},
+        "network": {
+            "widths": (32, 64),
+            "blocks": 2,
+            "attention": "coarsest",
+            "unfold": 1,
+        },
         "training": {"epochs": 30, "batch_size": 64, "learning_rate": 1e-3},
+        "crop": 0,
+        "schedule": _FLOW,
         "command": "dipy_train_ldm mnist_10k.npz VQVAE --preset mnist --conditions "
-        "label --precision mixed_bfloat16 --spacing time --times logit_normal "
-        "--shift 1",
-        "hardware": "x86_64, one of 2 CPU cores, shared with other work",
-        "time": "11 minutes",
-        "score": "FID 6.05, IS 9.68, 99.6 % read as asked with guidance 2; 500 digits",
+        "label --precision mixed_bfloat16",
+        "hardware": NOT_YET,
+        "time": NOT_YET,
+        "score": NOT_YET,
     },
 }
 

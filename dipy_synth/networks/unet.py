@@ -1,4 +1,4 @@
-"""The U-Net: predicts, from noisy latents and a time, what the schedule asks for."""
+"""The U-Net that denoises latents."""
 
 import math
 
@@ -7,14 +7,30 @@ from keras import layers, ops
 import numpy as np
 
 from dipy_synth.errors import InputError
-from dipy_synth.networks.attention import Attention, ConditionField, ConditionTokens
-from dipy_synth.networks.blocks import ResidualBlock, Upsample, convolution
-from dipy_synth.networks.normalization import group_norm
+from dipy_synth.networks.attention import (
+    Attention,
+    ConditionTokens,
+    SpatialConditioning,
+)
+from dipy_synth.networks.blocks import (
+    DenoisingBlock,
+    PixelShuffle,
+    convolution,
+    silu,
+)
+from dipy_synth.networks.unfolding import Unfolding
+
+MAX_SHIFT = 3  # voxels, of the augmentation that the network is informed of
 
 
 @keras.saving.register_keras_serializable("dipy_synth")
 class UNet(keras.Model):
-    """U-Net with time by FiLM and conditions by FiLM and cross-attention.
+    """U-Net for noisy latents, which may be unfolded to a finer grid first.
+
+    Latents of 4-voxel patches hide what convolutions share: a fold of the cortex lies
+    in a patch in 64 phases, each another vector of channels. With `unfold` = 2 the
+    latents are mapped by an orthonormal matrix to blocks half as wide, on a grid twice
+    as fine, where the finest level of the U-Net works; its answer is folded back.
 
     Parameters
     ----------
@@ -22,30 +38,39 @@ class UNet(keras.Model):
         Shape of one latent image, ``(*spatial, channels)``, two or three spatial axes.
     widths : sequence of int
         Channels per level; each level halves the resolution (rounding up).
-    blocks : int, optional
+    blocks : int or sequence of int, optional
         Residual blocks per level, on the way down and on the way up.
     attention : {"none", "coarsest", "all"} or sequence of bool, optional
-        Levels with attention, or which levels have it, the finest first.
+        Levels with self-attention and, of conditions, cross-attention, or which levels
+        have it, the finest first.
     categories : sequence of int, optional
         One entry per condition, as `ConditionTokens` takes it. Empty for an
         unconditional network.
-    field : bool, optional
-        Let conditions say what they do where, too, by a `ConditionField`.
+    unfold : int, optional
+        Refinement of the latent grid for the finest level, a power of 2; 1 for none.
+    patch : int, optional
+        Side in voxels of what one position of the latents stands for, a multiple of
+        `unfold`; with `unfold` = 1 it plays no part.
 
     Notes
     -----
-    Called on a dict of ``latents`` (batch, *shape), ``time`` (batch,) in [0, 1] and
-    ``conditions`` (batch, n_conditions); gives (batch, *shape), float32. Beside the
-    latents it sees where each position lies (one ramp an axis): brains on a grid are
-    aligned, and a convolution alone does not know where it is.
+    Called on a dict of ``latents`` (batch, *spatial, channels), ``noise_level``
+    (batch,), the logarithm of the noise-to-signal ratio, and ``conditions`` (batch,
+    n_conditions); for parts of images also ``corner`` (batch, rank), the position of
+    the part's first cell; for moved images ``shift`` (batch, rank), in voxels; both are
+    0 by default. Returns (batch, *spatial, channels), float32.
+
+    Nothing is normalised over space: parts of images and whole images agree. The
+    finest level has no normalisation, the others one over the channels of each
+    position.
 
     References
     ----------
     Ronneberger, Fischer & Brox (2015). U-Net. MICCAI.
     Ho, Jain & Abbeel (2020). Denoising diffusion probabilistic models. NeurIPS.
     Perez et al. (2018). FiLM: visual reasoning with a general conditioning layer. AAAI.
-    Liu et al. (2018). An intriguing failing of convolutional neural networks and the
-    CoordConv solution. NeurIPS.
+    Karras et al. (2022). Elucidating the design space of diffusion-based generative
+    models. NeurIPS (noise level, and augmentation by labels).
     """
 
     def __init__(
@@ -56,132 +81,117 @@ class UNet(keras.Model):
         blocks=2,
         attention="coarsest",
         categories=(),
-        field=True,
+        unfold=1,
+        patch=4,
         **kwargs,
     ):
-        # float32 times and conditions, whatever the network reckons in: rounded to
-        # bfloat16, times near 1 are told apart in training otherwise than in sampling
+        # float32 noise levels and conditions, whatever the network computes in
         super().__init__(**{**kwargs, "autocast": False})
         self.shape, self.widths = tuple(int(n) for n in shape), tuple(widths)
-        self.blocks, self.categories = blocks, tuple(categories)
-        self.field = bool(field and self.categories)
+        self.blocks = _per_level(blocks, self.widths)
+        self.categories = tuple(categories)
+        self.unfold, self.patch = int(unfold), int(patch)
         self.attention = _levels_with_attention(attention, self.widths)
+        self._latent_level = _latent_level(self.unfold, self.widths)
         self._make_layers()
         self._build_by_call()
 
+    @property
+    def rank(self):
+        """Number of spatial axes, 2 or 3."""
+        return len(self.shape) - 1
+
     def _make_layers(self):
-        rank, first = len(self.shape) - 1, self.widths[0]
-        self.embed_time = keras.Sequential(
-            [layers.Dense(4 * first, activation="silu"), layers.Dense(4 * first)],
-            name="time",
+        rank, first = self.rank, self.widths[0]
+        self.unfolding = Unfolding(self.shape, self.unfold, self.patch)
+        width = 4 * self.widths[min(1, len(self.widths) - 1)]
+        self.embed_noise = keras.Sequential(
+            [layers.Dense(width, activation="silu"), layers.Dense(width)], name="noise"
         )
+        self.embed_shift = layers.Dense(width, kernel_initializer="zeros", name="shift")
         self.tokens = (
-            ConditionTokens(self.categories, 2 * first) if self.categories else None
+            ConditionTokens(self.categories, width // 2) if self.categories else None
         )
-        # Cross-attention reaches the coarse levels alone; this reaches every block.
+        # cross-attention reaches the levels with attention; this reaches every block
         self.embed_tokens = (
-            layers.Dense(4 * first, kernel_initializer="zeros", name="tokens")
+            layers.Dense(width, kernel_initializer="zeros", name="tokens")
             if self.categories
             else None
         )
-        self.places = (
-            ConditionField(self.shape[:-1], first, 4 * first) if self.field else None
+        self.spatial = SpatialConditioning(
+            self.shape[:-1], self.widths[self._latent_level], width
         )
         self.first = convolution(rank, first, name="first")
         self.down = [
-            self._level(width, attend)
-            for width, attend in zip(self.widths, self.attention)
+            self._level(level, self.blocks[level]) for level in range(len(self.widths))
         ]
-        self.shrink = [convolution(rank, width, strides=2) for width in self.widths[1:]]
-        self.middle = self._level(self.widths[-1], self.attention[-1])
+        self.downsample = [
+            convolution(rank, width, kernel_size=2, strides=2)
+            for width in self.widths[1:]
+        ]
+        self.middle = self._level(len(self.widths) - 1, 1)
         self.up = [
-            self._level(width, attend)
-            for width, attend in zip(self.widths[::-1], self.attention[::-1])
+            self._level(level, self.blocks[level])
+            for level in reversed(range(len(self.widths)))
         ]
-        self.grow = [Upsample(width) for width in self.widths[-2::-1]]
-        self.last_norm = group_norm(first, silu=True)
-        # float32: the prediction's own rounding must not limit the loss
-        self.last = layers.Dense(
-            self.shape[-1], kernel_initializer="zeros", dtype="float32", name="last"
-        )
+        self.upsample = [PixelShuffle(width) for width in self.widths[-2::-1]]
+        self.last = convolution(rank, self.unfolding.block, zero=True, name="last")
 
-    def _level(self, width, attend):
+    def _level(self, level, n):
         """Make the (residual block, attention or None) pairs of a level."""
+        width, normalize = self.widths[level], level > 0
         return [
-            (ResidualBlock(width), Attention(width) if attend else None)
-            for _ in range(self.blocks)
+            (
+                DenoisingBlock(width, normalize=normalize),
+                Attention(width) if self.attention[level] else None,
+            )
+            for _ in range(n)
         ]
 
     def _build_by_call(self):
         inputs = {
             "latents": keras.Input(self.shape),
-            "time": keras.Input(()),
+            "noise_level": keras.Input(()),
             "conditions": keras.Input((len(self.categories),)),
+            "shift": keras.Input((self.rank,)),
         }
         self(inputs)
 
     def call(self, inputs):
-        embedding = self.embed_time(_time_features(inputs["time"], self.widths[0]))
+        latents = ops.cast(inputs["latents"], "float32")
+        noise = ops.cast(inputs["noise_level"], "float32")
+        embedding = self.embed_noise(_noise_features(noise))
+        if (shift := inputs.get("shift")) is not None:
+            embedding = embedding + self.embed_shift(_shift_features(shift))
         tokens = None
         if self.tokens is not None:
             tokens = ops.cast(self.tokens(inputs["conditions"]), self.compute_dtype)
             flat = ops.reshape(tokens, (-1, tokens.shape[1] * tokens.shape[2]))
             embedding = embedding + self.embed_tokens(flat)
-        x = self.first(self._with_positions(inputs["latents"]))
-        x = x if self.places is None else x + self.places(ops.silu(embedding))
+        embedding = ops.silu(embedding)
+        cells = _cells(self.shape[:-1], latents, inputs.get("corner"))
+        x = self.first(ops.cast(self.unfolding(latents, cells), self.compute_dtype))
         skips = []
-        for depth, level in enumerate(self.down):
-            x = self.shrink[depth - 1](x) if depth else x
-            for pair in level:
+        for level, pairs in enumerate(self.down):
+            x = self.downsample[level - 1](_padded(x)) if level else x
+            if level == self._latent_level:
+                x = x + self.spatial(embedding, cells)
+            for pair in pairs:
                 x = _apply(pair, x, embedding, tokens)
-                skips.append(x)
+            skips.append(x)
         for pair in self.middle:
             x = _apply(pair, x, embedding, tokens)
-        for depth, level in enumerate(self.up):
-            x = _crop(self.grow[depth - 1](x), skips[-1]) if depth else x
-            for pair in level:
-                x = ops.concatenate([x, skips.pop()], axis=-1)
+        for depth, pairs in enumerate(self.up):
+            x = _cropped(self.upsample[depth - 1](x), skips[-1]) if depth else x
+            x = ops.concatenate([x, skips.pop()], axis=-1)
+            for pair in pairs:
                 x = _apply(pair, x, embedding, tokens)
-        return self.last(self.last_norm(x))
+        return self.unfolding.fold(self.last(silu(x)))
 
-    def _with_positions(self, latents):
-        latents = ops.cast(latents, self.compute_dtype)
-        ramps = [np.linspace(-1, 1, n, dtype="float32") for n in self.shape[:-1]]
-        grid = np.stack(np.meshgrid(*ramps, indexing="ij"), axis=-1)
-        grid = ops.cast(ops.convert_to_tensor(grid), latents.dtype)
-        grid = ops.broadcast_to(grid, (ops.shape(latents)[0], *grid.shape))
-        return ops.concatenate([latents, grid], axis=-1)
-
-    def inherit(self, other):
-        """Take the weights of a network of this shape, which may have no field.
-
-        Parameters
-        ----------
-        other : UNet
-            A field that it lacks stays as it is: 0 in a new network.
-        """
-        new = [] if other.field or not self.field else self.places.weights
-        new = {id(weight) for weight in new}
-        known = (weight for weight in self.weights if id(weight) not in new)
-        for weight, value in zip(known, other.get_weights(), strict=True):
-            weight.assign(value)
-
-    def turn(self, rotation):
-        """Make the network read and predict latents whose channels were rotated.
-
-        Parameters
-        ----------
-        rotation : array (channels, channels)
-            Orthogonal: what the network knew as ``latents @ rotation`` it now takes
-            as ``latents``.
-        """
-        kernel, bias = self.first.get_weights()
-        known = kernel[..., : self.shape[-1], :]
-        turned = np.einsum("ij,...jk->...ik", rotation, known)
-        rest = kernel[..., self.shape[-1] :, :]
-        self.first.set_weights([np.concatenate([turned, rest], axis=-2), bias])
-        kernel, bias = self.last.get_weights()
-        self.last.set_weights([kernel @ rotation.T, bias @ rotation.T])
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, **kwargs):
+        """Return the mean squared error, weighted number by number."""
+        error = ops.square(ops.cast(y_pred, "float32") - ops.cast(y, "float32"))
+        return ops.mean(error if sample_weight is None else sample_weight * error)
 
     def get_config(self):
         return {
@@ -190,17 +200,36 @@ class UNet(keras.Model):
             "blocks": self.blocks,
             "attention": self.attention,
             "categories": self.categories,
-            "field": self.field,
+            "unfold": self.unfold,
+            "patch": self.patch,
         }
 
     @classmethod
     def from_config(cls, config):
-        """Build what `get_config` told; a network older than the field has none."""
-        return cls(**{"field": False, **config})
+        return cls(**config)
+
+
+def _per_level(blocks, widths):
+    """Return the blocks of each level: tuple of int."""
+    each = (blocks,) * len(widths) if isinstance(blocks, int) else tuple(blocks)
+    if len(each) != len(widths) or min(each) < 1:
+        raise InputError(
+            f"blocks {blocks}: expected a number from 1, or one per level, as in "
+            f"widths {widths}"
+        )
+    return each
+
+
+def _latent_level(unfold, widths):
+    """Return the level whose grid is that of the latents."""
+    level = unfold.bit_length() - 1
+    if level >= len(widths):
+        raise InputError(f"unfold {unfold}: expected more levels than widths {widths}")
+    return level
 
 
 def _levels_with_attention(attention, widths):
-    """Tell of each level whether it has attention: tuple of bool."""
+    """Return for each level whether it has attention: tuple of bool."""
     n = len(widths)
     if isinstance(attention, str):
         named = {"none": 0, "coarsest": 1, "all": n}
@@ -225,14 +254,42 @@ def _apply(pair, x, embedding, tokens):
     return attention(x) if tokens is None else attention(x, tokens)
 
 
-def _crop(x, like):
+def _padded(x):
+    """Pad odd sizes by one, so that halving rounds up."""
+    odd = [0 if n is None else n % 2 for n in x.shape[1:-1]]
+    return ops.pad(x, [(0, 0), *((0, n) for n in odd), (0, 0)]) if any(odd) else x
+
+
+def _cropped(x, like):
     """Cut what upsampling made too large, where halving rounded up."""
     return x[(slice(None), *(slice(n) for n in like.shape[1:-1]))]
 
 
-def _time_features(time, width):
-    """Describe times (batch,) in [0, 1] by sines and cosines, (batch, width)."""
-    half = width // 2
-    frequencies = np.exp(np.linspace(0, math.log(1000), half)).astype("float32")
-    angles = ops.cast(time, "float32")[:, None] * frequencies
+def _cells(spatial, latents, corner):
+    """Return the flat numbers of the cells of (parts of) images, (batch, *part)."""
+    part, flat = latents.shape[1:-1], 0
+    for axis, (n, size) in enumerate(zip(spatial, part)):
+        index = ops.arange(size, dtype="int32")
+        index = ops.reshape(
+            index, [1] * (axis + 1) + [size] + [1] * (len(part) - axis - 1)
+        )
+        if corner is not None:
+            start = ops.cast(corner[:, axis], "int32")
+            index = index + ops.reshape(start, (-1, *[1] * len(part)))
+        flat = flat * n + index
+    batch = ops.shape(latents)[0]
+    return ops.broadcast_to(flat, (batch, *part)) if corner is None else flat
+
+
+def _noise_features(level):
+    """Return waves of noise levels (batch,): (batch, 64)."""
+    frequencies = np.exp(np.linspace(0, math.log(64), 32)).astype("float32")
+    angles = level[:, None] / 4 * frequencies
     return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+
+
+def _shift_features(shift):
+    """Return shifts (batch, rank) near [-1, 1], with whether there is one."""
+    shift = ops.cast(shift, "float32") / MAX_SHIFT
+    moved = ops.cast(ops.any(shift != 0, axis=-1, keepdims=True), "float32")
+    return ops.concatenate([shift, moved], axis=-1)

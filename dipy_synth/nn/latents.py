@@ -1,5 +1,6 @@
 """The latents of a cohort, encoded once and kept with the run."""
 
+from dataclasses import dataclass
 import math
 
 import numpy as np
@@ -7,14 +8,44 @@ from tqdm import tqdm
 
 from dipy_synth.data.augment import flip_left_right, move
 from dipy_synth.files import atomic_path, read_json, write_json
-from dipy_synth.laterality import mirror_conditions
+from dipy_synth.networks.unet import MAX_SHIFT
 
 _VOXELS = 2**18  # encoded at a time, where images are small
-_VIEWS = 4  # of a training brain
+_VIEWS = 10  # of a training brain
+_STREAM = 0x71E5  # of the shifts
 
 
-def encoded(cohort, vqvae, path, split):
-    """Encode one side of a cohort once, training brains in four views.
+@dataclass(frozen=True)
+class Latents:
+    """Latents of volumes, some in several views.
+
+    Attributes
+    ----------
+    values : ndarray of shape (views * n, *latent_shape), float16
+        Memory-mapped; the views of a volume follow each other.
+    shifts : ndarray of shape (views * n, rank), int
+        By how many voxels the volume was moved.
+    views : int
+        Views of each volume. The first is the volume as it is, the second its mirror
+        image where views are mirrored.
+    unmoved : ndarray of int
+        Rows of the volumes that were not moved, mirror images included.
+    """
+
+    values: np.ndarray
+    shifts: np.ndarray
+    views: int
+
+    @property
+    def unmoved(self):
+        return np.flatnonzero(~self.shifts.any(axis=1))
+
+
+def encode_cohort(cohort, vqvae, path, split, *, mirror=True, seed=0):
+    """Encode one side of a cohort once, training brains in ten views.
+
+    A brain moved by part of a patch has other latents. The network is informed of the
+    move, and 0 is asked for in sampling, so that no generated brain is moved.
 
     Parameters
     ----------
@@ -27,109 +58,96 @@ def encoded(cohort, vqvae, path, split):
         other volumes or of another autoencoder.
     split : {"train", "validation"}
         The side.
+    mirror : bool, optional
+        Let views be mirror images, too, where brains are symmetric.
+    seed : int, optional
+        Seed of the moves.
 
     Returns
     -------
-    ndarray (n, *latent_shape), float32
-        Memory-mapped. Of training brains, rows ``4 i`` to ``4 i + 3`` are volume i, its
-        mirror image, and both moved by up to a voxel; other images have a row each.
+    Latents
+
+    References
+    ----------
+    Karras et al. (2020). Training generative adversarial networks with limited data.
+    NeurIPS (augmentation that does not leak).
     """
-    stored, told = path.with_suffix(".npy"), path.with_suffix(".json")
-    keys = [key for key, kept in zip(cohort.keys, cohort.where(split)) if kept]
+    stored, described = path.with_suffix(".npy"), path.with_suffix(".json")
+    rows = np.flatnonzero(cohort.where(split))
+    varied = cohort.symmetric and split == "train"
+    mirrored, shifts = _draw_views(
+        len(rows), vqvae.network.rank, varied=varied, mirror=mirror, seed=seed
+    )
     stamp = {
-        "keys": keys,
+        "keys": [cohort.keys[row] for row in rows],
         "files": cohort.stamp(),
         "vqvae": vqvae.config["weights_sha256"],
-        "views": _VIEWS,
+        "mirrored": mirrored.tolist(),
+        "shifts": shifts.tolist(),
     }
-    if not (stored.exists() and told.exists() and read_json(told) == stamp):
-        told.unlink(missing_ok=True)  # a crash between the two must not fit them
-        varied = cohort.symmetric and split == "train"
-        rows = np.flatnonzero(cohort.where(split))
-        shape = (len(rows) * (_VIEWS if varied else 1), *vqvae.network.latent_shape)
+    views = len(shifts) // max(1, len(rows))
+    if not (stored.exists() and described.exists() and read_json(described) == stamp):
+        described.unlink(missing_ok=True)  # a crash between the two must not fit them
+        shape = (len(shifts), *vqvae.network.latent_shape)
         with atomic_path(stored) as temporary:
-            out = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
-            encode_all(
-                cohort.volumes(),
-                vqvae,
-                rows=rows,
-                varied=varied,
-                title=f"latents ({split})",
-                out=out,
-            )
+            out = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
+            with tqdm(total=len(rows), desc=f"latents ({split})", unit="volume") as bar:
+                for start, block in _blocks(cohort.volumes(), rows):
+                    chosen = slice(views * start, views * (start + len(block)))
+                    seen = _views(block, mirrored[chosen], shifts[chosen])
+                    out[chosen] = vqvae.encode(seen, batch_size=len(block))
+                    bar.update(len(block))
             out.flush()
-        write_json(told, stamp)
-    return np.load(stored, mmap_mode="r")
+        write_json(described, stamp)
+    return Latents(np.load(stored, mmap_mode="r"), shifts, views)
 
 
-def encode_all(volumes, vqvae, *, rows=None, varied=False, title="latents", out=None):
-    """Encode in blocks: one brain at a time, many small images at once.
+def encode_volumes(volumes, vqvae, rows):
+    """Encode some volumes as they are.
 
     Parameters
     ----------
-    volumes : array (n, *shape)
+    volumes : ndarray of shape (n, *shape)
         Prepared volumes in [0, 1]; may be memory-mapped.
     vqvae : VQVAE
         The autoencoder.
-    rows : array of int (m,), optional
-        Which of them; all by default.
-    varied : bool, optional
-        Encode each volume in four views, as `encoded` does training brains.
-    title : str, optional
-        What the progress bar says.
-    out : array (m or 4 m, *latent_shape), optional
-        Filled and given back: latents of a large cohort may lie in a file.
+    rows : ndarray of int of shape (m,)
+        Which of them.
 
     Returns
     -------
-    array (m or 4 m, *latent_shape), float32
+    ndarray of shape (m, *latent_shape), float32
     """
-    rows = np.arange(len(volumes)) if rows is None else rows
-    views = _VIEWS if varied else 1
-    if out is None:
-        out = np.empty((views * len(rows), *vqvae.network.latent_shape), "float32")
+    return np.concatenate(
+        [vqvae.encode(b, batch_size=len(b)) for _, b in _blocks(volumes, rows)]
+    )
+
+
+def _blocks(volumes, rows):
+    """Yield starts and blocks: one brain at a time, many small images at once."""
     size = max(1, _VOXELS // math.prod(volumes.shape[1:]))
-    rng = np.random.default_rng(0)
-    with tqdm(total=len(rows), desc=title, unit="volume") as bar:
-        for start in range(0, len(rows), size):
-            block = np.asarray(volumes[rows[start : start + size]], "float32")
-            seen = [w for v in block for w in _views(v, rng)] if varied else block
-            end = views * (start + len(block))
-            latents = vqvae.encode(np.stack(seen), batch_size=size)
-            out[views * start : end] = latents
-            bar.update(len(block))
-    return out
+    for start in range(0, len(rows), size):
+        yield start, np.asarray(volumes[rows[start : start + size]], "float32")
 
 
-def conditions_of(latents, schema, rows):
-    """Give the conditions of latents that `encoded` made.
-
-    Parameters
-    ----------
-    latents : array (n, *latent_shape) or (4 n, *latent_shape)
-        The latents of n volumes.
-    schema : ConditionSchema
-        The conditions.
-    rows : list of dict, (n,)
-        The volumes' rows of the table.
-
-    Returns
-    -------
-    ndarray (n or 4 n, n_conditions), float32
-        Mirror images are on the other side, where a condition names one.
-    """
-    conditions = schema.encode(rows)
-    if len(latents) == len(rows):
-        return conditions
-    pairs = np.stack([conditions, mirror_conditions(conditions, schema)], axis=1)
-    return np.tile(pairs, (1, _VIEWS // 2, 1)).reshape(len(latents), -1)
+def _draw_views(n, rank, *, varied, mirror, seed):
+    """Draw the views of n volumes: mirrored (n views,), shifts (n views, rank)."""
+    if not varied:
+        return np.zeros(n, bool), np.zeros((n, rank), int)
+    rng = np.random.default_rng([_STREAM, seed])
+    shifts = rng.integers(-MAX_SHIFT, MAX_SHIFT + 1, (n, _VIEWS, rank))
+    shifts[:, :2] = 0
+    mirrored = rng.random((n, _VIEWS)) < 0.5
+    mirrored[:, 0], mirrored[:, 1] = False, True
+    return mirrored.ravel() & mirror, shifts.reshape(-1, rank)
 
 
-def _views(volume, rng):
-    """Give a training brain four times: itself, moved by up to a voxel, both mirrored.
-
-    Moved by a fraction of its patches a brain has other latents, which a network
-    cannot tell from those of another brain.
-    """
-    moved = move(volume, rng.integers(-1, 2, volume.ndim))
-    return [view for v in (volume, moved) for view in (v, flip_left_right(v))]
+def _views(volumes, mirrored, shifts):
+    """Mirror and move volumes: ndarray of shape (n views, *shape)."""
+    seen = np.repeat(volumes, len(shifts) // len(volumes), axis=0)
+    return np.stack(
+        [
+            move(flip_left_right(v) if flip else v, shift)
+            for v, flip, shift in zip(seen, mirrored, shifts)
+        ]
+    )

@@ -6,17 +6,19 @@ from dipy.utils.logging import logger
 import numpy as np
 
 from dipy_synth.conditions import ConditionSchema
+from dipy_synth.diffusion.gaussian import GaussianDenoiser
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.pairs import NoisyPairs
 from dipy_synth.diffusion.schedules import RectifiedFlow, make_schedule
 from dipy_synth.errors import InputError
 from dipy_synth.gate import add_gate_if_possible, gate_arrays, has_gate, put_gate
+from dipy_synth.laterality import names_a_side
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.presets import UNET_PRESETS, find_preset
 from dipy_synth.networks.unet import UNet
-from dipy_synth.nn.initial import adopt, check_initial, seen_subjects
-from dipy_synth.nn.latents import conditions_of, encoded
-from dipy_synth.nn.priors import fit_prior, from_model, to_model
+from dipy_synth.nn.gaussian import choose_threshold, fit_gaussian
+from dipy_synth.nn.initial import check_initial, seen_subjects
+from dipy_synth.nn.latents import encode_cohort
 from dipy_synth.nn.sampling import (
     NoiseStreams,
     positive,
@@ -70,8 +72,9 @@ class LDM:
         The denoiser.
     schema : ConditionSchema or None
         The conditions it understands.
-    prior : GaussianPrior or None
-        What answers in deep noise, where it was found to be better than the network.
+    gaussian : GaussianDenoiser or None
+        The closed-form denoiser used at noise levels where it is better than the
+        network.
     config : dict
         Grid, split, and recommended sampling.
     folder : Path or None
@@ -93,7 +96,7 @@ class LDM:
 
     def __init__(self, model=None, *, verbose=False):
         self.vqvae = self.network = self.schema = self.normalizer = None
-        self.prior = None
+        self.gaussian = None
         self.schedule, self.config, self.verbose = RectifiedFlow(), {}, verbose
         self.folder = None
         if model is not None:
@@ -122,8 +125,13 @@ class LDM:
         self.folder = Path(folder).resolve()
         self.schedule = make_schedule(config["schedule"])
         self.schema = ConditionSchema.from_config(config["conditions"])
-        self.normalizer = LatentNormalizer(arrays["mean"], arrays["scale"])
-        self.prior = from_model(config, arrays)
+        self.normalizer = LatentNormalizer(
+            *(arrays[name] for name in ("mean", "matrix", "variance"))
+        )
+        self.gaussian = None
+        if "gaussian" in config:
+            variance = self.normalizer.variance
+            self.gaussian = GaussianDenoiser.load(config["gaussian"], arrays, variance)
 
     def fit(
         self,
@@ -135,6 +143,7 @@ class LDM:
         preset="default",
         conditions=(),
         schedule=None,
+        crop=None,
         dropout=0.12,
         initial=None,
         force=False,
@@ -159,7 +168,10 @@ class LDM:
         force : bool, optional
             Start anew where the folder holds a run, instead of going on with it.
         schedule : Schedule, optional
-            What is learnt; a rectified flow by default.
+            What is learnt; as the preset says by default.
+        crop : int, optional
+            Side of the parts of the latents that are trained on, as the preset says by
+            default; 0 for whole images.
         conditions : sequence of str, optional
             Columns of ``participants.tsv`` the model is to follow; ``label`` of a file
             of images.
@@ -191,7 +203,8 @@ class LDM:
         settings = settings or TrainingSettings(**preset["training"])
         if not 0 <= dropout <= 1:
             raise InputError(f"dropout {dropout}: expected a share from 0 to 1")
-        self.schedule, self.prior = schedule or RectifiedFlow(), None
+        self.schedule = schedule or make_schedule(preset["schedule"])
+        self.gaussian = None
         if not self.schedule.loss_weight(np.ones(1))[0]:
             logger.warning(
                 f"weighting {self.schedule.weighting}: pure noise, where sampling "
@@ -219,6 +232,7 @@ class LDM:
             "cohort": fingerprint(cohort, self.schema.names),
             "conditions": self.schema.to_config(),
             "dropout": dropout,
+            "crop": preset["crop"] if crop is None else crop,
             "autoencoder": self.vqvae.config["weights_sha256"],
             **({"initial": initial.config["weights_sha256"]} if initial else {}),
         }
@@ -231,25 +245,24 @@ class LDM:
             validates=validates,
             force=force,
         )
-        data = self._pairs(cohort, run_dir, settings, "train", dropout=dropout)
-        validation = self._pairs(cohort, run_dir, settings, "validation")
+        train_data, validation = (
+            self._pairs(cohort, run_dir, settings, side, about)
+            for side in ("train", "validation")
+        )
         if initial is not None and is_fresh(run_dir):
-            adopt(self, initial, cohort)
+            self.network.set_weights(initial.network.get_weights())
+        self._inform_network()
+        self.gaussian = fit_gaussian(self, train_data, self._unmoved)
         history = train(
             self.network,
-            data,
+            train_data,
             run_dir=run_dir,
             settings=settings,
             validation=validation if validates else None,
-            loss="mse",
             about=about,
             after_epoch=lambda epoch: self._show(run_dir, epoch, settings.epochs),
         )
-        subjects = np.asarray(cohort.subjects)[cohort.where("train")]
-        subjects = np.repeat(subjects, len(data.latents) // len(subjects))
-        self.prior = fit_prior(
-            self.network, self.schedule, data, validation, subjects=subjects
-        )
+        choose_threshold(self, validation)
         self.save(run_dir / "model")
         add_gate_if_possible(run_dir / "model", cohort)
         self.load_model_weights(run_dir / "model")
@@ -257,25 +270,49 @@ class LDM:
 
     def _make_network(self, initial, arguments):
         if initial is not None:
-            return UNet.from_config({**initial.network.get_config(), "field": True})
+            return UNet.from_config(initial.network.get_config())
         categories = [len(c.categories or ()) for c in self.schema.columns]
-        shape = self.vqvae.network.latent_shape
+        shape, autoencoder = self.vqvae.network.latent_shape, self.vqvae.network
+        arguments = {"patch": autoencoder.factor, **arguments}
+        if arguments.get("unfold") is None:
+            # a finer grid where the latents have a linear way to it
+            linear = autoencoder.patch_basis() is not None
+            arguments["unfold"] = 2 if linear and autoencoder.factor > 2 else 1
         return UNet(shape, categories=categories, **arguments)
 
-    def _pairs(self, cohort, run_dir, settings, split, **options):
-        """Give training pairs of one side of the split, from latents kept on disk."""
-        latents = encoded(cohort, self.vqvae, run_dir / f"latents-{split}", split)
+    def _pairs(self, cohort, run_dir, settings, split, about):
+        """Return training pairs of one side of the split, from latents kept on disk."""
+        mirror = not names_a_side(self.schema)
+        path = run_dir / f"latents-{split}"
+        latents = encode_cohort(cohort, self.vqvae, path, split, mirror=mirror)
         if split == "train":
-            self.normalizer = LatentNormalizer.fit(latents)
+            basis = self.vqvae.network.patch_basis()
+            self.normalizer = LatentNormalizer.fit(
+                latents.values[latents.unmoved],
+                coordinates=None if basis is None else basis[0],
+            )
+            self._unmoved = latents.unmoved
+        conditions = self.schema.encode(rows_of(cohort, split))
         return NoisyPairs(
-            latents,
-            conditions_of(latents, self.schema, rows_of(cohort, split)),
+            latents.values,
+            np.repeat(conditions, latents.views, axis=0),
             self.schedule,
             normalizer=self.normalizer,
+            shifts=latents.shifts,
+            crop=about["crop"] if split == "train" else None,
             batch_size=settings.batch_size,
             shuffle=split == "train",
             seed=settings.seed,
-            **options,
+            dropout=about["dropout"],
+        )
+
+    def _inform_network(self):
+        """Set what the network knows of the latents beside its trained weights."""
+        basis = self.vqvae.network.patch_basis()
+        mean = self.normalizer.mean @ self.normalizer.matrix
+        basis = None if basis is None else basis[1]
+        self.network.unfolding.set_statistics(
+            mean, self.normalizer.variance, basis=basis
         )
 
     def _show(self, run_dir, epoch, epochs):
@@ -301,6 +338,7 @@ class LDM:
         sampler=None,
         guidance=None,
         guidance_rescale=None,
+        guidance_interval=None,
         eta=None,
         batch_size=1,
         return_states=False,
@@ -330,17 +368,19 @@ class LDM:
         steps : int, optional
             Steps of the sampler; what the model recommends by default.
         sampler : str or callable, optional
-            heun, euler, dpmpp_2m, ddim, ddpm or ddpm_large (the larger of its two
-            variances), or a function as those of `dipy_synth.diffusion.samplers`;
-            likewise.
+            sde_dpmpp_2m, dpmpp_2m, heun, euler, ddim, ddpm or ddpm_large (the larger
+            of its two variances), or a function as those of
+            `dipy_synth.diffusion.samplers`; likewise.
         guidance : float, optional
             Weight of the conditions (1: none extra); likewise.
         guidance_rescale : float, optional
             Share, from 0 to 1, of the spread that guidance adds to be taken back;
             likewise.
+        guidance_interval : (float, float), optional
+            Noise-to-signal ratios between which guidance acts; likewise.
         eta : float, optional
-            Share, from 0 to 1, of fresh noise in a step of the sampler ddim: 0 adds
-            none, 1 as much as ddpm. With no other sampler.
+            Share, from 0 to 1, of fresh noise in a step of the samplers ddim and
+            sde_dpmpp_2m: 0 adds none. With no other sampler.
         batch_size : int, optional
             Volumes at a time.
         return_states : bool, optional
@@ -381,6 +421,7 @@ class LDM:
             sampler=sampler,
             guidance=guidance,
             guidance_rescale=guidance_rescale,
+            guidance_interval=guidance_interval,
             eta=eta,
         )
         shown = self.verbose if progress is None else progress is True
@@ -405,7 +446,8 @@ class LDM:
                         attempts=None if attempts is None else attempts[chosen],
                     ),
                     wanted[chosen],
-                    prior=self.prior,
+                    variance=self.normalizer.variance,
+                    gaussian=self.gaussian,
                     callback=after_step,
                     **settings,
                 )
@@ -455,14 +497,19 @@ class LDM:
         Path
         """
         need_weights(self.network)
-        prior, axes = to_model(self.prior)
+        extra, arrays = {}, {}
+        if self.gaussian is not None:
+            extra, arrays = (
+                {"gaussian": self.gaussian.to_config()},
+                self.gaussian.arrays(),
+            )
         gate = gate_arrays(self.folder) if has_gate(self.config) else None
         saved = save_model(
             folder,
             kind="ldm",
             config={
                 **keep(self.config),
-                **prior,
+                **extra,
                 "sampling": self.config["sampling"],
                 "schedule": self.schedule.to_config(),
                 "conditions": self.schema.to_config(),
@@ -470,8 +517,9 @@ class LDM:
             networks={"autoencoder": self.vqvae.network, "unet": self.network},
             arrays={
                 "mean": self.normalizer.mean,
-                "scale": self.normalizer.scale,
-                **axes,
+                "matrix": self.normalizer.matrix,
+                "variance": self.normalizer.variance,
+                **arrays,
             },
             dtype=dtype,
             card=card,
@@ -482,10 +530,11 @@ class LDM:
 
 
 SAMPLING = {
-    "sampler": "dpmpp_2m",
-    "steps": 24,
+    "sampler": "sde_dpmpp_2m",
+    "steps": 48,
     "guidance": 1.5,
     "guidance_rescale": 0.0,
+    "guidance_interval": None,
 }
 
 

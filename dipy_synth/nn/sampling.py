@@ -6,9 +6,11 @@ import math
 from keras import ops
 import numpy as np
 
-from dipy_synth.diffusion.samplers import SAMPLERS
+from dipy_synth.diffusion.samplers import SAMPLERS, sample_ddim, sample_dpmpp_2m
 from dipy_synth.errors import InputError
 from dipy_synth.request import completed_settings
+
+_WITH_ETA = {"ddim": sample_ddim, "sde_dpmpp_2m": sample_dpmpp_2m}
 
 
 def sampling_settings(advice, **given):
@@ -40,14 +42,30 @@ def sampling_settings(advice, **given):
             raise InputError(f"sampler {name!r}: expected one of {', '.join(SAMPLERS)}")
         settings["sampler"] = SAMPLERS[name]
     if eta is not None:
-        if name != "ddim":
-            raise InputError(f"eta {eta}: expected with sampler ddim, not {name}")
+        if name not in _WITH_ETA:
+            raise InputError(
+                f"eta {eta}: expected with sampler {' or '.join(_WITH_ETA)}, not {name}"
+            )
         _check_share("eta", eta)
-        settings["sampler"] = partial(SAMPLERS[name], eta=eta)
+        settings["sampler"] = partial(_WITH_ETA[name], eta=eta)
     _check_share("guidance_rescale", settings["guidance_rescale"])
     if not math.isfinite(settings["guidance"]):
         raise InputError(f"guidance {settings['guidance']}: expected a finite number")
+    settings["guidance_interval"] = _interval(settings["guidance_interval"])
     return settings
+
+
+def _interval(interval):
+    """Return an interval of noise-to-signal ratios, or None for all."""
+    if interval is None:
+        return None
+    low, high = (float(n) for n in interval)
+    if not 0 <= low < high:
+        raise InputError(
+            f"guidance_interval {interval}: expected two noise-to-signal ratios, the "
+            "lower first"
+        )
+    return low, high
 
 
 def _check_share(name, value):
@@ -82,7 +100,9 @@ def sample_latents(
     sampler,
     guidance,
     guidance_rescale,
-    prior=None,
+    guidance_interval=None,
+    variance=1.0,
+    gaussian=None,
     callback=None,
 ):
     """Walk a batch from noise to latents.
@@ -99,8 +119,12 @@ def sample_latents(
         Encoded conditions; NaN where nothing is asked for.
     steps, sampler, guidance, guidance_rescale
         As `sampling_settings` gives them.
-    prior : GaussianPrior, optional
-        What answers in deep noise.
+    guidance_interval : (float, float), optional
+        Noise-to-signal ratios between which guidance acts; everywhere by default.
+    variance : float or ndarray of shape (*shape), optional
+        Variance of the normalised latents, for a preconditioned network.
+    gaussian : GaussianDenoiser, optional
+        Used in place of the network above its threshold.
     callback : callable, optional
         As the samplers take it.
 
@@ -114,7 +138,9 @@ def sample_latents(
         conditions,
         guidance,
         rescale=guidance_rescale,
-        prior=prior,
+        interval=guidance_interval,
+        variance=variance,
+        gaussian=gaussian,
     )
     times = schedule.sampling_times(steps, size=math.prod(streams.shape))
     options = {"draw": streams.at_step, "callback": callback}
@@ -181,12 +207,21 @@ class NoiseStreams:
 
 
 def guided_denoiser(
-    predict, schedule, conditions, guidance, *, rescale=0.0, prior=None
+    predict,
+    schedule,
+    conditions,
+    guidance,
+    *,
+    rescale=0.0,
+    interval=None,
+    variance=1.0,
+    gaussian=None,
 ):
-    """Give the expected latents as a function of state and time.
+    """Return the expected latents as a function of state and time.
 
-    With guidance, the prediction without conditions is moved towards, and past, the one
-    with them. Where nothing was asked for the two are the same, and one is made.
+    With classifier-free guidance, the estimate without conditions is extrapolated
+    through the one with them. Where no condition is given the two are the same, and one
+    is computed.
 
     Parameters
     ----------
@@ -194,15 +229,19 @@ def guided_denoiser(
         The network, from a dict as `UNet` takes it to its prediction.
     schedule : Schedule
         Turns predictions into images.
-    conditions : array (batch, n_conditions)
-        Encoded conditions; NaN where nothing is asked for.
+    conditions : ndarray of shape (batch, n_conditions)
+        Encoded conditions; NaN where missing.
     guidance : float
-        Weight of the conditions; 1 is the network's own answer.
+        Guidance scale; 1 is the network's own estimate.
     rescale : float, optional
-        Guidance widens the spread of the prediction, sample by sample, which shows as
-        too much contrast. This share of it is taken back, 0 none and 1 all.
-    prior : GaussianPrior, optional
-        What answers, in deep noise, along the axes where latents vary most.
+        Guidance rescale in [0, 1]: the share of the standard deviation that guidance
+        adds, sample by sample, to be removed.
+    interval : (float, float), optional
+        Noise-to-signal ratios between which guidance acts; everywhere by default.
+    variance : float or ndarray of shape (*latent_shape), optional
+        Variance of the normalised latents, for a preconditioned network.
+    gaussian : GaussianDenoiser, optional
+        Used in place of the network above its threshold.
 
     Returns
     -------
@@ -214,29 +253,36 @@ def guided_denoiser(
     Ho & Salimans (2022). Classifier-free diffusion guidance. arXiv:2207.12598.
     Lin et al. (2024). Common diffusion noise schedules and sample steps are flawed.
     WACV, eq. 14 to 16 (rescale).
+    Kynkaanniemi et al. (2024). Applying guidance in a limited interval improves sample
+    and distribution quality in diffusion models. NeurIPS.
     """
-    open_ended = np.full_like(conditions, np.nan)
+    unconditional = np.full_like(conditions, np.nan)
     guided = guidance != 1 and not np.isnan(conditions).all()
+    low, high = interval or (0.0, np.inf)
 
-    def answer(x, t, wanted):
+    def estimate(x, t, wanted):
+        x = np.asarray(x, "float32")
         inputs = {
-            "latents": np.asarray(x, "float32"),
-            "time": np.full(len(x), t, "float32"),
+            "latents": schedule.scale_input(x, t, variance=variance),
+            "noise_level": np.full(len(x), schedule.noise_level(t), "float32"),
             "conditions": wanted,
         }
         # in training on several devices, each predicts the whole batch
-        return ops.convert_to_numpy(predict(inputs))[: len(x)]
+        prediction = ops.convert_to_numpy(predict(inputs))[: len(x)]
+        return schedule.to_x0(prediction, x, t, variance=variance)
 
     def denoise(x, t):
-        prediction = answer(x, t, conditions)
-        if guided:
-            plain = answer(x, t, open_ended)
-            moved = plain + guidance * (prediction - plain)
-            prediction = _rescaled(moved, prediction, rescale) if rescale else moved
-        x0 = schedule.to_x0(prediction, x, t)
-        if prior is None:
+        ratio = schedule.noise_to_signal(t)
+        acts = guided and low <= ratio <= high
+        if gaussian is not None and ratio > gaussian.threshold:
+            scale = guidance if acts else 1.0
+            return gaussian(x, t, schedule, conditions, guidance=scale)
+        x0 = estimate(x, t, conditions)
+        if not acts:
             return x0
-        return prior.correct(x0, x, t, schedule, conditions, guidance=guidance)
+        plain = estimate(x, t, unconditional)
+        moved = plain + guidance * (x0 - plain)
+        return _rescaled(moved, x0, rescale) if rescale else moved
 
     return denoise
 

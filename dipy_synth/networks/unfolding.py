@@ -1,0 +1,143 @@
+"""Latents of patches on a finer grid, and what is known of each position."""
+
+import keras
+from keras import layers, ops
+import numpy as np
+
+from dipy_synth.errors import InputError
+from dipy_synth.networks.blocks import depth_to_space, space_to_depth
+
+
+@keras.saving.register_keras_serializable("dipy_synth")
+class Unfolding(layers.Layer):
+    """Map latents of patches to smaller blocks on a finer grid, and back.
+
+    Beside them it returns two maps of the training latents, mean and standard
+    deviation at each cell: convolutions do not know where they are.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Shape of one latent image, ``(*spatial, channels)``.
+    factor : int
+        Refinement of the grid, a power of 2; 1 leaves it as it is.
+    patch : int
+        Side of a latent position in voxels, a multiple of `factor` above 1.
+
+    Notes
+    -----
+    Called on latents (batch, *part, channels) and the flat numbers of their positions
+    (batch, *part); returns (batch, *factor * part, block + 2), in float32. The matrix
+    and the maps are not trained.
+    """
+
+    def __init__(self, shape, factor, patch, **kwargs):
+        super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
+        self.shape, self.factor, self.patch = tuple(shape), factor, patch
+        self.rank = len(self.shape) - 1
+        if factor < 1 or factor & (factor - 1) or (factor > 1 and patch % factor):
+            raise InputError(
+                f"unfold {factor}: expected a power of 2 that divides patch {patch}"
+            )
+        if factor > 1 and self.shape[-1] > patch**self.rank:
+            raise InputError(
+                f"{self.shape[-1]} latent channels: expected at most "
+                f"{patch**self.rank}, the voxels of a patch"
+            )
+        self.build(None, None)
+
+    @property
+    def block(self):
+        """Channels of the finer grid."""
+        if self.factor == 1:
+            return self.shape[-1]
+        return (self.patch // self.factor) ** self.rank
+
+    def build(self, latents_shape, cells_shape):
+        if self.built:
+            return
+        numbers = self.factor**self.rank * self.block
+        self.matrix = self.add_weight(
+            shape=(self.shape[-1], numbers), initializer="zeros", name="matrix"
+        )
+        self.matrix.assign(np.eye(self.shape[-1], numbers, dtype="float32"))
+        self.maps = self.add_weight(
+            shape=(*self.shape[:-1], 2 * self.factor**self.rank),
+            initializer="zeros",
+            name="maps",
+        )
+
+    def set_statistics(self, mean, variance, *, basis=None):
+        """Set the matrix and the maps.
+
+        Parameters
+        ----------
+        mean, variance : ndarray of shape (*spatial, channels)
+            Mean and variance of the training latents.
+        basis : ndarray of shape (channels, patch ** rank), optional
+            Orthonormal rows: the voxels of a patch, in row-major order, that each
+            channel stands for. Needed where `factor` is above 1.
+
+        Raises
+        ------
+        InputError
+            If the basis is absent or has another shape.
+        """
+        if self.factor > 1:
+            wanted = self.matrix.shape
+            there = None if basis is None else basis.shape
+            if there != tuple(wanted):
+                raise InputError(
+                    f"unfold {self.factor}: expected an autoencoder with a linear "
+                    f"path, of shape {tuple(wanted)}, not {there}"
+                )
+            order = _block_order(self.patch, self.factor, self.rank)
+            self.matrix.assign(basis[:, order])
+        matrix = np.asarray(ops.convert_to_numpy(self.matrix))
+        maps = [
+            self._block_means(mean @ matrix),
+            self._block_means(variance @ matrix**2),
+        ]
+        maps[1] = np.sqrt(np.maximum(maps[1], 0))
+        # as `depth_to_space` takes them: both maps of a finer cell side by side
+        self.maps.assign(np.stack(maps, axis=-1).reshape(self.maps.shape))
+
+    def _block_means(self, values):
+        cells = self.factor**self.rank
+        return values.reshape(*values.shape[:-1], cells, -1).mean(axis=-1)
+
+    def call(self, latents, cells):
+        flat = ops.reshape(ops.convert_to_tensor(self.maps), (-1, self.maps.shape[-1]))
+        maps = ops.take(flat, cells, axis=0)
+        if self.factor > 1:
+            matrix = ops.convert_to_tensor(self.matrix)
+            latents = depth_to_space(ops.matmul(latents, matrix), self.factor)
+            maps = depth_to_space(maps, self.factor)
+        return ops.concatenate([latents, maps], axis=-1)
+
+    def fold(self, image):
+        """Map an image of blocks (batch, *factor * part, block) back to latents."""
+        image = ops.cast(image, "float32")
+        if self.factor == 1:
+            return image
+        matrix = ops.transpose(ops.convert_to_tensor(self.matrix))
+        return ops.matmul(space_to_depth(image, self.factor), matrix)
+
+    def compute_output_shape(self, latents_shape, cells_shape):
+        part = (self.factor * n for n in latents_shape[1:-1])
+        return (latents_shape[0], *part, self.block + 2)
+
+    def get_config(self):
+        own = {"shape": self.shape, "factor": self.factor, "patch": self.patch}
+        return {**super().get_config(), **own}
+
+
+def _block_order(patch, factor, rank):
+    """Return the voxels of a patch by finer blocks: ndarray of int (patch ** rank,).
+
+    Row-major within the patch before; block by block, row-major in each, after.
+    """
+    inner = patch // factor
+    index = np.arange(patch**rank).reshape([factor, inner] * rank)
+    outer = range(0, 2 * rank, 2)
+    return index.transpose([*outer, *(axis + 1 for axis in outer)]).ravel()
