@@ -116,9 +116,9 @@ UNET_PRESETS = {
             "attention": "none",
         },
         "training": {
-            "epochs": 40,
+            "epochs": 12,
             "batch_size": 2,
-            "learning_rate": 1e-3,
+            "learning_rate": 1.2e-3,
             "precision": "mixed_bfloat16",
         },
         "crop": 16,
