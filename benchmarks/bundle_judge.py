@@ -20,7 +20,7 @@ from dipy_synth.metrics.conditioning import (
     follows_number,
 )
 from dipy_synth.metrics.features import VoxelPCA
-from dipy_synth.nn.judge import Judge
+from dipy_synth.nn.predictor import Judge
 
 CARD = """# {name}
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from mnist import Row, compared, measure, read, sample
 from runs import hardware, history, minutes
 
-from dipy_synth.data.arrays import ArrayCohort
-from dipy_synth.nn.judge import Judge
+from dipy_synth.data.image_cohort import ArrayCohort
 from dipy_synth.nn.ldm import LDM
+from dipy_synth.nn.predictor import Judge
 
 N = 500
 CARD = """# {name}

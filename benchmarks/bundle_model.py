@@ -12,8 +12,8 @@ import textwrap
 
 from runs import history, minutes
 
-from dipy_synth.files import read_json
 from dipy_synth.nn.ldm import LDM
+from dipy_synth.utils.files import read_json
 
 CARD = """# {name}
 

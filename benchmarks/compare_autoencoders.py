@@ -21,12 +21,12 @@ import numpy as np
 
 from dipy_synth.data.augment import crop_shape
 from dipy_synth.data.dataset import Cohort
-from dipy_synth.files import read_json, write_json
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.presets import PRESETS
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.training import TrainingSettings, building
 from dipy_synth.training.optimizer import make_optimizer
+from dipy_synth.utils.files import read_json, write_json
 
 LEVELS = (63, *[31] * 3, *[15] * 28)  # of the first 8, 16 or 32 principal components
 ROWS = {

@@ -15,9 +15,9 @@ import numpy as np
 from runs import hardware
 
 from dipy_synth.data.dataset import Cohort
-from dipy_synth.nn.latents import encode_all
+from dipy_synth.diffusion.guidance import NoiseStreams, guided_denoiser
+from dipy_synth.diffusion.latents import encode_all
 from dipy_synth.nn.ldm import LDM
-from dipy_synth.nn.sampling import NoiseStreams, guided_denoiser
 from dipy_synth.nn.vqvae import rows_of
 
 TIMES = (0.8, 0.9, 0.95, 0.98, 1.0)

@@ -19,7 +19,6 @@ import numpy as np
 from scipy import ndimage
 
 from dipy_synth.data.dataset import Cohort
-from dipy_synth.files import write_json
 from dipy_synth.metrics.sharpness import high_frequency_power
 from dipy_synth.metrics.similarity import psnr, ssim
 from dipy_synth.networks.blocks import space_to_depth
@@ -27,7 +26,8 @@ from dipy_synth.networks.patch_autoencoder import PATCH, sample_patches
 from dipy_synth.networks.quantizer import usage
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
-from dipy_synth.pictures import save_montage
+from dipy_synth.utils.files import write_json
+from dipy_synth.utils.montage import save_montage
 
 
 def main():

@@ -75,7 +75,7 @@ def peak_gib():
 
 def read(path, shape):
     """Give the middle of a brain, scaled to [0, 1], on so many voxels."""
-    from dipy_synth.data.images import read_volume
+    from dipy_synth.data.nifti import read_volume
 
     data = np.asarray(read_volume(path)[0], "float32")
     middle = np.mean([np.min(np.nonzero(data), 1), np.max(np.nonzero(data), 1)], axis=0)

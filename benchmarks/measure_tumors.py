@@ -24,11 +24,11 @@ from scipy import ndimage
 
 from dipy_synth.data.dataset import Cohort
 from dipy_synth.evaluation import Volumes, load_volumes
-from dipy_synth.files import atomic_path, write_json
-from dipy_synth.nn.judge import Judge
+from dipy_synth.nn.predictor import Judge
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.phantom import KINDS, LOCATIONS
-from dipy_synth.pictures import save_montage
+from dipy_synth.utils.files import atomic_path, write_json
+from dipy_synth.utils.montage import save_montage
 
 BLUR = 6.0  # mm, of a difference
 SHUFFLES = 1000

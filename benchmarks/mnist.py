@@ -19,15 +19,15 @@ from typing import NamedTuple
 import numpy as np
 from runs import hardware
 
-from dipy_synth.data.arrays import ArrayCohort
+from dipy_synth.data.image_cohort import ArrayCohort
 from dipy_synth.diffusion.samplers import network_calls
-from dipy_synth.files import atomic_path, write_json
 from dipy_synth.metrics.distribution import fid, inception_score
 from dipy_synth.metrics.similarity import psnr
 from dipy_synth.networks.quantizer import usage
-from dipy_synth.nn.judge import Judge
 from dipy_synth.nn.ldm import LDM
-from dipy_synth.pictures import save_montage
+from dipy_synth.nn.predictor import Judge
+from dipy_synth.utils.files import atomic_path, write_json
+from dipy_synth.utils.montage import save_montage
 
 
 class Row(NamedTuple):

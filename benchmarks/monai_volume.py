@@ -33,14 +33,18 @@ from runs import hardware
 from sampling import power, told
 
 from dipy_synth.data.dataset import Cohort
+from dipy_synth.diffusion.guidance import (
+    NoiseStreams,
+    sample_latents,
+    sampling_settings,
+)
 from dipy_synth.diffusion.samplers import network_calls
-from dipy_synth.files import atomic_path
 from dipy_synth.metrics.distribution import fid, kid_of_subsets
 from dipy_synth.metrics.diversity import likeness_within
 from dipy_synth.metrics.features import VoxelPCA
 from dipy_synth.nn.ldm import LDM
-from dipy_synth.nn.sampling import NoiseStreams, sample_latents, sampling_settings
-from dipy_synth.pictures import save_montage
+from dipy_synth.utils.files import atomic_path
+from dipy_synth.utils.montage import save_montage
 
 METHODS = [  # whose, sampler, steps, and what MONAI's U-Net predicts
     ("MONAI", "ddpm", 1000, "epsilon"),

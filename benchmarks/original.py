@@ -20,21 +20,21 @@ from measure_model import codes_of_brains, comparison
 import numpy as np
 from scipy import ndimage
 
-from dipy_synth.data.arrays import ArrayCohort
 from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.image_cohort import ArrayCohort
+from dipy_synth.diffusion.guidance import NoiseStreams, sample_latents
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.pairs import NoisyPairs
 from dipy_synth.diffusion.samplers import sample_ddpm, sample_heun
 from dipy_synth.diffusion.schedules import DiscreteDiffusion, RectifiedFlow
-from dipy_synth.files import atomic_path, read_json, write_json
-from dipy_synth.metrics.arrays import block_mean
+from dipy_synth.metrics.array_checks import block_mean
 from dipy_synth.metrics.comparison import FIGURES, compare, noise_like
 from dipy_synth.metrics.features import VoxelPCA
 from dipy_synth.metrics.sharpness import high_frequency_power
 from dipy_synth.networks.quantizer import usage
-from dipy_synth.nn.sampling import NoiseStreams, sample_latents
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.training import TrainingSettings, train
+from dipy_synth.utils.files import atomic_path, read_json, write_json
 
 PLANES = slice(38, 44)  # axial, through the thalamus: 3 to 13 mm in MNI space
 HALVED = 2  # pixels of 4 mm: what a small machine trains in a minute

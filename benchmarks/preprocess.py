@@ -29,9 +29,9 @@ from scipy.ndimage import zoom
 from dipy_synth import __version__
 from dipy_synth.data import preprocess
 from dipy_synth.data.align import load_template
-from dipy_synth.data.brain import find_brain
-from dipy_synth.data.cohort import prepare_cohort
-from dipy_synth.data.images import read_scan, write_volume
+from dipy_synth.data.brain_extraction import find_brain
+from dipy_synth.data.nifti import read_scan, write_volume
+from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.prepared import write_prepared
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError

@@ -11,7 +11,13 @@ import numpy as np
 
 from dipy_synth import __version__
 from dipy_synth.errors import InputError
-from dipy_synth.files import atomic_path, file_hash, read_json, write_json, write_text
+from dipy_synth.utils.files import (
+    atomic_path,
+    file_hash,
+    read_json,
+    write_json,
+    write_text,
+)
 
 FORMAT = 1
 BUNDLED = Path(__file__).parent / "models"

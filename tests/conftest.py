@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from dipy_synth import __version__
-from dipy_synth.files import write_json, write_table
 from dipy_synth.grid import Grid
 from dipy_synth.phantom import make_phantom
+from dipy_synth.utils.files import write_json, write_table
 
 KINDS = (None, "glioblastoma", "meningioma", "low-grade")
 

@@ -9,16 +9,16 @@ import keras
 import numpy as np
 
 from dipy_synth.data.augment import random_crop
-from dipy_synth.data.images import open_nifti, read_volume
+from dipy_synth.data.nifti import open_nifti, read_volume
 from dipy_synth.data.prepared import IMAGE, prepared_keys, prepared_path, read_rows
 from dipy_synth.errors import InputError
-from dipy_synth.files import (
+from dipy_synth.grid import Grid
+from dipy_synth.utils.files import (
     atomic_path,
     file_stamp,
     read_json,
     write_json,
 )
-from dipy_synth.grid import Grid
 
 SPLITS = ("train", "validation")
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)

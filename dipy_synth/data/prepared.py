@@ -6,13 +6,19 @@ from pathlib import Path
 import numpy as np
 
 from dipy_synth import __version__
-from dipy_synth.data.images import read_volume, write_volume
 from dipy_synth.data.layouts import bids_root
+from dipy_synth.data.nifti import read_volume, write_volume
 from dipy_synth.data.preprocess import PreparedT1, Steps
 from dipy_synth.data.records import entities
 from dipy_synth.data.split import split_subjects
 from dipy_synth.errors import InputError
-from dipy_synth.files import file_hash, read_json, read_table, write_json, write_table
+from dipy_synth.utils.files import (
+    file_hash,
+    read_json,
+    read_table,
+    write_json,
+    write_table,
+)
 
 logger = logging.getLogger("dipy_synth")
 

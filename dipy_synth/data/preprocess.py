@@ -5,9 +5,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from dipy_synth.data.align import find_transform
-from dipy_synth.data.brain import EXTRACTORS, find_brain, volume_of
-from dipy_synth.data.regrid import transform_t1
-from dipy_synth.data.steps import (
+from dipy_synth.data.brain_extraction import EXTRACTORS, find_brain, volume_of
+from dipy_synth.data.operations import (
     bounding_corners,
     check_fit,
     correct_bias,
@@ -15,6 +14,7 @@ from dipy_synth.data.steps import (
     resample,
     scale_to_unit,
 )
+from dipy_synth.data.transform_img import transform_t1
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 
@@ -36,7 +36,8 @@ class Steps:
     Parameters
     ----------
     brain : {"auto", "given", "nonzero", "none", "evac", "synthseg", "deepbet"}
-        Where the brain mask comes from, see `dipy_synth.data.brain.find_brain`.
+        Where the brain mask comes from, see
+        `dipy_synth.data.brain_extraction.find_brain`.
     bias : bool, optional
         Correct the coil's shading by N4.
     align : {"rigid", "affine", "none"}, optional
@@ -51,7 +52,7 @@ class Steps:
     regrid : {"grid", "dipy"}, optional
         "grid" interpolates at the voxels of the grid. "dipy" takes the way of DIPY's
         networks, `dipy.nn.utils.transform_img`, see
-        `dipy_synth.data.regrid.transform_t1`; it aligns nothing.
+        `dipy_synth.data.transform_img.transform_t1`; it aligns nothing.
     grid : Grid, optional
         The grid; by default 80 x 96 x 80 voxels of 2 mm, and 128 x 128 x 128 of 2 mm
         for "dipy".

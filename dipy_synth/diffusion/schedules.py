@@ -1,18 +1,206 @@
 """Schedules: how much of an image and how much noise there is at time t.
 
-Straight lines (rectified flow) or the chain of DDPM; what both share is in
-`dipy_synth.diffusion.mixing`.
+Everywhere ``x_t = alpha(t) x0 + sigma(t) noise``, with t = 0 the image and t = 1 the
+noise: straight lines (rectified flow) or the chain of DDPM. A network is trained on
+`Schedule.target` and read through `Schedule.to_x0`, so that a sampler needs to know
+neither what the network predicts nor how it was trained.
 """
 
 import numpy as np
 
 from dipy_synth.diffusion.betas import ALPHA_BARS
-from dipy_synth.diffusion.mixing import Schedule, shifted
 from dipy_synth.errors import InputError
 
+PREDICTIONS = ("noise", "image", "v", "velocity")
+WEIGHTINGS = ("plain", "min_snr", "p2")
 TIMES = ("logit_normal", "uniform")
 SPACINGS = ("log_snr", "time")
 _DEEPEST, _LAST = 100.0, 0.05  # noise over signal after the first, before the last step
+
+
+class Schedule:
+    """What all schedules share: mixing, targets, conversions and loss weights.
+
+    A schedule defines `alpha`, `sigma`, `training_times` and `to_config`.
+
+    Parameters
+    ----------
+    prediction : {"noise", "image", "v", "velocity"}
+        What the network predicts: the noise, the image, ``alpha noise - sigma x0``
+        [1]_ or the slope of a straight line, ``noise - x0`` [2]_.
+    weighting : {"plain", "min_snr", "p2"}, optional
+        Weights of the loss over time, see `loss_weight`.
+
+    References
+    ----------
+    .. [1] Salimans & Ho (2022). Progressive distillation for fast sampling of diffusion
+       models. ICLR.
+    .. [2] Liu, Gong & Liu (2023). Flow straight and fast. ICLR.
+    """
+
+    def __init__(self, *, prediction, weighting="plain"):
+        for name, value, choices in (
+            ("prediction", prediction, PREDICTIONS),
+            ("weighting", weighting, WEIGHTINGS),
+        ):
+            if value not in choices:
+                raise InputError(
+                    f"{name} {value!r}: expected one of {', '.join(choices)}"
+                )
+        self.prediction, self.weighting = prediction, weighting
+
+    def snr(self, t):
+        """Signal-to-noise ratio ``alpha ** 2 / sigma ** 2`` at times t (any shape)."""
+        with np.errstate(divide="ignore"):
+            return np.square(self.alpha(t)) / np.square(self.sigma(t))
+
+    def add_noise(self, x0, noise, t):
+        """Give the state at time t.
+
+        Parameters
+        ----------
+        x0, noise : array (batch, ...)
+            Images and standard normal noise.
+        t : float or array (batch,)
+            Times in [0, 1].
+
+        Returns
+        -------
+        array (batch, ...)
+        """
+        alpha, sigma = self._mixing(t, x0)
+        return alpha * x0 + sigma * noise
+
+    def target(self, x0, noise, t):
+        """Give what the network is to predict at time t.
+
+        Parameters and result are those of `add_noise`.
+        """
+        alpha, sigma = self._mixing(t, x0)
+        if self.prediction == "noise":
+            return noise
+        if self.prediction == "image":
+            return x0
+        if self.prediction == "v":
+            return alpha * noise - sigma * x0
+        return noise - x0
+
+    def to_x0(self, prediction, x_t, t):
+        """Turn a prediction into an estimate of the image.
+
+        Parameters
+        ----------
+        prediction, x_t : array (batch, ...)
+            The network's output and its input.
+        t : float or array (batch,)
+            Times in [0, 1].
+
+        Returns
+        -------
+        array (batch, ...)
+        """
+        alpha, sigma = self._mixing(t, x_t)
+        if self.prediction == "noise":
+            return (x_t - sigma * prediction) / alpha
+        if self.prediction == "image":
+            return prediction
+        if self.prediction == "v":
+            return (alpha * x_t - sigma * prediction) / (alpha**2 + sigma**2)
+        return (x_t - sigma * prediction) / (alpha + sigma)
+
+    def loss_weight(self, t, *, gamma=5.0, k=1.0):
+        """Give the weight of the squared error at times t.
+
+        Parameters
+        ----------
+        t : array (batch,)
+            Times in (0, 1].
+        gamma : float, optional
+            Of min-SNR: the signal-to-noise ratio above which an image's weight stays.
+        k : float, optional
+            Of P2: ``1 / (k + SNR)`` on the error of the noise.
+
+        Returns
+        -------
+        array (batch,)
+            1 everywhere for "plain". The others are stated for the error of the image
+            (min-SNR [1]_) or of the noise (P2 [2]_) and carried over to what the
+            network predicts.
+
+        References
+        ----------
+        .. [1] Hang et al. (2023). Efficient diffusion training via min-SNR weighting
+           strategy. ICCV.
+        .. [2] Choi et al. (2022). Perception prioritized training of diffusion models.
+           CVPR.
+        """
+        t = np.asarray(t, "float64")
+        if self.weighting == "plain":
+            return np.ones_like(t)
+        alpha, sigma, snr = self.alpha(t), self.sigma(t), self.snr(t)
+        if self.weighting == "min_snr":
+            on_image = np.minimum(snr, gamma)
+        else:
+            on_image = snr / (k + snr)
+        # the error of a prediction times this is the error of the image
+        carried = {
+            "noise": sigma / np.maximum(alpha, 1e-8),
+            "image": np.ones_like(t),
+            "v": sigma / (alpha**2 + sigma**2),
+            "velocity": sigma / (alpha + sigma),
+        }[self.prediction]
+        return on_image * carried**2
+
+    def sampling_times(self, steps, *, size=None):
+        """Give the times a sampler visits.
+
+        Parameters
+        ----------
+        steps : int
+            Steps from noise to image.
+        size : int, optional
+            Numbers of an image. Normalised, none of its axes varies by more than the
+            square root of that, which says in how deep a noise there is something to
+            be found.
+
+        Returns
+        -------
+        ndarray (steps + 1,)
+            Decreasing from 1 to 0.
+        """
+        return np.linspace(1.0, 0.0, steps + 1)
+
+    def times_at(self, ratios):
+        """Give the times at which the noise is so many times the signal.
+
+        Where the schedule does not get there, its last time is given.
+
+        Parameters
+        ----------
+        ratios : array (n,)
+            Noise over signal.
+
+        Returns
+        -------
+        ndarray (n,)
+        """
+        t = np.linspace(0, 1, 4001)[1:]
+        with np.errstate(divide="ignore"):
+            ratio = np.log(self.sigma(t)) - np.log(np.maximum(self.alpha(t), 1e-12))
+        return np.interp(np.log(ratios), ratio, t)
+
+    def _mixing(self, t, x):
+        """Give alpha and sigma in a shape that multiplies images (batch, ...)."""
+        t = np.asarray(t, "float64")
+        shape = (-1, *[1] * (len(x.shape) - 1)) if t.ndim else ()
+        return (
+            np.asarray(f(t), "float32").reshape(shape) for f in (self.alpha, self.sigma)
+        )
+
+
+def shifted(t, shift):
+    """Move times towards the noise, t = 1, for a shift above 1."""
+    return shift * t / (1 + (shift - 1) * t)
 
 
 class RectifiedFlow(Schedule):

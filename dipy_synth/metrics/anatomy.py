@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.arrays import correlation, foreground
+from dipy_synth.metrics.array_checks import correlation, foreground
 from dipy_synth.metrics.sharpness import high_frequency_power
 
 TISSUES = ("csf", "grey", "white")  # labels 1, 2, 3

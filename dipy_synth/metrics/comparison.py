@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dipy_synth.metrics.arrays import check_features, check_volumes
+from dipy_synth.metrics.array_checks import check_features, check_volumes
 from dipy_synth.metrics.distribution import (
     density_coverage,
     fid,

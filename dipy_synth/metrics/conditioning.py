@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.arrays import check_features
+from dipy_synth.metrics.array_checks import check_features
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import norm
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.arrays import check_volumes
+from dipy_synth.metrics.array_checks import check_volumes
 from dipy_synth.metrics.similarity import RADIUS, SCALE_WEIGHTS, ms_ssim
 
 

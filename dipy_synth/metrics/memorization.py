@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import betabinom
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.arrays import check_features, check_volumes, foreground
+from dipy_synth.metrics.array_checks import check_features, check_volumes, foreground
 
 #: Kinds of planted copies. Noise as part of the range, shifts in voxels.
 COPIES = ("noisy", "blurred", "shifted", "flipped", "all of these")

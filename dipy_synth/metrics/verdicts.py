@@ -9,7 +9,7 @@ import numpy as np
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.anatomy import describe_brain
-from dipy_synth.metrics.arrays import check_volumes
+from dipy_synth.metrics.array_checks import check_volumes
 from dipy_synth.metrics.sharpness import high_frequency_power
 
 LEAST = 8  # real brains without which a percentile is no more than an extreme

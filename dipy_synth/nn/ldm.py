@@ -6,25 +6,24 @@ from dipy.utils.logging import logger
 import numpy as np
 
 from dipy_synth.conditions import ConditionSchema
-from dipy_synth.diffusion.normalizer import LatentNormalizer
-from dipy_synth.diffusion.pairs import NoisyPairs
-from dipy_synth.diffusion.schedules import RectifiedFlow, make_schedule
-from dipy_synth.errors import InputError
-from dipy_synth.gate import add_gate_if_possible, gate_arrays, has_gate, put_gate
-from dipy_synth.networks.architectures import make_autoencoder
-from dipy_synth.networks.presets import UNET_PRESETS, find_preset
-from dipy_synth.networks.unet import UNet
-from dipy_synth.nn.initial import adopt, check_initial, seen_subjects
-from dipy_synth.nn.latents import conditions_of, encoded
-from dipy_synth.nn.priors import fit_prior, from_model, to_model
-from dipy_synth.nn.sampling import (
+from dipy_synth.diffusion.guidance import (
     NoiseStreams,
     positive,
     sample_latents,
     sample_numbers,
     sampling_settings,
 )
-from dipy_synth.nn.utils import need_weights
+from dipy_synth.diffusion.latents import conditions_of, encoded
+from dipy_synth.diffusion.normalizer import LatentNormalizer
+from dipy_synth.diffusion.pairs import NoisyPairs
+from dipy_synth.diffusion.schedules import RectifiedFlow, make_schedule
+from dipy_synth.errors import InputError
+from dipy_synth.networks.architectures import make_autoencoder
+from dipy_synth.networks.conversion import need_weights
+from dipy_synth.networks.presets import UNET_PRESETS, find_preset
+from dipy_synth.networks.unet import UNet
+from dipy_synth.nn.initial import adopt, check_initial, seen_subjects
+from dipy_synth.nn.priors import fit_prior, from_model, to_model
 from dipy_synth.nn.vqvae import (
     DEFAULT_MODEL,
     VQVAE,
@@ -36,9 +35,13 @@ from dipy_synth.nn.vqvae import (
     open_cohort,
     rows_of,
 )
-from dipy_synth.pictures import save_montage
-from dipy_synth.progress import volume_bar
 from dipy_synth.store import load_networks, read_config, save_model
+from dipy_synth.synthesis.qc_filter import (
+    add_gate_if_possible,
+    gate_arrays,
+    has_gate,
+    put_gate,
+)
 from dipy_synth.training import (
     TrainingSettings,
     averaged_weights,
@@ -47,6 +50,8 @@ from dipy_synth.training import (
     is_fresh,
     train,
 )
+from dipy_synth.utils.montage import save_montage
+from dipy_synth.utils.progress import volume_bar
 
 
 class LDM:

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from dipy_synth.diffusion.guidance import guided_denoiser
 from dipy_synth.diffusion.prior import GaussianPrior
-from dipy_synth.nn.sampling import guided_denoiser
 
 _LEAST, _MOST = 0.05, 1.6  # noise over signal and the least, the widest spread
 _BETTER = 0.9  # of the network's squared error

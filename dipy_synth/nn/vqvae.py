@@ -9,22 +9,20 @@ from dipy.utils.logging import logger
 import numpy as np
 
 from dipy_synth.conditions import ConditionSchema
-from dipy_synth.data.arrays import ArrayCohort
 from dipy_synth.data.augment import Augmentation, crop_shape
 from dipy_synth.data.dataset import Cohort, VolumeDataset
+from dipy_synth.data.image_cohort import ArrayCohort
 from dipy_synth.errors import InputError
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.codebook import VectorQuantizer
-from dipy_synth.networks.discriminator import AdversarialTraining
-from dipy_synth.networks.presets import find_preset
-from dipy_synth.nn.callbacks import AdversarialRamp, StartCodebook
-from dipy_synth.nn.utils import (
+from dipy_synth.networks.conversion import (
     from_network,
     in_batches,
     need_weights,
     to_network,
 )
-from dipy_synth.pictures import save_montage
+from dipy_synth.networks.discriminator import AdversarialTraining
+from dipy_synth.networks.presets import find_preset
 from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.training import (
     TrainingSettings,
@@ -33,6 +31,8 @@ from dipy_synth.training import (
     is_fresh,
     train,
 )
+from dipy_synth.training.callbacks import AdversarialRamp, StartCodebook
+from dipy_synth.utils.montage import save_montage
 
 # flips alone: a resampled brain is a blurred one, and the network would learn the blur
 SHARP = Augmentation(rotation=0, scale=0, translation=0, gamma=0, bias=0)

@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 
-from dipy_synth.pictures import mid_slices
+from dipy_synth.utils.montage import mid_slices
 
 PLANES = ("sagittal", "coronal", "axial")
 GAP = 4.0  # mm between planes

@@ -5,9 +5,9 @@ import math
 
 import numpy as np
 
-from dipy_synth.metrics.arrays import block_mean
-from dipy_synth.pictures import mid_slices
+from dipy_synth.metrics.array_checks import block_mean
 from dipy_synth.report.drawing import PLANES, data_uri, slices_svg
+from dipy_synth.utils.montage import mid_slices
 
 POINT = (0.0, -20.0, 8.0)  # mm in MNI space: midline, thalamus, lateral ventricles
 SHOWN = 8  # volumes of a cohort in a mosaic

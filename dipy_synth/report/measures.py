@@ -7,7 +7,7 @@ from scipy.ndimage import affine_transform, center_of_mass
 from scipy.spatial.transform import Rotation
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.arrays import correlation
+from dipy_synth.metrics.array_checks import correlation
 
 BINS = 50
 LIMIT = 3.5  # robust standard deviations, as Iglewicz and Hoaglin advise

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from dipy_synth.data.dataset import SPLITS, Cohort
-from dipy_synth.data.images import read_volume
+from dipy_synth.data.nifti import read_volume
 from dipy_synth.data.prepared import mask_path, sidecar_path
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_json, write_table, write_text
 from dipy_synth.report.drawing import histogram_path, slices_svg, strip_svg
+from dipy_synth.report.html_tables import describe_columns, facts_table, html_table
 from dipy_synth.report.measures import (
     BINS,
     FIGURES,
@@ -18,8 +18,8 @@ from dipy_synth.report.measures import (
     measure_quality,
     sorted_by_score,
 )
-from dipy_synth.report.tables import describe_columns, facts_table, html_table
 from dipy_synth.report.template import CARD, QUALITY, whole_page
+from dipy_synth.utils.files import read_json, write_table, write_text
 
 AT_LEAST = 5  # volumes in the first table, even if none is an outlier
 WORDS = {

@@ -7,8 +7,8 @@ whole epoch ended, and gives the weights an uninterrupted run would have given.
 """
 
 from dipy_synth.training.engine import building, claim, train
-from dipy_synth.training.folder import is_fresh
 from dipy_synth.training.optimizer import averaged_weights
+from dipy_synth.training.run_folder import is_fresh
 from dipy_synth.training.settings import TrainingSettings
 
 __all__ = [

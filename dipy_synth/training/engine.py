@@ -1,11 +1,13 @@
 """Making a model and fitting it, in a run folder."""
 
 from contextlib import contextmanager
+import importlib.util
 from pathlib import Path
 
 import keras
 
 from dipy_synth.errors import InputError
+from dipy_synth.training.checkpoint import Keeper
 from dipy_synth.training.devices import (
     EqualShares,
     count_devices,
@@ -13,11 +15,9 @@ from dipy_synth.training.devices import (
     placement,
     placement_of,
     share_own_loss,
-    tensorboard,
 )
-from dipy_synth.training.folder import check_settings, start_anew
-from dipy_synth.training.keeper import Keeper
 from dipy_synth.training.optimizer import make_optimizer
+from dipy_synth.training.run_folder import check_settings, start_anew
 
 # TensorFlow's, PyTorch's, NumPy's; by name, since none need be installed
 _EXHAUSTED = ("ResourceExhaustedError", "OutOfMemoryError", "_ArrayMemoryError")
@@ -154,6 +154,32 @@ def _check_monitor(settings, validates):
 
 def _tensorboard(run_dir, settings):
     return [tensorboard(run_dir / "tensorboard")] if settings.tensorboard else []
+
+
+def tensorboard(folder):
+    """Give the callback that writes the history for TensorBoard.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where to.
+
+    Raises
+    ------
+    InputError
+        If the packages that write its files are not there.
+    """
+    missing = [
+        name
+        for name in ("tensorflow", "tensorboard")
+        if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        raise InputError(
+            f"TensorBoard needs {' and '.join(missing)}: install what is missing, or "
+            "leave tensorboard out (history.csv holds the same figures)"
+        )
+    return keras.callbacks.TensorBoard(str(folder), write_graph=False)
 
 
 def _compile(model, settings, *, loss, batches):

@@ -45,7 +45,7 @@ class SynthDoctorFlow(Workflow):
             Folder of the page.
 
         """
-        from dipy_synth.doctor import doctor_page, examine, read_case, text_table
+        from dipy_synth.diagnostics import doctor_page, examine, read_case, text_table
 
         case = read_case(model, prepared=prepared, vqvae=vqvae, seed=seed)
         findings = examine(case, quick=quick, progress=True)

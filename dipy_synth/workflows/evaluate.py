@@ -75,8 +75,8 @@ class EvaluateMRIFlow(Workflow):
         """
         from dipy_synth.evaluation import evaluate, load_cohorts
         from dipy_synth.evaluation.cohorts import describe_cohorts
-        from dipy_synth.parallel import check_engine, map_in_parallel
         from dipy_synth.report.folder import check_folder, write_evaluation
+        from dipy_synth.utils.parallel import check_engine, map_in_parallel
 
         options = {"engine": engine, "n_jobs": n_jobs, "scheduler": scheduler}
         check_engine(**options)
@@ -131,7 +131,7 @@ def make_extractors(features, weights=None):
             f"features {features!r}: expected one of {', '.join(FEATURES)}"
         )
     if features == "judge":
-        from dipy_synth.nn.judge import DEFAULT_JUDGE, Judge
+        from dipy_synth.nn.predictor import DEFAULT_JUDGE, Judge
 
         return {"judge": Judge(weights or DEFAULT_JUDGE)}
     if features == "inception":

@@ -4,7 +4,7 @@ from dipy.utils.logging import logger
 from dipy.workflows.workflow import Workflow
 import numpy as np
 
-from dipy_synth.data.cohort import prepare_cohort
+from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.preprocess import GRIDS, Steps
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError

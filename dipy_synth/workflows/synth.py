@@ -97,7 +97,7 @@ class SynthMRIFlow(Workflow):
 
         """
         from dipy_synth.nn.ldm import LDM
-        from dipy_synth.request import Request, read_participants
+        from dipy_synth.synthesis.request import Request, read_participants
 
         ldm = LDM(model)
         matched = read_participants(participants, ldm.schema) if participants else ()
@@ -123,8 +123,8 @@ class SynthMRIFlow(Workflow):
 
 
 def _make_brains(ldm, out_dir, *, gate, **options):
-    from dipy_synth.gate import Gate
-    from dipy_synth.synthesis import synthesize_cohort
+    from dipy_synth.synthesis.cohort import synthesize_cohort
+    from dipy_synth.synthesis.qc_filter import Gate
 
     gate = Gate.load(ldm.folder) if gate else None
     paths = synthesize_cohort(ldm, out_dir, gate=gate, **options)
@@ -132,7 +132,7 @@ def _make_brains(ldm, out_dir, *, gate, **options):
 
 
 def _make_images(ldm, out_dir, *, gate, engine, n_jobs, scheduler, **options):
-    from dipy_synth.image_synthesis import check_for_images, synthesize_images
+    from dipy_synth.synthesis.images import check_for_images, synthesize_images
 
     check_for_images(gate=gate, engine=engine, n_jobs=n_jobs, scheduler=scheduler)
     path = synthesize_images(ldm, out_dir, **options)

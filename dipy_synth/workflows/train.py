@@ -344,7 +344,7 @@ class TrainJudgeFlow(Workflow):
         """
         from dipy.utils.logging import logger
 
-        from dipy_synth.nn.judge import Judge, judge_training
+        from dipy_synth.nn.predictor import Judge, judge_training
         from dipy_synth.nn.vqvae import open_cohort
 
         cohort = open_cohort(prepared)

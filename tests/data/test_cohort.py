@@ -11,9 +11,9 @@ import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 import pytest
 
-from dipy_synth.data import cohort
-from dipy_synth.data.brain import NETWORKS
-from dipy_synth.data.cohort import prepare_cohort
+from dipy_synth.data import prepare as preparing
+from dipy_synth.data.brain_extraction import NETWORKS
+from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.prepared import (
     prepared_keys,
     prepared_path,
@@ -23,8 +23,8 @@ from dipy_synth.data.prepared import (
 from dipy_synth.data.preprocess import Steps, prepare_t1, restore_t1
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_json, read_table, write_json, write_table
 from dipy_synth.grid import Grid
+from dipy_synth.utils.files import read_json, read_table, write_json, write_table
 
 STEPS = Steps(
     bias=False, align="none", grid=Grid(shape=(24, 28, 24), voxel_size=(8, 8, 8))
@@ -180,15 +180,15 @@ def test_an_error_nobody_thought_of_is_told_too(source, tmp_path, monkeypatch):
     def broken(*args, **kwargs):
         raise ZeroDivisionError("odd")
 
-    monkeypatch.setattr(cohort, "prepare_t1", broken)
+    monkeypatch.setattr(preparing, "prepare_t1", broken)
     answers = prepare(source, tmp_path / "out")
     assert all("sub-0" in w and "ZeroDivisionError: odd" in w for w in answers.values())
 
 
 def test_headers_are_checked_before_any_scan_is_prepared(source, tmp_path, monkeypatch):
     order = []
-    monkeypatch.setattr(cohort, "check_headers", lambda *a: order.append("check"))
-    monkeypatch.setattr(cohort, "_prepare", lambda *a, **k: order.append("prepare"))
+    monkeypatch.setattr(preparing, "check_headers", lambda *a: order.append("check"))
+    monkeypatch.setattr(preparing, "_prepare", lambda *a, **k: order.append("prepare"))
     prepare(source, tmp_path / "out")
     assert order == ["check"] * 4 + ["prepare"] * 4
 

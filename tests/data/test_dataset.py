@@ -14,7 +14,7 @@ import pytest
 from dipy_synth.data.dataset import Cohort, VolumeDataset
 from dipy_synth.data.prepared import prepared_path
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_table, write_json, write_table
+from dipy_synth.utils.files import read_table, write_json, write_table
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from dipy_synth.metrics.anatomy import (
     tissue_volumes,
     ventricle_volume,
 )
-from dipy_synth.metrics.arrays import block_mean
+from dipy_synth.metrics.array_checks import block_mean
 from dipy_synth.phantom import make_phantom
 
 GRID = Grid((40, 48, 40), (4.0, 4.0, 4.0))

@@ -18,7 +18,7 @@ from dipy_synth.networks.blocks import ResidualBlock, Upsample
 from dipy_synth.networks.codebook import VectorQuantizer
 from dipy_synth.networks.conv_autoencoders import ResidualUnit
 from dipy_synth.networks.discriminator import AdversarialTraining, PatchDiscriminator
-from dipy_synth.networks.judge import JudgeNetwork
+from dipy_synth.networks.predictor import JudgeNetwork
 from dipy_synth.networks.quantizer import FSQ
 from dipy_synth.networks.unet import UNet
 from dipy_synth.store import load_networks, read_config, save_model

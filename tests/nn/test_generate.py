@@ -7,12 +7,10 @@ import numpy as np
 import pytest
 
 from dipy_synth.conditions import Column, ConditionSchema
-from dipy_synth.data.images import read_volume
+from dipy_synth.data.nifti import read_volume
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.samplers import sample_ddim
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_json
-from dipy_synth.gate import Gate
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.memorization import VoxelSearch
 from dipy_synth.metrics.sharpness import high_frequency_power
@@ -21,7 +19,9 @@ from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.ldm import LDM, SAMPLING
 from dipy_synth.nn.vqvae import VQVAE
-from dipy_synth.synthesis import Request, synthesize_cohort
+from dipy_synth.synthesis.cohort import Request, synthesize_cohort
+from dipy_synth.synthesis.qc_filter import Gate
+from dipy_synth.utils.files import read_json
 
 SHAPE = (16, 16, 16)
 

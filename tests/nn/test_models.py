@@ -6,18 +6,18 @@ import shutil
 import numpy as np
 import pytest
 
-from dipy_synth.data.cohort import prepare_cohort
 from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.preprocess import Steps
 from dipy_synth.data.readers import read_records
+from dipy_synth.diffusion.latents import encode_all
 from dipy_synth.errors import InputError
-from dipy_synth.gate import Gate
 from dipy_synth.grid import Grid
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
-from dipy_synth.nn.latents import encode_all
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE, cohort_config, fingerprint
 from dipy_synth.store import find_model, read_config
+from dipy_synth.synthesis.qc_filter import Gate
 from dipy_synth.training import TrainingSettings
 
 SMALL_VQVAE = {"channels": (8, 8), "blocks": 1}
@@ -137,7 +137,7 @@ def test_a_model_has_its_gate_where_there_are_brains_enough(
         Gate.load(ldm_run)
     run = tmp_path / "run"
     shutil.copytree(ldm_run, run)
-    monkeypatch.setattr("dipy_synth.gate.LEAST", 2)
+    monkeypatch.setattr("dipy_synth.synthesis.qc_filter.LEAST", 2)
     monkeypatch.setattr("dipy_synth.metrics.verdicts.LEAST", 2)
     again = LDM()
     again.fit(  # all epochs are done: only the model is written

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_json
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.training import (
@@ -17,6 +16,7 @@ from dipy_synth.training import (
     optimizer as optimizer_module,
 )
 from dipy_synth.training.optimizer import AveragingAdamW, make_optimizer
+from dipy_synth.utils.files import read_json
 
 
 def test_training_learns_and_writes_its_history(line, tmp_path):

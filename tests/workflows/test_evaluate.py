@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_json, read_table, write_table
 from dipy_synth.grid import Grid
-from dipy_synth.nn.judge import Judge
+from dipy_synth.nn.predictor import Judge
 from dipy_synth.phantom import make_phantom
 from dipy_synth.training import TrainingSettings
+from dipy_synth.utils.files import read_json, read_table, write_table
 from dipy_synth.workflows.cli import run
 from dipy_synth.workflows.evaluate import make_extractors
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_table
-from dipy_synth.nn.judge import Judge
 from dipy_synth.nn.ldm import LDM
+from dipy_synth.nn.predictor import Judge
+from dipy_synth.utils.files import read_table
 from dipy_synth.workflows.preprocess import PreprocessT1Flow
 from dipy_synth.workflows.synth import SynthMRIFlow
 from dipy_synth.workflows.train import TrainJudgeFlow, TrainLDMFlow, TrainVQVAEFlow

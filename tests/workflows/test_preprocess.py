@@ -9,8 +9,8 @@ import pytest
 from dipy_synth.data.dataset import Cohort
 from dipy_synth.data.preprocess import GRIDS
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_json, read_table
 from dipy_synth.grid import Grid
+from dipy_synth.utils.files import read_json, read_table
 from dipy_synth.workflows.cli import run
 from dipy_synth.workflows.preprocess import PreprocessT1Flow, make_grid
 

@@ -6,14 +6,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from dipy_synth.data.cohort import prepare_cohort
 from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.preprocess import Steps
 from dipy_synth.data.readers import read_records
-from dipy_synth.files import read_json, read_table
 from dipy_synth.grid import Grid
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder, sample_patches
 from dipy_synth.nn.vqvae import VQVAE, cohort_config
+from dipy_synth.utils.files import read_json, read_table
 from dipy_synth.workflows.cli import run
 
 STEPS = Steps(bias=False, align="none", grid=Grid((24, 32, 24), (8.0, 8.0, 8.0)))

@@ -9,11 +9,11 @@ import pytest
 from dipy_synth.conditions import ConditionSchema
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.schedules import DiscreteDiffusion, RectifiedFlow
-from dipy_synth.files import read_json
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.ldm import LDM, SAMPLING
 from dipy_synth.nn.vqvae import VQVAE
+from dipy_synth.utils.files import read_json
 from dipy_synth.workflows.cli import run
 
 
