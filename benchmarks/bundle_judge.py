@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from runs import hardware, history, minutes
 
-from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.cohort import Cohort
 from dipy_synth.metrics.conditioning import (
     RidgePredictor,
     follows_category,

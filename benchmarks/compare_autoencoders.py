@@ -20,7 +20,7 @@ from measure_model import reconstruction
 import numpy as np
 
 from dipy_synth.data.augment import crop_shape
-from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.cohort import Cohort
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.presets import PRESETS
 from dipy_synth.nn.vqvae import VQVAE

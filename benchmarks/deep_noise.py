@@ -14,11 +14,11 @@ from datetime import date
 import numpy as np
 from runs import hardware
 
-from dipy_synth.data.dataset import Cohort
-from dipy_synth.diffusion.guidance import NoiseStreams, guided_denoiser
+from dipy_synth.data.cohort import Cohort, rows_of
+from dipy_synth.diffusion.guidance import guided_denoiser
 from dipy_synth.diffusion.latents import encode_all
+from dipy_synth.diffusion.noise import NoiseStreams
 from dipy_synth.nn.ldm import LDM
-from dipy_synth.nn.vqvae import rows_of
 
 TIMES = (0.8, 0.9, 0.95, 0.98, 1.0)
 

@@ -18,7 +18,7 @@ import time
 import numpy as np
 from scipy import ndimage
 
-from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.cohort import Cohort
 from dipy_synth.metrics.sharpness import high_frequency_power
 from dipy_synth.metrics.similarity import psnr, ssim
 from dipy_synth.networks.blocks import space_to_depth

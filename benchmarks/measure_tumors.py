@@ -22,7 +22,7 @@ import numpy as np
 from runs import hardware, history, minutes
 from scipy import ndimage
 
-from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.cohort import Cohort
 from dipy_synth.evaluation import Volumes, load_volumes
 from dipy_synth.nn.predictor import Judge
 from dipy_synth.nn.vqvae import VQVAE

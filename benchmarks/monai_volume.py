@@ -32,12 +32,9 @@ import numpy as np
 from runs import hardware
 from sampling import power, told
 
-from dipy_synth.data.dataset import Cohort
-from dipy_synth.diffusion.guidance import (
-    NoiseStreams,
-    sample_latents,
-    sampling_settings,
-)
+from dipy_synth.data.cohort import Cohort
+from dipy_synth.diffusion.guidance import sample_latents, sampling_settings
+from dipy_synth.diffusion.noise import NoiseStreams
 from dipy_synth.diffusion.samplers import network_calls
 from dipy_synth.metrics.distribution import fid, kid_of_subsets
 from dipy_synth.metrics.diversity import likeness_within

@@ -20,9 +20,10 @@ from measure_model import codes_of_brains, comparison
 import numpy as np
 from scipy import ndimage
 
-from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.image_cohort import ArrayCohort
-from dipy_synth.diffusion.guidance import NoiseStreams, sample_latents
+from dipy_synth.diffusion.guidance import sample_latents
+from dipy_synth.diffusion.noise import NoiseStreams
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.pairs import NoisyPairs
 from dipy_synth.diffusion.samplers import sample_ddpm, sample_heun

@@ -36,7 +36,7 @@ def main():
     from measure_model import comparison
     import torch
 
-    from dipy_synth.data.dataset import Cohort
+    from dipy_synth.data.cohort import Cohort
     from dipy_synth.utils.files import write_json
     from dipy_synth.utils.montage import save_montage
 

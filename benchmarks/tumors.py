@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.nifti import read_volume, write_volume
 from dipy_synth.data.prepared import mask_path, prepared_path
 from dipy_synth.phantom import KINDS, LOCATIONS, make_phantom, simulate_tumor

@@ -35,7 +35,6 @@ FLOORS = {
     "data": f"{IMAGES} numpy scipy deepbet tqdm xlrd",
     "data.dataset": f"{IMAGES} numpy scipy tqdm keras",
     # floor 2: mathematics
-    "synthesis.request": "numpy",
     "diffusion": "numpy scipy keras tqdm",
     "metrics": "dipy numpy scipy keras",
     # floor 3: networks

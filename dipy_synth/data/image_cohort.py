@@ -20,7 +20,7 @@ _IDX_UINT8 = 0x08  # the third byte of an IDX file tells the type of its values
 class ArrayCohort:
     """Images of rank 2 or 3 without a place in space, each a subject of its own.
 
-    It has what the models ask of a `dipy_synth.data.dataset.Cohort`.
+    It has what the models ask of a `dipy_synth.data.cohort.Cohort`.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class ArrayCohort:
     seed: int = 0
 
     grid = None  # no place in space
-    steps = license = None
+    preprocessing = license = None
     symmetric = False  # the mirror image of a 3 is no 3
     categories = ("label",)
 

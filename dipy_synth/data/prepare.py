@@ -18,7 +18,7 @@ from dipy_synth.data.prepared import (
     write_participants,
     write_prepared,
 )
-from dipy_synth.data.preprocess import Steps, prepare_t1
+from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1
 from dipy_synth.data.split import split_subjects
 from dipy_synth.errors import InputError
 from dipy_synth.utils.parallel import check_engine, processors_each, run_parallel
@@ -30,7 +30,7 @@ def prepare_cohort(
     records,
     out_dir,
     *,
-    steps=None,
+    preprocessing=None,
     engine="serial",
     n_jobs=1,
     scheduler=None,
@@ -44,8 +44,8 @@ def prepare_cohort(
 
     All headers are checked first. A scan that fails is told in the answer and does not
     stop the others. A second run does what is missing: scans that are there, from the
-    same files and by the same steps, are kept, and a subject stays on its side of the
-    split.
+    same files and by the same preprocessing, are kept, and a subject stays on its side
+    of the split.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ def prepare_cohort(
         The scans, see `dipy_synth.data.readers.read_records`.
     out_dir : str or Path
         The prepared cohort; made when missing.
-    steps : Steps, optional
-        What to do with each scan; ``Steps()`` by default.
+    preprocessing : PreprocessConfig, optional
+        What to do with each scan; ``PreprocessConfig()`` by default.
     engine : {"serial", "joblib", "dask", "ray"}, optional
         What runs scans in parallel, see `dipy_synth.utils.parallel.run_parallel`.
     n_jobs : int, optional
@@ -63,7 +63,7 @@ def prepare_cohort(
         Address of a dask scheduler, ``tcp://host:8786``: the workers of a cluster, who
         see the same files, do the work.
     force : bool, optional
-        Prepare anew what is there, even from other files or by other steps.
+        Prepare anew what is there, even from other files or by other preprocessing.
     validation_fraction : float, optional
         Part of the subjects for validation.
     seed : int, optional
@@ -84,7 +84,10 @@ def prepare_cohort(
         If there is no scan, an option is not known, the engine or the scheduler is
         not there, or `out_dir` holds something else.
     """
-    steps, root = Steps() if steps is None else steps, Path(out_dir)
+    preprocessing, root = (
+        PreprocessConfig() if preprocessing is None else preprocessing,
+        Path(out_dir),
+    )
     if not records:
         raise InputError("no T1 scan to prepare: expected at least one")
     parallel = {"engine": engine, "n_jobs": n_jobs, "scheduler": scheduler}
@@ -93,22 +96,26 @@ def prepare_cohort(
     options["stratify"] = tuple(stratify)
     split_subjects({r.subject: r.covariates for r in records}, **options)
     keys = {record.key for record in records}
-    stale = check_output(root, keys, steps, force=force)
-    if steps.brain in NETWORKS:
-        load_network(steps.brain)  # now, rather than to fail for every scan
+    stale = check_output(root, keys, preprocessing, force=force)
+    if preprocessing.brain in NETWORKS:
+        load_network(preprocessing.brain)  # now, rather than to fail for every scan
 
-    check = run_parallel(partial(_check, steps=steps), records, verbose=False)
+    check = run_parallel(
+        partial(_check, preprocessing=preprocessing), records, verbose=False
+    )
     errors = _told(records, check)
     sound = [record for record in records if errors[record.key] is None]
-    kept = [] if force else _kept(root, sound, steps, errors)
+    kept = [] if force else _kept(root, sound, preprocessing, errors)
     todo = [r for r in sound if r not in kept and errors[r.key] is None]
     logger.info(f"{len(kept)} scans are prepared already, {len(todo)} to do")
     if todo:
         for record in records if stale else todo:  # also where a check failed
             forget(root, record)
-        write_description(root, records, steps)
+        write_description(root, records, preprocessing)
     threads = processors_each(**parallel)
-    work = partial(_prepare, root=root.absolute(), steps=steps, threads=threads)
+    work = partial(
+        _prepare, root=root.absolute(), preprocessing=preprocessing, threads=threads
+    )
     answers = run_parallel(work, map(_absolute, todo), **parallel, verbose=verbose)
     errors.update(_told(todo, answers))
     good = [record for record in records if errors[record.key] is None]
@@ -116,19 +123,19 @@ def prepare_cohort(
     return [(record, errors[record.key]) for record in records]
 
 
-def _check(record, *, steps):
+def _check(record, *, preprocessing):
     """Check what headers and options tell of a scan."""
-    if steps.brain == "given" and record.mask is None:
+    if preprocessing.brain == "given" and record.mask is None:
         raise InputError(f"{record.image}: no mask, but brain='given' (mask_path)")
     check_headers(record.image, record.mask)
 
 
-def _kept(root, records, steps, errors):
+def _kept(root, records, preprocessing, errors):
     """List the scans that are done; note those that are there from other files."""
     kept = []
     for record in records:
         try:
-            kept += [record] if is_done(root, record, steps) else []
+            kept += [record] if is_done(root, record, preprocessing) else []
         except InputError as error:
             errors[record.key] = str(error)
     return kept
@@ -140,12 +147,14 @@ def _absolute(record):
     return replace(record, image=record.image.absolute(), mask=mask)
 
 
-def _prepare(record, root, steps, threads):
+def _prepare(record, root, preprocessing, threads):
     """Read, prepare and write one scan."""
     data, affine, mask = read_scan(record.image, record.mask)
     with _itk_threads(threads):
-        prepared = prepare_t1(data, affine, mask=mask, steps=steps, threads=threads)
-    write_prepared(root, record, prepared, steps)
+        prepared = prepare_t1(
+            data, affine, mask=mask, preprocessing=preprocessing, threads=threads
+        )
+    write_prepared(root, record, prepared, preprocessing)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ GRIDS = {"grid": Grid(), "dipy": Grid((128,) * 3, (2.0,) * 3, (0.0,) * 3)}
 
 
 @dataclass(frozen=True)
-class Steps:
+class PreprocessConfig:
     """What is done to every scan of a cohort.
 
     Parameters
@@ -95,7 +95,7 @@ class Steps:
         object.__setattr__(self, "grid", self.grid or GRIDS[self.regrid])
 
     def to_config(self):
-        """Describe the steps in JSON's own types.
+        """Describe the configuration in JSON's own types.
 
         Returns
         -------
@@ -107,7 +107,7 @@ class Steps:
 
     @classmethod
     def from_config(cls, config):
-        """Build the steps that `to_config` described.
+        """Build the configuration that `to_config` described.
 
         Parameters
         ----------
@@ -116,11 +116,13 @@ class Steps:
 
         Returns
         -------
-        Steps
+        PreprocessConfig
         """
         known = {f.name for f in fields(cls)}
         if not isinstance(config, dict) or not set(config) <= known:
-            raise InputError(f"steps {config!r}: expected keys among {sorted(known)}")
+            raise InputError(
+                f"preprocessing {config!r}: expected keys among {sorted(known)}"
+            )
         config = dict(config)
         if "grid" in config:
             config["grid"] = Grid.from_config(config["grid"])
@@ -161,7 +163,7 @@ class PreparedT1:
     brain_volume: float
 
 
-def prepare_t1(data, affine, *, mask=None, steps=None, threads=1):
+def prepare_t1(data, affine, *, mask=None, preprocessing=None, threads=1):
     """Take a T1 scan to the grid.
 
     Parameters
@@ -172,8 +174,8 @@ def prepare_t1(data, affine, *, mask=None, steps=None, threads=1):
         Voxel-to-world affine, in mm, RAS world.
     mask : ndarray, (X, Y, Z), optional
         The brain, on the voxels of `data`.
-    steps : Steps, optional
-        What to do; ``Steps()`` by default.
+    preprocessing : PreprocessConfig, optional
+        What to do; ``PreprocessConfig()`` by default.
     threads : int, optional
         Threads that N4 and the alignment may use.
 
@@ -187,17 +189,19 @@ def prepare_t1(data, affine, *, mask=None, steps=None, threads=1):
         If the scan is not a finite, three-dimensional image with contrast, has no
         brain, or the brain does not fit the grid.
     """
-    steps = Steps() if steps is None else steps
+    preprocessing = PreprocessConfig() if preprocessing is None else preprocessing
     affine = np.asarray(affine, dtype=float)
     data = check_volume(data, affine, mask)
-    brain = find_brain(data, affine, mask=mask, brain=steps.brain)
+    brain = find_brain(data, affine, mask=mask, brain=preprocessing.brain)
     volume, native_shape = volume_of(brain, affine), data.shape
-    if steps.bias:
+    if preprocessing.bias:
         data = correct_bias(data, brain, affine, threads=threads)
-    data, inside, grid, world = _regrid(data, brain, affine, steps, threads)
+    data, inside, grid, world = _regrid(data, brain, affine, preprocessing, threads)
     if not inside.any():
         raise InputError("the brain mask has no voxel left at the grid's resolution")
-    limits = (0, 100) if steps.scaling == "minmax" else steps.percentiles
+    limits = (
+        (0, 100) if preprocessing.scaling == "minmax" else preprocessing.percentiles
+    )
     data, intensity_range = scale_to_unit(data, inside, percentiles=limits)
     return PreparedT1(
         data=data,
@@ -247,26 +251,36 @@ def check_volume(data, affine, mask=None):
     return data
 
 
-def _regrid(data, mask, affine, steps, threads):
+def _regrid(data, mask, affine, preprocessing, threads):
     """Bring a scan and its mask to their grid; tell the grid and the way back."""
-    if steps.regrid == "dipy":
-        found = transform_t1(data, mask, affine, steps.grid, order=steps.order)
+    if preprocessing.regrid == "dipy":
+        found = transform_t1(
+            data, mask, affine, preprocessing.grid, order=preprocessing.order
+        )
         return *found, np.eye(4)
-    grid, world = _place(data, mask, affine, steps, threads)
+    grid, world = _place(data, mask, affine, preprocessing, threads)
     matrix = grid.voxel_map(affine, world=world)
     check_fit(mask, matrix, grid)
-    return *resample(data, mask, matrix, grid.shape, order=steps.order), grid, world
+    return (
+        *resample(data, mask, matrix, grid.shape, order=preprocessing.order),
+        grid,
+        world,
+    )
 
 
-def _place(data, mask, affine, steps, threads):
+def _place(data, mask, affine, preprocessing, threads):
     """Give the grid of a scan, and the map from its world to the native world."""
-    if steps.align == "none":
+    if preprocessing.align == "none":
         low, high = bounding_corners(mask, affine)
-        return steps.grid.centered_on((low + high) / 2), np.eye(4)
-    world = find_transform(data, mask, affine, kind=steps.align, threads=threads)
+        return preprocessing.grid.centered_on((low + high) / 2), np.eye(4)
+    world = find_transform(
+        data, mask, affine, kind=preprocessing.align, threads=threads
+    )
     move = np.eye(4)
-    move[:3, 3] -= nudge(mask, steps.grid.voxel_map(affine, world=world), steps.grid)
-    return steps.grid, world @ move
+    move[:3, 3] -= nudge(
+        mask, preprocessing.grid.voxel_map(affine, world=world), preprocessing.grid
+    )
+    return preprocessing.grid, world @ move
 
 
 def restore_t1(prepared, *, order=3):

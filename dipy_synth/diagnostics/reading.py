@@ -2,11 +2,12 @@
 
 import numpy as np
 
+from dipy_synth.data.cohort import cohort_config, open_cohort
 from dipy_synth.diagnostics.context import Case
 from dipy_synth.diffusion.latents import conditions_of, encode_all
 from dipy_synth.errors import InputError
 from dipy_synth.nn.ldm import LDM
-from dipy_synth.nn.vqvae import VQVAE, cohort_config, open_cohort
+from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.utils.files import read_json
 
 _SIDES = (

@@ -4,13 +4,10 @@ import numpy as np
 
 from dipy_synth.diagnostics.data_checks import GIVE_COHORT
 from dipy_synth.diagnostics.results import found, judged, not_looked_at
-from dipy_synth.diffusion.guidance import (
-    NoiseStreams,
-    sample_latents,
-    sampling_settings,
-)
+from dipy_synth.diffusion.guidance import sample_latents, sampling_settings
+from dipy_synth.diffusion.noise import NoiseStreams
+from dipy_synth.diffusion.sampling_settings import SETTINGS
 from dipy_synth.metrics.similarity import psnr
-from dipy_synth.synthesis.request import SETTINGS
 
 SCALE = 0.01, 0.03  # of the range of intensities
 ABOVE = 1.0  # dB

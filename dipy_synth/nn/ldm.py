@@ -6,14 +6,23 @@ from dipy.utils.logging import logger
 import numpy as np
 
 from dipy_synth.conditions import ConditionSchema
+from dipy_synth.data.cohort import (
+    check_rows,
+    cohort_config,
+    fingerprint,
+    fit_schema,
+    open_cohort,
+    persistent_config,
+    rows_of,
+)
 from dipy_synth.diffusion.guidance import (
-    NoiseStreams,
     positive,
     sample_latents,
     sample_numbers,
     sampling_settings,
 )
 from dipy_synth.diffusion.latents import conditions_of, encoded
+from dipy_synth.diffusion.noise import NoiseStreams
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.pairs import NoisyPairs
 from dipy_synth.diffusion.schedules import RectifiedFlow, make_schedule
@@ -24,17 +33,7 @@ from dipy_synth.networks.presets import UNET_PRESETS, find_preset
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.initial import adopt, check_initial, seen_subjects
 from dipy_synth.nn.priors import fit_prior, from_model, to_model
-from dipy_synth.nn.vqvae import (
-    DEFAULT_MODEL,
-    VQVAE,
-    check_rows,
-    cohort_config,
-    fingerprint,
-    fit_schema,
-    keep,
-    open_cohort,
-    rows_of,
-)
+from dipy_synth.nn.vqvae import DEFAULT_MODEL, VQVAE
 from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.synthesis.qc_filter import (
     add_gate_if_possible,
@@ -466,7 +465,7 @@ class LDM:
             folder,
             kind="ldm",
             config={
-                **keep(self.config),
+                **persistent_config(self.config),
                 **prior,
                 "sampling": self.config["sampling"],
                 "schedule": self.schedule.to_config(),

@@ -8,21 +8,21 @@ import numpy as np
 
 from dipy_synth.conditions import ConditionSchema
 from dipy_synth.data.augment import Augmentation
+from dipy_synth.data.cohort import (
+    check_rows,
+    cohort_config,
+    fingerprint,
+    fit_schema,
+    open_cohort,
+    persistent_config,
+    rows_of,
+)
 from dipy_synth.data.dataset import VolumeDataset
 from dipy_synth.data.laterality import is_lateral, mirror_conditions
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.conditioning import follows_category, follows_number
 from dipy_synth.networks.conversion import in_batches, need_weights, to_network
 from dipy_synth.networks.predictor import JudgeNetwork
-from dipy_synth.nn.vqvae import (
-    check_rows,
-    cohort_config,
-    fingerprint,
-    fit_schema,
-    keep,
-    open_cohort,
-    rows_of,
-)
 from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.training import TrainingSettings, building, is_fresh, train
 
@@ -208,7 +208,10 @@ class Judge:
         return save_model(
             folder,
             kind="judge",
-            config={**keep(self.config), "conditions": self.schema.to_config()},
+            config={
+                **persistent_config(self.config),
+                "conditions": self.schema.to_config(),
+            },
             networks={"judge": need_weights(self.network)},
             dtype=dtype,
             card=card,

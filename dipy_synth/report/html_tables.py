@@ -4,7 +4,7 @@ from html import escape
 
 import numpy as np
 
-from dipy_synth.data.dataset import SPLITS
+from dipy_synth.data.cohort import SPLITS
 
 MOST = 8  # values of a column that are counted one by one
 
@@ -51,7 +51,8 @@ def facts_table(cohort, told):
     str
         A table.
     """
-    steps = {k: v for k, v in told["DipySynth"].get("Steps", {}).items() if k != "grid"}
+    done = told["DipySynth"].get("Preprocessing", {})
+    steps = {k: v for k, v in done.items() if k != "grid"}
     center = ", ".join(f"{value:g}" for value in cohort.grid.center)
     extent = " × ".join(f"{value:g}" for value in cohort.grid.extent)
     facts = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dipy_synth.data.dataset import SPLITS, Cohort
+from dipy_synth.data.cohort import SPLITS, Cohort
 from dipy_synth.data.nifti import read_volume
 from dipy_synth.data.prepared import mask_path, sidecar_path
 from dipy_synth.errors import InputError
@@ -84,7 +84,7 @@ def _to_native(image):
     """Give the matrix back to native axes, and whether an alignment has found it."""
     told = read_json(sidecar_path(image))
     matrix = np.array(told["PreparedToNative"], dtype=float)[:3, :3]
-    return matrix, told.get("Steps", {}).get("align") != "none"
+    return matrix, told.get("Preprocessing", {}).get("align") != "none"
 
 
 def _looked_at(cohort, pictures):

@@ -185,7 +185,7 @@ def add_gate(model, cohort):
     InputError
         If the cohort is not that of the model, or is too small.
     """
-    from dipy_synth.data.dataset import Cohort
+    from dipy_synth.data.cohort import Cohort
 
     cohort = cohort if isinstance(cohort, Cohort) else Cohort.load(cohort)
     folder, config = read_config(model, kinds=("ldm",))

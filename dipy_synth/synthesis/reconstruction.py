@@ -13,12 +13,12 @@ import numpy as np
 from tqdm import tqdm
 
 from dipy_synth import __version__
-from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.nifti import read_volume, write_volume
 from dipy_synth.data.operations import correct_bias
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.prepared import prepared_path, read_prepared, sidecar_path
-from dipy_synth.data.preprocess import Steps, restore_t1
+from dipy_synth.data.preprocess import PreprocessConfig, restore_t1
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.similarity import psnr, ssim
@@ -88,8 +88,12 @@ def reconstruct_cohort(vqvae, scans, out_dir, *, brain="auto", force=False):
         problems = dict.fromkeys(Cohort.load(root).keys)
     else:
         root, natives = out_dir / PREPARED, {r.key: r.image for r in scans}
-        steps = _steps(vqvae.config, brain)
-        options = {"steps": steps, "force": force, "validation_fraction": 0}
+        preprocessing = _preprocessing(vqvae.config, brain)
+        options = {
+            "preprocessing": preprocessing,
+            "force": force,
+            "validation_fraction": 0,
+        }
         answers = prepare_cohort(scans, root, **options)
         problems = {record.key: words for record, words in answers}
     good = [key for key, words in problems.items() if words is None]
@@ -99,10 +103,12 @@ def reconstruct_cohort(vqvae, scans, out_dir, *, brain="auto", force=False):
     return list(problems.items())
 
 
-def _steps(config, brain):
-    """Give the steps of a model's cohort; default ones where none are recorded."""
-    told = config.get("steps") or {}
-    return Steps.from_config({**told, "grid": config["grid"], "brain": brain})
+def _preprocessing(config, brain):
+    """Return how a model's cohort was prepared; the default if not recorded."""
+    told = config.get("preprocessing") or {}
+    return PreprocessConfig.from_config(
+        {**told, "grid": config["grid"], "brain": brain}
+    )
 
 
 def _open(prepared, vqvae):
@@ -147,7 +153,7 @@ def _one(vqvae, root, key, native, out_dir, *, force):
     prepared = read_prepared(source)
     decoded = vqvae.predict(prepared.data)
     restored, affine = restore_t1(replace(prepared, data=decoded))
-    bias = read_json(sidecar_path(source))["Steps"].get("bias")
+    bias = read_json(sidecar_path(source))["Preprocessing"].get("bias")
     figures = _on_grid(prepared, decoded)
     figures |= _in_native(prepared, restored, native, bias=bias)
     sidecar.unlink(missing_ok=True)

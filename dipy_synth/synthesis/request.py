@@ -7,12 +7,11 @@ import logging
 import numpy as np
 
 from dipy_synth.conditions import is_missing
+from dipy_synth.diffusion.sampling_settings import SETTINGS, completed_settings
 from dipy_synth.errors import InputError
 from dipy_synth.utils.files import read_table
 
 logger = logging.getLogger("dipy_synth")
-
-SETTINGS = ("steps", "sampler", "guidance", "guidance_rescale", "eta")
 
 
 @dataclass(frozen=True)
@@ -151,29 +150,6 @@ class Request:
             "sweep": {name: list(values) for name, values in self.sweep.items()},
         }
         return {_camel(name): value for name, value in content.items()}
-
-
-def completed_settings(given, advice):
-    """Fill what was left open of how to sample.
-
-    Parameters
-    ----------
-    given : dict
-        `SETTINGS`; None is left open.
-    advice : dict
-        What a model recommends. An ``eta`` among it is for its ``sampler`` ddim, and
-        left aside with another one.
-
-    Returns
-    -------
-    dict
-        `SETTINGS`; ``eta`` is None if the sampler is not ddim.
-    """
-    advice = {"eta": 0.0, **advice}
-    filled = {k: advice.get(k) if given[k] is None else given[k] for k in SETTINGS}
-    if given["eta"] is None and filled["sampler"] != "ddim":
-        filled["eta"] = None
-    return filled
 
 
 def _plain(row):

@@ -344,8 +344,8 @@ class TrainJudgeFlow(Workflow):
         """
         from dipy.utils.logging import logger
 
+        from dipy_synth.data.cohort import open_cohort
         from dipy_synth.nn.predictor import Judge, judge_training
-        from dipy_synth.nn.vqvae import open_cohort
 
         cohort = open_cohort(prepared)
         settings = _settings(locals(), **judge_training(cohort))

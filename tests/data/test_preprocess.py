@@ -12,13 +12,18 @@ import pytest
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
 
 from dipy_synth.data import preprocess
-from dipy_synth.data.preprocess import PreparedT1, Steps, prepare_t1, restore_t1
+from dipy_synth.data.preprocess import (
+    PreparedT1,
+    PreprocessConfig,
+    prepare_t1,
+    restore_t1,
+)
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 
 GRID = Grid(shape=(24, 28, 24), voxel_size=(5, 5, 5), center=(0, 0, 0))
 RAMP = np.array([1.0, 2.0, -1.5])  # per mm
-PLAIN = Steps(bias=False, align="none", scaling="minmax", order=1, grid=GRID)
+PLAIN = PreprocessConfig(bias=False, align="none", scaling="minmax", order=1, grid=GRID)
 
 
 def turned(degrees, axis):
@@ -70,7 +75,7 @@ def core(mask, margin=3):
 @pytest.mark.parametrize("name", NATIVES)
 def test_the_prepared_image_overlays_the_native_one(name):
     data, mask, affine = scan(name)
-    prepared = prepare_t1(data, affine, mask=mask, steps=PLAIN)
+    prepared = prepare_t1(data, affine, mask=mask, preprocessing=PLAIN)
     low, high = prepared.intensity_range
     expected = places(GRID.shape, prepared.affine) @ RAMP + 500
     inner = core(prepared.mask)
@@ -90,8 +95,8 @@ def test_restore_brings_every_value_back_to_its_place(name, monkeypatch):
     found[:3, 3] = [7, -11, 13]
     monkeypatch.setattr(preprocess, "find_transform", lambda *a, **k: found)
     data, mask, affine = scan(name)
-    rigid = Steps(bias=False, scaling="minmax", order=1, grid=GRID)
-    prepared = prepare_t1(data, affine, mask=mask, steps=rigid)
+    rigid = PreprocessConfig(bias=False, scaling="minmax", order=1, grid=GRID)
+    prepared = prepare_t1(data, affine, mask=mask, preprocessing=rigid)
     back, back_affine = restore_t1(prepared, order=1)
     assert_array_equal(back_affine, affine)
     assert back.shape == data.shape and back.dtype == np.float32
@@ -108,8 +113,8 @@ def test_a_brain_that_would_be_cut_a_little_is_moved_into_the_grid(monkeypatch):
     found[:3, 3] = np.array([7, -11, 13]) - found[:3, :3] @ [0, 0, 20]
     monkeypatch.setattr(preprocess, "find_transform", lambda *a, **k: found)
     data, mask, affine = scan("ras")
-    rigid = Steps(bias=False, scaling="minmax", order=1, grid=GRID)
-    prepared = prepare_t1(data, affine, mask=mask, steps=rigid)
+    rigid = PreprocessConfig(bias=False, scaling="minmax", order=1, grid=GRID)
+    prepared = prepare_t1(data, affine, mask=mask, preprocessing=rigid)
     moved = np.linalg.solve(found, prepared.prepared_to_native)
     assert_allclose(moved[:3, :3], np.eye(3), atol=1e-9)
     assert_allclose(moved[:2, 3], 0, atol=1e-9)
@@ -122,8 +127,8 @@ def test_what_comes_out_is_as_promised():
     data, mask, affine = scan("oblique")
     rng = np.random.default_rng(0)
     noisy = data + mask * rng.normal(scale=5, size=data.shape)
-    steps = Steps(align="none", grid=GRID)
-    prepared = prepare_t1(noisy, affine, mask=mask, steps=steps)
+    preprocessing = PreprocessConfig(align="none", grid=GRID)
+    prepared = prepare_t1(noisy, affine, mask=mask, preprocessing=preprocessing)
     assert prepared.data.dtype == np.float32 and prepared.mask.dtype == bool
     assert prepared.data.shape == GRID.shape == prepared.mask.shape
     assert prepared.data.min() == 0 and prepared.data.max() == 1
@@ -136,35 +141,37 @@ def test_what_comes_out_is_as_promised():
 
 def test_a_skull_stripped_scan_needs_no_mask():
     data, mask, affine = scan("las")
-    with_mask = prepare_t1(data, affine, mask=mask, steps=PLAIN)
-    without = prepare_t1(data, affine, steps=PLAIN)
+    with_mask = prepare_t1(data, affine, mask=mask, preprocessing=PLAIN)
+    without = prepare_t1(data, affine, preprocessing=PLAIN)
     assert_array_equal(without.data, with_mask.data)
 
 
 def test_integer_images_do_not_wrap_around():
     data, mask, affine = scan("oblique")
     whole = np.round(data).astype(np.uint16)
-    steps = Steps(bias=False, align="none", scaling="minmax", grid=GRID)
-    found = prepare_t1(whole, affine, steps=steps)
-    same = prepare_t1(whole.astype(float), affine, steps=steps)
+    preprocessing = PreprocessConfig(
+        bias=False, align="none", scaling="minmax", grid=GRID
+    )
+    found = prepare_t1(whole, affine, preprocessing=preprocessing)
+    same = prepare_t1(whole.astype(float), affine, preprocessing=preprocessing)
     assert_array_equal(found.data, same.data)
 
 
 def test_nothing_is_written_to_the_input():
     data, mask, affine = scan("ras")
     before = data.copy(), affine.copy()
-    prepare_t1(data, affine, steps=Steps(align="none", grid=GRID))
+    prepare_t1(data, affine, preprocessing=PreprocessConfig(align="none", grid=GRID))
     assert_array_equal(data, before[0])
     assert_array_equal(affine, before[1])
 
 
 def test_a_brain_too_large_for_the_grid_is_refused():
     data, _, affine = scan("ras")
-    small = Steps(
+    small = PreprocessConfig(
         bias=False, align="none", grid=Grid(shape=(16, 16, 16), voxel_size=(5, 5, 5))
     )
     with pytest.raises(InputError, match="does not fit the grid .* mm posterior"):
-        prepare_t1(data, affine, steps=small)
+        prepare_t1(data, affine, preprocessing=small)
 
 
 @pytest.mark.parametrize(
@@ -181,19 +188,23 @@ def test_a_brain_too_large_for_the_grid_is_refused():
 def test_what_is_no_scan_is_refused(change, match):
     data, _, affine = scan("ras")
     with pytest.raises(InputError, match=match):
-        prepare_t1(change(data), affine, steps=PLAIN)
+        prepare_t1(change(data), affine, preprocessing=PLAIN)
 
 
 def test_a_mask_must_fit_and_hold_something():
     data, mask, affine = scan("ras")
     with pytest.raises(InputError, match="a mask of shape"):
-        prepare_t1(data, affine, mask=mask[1:], steps=PLAIN)
+        prepare_t1(data, affine, mask=mask[1:], preprocessing=PLAIN)
     with pytest.raises(InputError, match="all zero"):
-        prepare_t1(data, affine, mask=mask * 0, steps=PLAIN)
+        prepare_t1(data, affine, mask=mask * 0, preprocessing=PLAIN)
     with pytest.raises(InputError, match="no mask"):
-        prepare_t1(data, affine, steps=Steps(brain="given", align="none", grid=GRID))
+        prepare_t1(
+            data,
+            affine,
+            preprocessing=PreprocessConfig(brain="given", align="none", grid=GRID),
+        )
     with pytest.raises(InputError, match="invertible"):
-        prepare_t1(data, affine * 0, steps=PLAIN)
+        prepare_t1(data, affine * 0, preprocessing=PLAIN)
 
 
 @pytest.mark.parametrize(
@@ -209,14 +220,17 @@ def test_a_mask_must_fit_and_hold_something():
 )
 def test_unknown_steps_are_refused(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
-        Steps(**wrong)
+        PreprocessConfig(**wrong)
 
 
 def test_steps_survive_json():
-    steps = Steps(brain="given", percentiles=[1, 99], grid=GRID)
-    assert Steps.from_config(json.loads(json.dumps(steps.to_config()))) == steps
+    preprocessing = PreprocessConfig(brain="given", percentiles=[1, 99], grid=GRID)
+    assert (
+        PreprocessConfig.from_config(json.loads(json.dumps(preprocessing.to_config())))
+        == preprocessing
+    )
     with pytest.raises(InputError, match="expected keys"):
-        Steps.from_config({"unknown": 1})
+        PreprocessConfig.from_config({"unknown": 1})
 
 
 def test_restore_keeps_detail_as_prepare_does(monkeypatch):
@@ -224,8 +238,10 @@ def test_restore_keeps_detail_as_prepare_does(monkeypatch):
     monkeypatch.setattr(preprocess, "find_transform", lambda *a, **k: found)
     data, mask, affine = scan("ras")
     data = np.where(mask, 500 + 100 * np.sin(places(mask.shape, affine)[..., 1] / 4), 0)
-    steps = Steps(bias=False, scaling="minmax", grid=Grid((40, 44, 40), (4, 4, 4)))
-    prepared = prepare_t1(data, affine, mask=mask, steps=steps)
+    preprocessing = PreprocessConfig(
+        bias=False, scaling="minmax", grid=Grid((40, 44, 40), (4, 4, 4))
+    )
+    prepared = prepare_t1(data, affine, mask=mask, preprocessing=preprocessing)
     errors = [
         np.abs(restore_t1(prepared, **order)[0] - data)[core(mask)].mean()
         for order in ({}, {"order": 1})
@@ -235,7 +251,7 @@ def test_restore_keeps_detail_as_prepare_does(monkeypatch):
 
 def test_restore_uses_the_data_it_is_given():
     data, mask, affine = scan("ras")
-    prepared = prepare_t1(data, affine, mask=mask, steps=PLAIN)
+    prepared = prepare_t1(data, affine, mask=mask, preprocessing=PLAIN)
     flat = PreparedT1(**{**vars(prepared), "data": prepared.mask.astype(np.float32)})
     back, _ = restore_t1(flat)
     assert_allclose(back[core(mask)], prepared.intensity_range[1], rtol=1e-5)

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import pytest
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from dipy_synth.data.preprocess import GRIDS, Steps, prepare_t1, restore_t1
+from dipy_synth.data.preprocess import GRIDS, PreprocessConfig, prepare_t1, restore_t1
 from dipy_synth.data.transform_img import transform_t1
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
@@ -118,7 +118,7 @@ def test_integers_do_not_wrap_and_splines_do_not_overshoot():
     mask[4:20, 4:20, 4:20] = True
     checks = (np.indices(mask.shape) // 3).sum(axis=0) % 2
     data = np.where(mask, 5 + 250 * checks, 0).astype(np.uint8)
-    steps = Steps(
+    preprocessing = PreprocessConfig(
         bias=False,
         align="none",
         scaling="minmax",
@@ -126,8 +126,10 @@ def test_integers_do_not_wrap_and_splines_do_not_overshoot():
         grid=Grid((48, 48, 48), (3.0, 3.0, 3.0)),
     )
     affine = np.diag([5.0, 5.0, 5.0, 1.0])
-    whole = prepare_t1(data, affine, mask=mask, steps=steps)
-    same = prepare_t1(data.astype(float), affine, mask=mask, steps=steps)
+    whole = prepare_t1(data, affine, mask=mask, preprocessing=preprocessing)
+    same = prepare_t1(
+        data.astype(float), affine, mask=mask, preprocessing=preprocessing
+    )
     assert_array_equal(whole.data, same.data)
     assert 5 <= whole.intensity_range[0] and whole.intensity_range[1] <= 255
     assert whole.data.min() == 0 and whole.data.max() == 1
@@ -137,8 +139,8 @@ def test_integers_do_not_wrap_and_splines_do_not_overshoot():
 def test_the_way_back_is_the_usual_one(name):
     data, mask, affine = scan(name)
     options = {"bias": False, "align": "none", "scaling": "minmax", "order": 1}
-    steps = Steps(**options, regrid="dipy", grid=GRID)
-    prepared = prepare_t1(data, affine, mask=mask, steps=steps)
+    preprocessing = PreprocessConfig(**options, regrid="dipy", grid=GRID)
+    prepared = prepare_t1(data, affine, mask=mask, preprocessing=preprocessing)
     back, back_affine = restore_t1(prepared, order=1)
     assert_array_equal(back_affine, affine)
     depth = distance_transform_edt(mask, np.linalg.norm(affine[:3, :3], axis=0))
@@ -147,14 +149,17 @@ def test_the_way_back_is_the_usual_one(name):
 
 
 def test_the_original_grid_is_meant_and_alignment_refused():
-    steps = Steps(regrid="dipy", align="none")
-    assert steps.grid == GRIDS["dipy"]
-    assert (steps.grid.shape, steps.grid.voxel_size) == ((128,) * 3, (2.0,) * 3)
-    assert Steps().grid == Grid()
-    assert Steps.from_config(steps.to_config()) == steps
+    preprocessing = PreprocessConfig(regrid="dipy", align="none")
+    assert preprocessing.grid == GRIDS["dipy"]
+    assert (preprocessing.grid.shape, preprocessing.grid.voxel_size) == (
+        (128,) * 3,
+        (2.0,) * 3,
+    )
+    assert PreprocessConfig().grid == Grid()
+    assert PreprocessConfig.from_config(preprocessing.to_config()) == preprocessing
     for align in ("rigid", "affine"):
         with pytest.raises(InputError, match="regrid='dipy' with align.*align='none'"):
-            Steps(regrid="dipy", align=align)
+            PreprocessConfig(regrid="dipy", align=align)
 
 
 def test_a_brain_larger_than_the_grid_is_refused():

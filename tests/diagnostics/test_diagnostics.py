@@ -9,6 +9,7 @@ from keras import ops
 import numpy as np
 import pytest
 
+from dipy_synth.data.cohort import cohort_config
 from dipy_synth.data.image_cohort import ArrayCohort
 from dipy_synth.diagnostics import Case, doctor_page, examine, read_case, text_table
 from dipy_synth.diagnostics.context import far_conditions
@@ -40,7 +41,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.ldm import LDM
-from dipy_synth.nn.vqvae import VQVAE, cohort_config
+from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.training import TrainingSettings
 from dipy_synth.utils.files import read_json, write_json
 

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from dipy_synth.diffusion.guidance import (
-    NoiseStreams,
     guided_denoiser,
     sample_numbers,
     sampling_settings,
 )
+from dipy_synth.diffusion.noise import NoiseStreams
 from dipy_synth.diffusion.pairs import NoisyPairs
 from dipy_synth.diffusion.samplers import sample_ddim, sample_euler
+from dipy_synth.diffusion.sampling_settings import SETTINGS
 from dipy_synth.diffusion.schedules import RectifiedFlow
 from dipy_synth.errors import InputError
-from dipy_synth.synthesis.request import SETTINGS
 
 
 def test_noise_belongs_to_seed_and_number():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dipy_synth.conditions import Column, ConditionSchema
-from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.image_cohort import ArrayCohort
 from dipy_synth.errors import InputError
 from dipy_synth.nn.predictor import Judge

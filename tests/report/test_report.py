@@ -316,7 +316,7 @@ def test_tilt_is_told_only_where_something_was_aligned(cohort):
         sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
         matrix = np.eye(4)
         matrix[:3, :3] = turned(40, 1, 2)
-        told = {"PreparedToNative": matrix.tolist(), "Steps": {"align": align}}
+        told = {"PreparedToNative": matrix.tolist(), "Preprocessing": {"align": align}}
         write_json(sidecar, read_json(sidecar) | told)
         tables.append({r["volume"]: r for r in read_table(quality_page_table(cohort))})
     turned_one, unknown = (table["sub-02"] for table in tables)

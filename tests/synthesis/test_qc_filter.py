@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dipy_synth.conditions import ConditionSchema
-from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.nifti import read_volume
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid

@@ -11,7 +11,7 @@ import pytest
 from dipy_synth.data import preprocess
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.prepared import prepared_path, read_prepared
-from dipy_synth.data.preprocess import Steps, prepare_t1, restore_t1
+from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1, restore_t1
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
@@ -21,7 +21,7 @@ from dipy_synth.synthesis.reconstruction import reconstruct_cohort
 from dipy_synth.utils.files import read_json, read_table, write_json
 
 GRID = Grid((24, 32, 24), (8.0, 8.0, 8.0))
-STEPS = Steps(bias=False, align="none", scaling="minmax", order=1, grid=GRID)
+STEPS = PreprocessConfig(bias=False, align="none", scaling="minmax", order=1, grid=GRID)
 
 
 class Model:
@@ -29,9 +29,9 @@ class Model:
 
     network = object()
 
-    def __init__(self, kept=0.9, steps=STEPS):
-        told = None if steps is None else steps.to_config()
-        self.config = {"grid": GRID.to_config(), "steps": told}
+    def __init__(self, kept=0.9, preprocessing=STEPS):
+        told = None if preprocessing is None else preprocessing.to_config()
+        self.config = {"grid": GRID.to_config(), "preprocessing": told}
         self.config["weights_sha256"] = f"hash of {kept}"
         self.kept, self.seen = kept, 0
 
@@ -67,7 +67,7 @@ def test_a_scan_comes_back_on_its_own_voxels(done, records):
         image, native = nib.load(target(done, record.key)), nib.load(record.image)
         assert_allclose(image.affine, native.affine)
         data, scan = image.get_fdata(), native.get_fdata()
-        prepared = prepare_t1(scan, native.affine, steps=STEPS)
+        prepared = prepare_t1(scan, native.affine, preprocessing=STEPS)
         expected = restore_t1(replace(prepared, data=0.9 * prepared.data))[0]
         assert_allclose(data, expected, atol=0.01)
         moved = [np.roll(scan, step, axis) for axis in range(3) for step in (-1, 1)]
@@ -110,7 +110,7 @@ def test_shading_that_the_preparation_corrects_is_no_error(
     shaded = tmp_path / "sub-01_T1w.nii.gz"
     nib.save(nib.Nifti1Image(image.get_fdata() * ramp, image.affine), shaded)
     for path, bias in ((records[0].image, False), (shaded, True)):
-        model = Model(steps=replace(STEPS, bias=bias))
+        model = Model(preprocessing=replace(STEPS, bias=bias))
         scans, out = [replace(records[0], image=path)], tmp_path / str(bias)
         reconstruct_cohort(model, scans, out)
         (told[bias],) = read_table(out / "reconstruction.tsv")
@@ -179,7 +179,7 @@ def test_a_model_that_fails_on_a_scan_does_not_stop_the_others(records, tmp_path
 
 
 def test_a_prepared_cohort_is_taken_as_it_is(records, tmp_path):
-    prepare_cohort(records[:2], tmp_path / "prepared", steps=STEPS)
+    prepare_cohort(records[:2], tmp_path / "prepared", preprocessing=STEPS)
     image = prepared_path(tmp_path / "prepared", "sub-01")
     darker = nib.load(image).get_fdata(dtype="float32") / 2
     nib.save(nib.Nifti1Image(darker, nib.load(image).affine), image)
@@ -211,7 +211,7 @@ def test_a_model_of_images_is_refused(records, tmp_path):
 
 def test_what_was_prepared_anew_is_refused_unless_forced(records, tmp_path):
     root, out = tmp_path / "prepared", tmp_path / "out"
-    prepare_cohort(records[:2], root, steps=STEPS)
+    prepare_cohort(records[:2], root, preprocessing=STEPS)
     reconstruct_cohort(Model(), root, out)
     path = prepared_path(root, "sub-01").with_suffix("").with_suffix(".json")
     write_json(path, read_json(path) | {"IntensityRange": [0, 2000]})
@@ -244,21 +244,23 @@ def test_somebody_elses_folder_is_never_touched(records, prepared_folder, tmp_pa
         reconstruct_cohort(Model(), records, prepared_folder, force=True)
 
 
-def test_the_models_steps_are_followed_but_for_the_mask(records, tmp_path):
-    model = Model(steps=replace(STEPS, brain="given", percentiles=(1, 99)))
+def test_the_models_preprocessing_is_followed_but_for_the_mask(records, tmp_path):
+    model = Model(preprocessing=replace(STEPS, brain="given", percentiles=(1, 99)))
     reconstruct_cohort(model, records[:1], tmp_path / "out")
     folder = tmp_path / "out" / "prepared"
-    told = read_json(folder / "dataset_description.json")["DipySynth"]["Steps"]
-    assert told == model.config["steps"] | {"brain": "auto"}
+    told = read_json(folder / "dataset_description.json")["DipySynth"]["Preprocessing"]
+    assert told == model.config["preprocessing"] | {"brain": "auto"}
     answers = reconstruct_cohort(Model(), records[:1], tmp_path / "o", brain="given")
     assert "no mask" in answers[0][1]
 
 
-def test_a_model_without_steps_takes_the_default_ones(records, tmp_path, monkeypatch):
+def test_a_model_without_preprocessing_takes_the_default(
+    records, tmp_path, monkeypatch
+):
     asked = []
     monkeypatch.setattr(
         "dipy_synth.synthesis.reconstruction.prepare_cohort",
-        lambda scans, root, *, steps, **_: asked.append(steps) or [],
+        lambda scans, root, *, preprocessing, **_: asked.append(preprocessing) or [],
     )
-    reconstruct_cohort(Model(steps=None), records, tmp_path / "out")
-    assert asked == [Steps(grid=GRID)]
+    reconstruct_cohort(Model(preprocessing=None), records, tmp_path / "out")
+    assert asked == [PreprocessConfig(grid=GRID)]

@@ -1,0 +1,271 @@
+"""A prepared cohort as the networks read it: volumes, table rows and split."""
+
+from dataclasses import dataclass
+import errno
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from dipy_synth.conditions import ConditionSchema
+from dipy_synth.data.image_cohort import ArrayCohort
+from dipy_synth.data.nifti import open_nifti, read_volume
+from dipy_synth.data.prepared import IMAGE, prepared_keys, prepared_path, read_rows
+from dipy_synth.errors import InputError
+from dipy_synth.grid import Grid
+from dipy_synth.utils.files import atomic_path, file_stamp, read_json, write_json
+
+SPLITS = ("train", "validation")
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The scans of a prepared cohort, in the order of their keys.
+
+    Parameters
+    ----------
+    root : Path
+        The folder that ``dipy_preprocess_t1`` wrote.
+    grid : Grid
+        The grid of every volume.
+    keys : tuple of str, (n,)
+        ``sub-X[_ses-Y][_run-Z]`` of each volume.
+    rows : tuple of dict, (n,)
+        What the tables tell of each volume: column name to str or None.
+    split : ndarray of str, (n,)
+        "train" or "validation", the same for all volumes of a subject.
+    """
+
+    root: Path
+    grid: Grid
+    keys: tuple
+    rows: tuple
+    split: np.ndarray
+
+    symmetric = True  # the mirror image of a brain could be a brain
+    categories = ()  # columns that are told apart though they look like numbers
+
+    @classmethod
+    def load(cls, folder):
+        """Read the tables of a prepared cohort; no volume is read.
+
+        Parameters
+        ----------
+        folder : str or Path
+            The prepared cohort.
+
+        Returns
+        -------
+        Cohort
+
+        Raises
+        ------
+        InputError
+            If the folder is not a prepared cohort, is empty, or a subject is
+            missing from participants.tsv.
+        """
+        root = Path(folder)
+        told = read_json(root / "dataset_description.json").get("DipySynth")
+        if told is None:
+            raise InputError(
+                f"{root}: not a prepared cohort (dataset_description.json has no "
+                "DipySynth key); expected what dipy_preprocess_t1 wrote"
+            )
+        keys = tuple(prepared_keys(root))
+        if not keys:
+            raise InputError(f"{root}: no prepared volume (sub-*/anat/*{IMAGE})")
+        rows = _rows(root, keys)
+        split = np.array([row.pop("split") for row in rows])
+        return cls(root, Grid.from_config(told["Grid"]), keys, rows, split)
+
+    @property
+    def shape(self):
+        """Shape of every volume: tuple of int."""
+        return self.grid.shape
+
+    @property
+    def preprocessing(self):
+        """How scans were prepared: `PreprocessConfig.to_config`, a dict, or None."""
+        return self._description["DipySynth"].get("Preprocessing")
+
+    @property
+    def license(self):
+        """Licence of the scans: str or None."""
+        return self._description.get("License")
+
+    @property
+    def _description(self):
+        return read_json(self.root / "dataset_description.json")
+
+    @property
+    def subjects(self):
+        """Subject label of each volume, without ``sub-``: tuple of str, (n,)."""
+        return tuple(key.split("_")[0].removeprefix("sub-") for key in self.keys)
+
+    @property
+    def paths(self):
+        """File of each volume: list of Path, (n,)."""
+        return [prepared_path(self.root, key) for key in self.keys]
+
+    def stamp(self):
+        """Tell the files by name, size and time: list of [str, int, int], for JSON."""
+        return [file_stamp(path) for path in self.paths]
+
+    def where(self, split=None):
+        """Tell which volumes are on a side: ndarray of bool, (n,); all by default."""
+        if split is None:
+            return np.ones(len(self.keys), dtype=bool)
+        if split not in SPLITS:
+            raise InputError(f"split {split!r}: expected train or validation")
+        return self.split == split
+
+    def volumes(self, split=None):
+        """Give the volumes, from a cache on disk that is made when it is stale.
+
+        Parameters
+        ----------
+        split : {"train", "validation"}, optional
+            One side only; all volumes by default.
+
+        Returns
+        -------
+        ndarray of float16, (n, I, J, K)
+            In [0, 1], the background exactly 0. All volumes together come mapped
+            from the file, one side comes in memory.
+        """
+        stored = _cached(self)
+        return stored if split is None else stored[self.where(split)]
+
+
+def _rows(root, keys):
+    """Give each volume's row, which must tell its side."""
+    rows = read_rows(root, keys)
+    for key, row in zip(keys, rows):
+        if row.get("split") not in SPLITS:
+            raise InputError(
+                f"{root / 'participants.tsv'}: {key.split('_')[0]} has split "
+                f"{row.get('split')!r}; expected a row with train or validation"
+            )
+    return tuple(rows)
+
+
+def _cached(cohort):
+    """Map the cache of volumes, made anew when the files are not those it holds."""
+    folder = cohort.root / ".cache"
+    stamp = cohort.stamp()
+    stored, told = folder / "volumes.npy", folder / "volumes.json"
+    if not (stored.is_file() and told.is_file() and read_json(told) == stamp):
+        try:
+            told.unlink(missing_ok=True)  # a crash between the two must not fit them
+            with atomic_path(stored) as temporary:
+                _fill(temporary, cohort)
+            write_json(told, stamp)
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
+            return np.stack(list(_read_all(cohort)))
+    return np.load(stored, mmap_mode="r")
+
+
+def _fill(path, cohort):
+    """Write every volume into one .npy file, one at a time."""
+    shape = (len(cohort.keys), *cohort.grid.shape)
+    stored = np.lib.format.open_memmap(path, "w+", dtype=np.float16, shape=shape)
+    for index, data in enumerate(_read_all(cohort)):
+        stored[index] = data
+    stored.flush()
+
+
+def _read_all(cohort):
+    """Read the volumes, each checked against the grid."""
+    for path in cohort.paths:
+        shape = open_nifti(path).shape
+        if shape != cohort.grid.shape:
+            raise InputError(f"{path}: shape {shape}, expected {cohort.grid.shape}")
+        yield read_volume(path)[0].astype(np.float16)
+
+
+def open_cohort(cohort):
+    """Give a cohort by its path or as it is; refuse one with nothing to train on."""
+    if not isinstance(cohort, (Cohort, ArrayCohort)):
+        kind = ArrayCohort if Path(cohort).is_file() else Cohort
+        cohort = kind.load(cohort)
+    if not cohort.where("train").any():
+        raise InputError(
+            f"{cohort.root}: no training subject (participants.tsv, column split)"
+        )
+    return cohort
+
+
+def cohort_config(cohort):
+    """Return what a model keeps of its cohort: grid, preprocessing, split, licence."""
+    subjects = np.array(cohort.subjects)
+    return {
+        "grid": cohort.grid and cohort.grid.to_config(),
+        "preprocessing": cohort.preprocessing,
+        "license": cohort.license,
+        "split": {
+            side: sorted(set(subjects[cohort.where(side)].tolist()))
+            for side in ("train", "validation")
+        },
+    }
+
+
+def rows_of(cohort, split):
+    """Give the table's rows of one side of the split: list of dict."""
+    return [row for row, kept in zip(cohort.rows, cohort.where(split)) if kept]
+
+
+def fit_schema(cohort, names):
+    """Learn conditions from the training subjects of a cohort: ConditionSchema."""
+    rows = rows_of(cohort, "train")
+    return ConditionSchema.fit(rows, names, categories=cohort.categories)
+
+
+def check_rows(schema, cohort):
+    """Refuse a cohort with values that a schema does not know; name the volume."""
+    for key, row, trained in zip(cohort.keys, cohort.rows, cohort.where("train")):
+        try:
+            schema.encode([row])
+        except InputError as error:
+            side = "training" if trained else "validation"
+            raise InputError(
+                f"{key} ({side} side): {error}, as training saw it; keep subjects of "
+                "each value on both sides (dipy_preprocess_t1 --stratify), or write "
+                "n/a for a rare one"
+            ) from None
+
+
+def fingerprint(cohort, names=()):
+    """Tell what a training learns from by a few letters.
+
+    A run must not go on with other subjects than it began with, since its validation
+    subjects could have been trained on, nor with other scans or values.
+
+    Parameters
+    ----------
+    cohort : Cohort or ArrayCohort
+        Its grid, preprocessing, split and volumes count.
+    names : sequence of str, optional
+        Columns whose values count.
+
+    Returns
+    -------
+    str
+    """
+    config = cohort_config(cohort)
+    told = {name: config[name] for name in ("grid", "preprocessing", "split")}
+    told["keys"] = list(cohort.keys)
+    told["values"] = [[row.get(name) for name in names] for row in cohort.rows]
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for volume in cohort.volumes():
+        digest.update(np.ascontiguousarray(volume))
+    return digest.hexdigest()[:16]
+
+
+def persistent_config(config):
+    """Select what `cohort_config` gave from the configuration of a model: dict."""
+    names = ("grid", "preprocessing", "license", "split")
+    return {name: config[name] for name in names if name in config}
