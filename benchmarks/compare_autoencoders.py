@@ -36,7 +36,7 @@ ROWS = {
     "residual": {"preset": "residual"},
     "plain": {"preset": "plain"},
 }
-FIGURES = (
+METRICS = (
     "psnr_in_brain_db",
     "ssim_in_brain",
     "high_frequency_power_of_real",
@@ -111,11 +111,11 @@ def print_row(name, measures):
     """Print a row of the table; the first one with its head."""
     if name == next(iter(ROWS)):
         print(f"{measures['date']}, {measures['hardware']}\n")
-        print("| autoencoder | minutes | " + " | ".join(FIGURES) + " |")
-        print("|" + " --- |" * (2 + len(FIGURES)))
+        print("| autoencoder | minutes | " + " | ".join(METRICS) + " |")
+        print("|" + " --- |" * (2 + len(METRICS)))
     found = measures["reconstruction"]
     minutes = str(measures["training"]["minutes"])
-    cells = [name, minutes, *(_cell(found.get(figure)) for figure in FIGURES)]
+    cells = [name, minutes, *(_cell(found.get(figure)) for figure in METRICS)]
     print(f"| {' | '.join(cells)} |", flush=True)
 
 

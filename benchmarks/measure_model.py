@@ -77,7 +77,7 @@ def reconstruction(vqvae, train, held_out, decoded):
         "codes_used": used,
         "perplexity_of_codes": perplexity,
     }
-    if network.architecture == "default":
+    if network.architecture == "patch":
         n = network.latent_shape[-1]
         by_pca = _psnr(held_out, _pca(train, held_out, n))
         found[f"psnr_in_brain_db_of_unquantised_pca_{n}"] = _spread(by_pca)

@@ -37,7 +37,7 @@ from dipy_synth.diffusion.guidance import sample_latents, sampling_settings
 from dipy_synth.diffusion.noise import NoiseStreams
 from dipy_synth.diffusion.samplers import network_calls
 from dipy_synth.metrics.distribution import fid, kid_of_subsets
-from dipy_synth.metrics.diversity import likeness_within
+from dipy_synth.metrics.diversity import similarity_within
 from dipy_synth.metrics.features import VoxelPCA
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.utils.files import atomic_path
@@ -162,7 +162,7 @@ def report(cohort, ldm, made, seconds, options):
         features = extract(real), extract(volumes)
         kid, far = kid_of_subsets(*features), fid(*features)
         sizes = np.sum(volumes > 0, axis=(1, 2, 3)) * litre
-        alike = likeness_within(volumes, pairs=200)
+        alike = similarity_within(volumes, pairs=200)
         figures = [
             *(["", ""] if "held-out" in title else [told(kid), f"{far:.1f}"]),
             f"{power(volumes) / power(real):.2f}",

@@ -29,7 +29,7 @@ from dipy_synth.diffusion.pairs import NoisyPairs
 from dipy_synth.diffusion.samplers import sample_ddpm, sample_heun
 from dipy_synth.diffusion.schedules import DiscreteDiffusion, RectifiedFlow
 from dipy_synth.metrics.array_checks import block_mean
-from dipy_synth.metrics.comparison import FIGURES, compare, noise_like
+from dipy_synth.metrics.comparison import METRICS, compare, noise_like
 from dipy_synth.metrics.features import VoxelPCA
 from dipy_synth.metrics.sharpness import high_frequency_power
 from dipy_synth.networks.quantizer import usage
@@ -227,9 +227,9 @@ class Judge:
 
     def __call__(self, images):
         """Give the figures by name."""
-        chosen = {name: FIGURES[name] for name in ("fid", "kid")}
+        chosen = {name: METRICS[name] for name in ("fid", "kid")}
         real, made = self.features(self.real), self.features(images)
-        found = compare(real, made, self.noise, figures=chosen)
+        found = compare(real, made, self.noise, metrics=chosen)
         power = np.mean([high_frequency_power(image) for image in images])
         return {
             **{figure.name: figure.normalized for figure in found},

@@ -63,7 +63,7 @@ def save_model(folder, *, kind, config, networks, arrays=None, card=None, dtype=
     folder : str or Path
         Where to. An existing model there is replaced.
     kind : str
-        ``vqvae``, ``ldm`` or ``judge``.
+        ``vqvae``, ``ldm`` or ``predictor``.
     config : dict
         What the model needs beside weights; JSON.
     networks : dict of str to keras.Model

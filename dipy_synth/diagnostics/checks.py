@@ -19,7 +19,7 @@ from dipy_synth.diagnostics.network_checks import (
     check_modes,
     check_overfit,
 )
-from dipy_synth.diagnostics.results import not_looked_at
+from dipy_synth.diagnostics.results import skipped
 from dipy_synth.diagnostics.volume_checks import (
     check_round_trip,
     check_samples,
@@ -30,28 +30,28 @@ CHECKS = {
     "training and validation": check_split,
     "autoencoder round trip": check_round_trip,
     "latents at the input": check_latents,
-    "scale there and back": check_scale,
+    "latent scaling round trip": check_scale,
     "noise where sampling starts": check_terminal_noise,
     "training and sampling mode": check_modes,
     "averaged weights": check_averaged_weights,
-    "one batch by heart": check_overfit,
+    "single-batch overfit": check_overfit,
     "denoising, training": partial(check_denoising, side="latents"),
     "denoising, held-out": partial(check_denoising, side="held_out"),
-    "size in deep noise": check_coarse,
+    "large-scale structure at high noise": check_coarse,
     "conditions": check_conditions,
-    "spread of samples": check_samples,
+    "variability of samples": check_samples,
 }
 SLOW = (check_overfit, check_samples)  # they tell how far they are
 _BAR = "{desc}{percentage:3.0f}%|{bar}| [{elapsed}]"
 
 
-def examine(case, *, quick=False, progress=False):
+def run_checks(context, *, quick=False, progress=False):
     """Look for the known ways in which a latent diffusion model goes wrong.
 
     Parameters
     ----------
-    case : Case
-        The model, and what is known of its data; `read_case` gathers it.
+    context : DiagnosticContext
+        The model, and what is known of its data; `read_context` gathers it.
     quick : bool, optional
         Leave out what takes longest: training on one batch, and samples.
     progress : bool, optional
@@ -59,22 +59,22 @@ def examine(case, *, quick=False, progress=False):
 
     Returns
     -------
-    list of Finding
+    list of CheckResult
         One a check, in the order of the way from scans to samples. Nothing of the
         model is changed.
     """
-    findings = []
+    results = []
     with tqdm(total=len(CHECKS), disable=not progress, bar_format=_BAR) as bar:
         for n, (name, check) in enumerate(CHECKS.items(), start=1):
             bar.set_description(name)
             if check not in SLOW:
-                findings.append(check(case))
+                results.append(check(context))
             elif quick:
-                findings.append(not_looked_at(name, "left out", "leave out --quick"))
+                results.append(skipped(name, "left out", "leave out --quick"))
             else:
-                findings.append(check(case, partial(_go_on, bar, n)))
+                results.append(check(context, partial(_go_on, bar, n)))
             bar.update(n - bar.n)
-    return findings
+    return results
 
 
 def _go_on(bar, most, share):

@@ -1,4 +1,4 @@
-"""What the doctor looks at: a model, and what is known of its data and its run."""
+"""What diagnostics look at: a model, and what is known of its data and its run."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ NOISE_TO_SIGNAL = (1 / 9, 3 / 7, 1.0, 7 / 3, 9.0)  # of a flow: t = 0.1 ... 0.9
 
 
 @dataclass
-class Case:
+class DiagnosticContext:
     """A model with what is known of it. All but the model may be left out.
 
     Parameters
@@ -214,10 +214,10 @@ def _widest(latents):
     return mean, axis / np.linalg.norm(axis), power[-1] / len(latents)
 
 
-def _denoise(case, times, x0, conditions, kind):
+def _denoise(context, times, x0, conditions, kind):
     """Denoise latents from some levels, the noise being the same at each."""
-    schedule, network = case.ldm.schedule, case.ldm.network
-    rng = np.random.default_rng(case.seed)
+    schedule, network = context.ldm.schedule, context.ldm.network
+    rng = np.random.default_rng(context.seed)
     noise = rng.standard_normal(x0.shape, dtype="float32")
     if kind == "null":
         conditions = np.full_like(conditions, np.nan)
@@ -225,15 +225,15 @@ def _denoise(case, times, x0, conditions, kind):
         conditions = far_conditions(conditions)
     noisy = np.stack([schedule.add_noise(x0, noise, t) for t in times])
     answers = np.empty_like(noisy)
-    for start in range(0, len(x0), case.batch_size):
-        rows = slice(start, start + case.batch_size)
-        # as sampling does: the doctor looks at the path that makes volumes
+    for start in range(0, len(x0), context.batch_size):
+        rows = slice(start, start + context.batch_size)
+        # as sampling does: what is checked is the path that makes volumes
         denoise = guided_denoiser(
             network.predict_on_batch,
             schedule,
             conditions[rows],
             1.0,
-            prior=case.ldm.prior,
+            prior=context.ldm.prior,
         )
         for level, t in enumerate(times):
             answers[level, rows] = denoise(noisy[level, rows], float(t))

@@ -4,12 +4,12 @@ import numpy as np
 
 from dipy_synth.diagnostics.data_checks import GIVE_COHORT
 from dipy_synth.diagnostics.results import (
-    DOUBTFUL,
-    RIGHT,
-    WRONG,
-    found,
-    judged,
-    not_looked_at,
+    FAIL,
+    PASS,
+    WARN,
+    grade,
+    make_result,
+    skipped,
 )
 
 WORDS = {"latents": "training", "held_out": "held-out"}
@@ -21,34 +21,34 @@ IGNORED = 1e-3  # relative change of the answers without conditions
 SURE = 2.0  # standard errors
 
 
-def check_denoising(case, side):
+def check_denoising(context, side):
     """Check the denoised latents at five levels of noise against trivial answers.
 
     Parameters
     ----------
-    case : Case
+    context : DiagnosticContext
         What is looked at.
     side : {"latents", "held_out"}
         Latents of the training set, or those held out.
 
     Returns
     -------
-    Finding
+    CheckResult
     """
     name = f"denoising, {WORDS[side]}"
-    if case.side(side)[0] is None:
-        return not_looked_at(name, f"no {WORDS[side]} latents are at hand", GIVE_COHORT)
-    looked = case.denoised(side)
+    if context.side(side)[0] is None:
+        return skipped(name, f"no {WORDS[side]} latents are at hand", GIVE_COHORT)
+    looked = context.denoised(side)
     errors, linear = looked.errors().mean(axis=1), looked.linear_errors()
     beaten, rises = errors < linear, np.diff(errors) > -RISE
-    lost = [f"{ratio:.2g}" for ratio in _noise(case, looked)[~beaten]]
+    lost = [f"{ratio:.2g}" for ratio in _noise(context, looked)[~beaten]]
     words = (
         f"error at five levels of noise {_list(errors)}, of the best multiple of the "
         f"noisy latents {_list(linear)}"
     )
     words += f"; no better at noise {', '.join(lost)} times the signal" if lost else ""
     words += "" if rises.all() else "; the error falls as the noise rises"
-    return found(
+    return make_result(
         name,
         _verdict(side, beaten, rises),
         words,
@@ -56,7 +56,7 @@ def check_denoising(case, side):
         "at every level, and rising with the noise",
         advice=_ADVICE[side],
         values={
-            "noise_to_signal": _noise(case, looked).tolist(),
+            "noise_to_signal": _noise(context, looked).tolist(),
             "errors": errors.tolist(),
             "linear_errors": linear.tolist(),
         },
@@ -73,16 +73,16 @@ _ADVICE = {
 
 
 def _verdict(side, beaten, rises):
-    """Judge: training latents must be denoised; of unseen ones a level may fail."""
+    """Grade: training latents must be denoised; of unseen ones a level may fail."""
     if beaten.all() and rises.all():
-        return RIGHT
+        return PASS
     few = beaten.sum() >= len(beaten) - (1 if side == "latents" else 2)
-    return DOUBTFUL if few and rises.all() else WRONG
+    return WARN if few and rises.all() else FAIL
 
 
-def _noise(case, looked):
+def _noise(context, looked):
     """Give noise over signal at each level."""
-    schedule = case.ldm.schedule
+    schedule = context.ldm.schedule
     return schedule.sigma(looked.times) / np.maximum(schedule.alpha(looked.times), 1e-9)
 
 
@@ -90,7 +90,7 @@ def _list(values):
     return " ".join(f"{value:.2f}" for value in values)
 
 
-def check_coarse(case):
+def check_coarse(context):
     """Check that the widest variation is found in deep noise, where it is decided.
 
     The size of a brain is spread over all of its latent voxels, so it shows through
@@ -98,16 +98,16 @@ def check_coarse(case):
     it is settled. A network that saw such noise too rarely gives all samples about the
     mean size, however well it denoises elsewhere.
     """
-    name = "size in deep noise"
-    side = next(iter(case.sides()), None)
-    if case.latents is None or len(case.latents) < FEW:
-        return not_looked_at(name, f"fewer than {FEW} training latents", GIVE_COHORT)
-    looked = case.along_widest(side, COARSE_ERRORS)
+    name = "large-scale structure at high noise"
+    side = next(iter(context.sides()), None)
+    if context.latents is None or len(context.latents) < FEW:
+        return skipped(name, f"fewer than {FEW} training latents", GIVE_COHORT)
+    looked = context.along_widest(side, COARSE_ERRORS)
     errors, linear = looked.errors().mean(axis=1), looked.linear_errors()
     share = float(np.sum(1 - errors) / np.sum(1 - linear))
-    return found(
+    return make_result(
         name,
-        judged(right=share >= FOUND, doubtful=share >= HARDLY_FOUND),
+        grade(passes=share >= FOUND, warns=share >= HARDLY_FOUND),
         f"on {WORDS[side]} latents, along the component that varies most, error at "
         f"three levels of noise {_list(errors)}, of the best multiple of what is seen "
         f"{_list(linear)}; {share:.0%} is found of what that finds",
@@ -116,7 +116,7 @@ def check_coarse(case):
         "the noise (--times uniform --shift 3, the default), going on from this model "
         "with --initial",
         values={
-            "noise_to_signal": _noise(case, looked).tolist(),
+            "noise_to_signal": _noise(context, looked).tolist(),
             "errors": errors.tolist(),
             "linear_errors": linear.tolist(),
             "share_found": share,
@@ -124,24 +124,24 @@ def check_coarse(case):
     )
 
 
-def check_conditions(case):
+def check_conditions(context):
     """Check that conditions are heard, and that the right ones help.
 
     Answers with their own conditions are compared with answers without any, and with
     answers to those of other subjects, on the same latents and noise.
     """
     name = "conditions"
-    if not case.ldm.schema.names:
-        return not_looked_at(name, "the model has no conditions", "")
-    sides = [s for s in case.sides() if np.isfinite(case.chosen(s)[1]).any()]
+    if not context.ldm.schema.names:
+        return skipped(name, "the model has no conditions", "")
+    sides = [s for s in context.sides() if np.isfinite(context.chosen(s)[1]).any()]
     if not sides:
-        return not_looked_at(name, "conditions are not known", GIVE_COHORT)
-    own = case.denoised(sides[0])
-    null, others = (case.denoised(sides[0], kind) for kind in ("null", "others"))
+        return skipped(name, "conditions are not known", GIVE_COHORT)
+    own = context.denoised(sides[0])
+    null, others = (context.denoised(sides[0], kind) for kind in ("null", "others"))
     heard = _apart(own.answers, null.answers)
-    known = np.isfinite(case.chosen(sides[0])[1]).any(axis=1)
+    known = np.isfinite(context.chosen(sides[0])[1]).any(axis=1)
     gains = [_gain(own, other, known) for other in (null, others)]
-    return found(
+    return make_result(
         name,
         _verdict_of_conditions(heard, gains),
         f"on {known.sum()} {WORDS[sides[0]]} latents the answers change by {heard:.1e} "
@@ -178,13 +178,13 @@ def _told(gain):
 
 
 def _verdict_of_conditions(heard, gains):
-    """Judge: unheard or harmful is wrong; heard without being of use is doubtful."""
+    """Grade: ignored or harmful conditions fail; without effect they warn."""
     if not heard > IGNORED:
-        return WRONG
+        return FAIL
     (over_none, none_error), (over_others, others_error) = gains
     if over_none < -SURE * none_error or over_others < -SURE * others_error:
-        return WRONG
-    return RIGHT if over_others > SURE * others_error else DOUBTFUL
+        return FAIL
+    return PASS if over_others > SURE * others_error else WARN
 
 
 def _advice_on_conditions(heard, gains):

@@ -1,4 +1,4 @@
-"""The doctor's page: verdicts with what to do, and pictures of denoising."""
+"""The page of diagnostics: verdicts with what to do, and pictures of denoising."""
 
 from html import escape
 from pathlib import Path
@@ -8,9 +8,9 @@ import numpy as np
 
 from dipy_synth import __version__
 from dipy_synth.diagnostics.results import (
-    DOUBTFUL,
-    RIGHT,
-    WRONG,
+    FAIL,
+    PASS,
+    WARN,
     count_verdicts,
 )
 from dipy_synth.report.drawing import data_uri
@@ -25,7 +25,7 @@ _BODY = Template("""<header>
 
 <h2>$verdict</h2>
 <p>$explanation</p>
-<div class="wide"><table class="odds">
+<div class="wide"><table class="checks">
 <tr><th>What</th><th>Verdict</th><th>Found, and what to do</th><th>Expected</th></tr>
 $rows
 </table></div>
@@ -40,15 +40,15 @@ $rows
 """)
 
 
-def doctor_page(case, findings, path):
+def diagnostics_page(context, results, path):
     """Write one page of verdicts, and the numbers behind them beside it.
 
     Parameters
     ----------
-    case : Case
+    context : DiagnosticContext
         What was looked at.
-    findings : list of Finding
-        What `examine` gave.
+    results : list of CheckResult
+        What `run_checks` gave.
     path : str or Path
         The page. ``doctor.json`` is written to its folder.
 
@@ -57,24 +57,24 @@ def doctor_page(case, findings, path):
     Path
         The page, which stands alone: it needs no other file and no network.
     """
-    path, counts = Path(path), count_verdicts(findings)
-    title = f"Doctor: {_name(case)}"
+    path, counts = Path(path), count_verdicts(results)
+    title = f"Diagnostics: {_name(context)}"
     body = _BODY.substitute(
         title=escape(title),
-        summary=escape(_summary(case)),
-        verdict=escape(_verdict(findings)),
-        explanation=escape(_EXPLANATION if WRONG in counts else _ALL_WELL),
-        rows="\n".join(_row(finding) for finding in _worst_first(findings)),
-        pictures=_denoising_pictures(case) + _sample_pictures(case),
+        summary=escape(_summary(context)),
+        verdict=escape(_verdict(results)),
+        explanation=escape(_EXPLANATION if FAIL in counts else _ALL_WELL),
+        rows="\n".join(_row(result) for result in _worst_first(results)),
+        pictures=_denoising_pictures(context) + _sample_pictures(context),
     )
     write_json(
         path.with_name("doctor.json"),
         {
-            "model": str(case.ldm.folder),
-            "model_hash": case.ldm.config.get("weights_sha256"),
+            "model": str(context.ldm.folder),
+            "model_hash": context.ldm.config.get("weights_sha256"),
             "version": __version__,
             "verdicts": counts,
-            "findings": [finding.to_json() for finding in findings],
+            "results": [result.to_json() for result in results],
         },
     )
     more = "The numbers behind each verdict are in doctor.json beside this page."
@@ -83,7 +83,7 @@ def doctor_page(case, findings, path):
 
 
 _EXPLANATION = (
-    "Mend what is wrong from above downwards: one fault makes others show. Each line "
+    "Mend what failed from above downwards: one fault makes others show. Each line "
     "says what was measured, and what to do."
 )
 _ALL_WELL = (
@@ -92,22 +92,22 @@ _ALL_WELL = (
 )
 
 
-def _name(case):
-    folder = case.ldm.folder
+def _name(context):
+    folder = context.ldm.folder
     if folder is None:
         return "a model"
-    return case.run.name if case.run else folder.name
+    return context.run.name if context.run else folder.name
 
 
-def _summary(case):
-    shape = " × ".join(map(str, case.ldm.vqvae.network.shape))
-    n = 0 if case.volumes is None else len(case.volumes)
-    latent = " × ".join(map(str, case.ldm.network.shape))
+def _summary(context):
+    shape = " × ".join(map(str, context.ldm.vqvae.network.shape))
+    n = 0 if context.volumes is None else len(context.volumes)
+    latent = " × ".join(map(str, context.ldm.network.shape))
     counts = [
         f"{0 if latents is None else len(latents)} {word}"
         for word, (latents, _) in (
-            ("training", case.side("latents")),
-            ("held-out", case.side("held_out")),
+            ("training", context.side("latents")),
+            ("held-out", context.side("held_out")),
         )
     ]
     return (
@@ -116,32 +116,31 @@ def _summary(case):
     )
 
 
-def _verdict(findings):
+def _verdict(results):
     """Say the worst in a line."""
-    names = {v: [f.name for f in findings if f.verdict == v] for v in (WRONG, DOUBTFUL)}
-    if names[WRONG]:
-        return f"Wrong: {'; '.join(names[WRONG])}"
-    if names[DOUBTFUL]:
-        return f"Nothing wrong; doubtful: {'; '.join(names[DOUBTFUL])}"
-    return "Nothing wrong"
+    names = {v: [f.name for f in results if f.verdict == v] for v in (FAIL, WARN)}
+    if names[FAIL]:
+        return f"Failed: {'; '.join(names[FAIL])}"
+    if names[WARN]:
+        return f"No check failed; warnings: {'; '.join(names[WARN])}"
+    return "No check failed"
 
 
-def _worst_first(findings):
-    """Sort findings by verdict; within one they stay in the order of the checks."""
-    order = (WRONG, DOUBTFUL, RIGHT)
+def _worst_first(results):
+    """Sort results by verdict; within one they stay in the order of the checks."""
+    order = (FAIL, WARN, PASS)
     places = {verdict: place for place, verdict in enumerate(order)}
-    return sorted(findings, key=lambda f: places.get(f.verdict, len(order)))
+    return sorted(results, key=lambda f: places.get(f.verdict, len(order)))
 
 
-def _row(finding):
-    """Write one finding."""
-    advice = f"<p><b>To do:</b> {escape(finding.advice)}.</p>" if finding.advice else ""
-    style = finding.verdict.replace(" ", "-")
+def _row(result):
+    """Write one result."""
+    advice = f"<p><b>To do:</b> {escape(result.advice)}.</p>" if result.advice else ""
     return (
-        f'<tr><td class="name">{escape(finding.name.capitalize())}</td>'
-        f'<td class="verdict {style}">{escape(finding.verdict)}</td>'
-        f'<td class="why">{escape(_sentence(finding.words))}{advice}</td>'
-        f'<td class="soft">{escape(finding.expected)}</td></tr>'
+        f'<tr><td class="name">{escape(result.name.capitalize())}</td>'
+        f'<td class="verdict {result.verdict}">{escape(result.verdict)}</td>'
+        f'<td class="why">{escape(_sentence(result.message))}{advice}</td>'
+        f'<td class="soft">{escape(result.expected)}</td></tr>'
     )
 
 
@@ -149,13 +148,13 @@ def _sentence(words):
     return words[:1].upper() + words[1:] + "."
 
 
-def _denoising_pictures(case):
+def _denoising_pictures(context):
     """Draw one image, with noise at five levels, and what the network sees in it."""
-    if not case.sides():
+    if not context.sides():
         return ""
-    side = case.sides()[0]
-    looked = case.denoised(side)
-    schedule = case.ldm.schedule
+    side = context.sides()[0]
+    looked = context.denoised(side)
+    schedule = context.ldm.schedule
     ratios = schedule.sigma(looked.times) / np.maximum(
         schedule.alpha(looked.times), 1e-9
     )
@@ -172,24 +171,24 @@ def _denoising_pictures(case):
         "network takes them to be without it. To the left it must come back whole, to "
         "the right as a blurred average, and nowhere as noise.",
         rows=f"<tr><th></th>{head}</tr>"
-        + "".join(_picture_row(case, name, images) for name, images in rows.items()),
+        + "".join(_picture_row(context, name, images) for name, images in rows.items()),
     )
 
 
-def _sample_pictures(case):
+def _sample_pictures(context):
     """Draw the samples that were made."""
-    if case.samples is None:
+    if context.samples is None:
         return ""
     return _PICTURE.substitute(
         title="Samples",
         words="The first samples, as the model recommends to make them.",
-        rows=_picture_row(case, "", case.samples[:5]),
+        rows=_picture_row(context, "", context.samples[:5]),
     )
 
 
-def _picture_row(case, name, latents):
+def _picture_row(context, name, latents):
     """Decode latents, each into a cell of a table's row."""
-    volumes = np.nan_to_num(case.ldm.decode(np.stack(latents)))
+    volumes = np.nan_to_num(context.ldm.decode(np.stack(latents)))
     cells = "".join(
         f'<td><img alt="{escape(name)}" src="{data_uri(stacked_slices(volume))}"></td>'
         for volume in volumes

@@ -5,7 +5,7 @@ from keras import ops
 import numpy as np
 
 from dipy_synth.diagnostics.data_checks import GIVE_COHORT
-from dipy_synth.diagnostics.results import found, judged, not_looked_at
+from dipy_synth.diagnostics.results import grade, make_result, skipped
 from dipy_synth.diffusion.pairs import NoisyPairs
 
 SAME = 1e-4  # relative difference of the answers in the two modes
@@ -20,18 +20,18 @@ def copy_of(network):
     return copy
 
 
-def check_modes(case):
+def check_modes(context):
     """Check that the network answers alike in training and in sampling."""
-    network, inputs = copy_of(case.ldm.network), _some_inputs(case)
+    network, inputs = copy_of(context.ldm.network), _some_inputs(context)
     sampling = _call(network, inputs, training=False)
     training = _call(network, inputs, training=True)
     scale = max(float(np.sqrt(np.mean(sampling**2))), 1e-8)
     apart = float(np.sqrt(np.mean((training - sampling) ** 2))) / scale
-    names = two_faced(network)
+    names = layers_with_training_mode(network)
     blamed = f"; layers that behave otherwise: {', '.join(names)}" if names else ""
-    return found(
+    return make_result(
         "training and sampling mode",
-        judged(right=apart <= SAME and not names, doubtful=apart <= SAME),
+        grade(passes=apart <= SAME and not names, warns=apart <= SAME),
         f"answers in the two modes differ by {apart:.1e} of their size{blamed}",
         expected=f"at most {SAME:g}",
         advice="replace BatchNormalization by GroupNormalization, and take Dropout out "
@@ -40,7 +40,7 @@ def check_modes(case):
     )
 
 
-def two_faced(network):
+def layers_with_training_mode(network):
     """Name the layers of Keras that behave differently in training: list of str."""
     layers = keras.layers
     kinds = (layers.BatchNormalization, layers.SpectralNormalization, layers.Dropout)
@@ -56,41 +56,41 @@ def _call(network, inputs, *, training):
     return ops.convert_to_numpy(network(inputs, training=training)).astype("float64")
 
 
-def _some_inputs(case):
+def _some_inputs(context):
     """Give a batch for the network: latents half way to noise, or noise alone."""
-    shape, columns = case.ldm.network.shape, len(case.ldm.schema.names)
-    if not case.sides():
-        rng = np.random.default_rng(case.seed)
+    shape, columns = context.ldm.network.shape, len(context.ldm.schema.names)
+    if not context.sides():
+        rng = np.random.default_rng(context.seed)
         noise = rng.standard_normal((2, *shape), dtype="float32")
         nothing = np.full((2, columns), np.nan, "float32")
         return {"latents": noise, "time": np.ones(2, "float32"), "conditions": nothing}
-    x0, conditions = case.chosen(case.sides()[0])
-    pairs = _pairs(case, x0[:2], conditions[:2], 2)
+    x0, conditions = context.chosen(context.sides()[0])
+    pairs = _pairs(context, x0[:2], conditions[:2], 2)
     return pairs[0][0]
 
 
-def _pairs(case, x0, conditions, batch_size):
+def _pairs(context, x0, conditions, batch_size):
     return NoisyPairs(
         x0,
         conditions,
-        case.ldm.schedule,
+        context.ldm.schedule,
         batch_size=batch_size,
         shuffle=False,
-        seed=case.seed,
+        seed=context.seed,
     )
 
 
-def check_averaged_weights(case):
+def check_averaged_weights(context):
     """Check that the model has the averaged weights of its run, not the last ones."""
     name = "averaged weights"
-    if case.run is None or not (case.run / "state.npz").is_file():
-        return not_looked_at(
+    if context.run is None or not (context.run / "state.npz").is_file():
+        return skipped(
             name, "there is no training state to compare with", "give a run's folder"
         )
-    live, others = _stored_weights(case)
+    live, others = _stored_weights(context)
     # the largest weight: no two of its averages are alike
-    index = int(np.argmax([w.size for w in case.ldm.network.get_weights()]))
-    weight = case.ldm.network.get_weights()[index]
+    index = int(np.argmax([w.size for w in context.ldm.network.get_weights()]))
+    weight = context.ldm.network.get_weights()[index]
     is_last = index < len(live) and _equal(live[index], weight)
     is_kept = any(_equal(other, weight) for other in others)
     words = {
@@ -102,23 +102,23 @@ def check_averaged_weights(case):
         (True, True): "the averaged weights are those of the last step",
         (False, False): "the model holds weights that its run's folder does not",
     }[is_last, is_kept]
-    return found(
+    return make_result(
         name,
-        judged(right=is_kept and not is_last, doubtful=not is_last or is_kept),
+        grade(passes=is_kept and not is_last, warns=not is_last or is_kept),
         words,
         expected="the exponential moving average of the weights",
         advice="give the run's command again: it writes the model from the averages",
     )
 
 
-def _stored_weights(case):
+def _stored_weights(context):
     """Read the weights of the last step, and all else that was kept of a run."""
-    n = len(case.ldm.network.weights)
-    with np.load(case.run / "state.npz", allow_pickle=False) as state:
+    n = len(context.ldm.network.weights)
+    with np.load(context.run / "state.npz", allow_pickle=False) as state:
         live = [state[str(i)] for i in range(n) if str(i) in state.files]
         size = max((w.size for w in live), default=0)
         others = [state[k] for k in state.files if k.isdigit() and int(k) >= n]
-    best = case.run / "best.npz"
+    best = context.run / "best.npz"
     if best.is_file():
         with np.load(best, allow_pickle=False) as kept:
             others += [kept[k] for k in kept.files]
@@ -132,32 +132,32 @@ def _equal(stored, weight):
     )
 
 
-def check_overfit(case, told=None):
+def check_overfit(context, told=None):
     """Check that a copy of the network can learn one fixed batch by heart.
 
     Parameters
     ----------
-    case : Case
+    context : DiagnosticContext
         What is looked at.
     told : callable, optional
         Called after each step with the share of all steps that it was.
 
     Returns
     -------
-    Finding
+    CheckResult
     """
-    name = "one batch by heart"
-    if not case.sides():
-        return not_looked_at(name, "no latents are at hand", GIVE_COHORT)
-    x0, conditions = case.chosen(case.sides()[-1])
-    n = min(BATCH, case.batch_size, len(x0))
-    inputs, target, *_ = _pairs(case, x0[:n], conditions[:n], n)[0]
-    losses = _losses(copy_of(case.ldm.network), inputs, target, told)
+    name = "single-batch overfit"
+    if not context.sides():
+        return skipped(name, "no latents are at hand", GIVE_COHORT)
+    x0, conditions = context.chosen(context.sides()[-1])
+    n = min(BATCH, context.batch_size, len(x0))
+    inputs, target, *_ = _pairs(context, x0[:n], conditions[:n], n)[0]
+    losses = _losses(copy_of(context.ldm.network), inputs, target, told)
     before, after = losses[0], float(np.mean(losses[-3:]))
     share = after / max(before, 1e-12)
-    return found(
+    return make_result(
         name,
-        judged(right=share <= LEARNT, doubtful=share <= STUCK),
+        grade(passes=share <= LEARNT, warns=share <= STUCK),
         f"{STEPS} steps on one batch bring the loss from {before:.3f} to {after:.3f}",
         expected=f"at most {LEARNT} of what it was",
         advice="the network cannot learn: look for frozen weights, a learning rate far "

@@ -3,7 +3,7 @@
 import numpy as np
 
 from dipy_synth.data.cohort import cohort_config, open_cohort
-from dipy_synth.diagnostics.context import Case
+from dipy_synth.diagnostics.context import DiagnosticContext
 from dipy_synth.diffusion.latents import conditions_of, encode_all
 from dipy_synth.errors import InputError
 from dipy_synth.nn.ldm import LDM
@@ -16,7 +16,7 @@ _SIDES = (
 )
 
 
-def read_case(model, *, prepared=None, vqvae=None, seed=0):
+def read_context(model, *, prepared=None, vqvae=None, seed=0):
     """Gather what is known of a model.
 
     Parameters
@@ -32,7 +32,7 @@ def read_case(model, *, prepared=None, vqvae=None, seed=0):
 
     Returns
     -------
-    Case
+    DiagnosticContext
 
     Raises
     ------
@@ -50,7 +50,7 @@ def read_case(model, *, prepared=None, vqvae=None, seed=0):
     kept = _from_run(ldm, run, cohort) if run else {}
     if cohort is not None:
         kept = _encode_missing(ldm, cohort, kept)
-    return Case(ldm, **known, **kept)
+    return DiagnosticContext(ldm, **known, **kept)
 
 
 def _from_cohort(ldm, cohort):

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 import math
 
-RIGHT, DOUBTFUL, WRONG = "right", "doubtful", "wrong"
-NOT_LOOKED_AT = "not looked at"
-VERDICTS = (WRONG, DOUBTFUL, RIGHT, NOT_LOOKED_AT)
+PASS, WARN, FAIL = "pass", "warn", "fail"
+SKIPPED = "skipped"
+VERDICTS = (FAIL, WARN, PASS, SKIPPED)
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """What one check found.
 
     Parameters
@@ -17,20 +17,20 @@ class Finding:
     name : str
         What was looked at.
     verdict : str
-        ``right``, ``doubtful``, ``wrong`` or ``not looked at``.
-    words : str
+        ``pass``, ``warn``, ``fail`` or ``skipped``.
+    message : str
         What was found, in a sentence.
     expected : str, optional
         What a sound model shows.
     advice : str, optional
-        What to do; empty where all is right.
+        What to do; empty after a pass.
     values : dict of str to float or list, optional
         The numbers behind the verdict.
     """
 
     name: str
     verdict: str
-    words: str
+    message: str
     expected: str = ""
     advice: str = ""
     values: dict = field(default_factory=dict)
@@ -40,29 +40,29 @@ class Finding:
         return {
             "name": self.name,
             "verdict": self.verdict,
-            "words": self.words,
+            "message": self.message,
             "expected": self.expected,
             "advice": self.advice,
             "values": {name: _plain(value) for name, value in self.values.items()},
         }
 
 
-def judged(*, right, doubtful):
-    """Give the verdict of two conditions, the second weaker than the first.
+def grade(*, passes, warns):
+    """Return the verdict of two conditions, the second weaker than the first.
 
-    Comparisons with NaN are false, so that NaN is wrong.
+    Comparisons with NaN are false, so that NaN fails.
     """
-    return RIGHT if right else DOUBTFUL if doubtful else WRONG
+    return PASS if passes else WARN if warns else FAIL
 
 
-def found(name, verdict, words, *, expected, advice, values=None):
-    """Make a finding; advice is kept where something is to be done."""
-    advice = "" if verdict == RIGHT else advice
-    return Finding(name, verdict, words, expected, advice, values or {})
+def make_result(name, verdict, message, *, expected, advice, values=None):
+    """Make a result; advice is kept where something is to be done."""
+    advice = "" if verdict == PASS else advice
+    return CheckResult(name, verdict, message, expected, advice, values or {})
 
 
-def not_looked_at(name, why, how):
-    """Make the finding of a check that could not be made.
+def skipped(name, why, how):
+    """Make the result of a check that could not be made.
 
     Parameters
     ----------
@@ -73,32 +73,32 @@ def not_looked_at(name, why, how):
     how : str
         How to have it looked at.
     """
-    return Finding(name, NOT_LOOKED_AT, why, advice=how)
+    return CheckResult(name, SKIPPED, why, advice=how)
 
 
-def count_verdicts(findings):
+def count_verdicts(results):
     """Count the verdicts: dict of verdict to int, those that came up."""
-    verdicts = [finding.verdict for finding in findings]
+    verdicts = [result.verdict for result in results]
     return {v: verdicts.count(v) for v in VERDICTS if v in verdicts}
 
 
-def text_table(findings):
-    """Write findings as lines of text, the advice below what needs it.
+def text_table(results):
+    """Write results as lines of text, the advice below what needs it.
 
     Parameters
     ----------
-    findings : list of Finding
+    results : list of CheckResult
 
     Returns
     -------
     list of str
     """
-    wide = max(len(finding.name) for finding in findings)
+    wide = max(len(result.name) for result in results)
     lines = []
-    for finding in findings:
-        lines.append(f"{finding.verdict:13}  {finding.name:{wide}}  {finding.words}")
-        if finding.advice:
-            lines.append(f"{'':13}  {'':{wide}}  -> {finding.advice}")
+    for result in results:
+        lines.append(f"{result.verdict:7}  {result.name:{wide}}  {result.message}")
+        if result.advice:
+            lines.append(f"{'':7}  {'':{wide}}  -> {result.advice}")
     return lines
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from dipy_synth.diagnostics.data_checks import GIVE_COHORT
-from dipy_synth.diagnostics.results import found, judged, not_looked_at
+from dipy_synth.diagnostics.results import grade, make_result, skipped
 from dipy_synth.diffusion.guidance import sample_latents, sampling_settings
 from dipy_synth.diffusion.noise import NoiseStreams
 from dipy_synth.diffusion.sampling_settings import SETTINGS
@@ -11,54 +11,57 @@ from dipy_synth.metrics.similarity import psnr
 
 SCALE = 0.01, 0.03  # of the range of intensities
 ABOVE = 1.0  # dB
-ALIKE, ODD = (0.6, 1.5), (0.35, 2.5)  # spread of samples, of that of training latents
+ALIKE, PLAUSIBLE = (
+    (0.6, 1.5),
+    (0.35, 2.5),
+)  # std of samples over that of training latents
 
 
-def check_scale(case):
+def check_scale(context):
     """Check that latents go into the network's scale and back unchanged."""
-    ldm = case.ldm
-    if case.sides():
-        latents = np.asarray(case.side(case.sides()[0])[0][:2], "float32")
+    ldm = context.ldm
+    if context.sides():
+        latents = np.asarray(context.side(context.sides()[0])[0][:2], "float32")
     else:
-        rng = np.random.default_rng(case.seed)
+        rng = np.random.default_rng(context.seed)
         noise = rng.standard_normal((2, *ldm.network.shape), dtype="float32")
         latents = ldm.normalizer.restore(noise)
     straight = ldm.vqvae.decode(latents)
     around = ldm.decode(ldm.normalizer.normalize(latents))
     apart = float(np.sqrt(np.mean((straight - around) ** 2)))
-    right, doubtful = SCALE
-    return found(
-        "scale there and back",
-        judged(right=apart <= right, doubtful=apart <= doubtful),
+    passes, warns = SCALE
+    return make_result(
+        "latent scaling round trip",
+        grade(passes=apart <= passes, warns=apart <= warns),
         f"volumes decoded straight, and by way of the network's scale, differ by "
         f"{apart:.4f} (root mean square, of a range of 1)",
-        expected=f"at most {right}",
+        expected=f"at most {passes}",
         advice="latents are normalised for training but not restored before decoding, "
         "or by other numbers: use one LatentNormalizer for both directions",
         values={"rms": apart},
     )
 
 
-def check_round_trip(case):
+def check_round_trip(context):
     """Check that the autoencoder gives back more than coarse blocks of a volume."""
     name = "autoencoder round trip"
-    if case.volumes is None:
-        return not_looked_at(name, "no volumes are at hand", GIVE_COHORT)
-    vqvae, brains = case.ldm.vqvae, case.ldm.config.get("grid") is not None
+    if context.volumes is None:
+        return skipped(name, "no volumes are at hand", GIVE_COHORT)
+    vqvae, brains = context.ldm.vqvae, context.ldm.config.get("grid") is not None
     decoded = vqvae.predict(
-        case.volumes, batch_size=1 if vqvae.network.rank == 3 else 64
+        context.volumes, batch_size=1 if vqvae.network.rank == 3 else 64
     )
-    coarse = [in_blocks(volume, vqvae.network.factor) for volume in case.volumes]
-    figures = [
-        [_psnr(volume, image, brains) for volume, image in zip(case.volumes, images)]
+    coarse = [in_blocks(volume, vqvae.network.factor) for volume in context.volumes]
+    metrics = [
+        [_psnr(volume, image, brains) for volume, image in zip(context.volumes, images)]
         for images in (decoded, coarse)
     ]
-    got, floor = (float(np.mean(values)) for values in figures)
+    got, floor = (float(np.mean(values)) for values in metrics)
     where = " in the brain" if brains else ""
-    return found(
+    return make_result(
         name,
-        judged(right=got >= floor + ABOVE, doubtful=got >= floor),
-        f"{len(case.volumes)} volumes come back at {got:.1f} dB{where}; means over "
+        grade(passes=got >= floor + ABOVE, warns=got >= floor),
+        f"{len(context.volumes)} volumes come back at {got:.1f} dB{where}; means over "
         f"blocks of {vqvae.network.factor} voxels have {floor:.1f} dB",
         expected=f"at least {ABOVE:g} dB above the means over blocks",
         advice="train the autoencoder longer, or give it more channels; nothing "
@@ -91,12 +94,12 @@ def _psnr(volume, image, brains):
     return psnr(volume, image, mask=volume > 0 if brains else None)
 
 
-def make_samples(case, *, told=None):
+def make_samples(context, *, told=None):
     """Sample normalised latents as the model recommends.
 
     Parameters
     ----------
-    case : Case
+    context : DiagnosticContext
         What is looked at.
     told : callable, optional
         Called after each step with the share of all steps that it was.
@@ -106,13 +109,13 @@ def make_samples(case, *, told=None):
     ndarray (n, *latent_shape)
         4 brains or 64 small images, with conditions of the cohort at hand.
     """
-    ldm, n = case.ldm, 4 if case.ldm.vqvae.network.rank == 3 else 64
-    wanted = _some_conditions(case, n)
+    ldm, n = context.ldm, 4 if context.ldm.vqvae.network.rank == 3 else 64
+    wanted = _some_conditions(context, n)
     settings = sampling_settings(ldm.config["sampling"], **dict.fromkeys(SETTINGS))
     share, samples = 1 / n / settings["steps"], []
-    for start in range(0, n, case.batch_size):
-        numbers = range(start, min(n, start + case.batch_size))
-        streams = NoiseStreams(case.seed, numbers, ldm.network.shape)
+    for start in range(0, n, context.batch_size):
+        numbers = range(start, min(n, start + context.batch_size))
+        streams = NoiseStreams(context.seed, numbers, ldm.network.shape)
         samples.append(
             sample_latents(
                 ldm.network,
@@ -127,36 +130,38 @@ def make_samples(case, *, told=None):
     return np.concatenate(samples)
 
 
-def _some_conditions(case, n):
+def _some_conditions(context, n):
     """Give the encoded conditions of n subjects at hand, or none: (n, n_conditions)."""
-    if not case.sides():
-        return np.full((n, len(case.ldm.schema.names)), np.nan, "float32")
-    known = case.chosen(case.sides()[0])[1]
+    if not context.sides():
+        return np.full((n, len(context.ldm.schema.names)), np.nan, "float32")
+    known = context.chosen(context.sides()[0])[1]
     return known[np.linspace(0, len(known) - 1, n).astype(int)]
 
 
-def check_samples(case, told=None):
-    """Check that samples spread as training latents do, channel by channel.
+def check_samples(context, told=None):
+    """Check that samples vary as training latents do, channel by channel.
 
     Parameters and result are those of `check_overfit`. The samples are kept with the
-    case.
+    context.
     """
-    if case.samples is None:
-        case.samples = make_samples(case, told=told)
-    samples, size, spread = case.samples, *_sizes(case.samples)
-    if case.latents is not None:
-        there = _sizes(case.chosen("latents")[0])
-        size, spread = size / there[0], spread / there[1]
-    figures = np.concatenate([size, spread])
-    alike, odd = (np.all((figures >= a) & (figures <= b)) for a, b in (ALIKE, ODD))
-    return found(
-        "spread of samples",
-        judged(right=alike, doubtful=odd),
+    if context.samples is None:
+        context.samples = make_samples(context, told=told)
+    samples, size, std = context.samples, *_sizes(context.samples)
+    if context.latents is not None:
+        there = _sizes(context.chosen("latents")[0])
+        size, std = size / there[0], std / there[1]
+    metrics = np.concatenate([size, std])
+    alike, plausible = (
+        np.all((metrics >= a) & (metrics <= b)) for a, b in (ALIKE, PLAUSIBLE)
+    )
+    return make_result(
+        "variability of samples",
+        grade(passes=alike, warns=plausible),
         f"{len(samples)} samples are, channel by channel, {_ends(size)} as large as "
-        f"training latents, and differ from each other {_ends(spread)} as much",
+        f"training latents, and differ from each other {_ends(std)} as much",
         expected=f"{ALIKE[0]} to {ALIKE[1]}; below they collapse, above they explode",
         advice=_ADVICE,
-        values={"size": size.tolist(), "spread": spread.tolist()},
+        values={"size": size.tolist(), "std": std.tolist()},
     )
 
 
@@ -170,10 +175,8 @@ def _sizes(latents):
     """Give, by channel, the root mean square and the spread over images."""
     axes = tuple(range(latents.ndim - 1))
     size = np.sqrt(np.mean(np.square(latents, dtype="float64"), axis=axes))
-    spread = np.sqrt(
-        np.mean(np.var(latents, axis=0, ddof=1, dtype="float64"), axes[:-1])
-    )
-    return size, spread
+    std = np.sqrt(np.mean(np.var(latents, axis=0, ddof=1, dtype="float64"), axes[:-1]))
+    return size, std
 
 
 def _ends(values):

@@ -11,12 +11,12 @@ from dipy_synth.diffusion.sampling_settings import completed_settings
 from dipy_synth.errors import InputError
 
 
-def sampling_settings(advice, **given):
+def sampling_settings(defaults, **given):
     """Fill what was left open with what a model recommends, and check it.
 
     Parameters
     ----------
-    advice : dict
+    defaults : dict
         The recommended values.
     **given
         ``steps``, ``sampler``, ``guidance``, ``guidance_rescale`` and ``eta`` as
@@ -32,7 +32,7 @@ def sampling_settings(advice, **given):
     InputError
         If one is unknown or out of range.
     """
-    settings = completed_settings(given, advice)
+    settings = completed_settings(given, defaults)
     settings["steps"] = positive("steps", settings["steps"])
     name, eta = settings["sampler"], settings.pop("eta")
     if not callable(name):

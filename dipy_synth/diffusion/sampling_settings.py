@@ -3,14 +3,14 @@
 SETTINGS = ("steps", "sampler", "guidance", "guidance_rescale", "eta")
 
 
-def completed_settings(given, advice):
+def completed_settings(given, defaults):
     """Fill what was left open of how to sample.
 
     Parameters
     ----------
     given : dict
         `SETTINGS`; None is left open.
-    advice : dict
+    defaults : dict
         What a model recommends. An ``eta`` among it is for its ``sampler`` ddim, and
         left aside with another one.
 
@@ -19,8 +19,8 @@ def completed_settings(given, advice):
     dict
         `SETTINGS`; ``eta`` is None if the sampler is not ddim.
     """
-    advice = {"eta": 0.0, **advice}
-    filled = {k: advice.get(k) if given[k] is None else given[k] for k in SETTINGS}
+    defaults = {"eta": 0.0, **defaults}
+    filled = {k: defaults.get(k) if given[k] is None else given[k] for k in SETTINGS}
     if given["eta"] is None and filled["sampler"] != "ddim":
         filled["eta"] = None
     return filled

@@ -40,15 +40,15 @@ class Followed:
     predicted: tuple
 
 
-def follow_conditions(synthetic, real, fit, *, judge=None, seed=0):
+def follow_conditions(synthetic, real, fit, *, predictor=None, seed=0):
     """Read conditions from volumes, and compare them with those asked for.
 
     Parameters
     ----------
     synthetic, real, fit : Volumes
         Synthetic volumes with what was asked for; real ones; and those that predictors
-        are fitted on, where there is no judge.
-    judge : Judge, optional
+        are fitted on, where there is no predictor.
+    predictor : CovariatePredictor, optional
         What has a method ``predict``: volumes -> dict of column to (n,) values.
     seed : int, optional
         Seed of the shuffles.
@@ -62,7 +62,7 @@ def follow_conditions(synthetic, real, fit, *, judge=None, seed=0):
     columns = [name for name in _columns(synthetic) if _varies(synthetic, name)]
     if not columns:
         return (), ("nothing was asked for that differs between the volumes",)
-    predict = _by_regression(fit, columns) if judge is None else judge.predict
+    predict = _by_regression(fit, columns) if predictor is None else predictor.predict
     read, truth = predict(synthetic.volumes), predict(real.volumes)
     found = tuple(
         Followed(
@@ -75,7 +75,7 @@ def follow_conditions(synthetic, real, fit, *, judge=None, seed=0):
         if name in read
     )
     missing = [name for name in columns if name not in read]
-    reader = "the judge" if judge is not None else f"a regression on {fit.name}"
+    reader = "the predictor" if predictor is not None else f"a regression on {fit.name}"
     return found, tuple(f"{name}: {reader} cannot read it" for name in missing)
 
 

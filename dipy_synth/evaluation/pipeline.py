@@ -1,4 +1,4 @@
-"""A synthetic cohort beside a real one: all figures, and what they amount to."""
+"""A synthetic cohort beside a real one: all metrics, and what they amount to."""
 
 from dataclasses import asdict, dataclass, is_dataclass, replace
 import logging
@@ -18,12 +18,17 @@ from dipy_synth.evaluation.extractors import (
 )
 from dipy_synth.evaluation.findings import find_all
 from dipy_synth.grid import Grid
-from dipy_synth.metrics.comparison import CLASS_FIGURES, FIGURES, Figure, compare
+from dipy_synth.metrics.comparison import CLASS_METRICS, METRICS, Metric, compare
 from dipy_synth.metrics.distribution import fid
-from dipy_synth.metrics.diversity import Likeness, likeness_within
+from dipy_synth.metrics.diversity import Similarity, similarity_within
 from dipy_synth.metrics.features import VoxelPCA
 from dipy_synth.metrics.memorization import FeatureSearch, VoxelSearch, audit_copies
-from dipy_synth.metrics.verdicts import LEAST, PassMarks, not_noise, set_pass_marks
+from dipy_synth.metrics.verdicts import (
+    LEAST,
+    AcceptanceRanges,
+    check_brains,
+    fit_acceptance_ranges,
+)
 
 LEAST_SYNTHETIC = 4
 _BLOCK = 6.0  # mm, in which copies are looked for
@@ -40,12 +45,12 @@ class Evaluation:
     about : dict
         What was compared, by which extractor, and notes on how; JSON's own types.
     distribution : dict of str to tuple of Comparison
-        Kind of noise that makes the ceiling to figures.
-    marks : PassMarks
+        Kind of noise that makes the ceiling to metrics.
+    ranges : AcceptanceRanges
         What a volume must show to pass as a brain, and what real ones show.
     verdicts : tuple of Verdict, (n,)
         Of the synthetic volumes.
-    diversity : dict of str to Likeness
+    diversity : dict of str to Similarity
         "real" and "synthetic".
     copies : dict of str to CopyAudit
         "voxels" and "features"; empty without training volumes.
@@ -59,9 +64,9 @@ class Evaluation:
 
     about: dict
     distribution: dict
-    marks: PassMarks
+    ranges: AcceptanceRanges
     verdicts: tuple
-    diversity: dict[str, Likeness]
+    diversity: dict[str, Similarity]
     copies: dict
     asked: tuple
     ageing: object
@@ -69,17 +74,17 @@ class Evaluation:
 
     def to_config(self):
         """Describe it in JSON's own types, without arrays of volumes: dict."""
-        marks = {
-            "n": self.marks.n,
-            "bands": self.marks.bands,
-            "real": self.marks.real,
-            "left_out": self.marks.left_out,
+        ranges = {
+            "n": self.ranges.n,
+            "limits": self.ranges.limits,
+            "real": self.ranges.real,
+            "left_out": self.ranges.left_out,
         }
         content = {
             "about": self.about,
             "findings": self.findings,
             "distribution": self.distribution,
-            "not_noise": {"marks": marks, "verdicts": self.verdicts},
+            "not_noise": {"ranges": ranges, "verdicts": self.verdicts},
             "diversity": self.diversity,
             "copies": {
                 name: {**asdict(audit), "void": audit.void, "copies": audit.copies}
@@ -113,7 +118,7 @@ def evaluate(
     noise=None,
     extractor=None,
     classes=None,
-    judge=None,
+    predictor=None,
     tissues=True,
     repeats=100,
     pairs=100,
@@ -125,7 +130,7 @@ def evaluate(
     Parameters
     ----------
     real : Volumes
-        Real volumes on which nothing was trained. Pass marks are set on them.
+        Real volumes on which nothing was trained. Acceptance ranges are set on them.
     synthetic : Volumes
         What is judged, on the same grid.
     train : Volumes, optional
@@ -136,12 +141,12 @@ def evaluate(
     noise : Volumes, optional
         Volumes that the model decodes from pure noise: a second ceiling.
     extractor : callable, optional
-        Volumes (n, I, J, K) -> features (n, d); the judge by default, or principal
-        components of coarse voxels. Figures are of the first 16 principal components
+        Volumes (n, I, J, K) -> features (n, d); the predictor by default, or principal
+        components of coarse voxels. Metrics are of the first 16 principal components
         of its features, on training volumes.
     classes : callable, optional
         Volumes -> class probabilities (n, classes), for the Inception Score.
-    judge : Judge, optional
+    predictor : CovariatePredictor, optional
         A network that gives features when it is called, and reads conditions by
         ``predict``; its ``config`` tells "weights_sha256" and, where it takes one grid
         only, "grid".
@@ -155,7 +160,7 @@ def evaluate(
         Seed of all that is drawn.
     each : callable, optional
         ``(function, items) -> iterable``, as of
-        `dipy_synth.metrics.verdicts.set_pass_marks`: for what takes long.
+        `dipy_synth.metrics.verdicts.fit_acceptance_ranges`: for what takes long.
 
     Returns
     -------
@@ -169,16 +174,16 @@ def evaluate(
     """
     synthetic = _with_rows(synthetic, asked)
     notes = _check(real, synthetic, train, noise)
-    if judge is not None:
-        _check_judge(judge, real)
+    if predictor is not None:
+        _check_predictor(predictor, real)
     fit, compared, words = _to_fit_on(real, train, seed)
     notes += words
     if extractor is None:
-        extractor = judge
-        if judge is None:
+        extractor = predictor
+        if predictor is None:
             extractor = voxel_pca(fit.volumes, grid=fit.grid)
-    own = judge is not None and extractor is judge
-    identity = ("judge", judge.config["weights_sha256"]) if own else None
+    own = predictor is not None and extractor is predictor
+    identity = ("predictor", predictor.config["weights_sha256"]) if own else None
     features = Extractor.fit(
         extractor, fit.volumes, fitted_on=fit.name, identity=identity
     )
@@ -188,11 +193,13 @@ def evaluate(
     )
     notes += words
     logger.info("not noise: anatomy of %d volumes", len(real) + len(synthetic))
-    marks = set_pass_marks(real.volumes, grid=real.grid, tissues=tissues, each=each)
-    verdicts = tuple(not_noise(synthetic.volumes, marks, each=each))
+    ranges = fit_acceptance_ranges(
+        real.volumes, grid=real.grid, tissues=tissues, each=each
+    )
+    verdicts = tuple(check_brains(synthetic.volumes, ranges, each=each))
     logger.info("diversity: MS-SSIM within each cohort")
     diversity = {
-        side: likeness_within(cohort.volumes, pairs=pairs, seed=seed, each=each)
+        side: similarity_within(cohort.volumes, pairs=pairs, seed=seed, each=each)
         for side, cohort in (("real", real), ("synthetic", synthetic))
     }
     copies = {}
@@ -201,13 +208,13 @@ def evaluate(
         copies = _audits(real, synthetic, train, extractor, seed)
     logger.info("as asked")
     followed, words = follow_conditions(
-        synthetic, compared, fit, judge=judge, seed=seed
+        synthetic, compared, fit, predictor=predictor, seed=seed
     )
     notes += words
-    ageing = _ageing(synthetic, verdicts, real, marks, seed) if tissues else None
+    ageing = _ageing(synthetic, verdicts, real, ranges, seed) if tissues else None
     parts = {
         "distribution": distribution,
-        "marks": marks,
+        "ranges": ranges,
         "verdicts": verdicts,
         "diversity": diversity,
         "copies": copies,
@@ -221,7 +228,9 @@ def evaluate(
         "train": train and train.to_config(),
         "noise": noise and noise.to_config(),
         "extractor": features.to_config(),
-        "reader": "judge" if judge is not None else f"ridge regression, {fit.name}",
+        "reader": "predictor"
+        if predictor is not None
+        else f"ridge regression, {fit.name}",
         "seed": seed,
         "notes": list(notes),
     }
@@ -262,12 +271,12 @@ def _check(real, synthetic, train, noise):
     return notes
 
 
-def _check_judge(judge, real):
-    """Refuse a judge of volumes on another grid."""
-    grid = judge.config.get("grid")
+def _check_predictor(predictor, real):
+    """Refuse a predictor of volumes on another grid."""
+    grid = predictor.config.get("grid")
     if grid is not None and Grid.from_config(grid) != real.grid:
         raise InputError(
-            f"{real.name}: on {real.grid}; expected the judge's "
+            f"{real.name}: on {real.grid}; expected the predictor's "
             f"{Grid.from_config(grid)}"
         )
 
@@ -288,7 +297,7 @@ def _to_fit_on(real, train, seed):
 
 
 def _distribution(features, real, synthetic, noise, classes, *, repeats, seed):
-    """Give the figures of distribution by each kind of noise, and a note on FID."""
+    """Give the metrics of distribution by each kind of noise, and a note on FID."""
     a, b = features(real.volumes), features(synthetic.volumes)
     n = min(len(a), len(b)) // 2
     ceilings = {"voxel noise": of_noise(features, real.volumes, seed=seed)}
@@ -296,12 +305,12 @@ def _distribution(features, real, synthetic, noise, classes, *, repeats, seed):
         ceilings["decoded noise"] = features(noise.volumes)
         n = min(n, len(noise) // 2)
     first = int(np.clip(n // _PER_COMPONENT, 1, a.shape[1]))
-    figures = FIGURES | {
-        "fid": Figure(lambda x, y: fid(x[:, :first], y[:, :first]), bounds=(0, np.inf))
+    metrics = METRICS | {
+        "fid": Metric(lambda x, y: fid(x[:, :first], y[:, :first]), bounds=(0, np.inf))
     }
     options = {"repeats": repeats, "seed": seed}
     found = {
-        name: tuple(compare(a, b, other, figures=figures, **options))
+        name: tuple(compare(a, b, other, metrics=metrics, **options))
         for name, other in ceilings.items()
     }
     if classes is not None:
@@ -311,7 +320,7 @@ def _distribution(features, real, synthetic, noise, classes, *, repeats, seed):
             ceilings["decoded noise"] = in_parts(classes, noise.volumes)
         for name, other in ceilings.items():
             found[name] += tuple(
-                compare(*sides, other, figures=CLASS_FIGURES, **options)
+                compare(*sides, other, metrics=CLASS_METRICS, **options)
             )
     note = (
         f"FID is of the first {first} of {a.shape[1]} components: {n} volumes on "
@@ -341,8 +350,8 @@ def _audits(real, synthetic, train, extractor, seed):
     }
 
 
-def _ageing(synthetic, verdicts, real, marks, seed):
+def _ageing(synthetic, verdicts, real, ranges, seed):
     name = "ventricles_ml"
-    measured = [verdict.figures[name] for verdict in verdicts]
-    others = [row[name] for row in marks.real]
+    measured = [verdict.metrics[name] for verdict in verdicts]
+    others = [row[name] for row in ranges.real]
     return compare_ageing(synthetic, measured, real, others, seed=seed)

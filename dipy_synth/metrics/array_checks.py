@@ -8,7 +8,7 @@ THRESHOLD = 0.04  # of the range: the fringe a decoder leaves around a brain is 
 
 
 def check_volumes(volumes, name, *, least=1, shape=None):
-    """Check a cohort of volumes before any figure is made of it.
+    """Check a cohort of volumes before any metric is made of it.
 
     Parameters
     ----------

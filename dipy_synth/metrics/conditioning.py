@@ -1,7 +1,7 @@
 """Whether samples follow what was asked of them: age, sex, and what age does to brains.
 
-Each figure stands beside a control: the same with the asked values dealt out anew, at
-random. A figure that the control reaches says nothing.
+Each metric stands beside a control: the same with the asked values dealt out anew, at
+random. A metric that the control reaches says nothing.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Extractors: any callable from volumes (n, *shape) to features (n, d).
 
 `VoxelPCA` needs nothing but real volumes; `InceptionFeatures` looks at slices with a
-network trained on photographs. Figures take features and do not ask where they come
+network trained on photographs. Metrics take features and do not ask where they come
 from.
 """
 

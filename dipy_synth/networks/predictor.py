@@ -21,7 +21,7 @@ _RIDGE = 0.1  # of the number of images: features start with variance 1
 
 
 @keras.saving.register_keras_serializable("dipy_synth")
-class JudgeNetwork(keras.Model):
+class PredictorNetwork(keras.Model):
     """Predict numbers and categories from an image, by way of a few features.
 
     Parameters

@@ -36,17 +36,17 @@ from dipy_synth.nn.priors import fit_prior, from_model, to_model
 from dipy_synth.nn.vqvae import DEFAULT_MODEL, VQVAE
 from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.synthesis.qc_filter import (
-    add_gate_if_possible,
-    gate_arrays,
-    has_gate,
-    put_gate,
+    add_qc_filter_if_possible,
+    has_qc_filter,
+    put_qc_filter,
+    qc_filter_arrays,
 )
 from dipy_synth.training import (
     TrainingSettings,
     averaged_weights,
     building,
-    claim,
     is_fresh,
+    reserve_output,
     train,
 )
 from dipy_synth.utils.montage import save_montage
@@ -227,7 +227,7 @@ class LDM:
             **({"initial": initial.config["weights_sha256"]} if initial else {}),
         }
         validates = bool(cohort.where("validation").any())
-        claim(
+        reserve_output(
             run_dir,
             self.network,
             settings,
@@ -255,7 +255,7 @@ class LDM:
             self.network, self.schedule, data, validation, subjects=subjects
         )
         self.save(run_dir / "model")
-        add_gate_if_possible(run_dir / "model", cohort)
+        add_qc_filter_if_possible(run_dir / "model", cohort)
         self.load_model_weights(run_dir / "model")
         return history
 
@@ -460,7 +460,9 @@ class LDM:
         """
         need_weights(self.network)
         prior, axes = to_model(self.prior)
-        gate = gate_arrays(self.folder) if has_gate(self.config) else None
+        qc_filter = (
+            qc_filter_arrays(self.folder) if has_qc_filter(self.config) else None
+        )
         saved = save_model(
             folder,
             kind="ldm",
@@ -480,8 +482,8 @@ class LDM:
             dtype=dtype,
             card=card,
         )
-        if gate is not None:
-            put_gate(saved, gate)
+        if qc_filter is not None:
+            put_qc_filter(saved, qc_filter)
         return saved
 
 

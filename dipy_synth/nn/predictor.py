@@ -1,4 +1,4 @@
-"""Judge: a network that reads age, sex or a digit from a volume, in DIPY's manner."""
+"""CovariatePredictor: reads age, sex or a digit from a volume, as DIPY's models do."""
 
 from pathlib import Path
 
@@ -22,16 +22,16 @@ from dipy_synth.data.laterality import is_lateral, mirror_conditions
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.conditioning import follows_category, follows_number
 from dipy_synth.networks.conversion import in_batches, need_weights, to_network
-from dipy_synth.networks.predictor import JudgeNetwork
+from dipy_synth.networks.predictor import PredictorNetwork
 from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.training import TrainingSettings, building, is_fresh, train
 
 _LEAST = 4  # values, for a correlation
-DEFAULT_JUDGE = "judge-ixi-2mm"
+DEFAULT_PREDICTOR = "predictor-ixi-2mm"
 _SMALL = {"rotation": 0, "scale": 0, "translation": 0, "bias": 0, "gamma": 0.1}
 
 
-class Judge:
+class CovariatePredictor:
     """Read conditions from volumes, and give features to compare cohorts by.
 
     It is trained on real training subjects alone, so that it knows nothing of what is
@@ -46,7 +46,7 @@ class Judge:
 
     Attributes
     ----------
-    network : JudgeNetwork or None
+    network : PredictorNetwork or None
         The network, once there is one.
     schema : ConditionSchema or None
         The columns it predicts.
@@ -60,10 +60,10 @@ class Judge:
 
     Examples
     --------
-    >>> from dipy_synth.nn.predictor import Judge
-    >>> judge = Judge()
-    >>> judge.fetch_default_weights()  # doctest: +SKIP
-    >>> judge.predict(volumes)["age"]  # doctest: +SKIP
+    >>> from dipy_synth.nn.predictor import CovariatePredictor
+    >>> predictor = CovariatePredictor()
+    >>> predictor.fetch_default_weights()  # doctest: +SKIP
+    >>> predictor.predict(volumes)["age"]  # doctest: +SKIP
     """
 
     def __init__(self, model=None, *, verbose=False):
@@ -73,20 +73,20 @@ class Judge:
             self.load_model_weights(model)
 
     def fetch_default_weights(self):
-        """Load the bundled judge of brains at 2 mm; nothing is downloaded."""
-        self.load_model_weights(DEFAULT_JUDGE)
+        """Load the bundled predictor of brains at 2 mm; nothing is downloaded."""
+        self.load_model_weights(DEFAULT_PREDICTOR)
 
     def load_model_weights(self, model):
-        """Load a judge.
+        """Load a predictor.
 
         Parameters
         ----------
         model : str or Path
             A folder that `save` or `fit` wrote, or the name of a bundled model.
         """
-        folder, config = read_config(model, kinds=("judge",))
-        makers = {"judge": JudgeNetwork.from_config}
-        self.network = load_networks(folder, config, makers)[0]["judge"]
+        folder, config = read_config(model, kinds=("predictor",))
+        makers = {"predictor": PredictorNetwork.from_config}
+        self.network = load_networks(folder, config, makers)[0]["predictor"]
         self.config = config
         self.schema = ConditionSchema.from_config(config["conditions"])
 
@@ -110,14 +110,14 @@ class Judge:
         run_dir : str or Path
             Folder of the run; the model is written to its ``model`` folder.
         settings : TrainingSettings, optional
-            How to train; `judge_training` by default.
+            How to train; `predictor_training` by default.
         conditions : sequence of str, optional
             Columns of ``participants.tsv`` to predict, numbers and categories, whose
             values may be missing. By default age and sex; label of a file of images.
         force : bool, optional
             Start anew where the folder holds a run, instead of going on with it.
         **network
-            Arguments of `JudgeNetwork`, such as ``features``.
+            Arguments of `PredictorNetwork`, such as ``features``.
 
         Returns
         -------
@@ -131,7 +131,7 @@ class Judge:
             holds another run.
         """
         cohort, run_dir = open_cohort(cohort), Path(run_dir)
-        settings = settings or TrainingSettings(**judge_training(cohort))
+        settings = settings or TrainingSettings(**predictor_training(cohort))
         if conditions is None:
             conditions = ("label",) if cohort.grid is None else ("age", "sex")
         self.schema = fit_schema(cohort, conditions)
@@ -140,7 +140,7 @@ class Judge:
         categories = [len(c.categories) for c in self.schema.columns]
         chosen = {**_blocks(cohort.shape), "where": is_lateral(self.schema)}
         with building(settings):
-            self.network = JudgeNetwork(
+            self.network = PredictorNetwork(
                 cohort.shape, categories=categories, **{**chosen, **network}
             )
         data = self._batches(cohort, "train", settings)
@@ -163,7 +163,7 @@ class Judge:
         )
         self.load_model_weights(self.save(run_dir / "model"))
         if self.verbose:
-            logger.info("Judge written to %s", run_dir / "model")
+            logger.info("Predictor written to %s", run_dir / "model")
         return history
 
     def _batches(self, cohort, split, settings):
@@ -207,12 +207,12 @@ class Judge:
         """
         return save_model(
             folder,
-            kind="judge",
+            kind="predictor",
             config={
                 **persistent_config(self.config),
                 "conditions": self.schema.to_config(),
             },
-            networks={"judge": need_weights(self.network)},
+            networks={"predictor": need_weights(self.network)},
             dtype=dtype,
             card=card,
         )
@@ -288,13 +288,13 @@ class Judge:
         if len(chosen) != 1 or chosen[0] not in there:
             raise InputError(
                 f"column {column}: expected one of those with categories, "
-                f"{', '.join(there) or 'and this judge has none'}"
+                f"{', '.join(there) or 'and this predictor has none'}"
             )
         logits = self._outputs(volumes, batch_size)[chosen[0]].astype("float64")
         raised = np.exp(logits - logits.max(axis=1, keepdims=True))
         return raised / raised.sum(axis=1, keepdims=True)
 
-    def examine(self, cohort, split="validation"):
+    def evaluate(self, cohort, split="validation"):
         """Tell how well it predicts one side of a cohort.
 
         Parameters
@@ -341,8 +341,8 @@ class Judge:
         )
 
 
-def judge_training(cohort):
-    """Give the settings a judge is trained with by default.
+def predictor_training(cohort):
+    """Give the settings a predictor is trained with by default.
 
     Parameters
     ----------

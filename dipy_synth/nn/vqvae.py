@@ -195,7 +195,7 @@ class VQVAE:
             force=force,
             after_epoch=lambda epoch: self._show(run_dir, held_out, trained),
             callbacks=callbacks,
-            judged_from=max((c.epoch for c in starts), default=0),
+            monitored_from=max((c.epoch for c in starts), default=0),
         )
         self._finish(run_dir)
         return history

@@ -11,11 +11,11 @@ from dipy_synth.conditions import as_number
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import foreground
 from dipy_synth.metrics.sharpness import radial_power
-from dipy_synth.metrics.verdicts import FIGURES
+from dipy_synth.metrics.verdicts import BRAIN_METRICS
 from dipy_synth.report.charts import Series, band_svg, chart_svg, place_svg
 from dipy_synth.report.evaluation_template import EVALUATION_PAGE, MORE_STYLE
 from dipy_synth.report.gallery import (
-    means_and_spreads,
+    means_and_stds,
     mosaics,
     neighbor_pairs,
     sprites,
@@ -72,19 +72,19 @@ def evaluation_page(evaluation, real, synthetic, *, train=None, path):
         mosaics=mosaics(cohorts),
         viewer=VIEWER,
         sprites=sprites(cohorts),
-        means=means_and_spreads(cohorts),
-        figures="".join(_figures(*item) for item in evaluation.distribution.items()),
+        means=means_and_stds(cohorts),
+        metrics="".join(_metrics(*item) for item in evaluation.distribution.items()),
         warnings="".join(
             f"<li>{escape(words)}</li>" for words in _warnings(evaluation)
         ),
-        n_real=evaluation.marks.n,
-        bands="\n".join(_band(name, evaluation) for name in evaluation.marks.bands),
+        n_real=evaluation.ranges.n,
+        bands="\n".join(_band(name, evaluation) for name in evaluation.ranges.limits),
         failed=_failed(evaluation, synthetic),
         charts="".join(_charts(evaluation, real, synthetic)),
         copies=_copies(evaluation, synthetic, train),
         how=_how(evaluation),
         footer=f"Written by dipy_synth {__version__} on {date.today().isoformat()}. "
-        "All figures stand in evaluation.json, figures.tsv and volumes.tsv.",
+        "All metrics stand in evaluation.json, metrics.tsv and volumes.tsv.",
         script=SCRIPT,
     )
     write_text(path, page)
@@ -111,8 +111,8 @@ def _answer(finding):
     )
 
 
-def _figures(ceiling, figures):
-    """Write the figures that have one kind of noise as their ceiling."""
+def _metrics(ceiling, metrics):
+    """Write the metrics that have one kind of noise as their ceiling."""
     rows = "".join(
         f"<tr><td>{_title(one.name)}</td>"
         f'<td class="n">{_number(one.value)}</td><td class="n">{_range(one.interval)}'
@@ -121,10 +121,10 @@ def _figures(ceiling, figures):
         f"<td>{_place(one)}</td>"
         f'<td class="n">{_number(one.normalized)}</td>'
         f'<td class="n">{_range(one.normalized_interval)}</td></tr>'
-        for one in figures
+        for one in metrics
     )
     return (
-        f'<div class="wide"><table><tr><th>Figure</th><th class="n">value</th>'
+        f'<div class="wide"><table><tr><th>Metric</th><th class="n">value</th>'
         '<th class="n">95 %</th><th class="n">floor</th>'
         f'<th class="n">ceiling: {escape(ceiling)}</th><th>0 to 1</th>'
         f'<th class="n">normalised</th><th class="n">95 %</th></tr>{rows}</table></div>'
@@ -158,24 +158,24 @@ def _warnings(evaluation):
 
 
 def _band(name, evaluation):
-    """Write a row: one figure of anatomy, in real and in synthetic volumes."""
-    marks, verdicts = evaluation.marks, evaluation.verdicts
-    real = [row[name] for row in marks.real]
-    found = [verdict.figures[name] for verdict in verdicts]
-    low, high = marks.bands[name]
+    """Write a row: one metric of anatomy, in real and in synthetic volumes."""
+    ranges, verdicts = evaluation.ranges, evaluation.verdicts
+    real = [row[name] for row in ranges.real]
+    found = [verdict.metrics[name] for verdict in verdicts]
+    low, high = ranges.limits[name]
     fail = sum(not low <= value <= high for value in found)
     passes = [_number(low) if np.isfinite(low) else "", _number(high)]
     passes = " to ".join(passes) if np.isfinite(high) else f"{passes[0]} or more"
-    words = FIGURES[name].words
+    words = BRAIN_METRICS[name].words
     label = (
         f"{words}: real {_number(np.mean(real))}, synthetic {_number(np.mean(found))}"
     )
-    strip = band_svg(real, found, marks.bands[name], label=label)
+    strip = band_svg(real, found, ranges.limits[name], label=label)
     return (
         f"<tr><td>{words[0].upper()}{words[1:]}</td><td>{strip}</td>"
         f'<td class="n">{_number(np.mean(real))}</td>'
         f'<td class="n">{_number(np.mean(found))}</td><td class="n">{passes}</td>'
-        f'<td class="n{" odd" if fail else ""}">{fail}</td></tr>'
+        f'<td class="n{" outlier" if fail else ""}">{fail}</td></tr>'
     )
 
 
@@ -236,8 +236,8 @@ def _histogram(volume):
 def _age_charts(evaluation, real, synthetic):
     """Draw ventricles by age, and each number that was asked for by what is read."""
     name = "ventricles_ml"
-    if name in evaluation.marks.bands:
-        rows = (evaluation.marks.real, [v.figures for v in evaluation.verdicts])
+    if name in evaluation.ranges.limits:
+        rows = (evaluation.ranges.real, [v.metrics for v in evaluation.verdicts])
         dots = [
             Series("dots", _column(side, "age"), [row[name] for row in part], style)
             for side, part, style in zip((real, synthetic), rows, ("real", "synthetic"))

@@ -19,7 +19,7 @@ from dipy_synth.utils.montage import save_montage
 from dipy_synth.utils.parallel import check_engine, processors_each, run_parallel
 from dipy_synth.utils.progress import volume_bar
 
-MOST_ATTEMPTS = 20  # draws of a volume that a gate may drop
+MOST_ATTEMPTS = 20  # draws of a volume that a QC filter may drop
 MOST_IN_VAIN = 10  # the same of a whole cohort, before the first volume passes
 
 
@@ -33,7 +33,7 @@ def synthesize_cohort(
     engine="serial",
     n_jobs=1,
     scheduler=None,
-    gate=None,
+    qc_filter=None,
     force=False,
 ):
     """Generate volumes straight to disk, or go on where a run was stopped.
@@ -59,9 +59,9 @@ def synthesize_cohort(
     engine, n_jobs, scheduler : optional
         As for `dipy_synth.utils.parallel.run_parallel`, to make batches at the same
         time. Engines other than serial load the model from its folder, once a process.
-    gate : Gate, optional
-        What says which volumes are let out, as `Gate.load` reads it. A volume that is
-        not is drawn again, attempt by attempt, each with noise of its own; sidecars
+    qc_filter : QCFilter, optional
+        What says which volumes are let out, as `QCFilter.load` reads it. A volume that
+        is not is drawn again, attempt by attempt, each with noise of its own; sidecars
         tell how often and why, ``dataset_description.json`` the counts.
     force : bool, optional
         Replace a cohort that was made by another request or model.
@@ -75,13 +75,14 @@ def synthesize_cohort(
     Raises
     ------
     InputError
-        If the folder holds something else, or the request cannot be met; with a gate,
-        if 20 draws of a volume were dropped, or the first 10 of the cohort.
+        If the folder holds something else, or the request cannot be met; with a QC
+        filter, if 20 draws of a volume were dropped, or the first 10 of the cohort.
     """
     out_dir, request = Path(out_dir).resolve(), (request or Request())
-    if gate is not None and request.sweep:
+    if qc_filter is not None and request.sweep:
         raise InputError(
-            "gate with sweep: expected one of them (a volume drawn again would have "
+            "QC filter with sweep: expected one of them (a volume drawn again would "
+            "have "
             "other noise than those beside it)"
         )
     if ldm.config["grid"] is None:
@@ -97,21 +98,21 @@ def synthesize_cohort(
     check_sampling(ldm, request)
     request = request.completed(ldm.config["sampling"])
     told = {"ModelHash": ldm.config["weights_sha256"], **request.to_config()}
-    told["Gate"] = gate and gate.sha256
+    told["QCFilter"] = qc_filter and qc_filter.sha256
     _claim(out_dir, told, ldm, force=force)
     missing = [i for i in range(n) if not _volume_path(out_dir, i).exists()]
     if len(missing) < n:
         logger.info("%s: %d of %d volumes are there", out_dir, n - len(missing), n)
     _remove_leftovers(out_dir)
     runs = [missing[i : i + batch_size] for i in range(0, len(missing), batch_size)]
-    work = {"out_dir": out_dir, "request": request, "gate": gate}
+    work = {"out_dir": out_dir, "request": request, "qc_filter": qc_filter}
     if engine == "serial" and scheduler is None:
         _make_here(ldm, runs, work, total=len(missing))
     else:
         options = {"engine": engine, "n_jobs": n_jobs, "scheduler": scheduler}
         _make_elsewhere(ldm, runs, work, options)
     _write_table(out_dir, request)
-    if gate is not None:
+    if qc_filter is not None:
         _count_draws(out_dir)
     _draw(out_dir, request, n)
     return [_volume_path(out_dir, i) for i in range(n)]
@@ -171,10 +172,10 @@ def _load(folder, sha256):
     return ldm
 
 
-def _make(ldm, numbers, *, out_dir, request, gate, progress):
+def _make(ldm, numbers, *, out_dir, request, qc_filter, progress):
     """Generate and write the volumes of some numbers, in one batch.
 
-    What the gate drops is drawn again, until all are written.
+    What the QC filter drops is drawn again, until all are written.
     """
     affine = Grid.from_config(ldm.config["grid"]).affine
     common = request.to_config()
@@ -186,14 +187,17 @@ def _make(ldm, numbers, *, out_dir, request, gate, progress):
         volumes = _generate(ldm, request, [*dropped], attempts, progress)
         progress = False  # the bar counts volumes, not draws
         for number, volume in zip([*dropped], volumes):
-            reasons = gate(volume) if gate is not None else []
+            reasons = qc_filter(volume) if qc_filter is not None else []
             if reasons:
                 dropped[number].append(reasons)
                 continue
             told = {**common, **request.sample(number)}
-            if gate is not None:
-                told |= {"Gate": gate.sha256, "GateAttempts": len(dropped[number]) + 1}
-                told |= {"GateDropped": dropped[number]}
+            if qc_filter is not None:
+                told |= {
+                    "QCFilter": qc_filter.sha256,
+                    "QCFilterAttempts": len(dropped[number]) + 1,
+                }
+                told |= {"QCFilterDropped": dropped[number]}
             _write(_volume_path(out_dir, number), volume, affine, told)
             del dropped[number]
         _give_up(dropped, out_dir)
@@ -216,7 +220,7 @@ def _generate(ldm, request, numbers, attempts, progress):
 
 
 def _give_up(dropped, out_dir):
-    """End where the gate lets nothing out: of a volume, or of a whole cohort."""
+    """End where the QC filter lets nothing out: of a volume, or of a whole cohort."""
     most = max(map(len, dropped.values()), default=0)
     draws = [reasons for attempts in dropped.values() for reasons in attempts]
     hopeless = len(draws) >= MOST_IN_VAIN and not _volumes_there(out_dir)
@@ -227,33 +231,34 @@ def _give_up(dropped, out_dir):
     start = f"{name}: "
     values = [r for reasons in draws for r in reasons if r.startswith(start)]
     raise InputError(
-        f"the gate dropped all of {len(draws)} draws, {times} of them for {name}, such "
+        f"the QC filter dropped all of {len(draws)} draws, {times} of them for {name}, "
+        "such "
         f"as {values[-1].removeprefix(start)}. The model does not make brains that "
-        "pass: train it longer, or leave the gate out"
+        "pass: train it longer, or leave the QC filter out"
     )
 
 
 def _counts(draws):
-    """Count for how many draws each figure was a reason: dict, the largest first."""
+    """Count for how many draws each metric was a reason: dict, the largest first."""
     names = [reason.split(": ")[0] for reasons in draws for reason in reasons]
     return dict(Counter(names).most_common())
 
 
 def _count_draws(out_dir):
-    """Tell what the gate dropped, in the log and in dataset_description.json."""
+    """Tell what the QC filter dropped, in the log and in dataset_description.json."""
     sidecars = [read_json(_sidecar_path(path)) for path in _volumes_there(out_dir)]
-    draws = [reasons for sidecar in sidecars for reasons in sidecar["GateDropped"]]
+    draws = [reasons for sidecar in sidecars for reasons in sidecar["QCFilterDropped"]]
     counts = _counts(sorted(draws))
     told = ", ".join(f"{n} for {name}" for name, n in counts.items()) or "none"
     logger.info(
-        "gate: %d volumes of %d draws; dropped: %s",
+        "QC filter: %d volumes of %d draws; dropped: %s",
         len(sidecars),
         len(sidecars) + len(draws),
         told,
     )
     path = out_dir / "dataset_description.json"
     found = {"Draws": len(sidecars) + len(draws), "DroppedFor": counts}
-    write_json(path, {**read_json(path), "DipySynthGate": found})
+    write_json(path, {**read_json(path), "DipySynthQCFilter": found})
 
 
 def _write(path, volume, affine, told):

@@ -1,6 +1,6 @@
-"""Scans through an autoencoder and back: volumes in native space, figures, a picture.
+"""Scans through an autoencoder and back: volumes in native space, metrics, a picture.
 
-What an autoencoder loses, nothing generated in its latents can have. So the figures
+What an autoencoder loses, nothing generated in its latents can have. So the metrics
 are told twice: on the model's grid, where the network alone is judged, and against the
 scan itself, where preparation and the way back count too.
 """
@@ -48,7 +48,7 @@ def reconstruct_cohort(vqvae, scans, out_dir, *, brain="auto", force=False):
     out_dir : str or Path
         Where to. Each volume is ``sub-X/anat/<key>_desc-reconstructed_T1w.nii.gz``,
         float32, on the voxels and in the unit of its scan, 0 outside of the brain.
-        Beside it lies a sidecar; reconstruction.tsv has the figures of all, and
+        Beside it lies a sidecar; reconstruction.tsv has the metrics of all, and
         reconstruction.png shows the first eight scans on the grid.
     brain : str, optional
         Where the brain masks of scans come from, see
@@ -154,8 +154,8 @@ def _one(vqvae, root, key, native, out_dir, *, force):
     decoded = vqvae.predict(prepared.data)
     restored, affine = restore_t1(replace(prepared, data=decoded))
     bias = read_json(sidecar_path(source))["Preprocessing"].get("bias")
-    figures = _on_grid(prepared, decoded)
-    figures |= _in_native(prepared, restored, native, bias=bias)
+    metrics = _on_grid(prepared, decoded)
+    metrics |= _in_native(prepared, restored, native, bias=bias)
     sidecar.unlink(missing_ok=True)
     write_volume(target, restored, affine)
     content = {
@@ -163,7 +163,7 @@ def _one(vqvae, root, key, native, out_dir, *, force):
         "Sources": [source.name, *([native.name] if native else [])],
         "SourceHash": origin,
         "ModelHash": vqvae.config["weights_sha256"],
-        "Figures": figures,
+        "Metrics": metrics,
         "DipySynthVersion": __version__,
     }
     write_json(sidecar, content)  # last: it marks completion
@@ -248,12 +248,12 @@ def _sidecars(out_dir):
 
 
 def _write_table(out_dir):
-    """Write reconstruction.tsv: the figures of all that is there."""
+    """Write reconstruction.tsv: the metrics of all that is there."""
     rows = []
     for path in _sidecars(out_dir):
         scan = path.name.removesuffix(SUFFIX.replace(".nii.gz", ".json"))
-        figures = read_json(path)["Figures"]
-        rows.append({"subject": scan.split("_")[0], "scan": scan, **figures})
+        metrics = read_json(path)["Metrics"]
+        rows.append({"subject": scan.split("_")[0], "scan": scan, **metrics})
     write_table(out_dir / "reconstruction.tsv", rows)
 
 

@@ -28,8 +28,8 @@ class Request:
     conditions : dict
         Values asked for of every volume, such as ``{"age": 70, "sex": "F"}``.
     participants : sequence of dict
-        A cohort to match, as `read_participants` gives it: sample i is asked for the
-        conditions of row i, besides `conditions`.
+        A cohort to match, as `read_matched_participants` gives it: sample i is asked
+        for the conditions of row i, besides `conditions`.
     sweep : dict
         Values to go through, such as ``{"age": [20, 55, 90]}``; every combination when
         there are several columns.
@@ -79,9 +79,9 @@ class Request:
         if not all(self.sweep.values()):
             raise InputError(f"sweep {self.sweep}: expected a value or more")
 
-    def completed(self, advice):
+    def completed(self, defaults):
         """Fill what was left open with a model's recommended sampling (dict)."""
-        return replace(self, **completed_settings(self.settings(), advice))
+        return replace(self, **completed_settings(self.settings(), defaults))
 
     def settings(self):
         """Give how it is to be sampled, as `LDM.generate` takes it: dict."""
@@ -200,7 +200,7 @@ def _short(value):
     return f"{len(value)} rows" if is_table else value
 
 
-def read_participants(path, schema):
+def read_matched_participants(path, schema):
     """Read a cohort to match from a table.
 
     Parameters

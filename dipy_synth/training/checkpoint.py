@@ -16,10 +16,10 @@ from dipy_synth.training.optimizer import assign_weights, averaged_weights
 logger = logging.getLogger("dipy_synth")
 
 
-class Keeper(keras.callbacks.Callback):
+class CheckpointCallback(keras.callbacks.Callback):
     """Progress bar, checkpoint, history, curves and early stop of a run.
 
-    The validation figures are those of the averaged weights, which are what a run
+    The validation metrics are those of the averaged weights, which are what a run
     gives in the end.
 
     Parameters
@@ -32,13 +32,13 @@ class Keeper(keras.callbacks.Callback):
         The run's settings.
     after_epoch : callable, optional
         Called as ``after_epoch(epoch)`` when an epoch has been saved.
-    judged_from : int, optional
+    monitored_from : int, optional
         Epochs at the start that cannot be the best.
     """
 
-    def __init__(self, run_dir, data, settings, after_epoch=None, *, judged_from=0):
+    def __init__(self, run_dir, data, settings, after_epoch=None, *, monitored_from=0):
         super().__init__()
-        self.judged_from = judged_from
+        self.monitored_from = monitored_from
         self.run_dir, self.data, self.settings = run_dir, data, settings
         self.after_epoch, self.history = after_epoch, []
         self._averaged = ExitStack()
@@ -52,10 +52,12 @@ class Keeper(keras.callbacks.Callback):
 
     @property
     def best(self):
-        """The epoch with the lowest monitored figure, from 1; 0 before the first."""
-        judged = self.history[self.judged_from :]
-        values = [np.nan_to_num(r[self.settings.monitor], nan=np.inf) for r in judged]
-        return self.judged_from + int(np.argmin(values)) + 1 if values else 0
+        """The epoch with the lowest monitored metric, from 1; 0 before the first."""
+        monitored = self.history[self.monitored_from :]
+        values = [
+            np.nan_to_num(r[self.settings.monitor], nan=np.inf) for r in monitored
+        ]
+        return self.monitored_from + int(np.argmin(values)) + 1 if values else 0
 
     @property
     def ended(self):
@@ -102,9 +104,9 @@ class Keeper(keras.callbacks.Callback):
         self.bar.update()
         self._show(loss=loss)
 
-    def _show(self, **figures):
-        """Show figures at the end of the progress bar."""
-        self.shown.update({k: f"{v:.4f}" for k, v in figures.items()})
+    def _show(self, **metrics):
+        """Show metrics at the end of the progress bar."""
+        self.shown.update({k: f"{v:.4f}" for k, v in metrics.items()})
         self.bar.set_postfix(self.shown, refresh=False)
 
     def on_test_begin(self, logs=None):

@@ -50,7 +50,7 @@ class PreprocessT1Flow(Workflow):
         validation. Run again, the command does only what is missing. A scan that
         cannot be prepared is told at the end and does not stop the others; the exit
         status is then 1. A page to look at, quality.html, shows every volume, the
-        oddest first.
+        highest outlier score first.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""The doctor: a sound model has nothing wrong, and each planted fault is found."""
+"""Diagnostics: a sound model has nothing wrong, and each planted fault is found."""
 
 import copy
 from html.parser import HTMLParser
@@ -11,7 +11,13 @@ import pytest
 
 from dipy_synth.data.cohort import cohort_config
 from dipy_synth.data.image_cohort import ArrayCohort
-from dipy_synth.diagnostics import Case, doctor_page, examine, read_case, text_table
+from dipy_synth.diagnostics import (
+    DiagnosticContext,
+    diagnostics_page,
+    read_context,
+    run_checks,
+    text_table,
+)
 from dipy_synth.diagnostics.context import far_conditions
 from dipy_synth.diagnostics.data_checks import (
     check_latents,
@@ -87,40 +93,40 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def sound(root):
-    return read_case(root / "ldm", prepared=root / "bars.npz", vqvae=root / "vqvae")
+    return read_context(root / "ldm", prepared=root / "bars.npz", vqvae=root / "vqvae")
 
 
 @pytest.fixture(scope="module")
-def findings(sound):
-    return examine(sound)
+def results(sound):
+    return run_checks(sound)
 
 
-def planted(case, **faults):
-    """Give a case like another, whose model has something else in it."""
-    ldm = copy.copy(case.ldm)
+def planted(context, **faults):
+    """Give a context like another, whose model has something else in it."""
+    ldm = copy.copy(context.ldm)
     ldm.config = dict(ldm.config)
     for name, value in faults.items():
         setattr(ldm, name, value)
-    return Case(
+    return DiagnosticContext(
         ldm,
-        case.latents,
-        case.conditions,
-        case.held_out,
-        case.held_out_conditions,
-        volumes=case.volumes,
+        context.latents,
+        context.conditions,
+        context.held_out,
+        context.held_out_conditions,
+        volumes=context.volumes,
     )
 
 
-def with_network(case, kind):
-    """Give a case whose network is of another kind, with the same weights."""
-    own = case.ldm.network
+def with_network(context, kind):
+    """Give a context whose network is of another kind, with the same weights."""
+    own = context.ldm.network
     network = kind.from_config(own.get_config())
     kept = {variable.path: variable for variable in own.variables}
     for variable in network.variables:
         source = kept.get(variable.path.replace(network.name, own.name, 1))
         if source is not None:
             variable.assign(source)
-    return planted(case, network=network)
+    return planted(context, network=network)
 
 
 class ByBatch(UNet):
@@ -163,15 +169,15 @@ class OneWay(LatentNormalizer):
         return normalized
 
 
-def test_a_sound_model_has_nothing_wrong(findings):
-    told = "\n".join(text_table(findings))
-    unsure = {finding.name for finding in findings if finding.verdict != "right"}
+def test_a_sound_model_has_nothing_wrong(results):
+    told = "\n".join(text_table(results))
+    unsure = {result.name for result in results if result.verdict != "pass"}
     # what little it was trained may not do for the strongest noise
     assert unsure <= {"denoising, training", "denoising, held-out"}, told
-    assert not any(finding.verdict == "wrong" for finding in findings), told
+    assert not any(result.verdict == "fail" for result in results), told
 
 
-def test_looking_changes_nothing(root, sound, findings):
+def test_looking_changes_nothing(root, sound, results):
     before = LDM(root / "ldm").network.get_weights()
     for here, there in zip(sound.ldm.network.get_weights(), before):
         np.testing.assert_array_equal(here, there)
@@ -181,7 +187,7 @@ def test_unnormalised_latents_are_found(sound):
     shape = sound.ldm.network.shape
     as_they_are = LatentNormalizer(np.zeros(shape), np.ones(shape[-1]))
     found = check_latents(planted(sound, normalizer=as_they_are))
-    assert found.verdict == "wrong" and found.advice
+    assert found.verdict == "fail" and found.advice
     truth = np.asarray(sound.latents).reshape(-1, shape[-1])
     np.testing.assert_allclose(found.values["std"], truth.std(axis=0), rtol=1e-4)
     np.testing.assert_allclose(found.values["mean"], truth.mean(axis=0), atol=1e-5)
@@ -192,16 +198,16 @@ def test_a_wrong_scale_in_the_model_is_found(sound):
     own = sound.ldm.normalizer
     for factor in (0.85, 3):
         wrong = LatentNormalizer(own.mean, own.scale * factor)
-        assert check_latents(planted(sound, normalizer=wrong)).verdict == "wrong"
+        assert check_latents(planted(sound, normalizer=wrong)).verdict == "fail"
 
 
 def test_batch_normalisation_is_found_and_named(sound):
-    case = with_network(sound, ByBatch)
-    before = case.ldm.network.get_weights()
-    found = check_modes(case)
-    assert found.verdict == "wrong"
-    assert "by_batch (BatchNormalization)" in found.words
-    for here, there in zip(case.ldm.network.get_weights(), before):
+    context = with_network(sound, ByBatch)
+    before = context.ldm.network.get_weights()
+    found = check_modes(context)
+    assert found.verdict == "fail"
+    assert "by_batch (BatchNormalization)" in found.message
+    for here, there in zip(context.ldm.network.get_weights(), before):
         np.testing.assert_array_equal(here, there)  # its moving averages as well
 
 
@@ -210,7 +216,7 @@ def test_noise_prediction_with_a_short_schedule_is_found(sound, steps, left):
     found = check_terminal_noise(
         planted(sound, schedule=DiscreteDiffusion(steps=steps))
     )
-    assert found.verdict == "wrong"
+    assert found.verdict == "fail"
     assert found.values["alpha_bar"] == pytest.approx(left, rel=0.1)
 
 
@@ -224,34 +230,34 @@ def test_noise_prediction_with_a_short_schedule_is_found(sound, steps, left):
     ],
 )
 def test_schedules_that_end_in_noise_are_right(sound, schedule):
-    assert check_terminal_noise(planted(sound, schedule=schedule)).verdict == "right"
+    assert check_terminal_noise(planted(sound, schedule=schedule)).verdict == "pass"
 
 
 def test_noise_prediction_from_noise_alone_is_doubtful(sound):
     cosine = DiscreteDiffusion(steps=1000, betas="cosine")
     found = check_terminal_noise(planted(sound, schedule=cosine))
-    assert found.verdict == "doubtful" and "multiplies" in found.words
+    assert found.verdict == "warn" and "multiplies" in found.message
 
 
 def test_a_scale_used_one_way_only_is_found(sound):
     own = sound.ldm.normalizer
-    case = planted(sound, normalizer=OneWay(own.mean, own.scale))
-    assert check_latents(case).verdict == "right"
-    assert check_scale(case).verdict == "wrong"
-    alone = Case(case.ldm)  # without data as well
-    assert check_scale(alone).verdict == "wrong"
-    assert check_scale(Case(sound.ldm)).verdict == "right"
+    context = planted(sound, normalizer=OneWay(own.mean, own.scale))
+    assert check_latents(context).verdict == "pass"
+    assert check_scale(context).verdict == "fail"
+    alone = DiagnosticContext(context.ldm)  # without data as well
+    assert check_scale(alone).verdict == "fail"
+    assert check_scale(DiagnosticContext(sound.ldm)).verdict == "pass"
 
 
 def test_an_untrained_network_is_found(sound):
     network = UNet(sound.ldm.network.shape, categories=(2,), **PLAIN)
-    case = planted(sound, network=network)
+    context = planted(sound, network=network)
     for side in ("latents", "held_out"):
-        assert check_denoising(case, side=side).verdict == "wrong"
-    assert check_overfit(case).verdict == "right"  # it could learn
+        assert check_denoising(context, side=side).verdict == "fail"
+    assert check_overfit(context).verdict == "pass"  # it could learn
 
 
-def test_denoising_is_judged_by_exact_figures(sound):
+def test_denoising_is_judged_by_exact_metrics(sound):
     """With the truth for an answer nothing is left; with what it sees, all noise is."""
     looked = sound.denoised("held_out")
     exact = type(looked)(looked.times, looked.truth, looked.noisy, looked.noisy * 0)
@@ -270,24 +276,24 @@ class Shy(RectifiedFlow):
 
 
 def test_a_network_that_saw_too_little_deep_noise_is_found(sound):
-    assert check_coarse(sound).verdict in ("right", "doubtful")
+    assert check_coarse(sound).verdict in ("pass", "warn")
     found = check_coarse(planted(sound, schedule=Shy()))
-    assert found.verdict == "wrong" and "--shift" in found.advice
+    assert found.verdict == "fail" and "--shift" in found.advice
     assert found.values["share_found"] == pytest.approx(0, abs=0.1)
 
 
 def test_along_the_widest_component_errors_are_those_asked_for(sound):
     """The best multiple of a noisy coordinate leaves s^2 / (variance + s^2)."""
-    case = planted(sound)
+    context = planted(sound)
     rng, size = np.random.default_rng(0), np.prod(sound.ldm.network.shape)
     axis = rng.standard_normal(size)
     wide = 30 * rng.standard_normal(2000)[:, None] * axis / np.linalg.norm(axis)
     latents = wide + 0.1 * rng.standard_normal((2000, size))
     shape = (2000, *sound.ldm.network.shape)
-    case.latents = case.held_out = latents.reshape(shape).astype("float32")
-    case.conditions = case.held_out_conditions = None
-    case.ldm.normalizer = LatentNormalizer(np.zeros(shape[1:]), np.ones(shape[-1]))
-    looked = case.along_widest("held_out", (0.1, 0.5), most=2000)
+    context.latents = context.held_out = latents.reshape(shape).astype("float32")
+    context.conditions = context.held_out_conditions = None
+    context.ldm.normalizer = LatentNormalizer(np.zeros(shape[1:]), np.ones(shape[-1]))
+    looked = context.along_widest("held_out", (0.1, 0.5), most=2000)
     np.testing.assert_allclose(looked.linear_errors(), [0.1, 0.5], rtol=0.1)
     found, true = (x - x.mean() for x in (looked.truth[:, 0], wide @ axis))
     np.testing.assert_allclose(
@@ -298,25 +304,25 @@ def test_along_the_widest_component_errors_are_those_asked_for(sound):
 @pytest.mark.parametrize("kind", [Stuck, Severed])
 def test_a_network_that_cannot_learn_is_found(sound, kind):
     network = kind(sound.ldm.network.shape, categories=(2,), **PLAIN)
-    assert check_overfit(planted(sound, network=network)).verdict == "wrong"
+    assert check_overfit(planted(sound, network=network)).verdict == "fail"
 
 
 def test_ignored_conditions_are_found(sound):
     found = check_conditions(with_network(sound, Deaf))
-    assert found.verdict == "wrong" and found.values["change"] == 0
+    assert found.verdict == "fail" and found.values["change"] == 0
 
 
 def test_conditions_that_mislead_are_found(sound):
-    case = planted(sound)
-    case.held_out_conditions = 1 - case.held_out_conditions
-    found = check_conditions(case)
-    assert found.verdict == "wrong" and found.values["change"] > 0.01
+    context = planted(sound)
+    context.held_out_conditions = 1 - context.held_out_conditions
+    found = check_conditions(context)
+    assert found.verdict == "fail" and found.values["change"] > 0.01
 
 
 def test_without_conditions_there_is_nothing_to_look_at(sound):
-    case = planted(sound)
-    case.conditions = case.held_out_conditions = None
-    assert check_conditions(case).verdict == "not looked at"
+    context = planted(sound)
+    context.conditions = context.held_out_conditions = None
+    assert check_conditions(context).verdict == "skipped"
 
 
 def test_other_conditions_are_far_away():
@@ -330,7 +336,7 @@ def test_an_autoencoder_worse_than_blocks_is_found(sound):
     vqvae = copy.copy(sound.ldm.vqvae)
     vqvae.network = copy_of(vqvae.network)
     vqvae.network.set_weights([0.5 * w for w in vqvae.network.get_weights()])
-    assert check_round_trip(planted(sound, vqvae=vqvae)).verdict == "wrong"
+    assert check_round_trip(planted(sound, vqvae=vqvae)).verdict == "fail"
 
 
 def test_blocks_are_means():
@@ -340,38 +346,40 @@ def test_blocks_are_means():
     assert np.all(blocks[2:, 2:] == image[2:, 2:].mean())
 
 
-def test_collapsed_exploded_and_equal_samples_are_found(sound, findings):
+def test_collapsed_exploded_and_equal_samples_are_found(sound, results):
     for spoilt in (
         0.2 * sound.samples,
         4 * sound.samples,
         np.repeat(sound.samples[:1], 8, axis=0),
         sound.samples * np.nan,
     ):
-        case = planted(sound)
-        case.samples = spoilt
-        assert check_samples(case).verdict == "wrong"
+        context = planted(sound)
+        context.samples = spoilt
+        assert check_samples(context).verdict == "fail"
 
 
 def test_subjects_on_both_sides_are_found(sound):
-    case = planted(sound)
+    context = planted(sound)
     train, held_out = (sound.ldm.config["split"][s] for s in ("train", "validation"))
-    case.cohort_split = {"train": train[1:] + held_out[:1], "validation": train[:1]}
-    found = check_split(case)
-    assert found.verdict == "wrong" and held_out[0] in found.words
-    case.cohort_split = None
-    case.ldm.config["split"] = {"train": train, "validation": held_out + train[:1]}
-    assert train[0] in check_split(case).words
+    context.cohort_split = {"train": train[1:] + held_out[:1], "validation": train[:1]}
+    found = check_split(context)
+    assert found.verdict == "fail" and held_out[0] in found.message
+    context.cohort_split = None
+    context.ldm.config["split"] = {"train": train, "validation": held_out + train[:1]}
+    assert train[0] in check_split(context).message
 
 
 def test_an_autoencoder_of_another_run_is_found(sound):
-    case = planted(sound)
-    case.vqvae = copy.copy(sound.vqvae)
-    case.vqvae.network = copy_of(sound.vqvae.network)
-    assert check_split(case).verdict == "right"
-    case.vqvae.network.set_weights([w + 1 for w in case.vqvae.network.get_weights()])
-    assert "other latents" in check_split(case).words
-    case.vqvae.network = PatchAutoencoder((8, 8), channels=(8, 8))
-    assert "other latents" in check_split(case).words
+    context = planted(sound)
+    context.vqvae = copy.copy(sound.vqvae)
+    context.vqvae.network = copy_of(sound.vqvae.network)
+    assert check_split(context).verdict == "pass"
+    context.vqvae.network.set_weights(
+        [w + 1 for w in context.vqvae.network.get_weights()]
+    )
+    assert "other latents" in check_split(context).message
+    context.vqvae.network = PatchAutoencoder((8, 8), channels=(8, 8))
+    assert "other latents" in check_split(context).message
 
 
 def test_weights_of_the_last_step_are_found(root, sound, tmp_path):
@@ -380,66 +388,68 @@ def test_weights_of_the_last_step_are_found(root, sound, tmp_path):
     with np.load(root / "ldm" / "state.npz") as state:
         network.set_weights([state[str(i)] for i in range(len(network.weights))])
     planted(sound, network=network).ldm.save(tmp_path / "run" / "model")
-    assert check_averaged_weights(read_case(tmp_path / "run")).verdict == "wrong"
+    assert check_averaged_weights(read_context(tmp_path / "run")).verdict == "fail"
 
 
 def test_latents_of_another_autoencoder_are_found(root, tmp_path):
     shutil.copytree(root / "ldm", tmp_path / "run")
     told = read_json(tmp_path / "run" / "latents-train.json")
     write_json(tmp_path / "run" / "latents-train.json", {**told, "vqvae": "0" * 64})
-    assert "another autoencoder" in check_split(read_case(tmp_path / "run")).words
+    assert "another autoencoder" in check_split(read_context(tmp_path / "run")).message
 
 
 def test_a_network_that_is_not_finite_is_wrong_and_has_a_page(sound, tmp_path):
     network = copy_of(sound.ldm.network)
     network.set_weights([w * np.nan for w in network.get_weights()])
-    case = planted(sound, network=network)
-    findings = {finding.name: finding for finding in examine(case, quick=True)}
+    context = planted(sound, network=network)
+    results = {result.name: result for result in run_checks(context, quick=True)}
     for name in ("training and sampling mode", "denoising, training", "conditions"):
-        assert findings[name].verdict == "wrong", name
-    doctor_page(case, [*findings.values()], tmp_path / "doctor.html")
+        assert results[name].verdict == "fail", name
+    diagnostics_page(context, [*results.values()], tmp_path / "doctor.html")
     assert "NaN" not in (tmp_path / "doctor.json").read_text()
 
 
 def test_a_model_alone_is_looked_at_as_far_as_it_goes(root):
-    case = read_case(root / "ldm" / "model")
-    case.run = None
-    verdicts = {f.name: f for f in examine(Case(case.ldm), quick=True)}
-    right = {name for name, f in verdicts.items() if f.verdict == "right"}
+    context = read_context(root / "ldm" / "model")
+    context.run = None
+    verdicts = {
+        f.name: f for f in run_checks(DiagnosticContext(context.ldm), quick=True)
+    }
+    right = {name for name, f in verdicts.items() if f.verdict == "pass"}
     assert right == {
         "training and validation",
-        "scale there and back",
+        "latent scaling round trip",
         "noise where sampling starts",
         "training and sampling mode",
     }
-    assert all(f.advice for f in verdicts.values() if f.verdict == "not looked at")
+    assert all(f.advice for f in verdicts.values() if f.verdict == "skipped")
 
 
 def test_a_run_alone_has_its_latents(root):
-    case = read_case(root / "ldm")
-    assert len(case.latents) == 960 and len(case.held_out) == 240
-    assert case.conditions is None and case.volumes is None
+    context = read_context(root / "ldm")
+    assert len(context.latents) == 960 and len(context.held_out) == 240
+    assert context.conditions is None and context.volumes is None
 
 
 def test_a_model_without_its_run_finds_its_latents_in_the_cohort(root, tmp_path):
     shutil.copytree(root / "ldm" / "model", tmp_path / "copy")
-    case = read_case(tmp_path / "copy", prepared=root / "bars.npz")
+    context = read_context(tmp_path / "copy", prepared=root / "bars.npz")
     np.testing.assert_allclose(
-        case.latents, np.load(root / "ldm" / "latents-train.npy"), atol=1e-5
+        context.latents, np.load(root / "ldm" / "latents-train.npy"), atol=1e-5
     )
-    assert np.isfinite(case.conditions).all() and len(case.conditions) == 960
+    assert np.isfinite(context.conditions).all() and len(context.conditions) == 960
 
 
 def test_data_that_does_not_fit_is_refused(root, sound, tmp_path):
     np.savez(tmp_path / "other.npz", images=np.zeros((5, 8, 8), "uint8"))
     with pytest.raises(InputError, match=r"other.npz.*\(8, 8\).*\(16, 16\)"):
-        read_case(root / "ldm", prepared=tmp_path / "other.npz")
+        read_context(root / "ldm", prepared=tmp_path / "other.npz")
     with pytest.raises(InputError, match="latents of shape"):
-        Case(sound.ldm, np.zeros((3, 2, 2, 4)))
+        DiagnosticContext(sound.ldm, np.zeros((3, 2, 2, 4)))
     images, labels = bars(30)
     np.savez(tmp_path / "fewer.npz", images=images, labels=labels)
     with pytest.raises(InputError, match="expected the cohort that"):
-        read_case(root / "ldm", prepared=tmp_path / "fewer.npz")
+        read_context(root / "ldm", prepared=tmp_path / "fewer.npz")
 
 
 class Page(HTMLParser):
@@ -457,21 +467,21 @@ class Page(HTMLParser):
         self.words += data
 
 
-def test_the_page_tells_all_and_stands_alone(sound, findings, tmp_path):
-    path = doctor_page(sound, findings, tmp_path / "new" / "doctor.html")
+def test_the_page_tells_all_and_stands_alone(sound, results, tmp_path):
+    path = diagnostics_page(sound, results, tmp_path / "new" / "doctor.html")
     page, told = Page(path), read_json(path.with_name("doctor.json"))
     assert len(page.sources) == 3 * 5 + 5  # three rows of five levels, five samples
     assert all(source.startswith("data:image/") for source in page.sources)
-    assert page.words.count("Nothing wrong") == 1
-    for finding in findings:
-        assert finding.name.capitalize() in page.words
-    assert sum(told["verdicts"].values()) == len(findings)
-    assert [f["name"] for f in told["findings"]] == [f.name for f in findings]
+    assert page.words.count("No check failed") == 1
+    for result in results:
+        assert result.name.capitalize() in page.words
+    assert sum(told["verdicts"].values()) == len(results)
+    assert [f["name"] for f in told["results"]] == [f.name for f in results]
 
 
-def test_the_page_names_what_is_wrong_first(sound, findings, tmp_path):
-    case = planted(sound, schedule=DiscreteDiffusion(steps=200))
-    mixed = [*findings, check_terminal_noise(case)]
-    words = Page(doctor_page(case, mixed, tmp_path / "doctor.html")).words
-    assert "Wrong: noise where sampling starts" in words
+def test_the_page_names_what_is_wrong_first(sound, results, tmp_path):
+    context = planted(sound, schedule=DiscreteDiffusion(steps=200))
+    mixed = [*results, check_terminal_noise(context)]
+    words = Page(diagnostics_page(context, mixed, tmp_path / "doctor.html")).words
+    assert "Failed: noise where sampling starts" in words
     assert words.index("To do:") < words.index("Autoencoder round trip")

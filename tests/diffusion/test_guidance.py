@@ -103,31 +103,36 @@ def test_rescaling_takes_back_a_share_of_the_spread(share):
 
 
 def test_open_choices_are_filled_and_set_ones_checked():
-    advice = {"steps": 9, "sampler": "euler", "guidance": 1.5, "guidance_rescale": 0.7}
+    defaults = {
+        "steps": 9,
+        "sampler": "euler",
+        "guidance": 1.5,
+        "guidance_rescale": 0.7,
+    }
     given = dict.fromkeys(SETTINGS)
-    filled = sampling_settings(advice, **given)
-    assert filled == {**advice, "sampler": sample_euler}
-    kept = sampling_settings(advice, **{**given, "guidance": 0.0, "sampler": len})
+    filled = sampling_settings(defaults, **given)
+    assert filled == {**defaults, "sampler": sample_euler}
+    kept = sampling_settings(defaults, **{**given, "guidance": 0.0, "sampler": len})
     assert (kept["guidance"], kept["sampler"]) == (0.0, len)
     for wrong in ({"steps": 0}, {"sampler": "magic"}, {"guidance_rescale": 2}):
         with pytest.raises(InputError, match="expected"):
-            sampling_settings(advice, **{**given, **wrong})
+            sampling_settings(defaults, **{**given, **wrong})
 
 
 def test_eta_is_a_choice_of_ddim_alone():
-    advice = {"steps": 9, "sampler": "ddim", "guidance": 1.5, "guidance_rescale": 0.7}
+    defaults = {"steps": 9, "sampler": "ddim", "guidance": 1.5, "guidance_rescale": 0.7}
     given = dict.fromkeys(SETTINGS)
 
-    def sampler(advice=advice, **wanted):
-        settings = sampling_settings(advice, **{**given, **wanted})
+    def sampler(defaults=defaults, **wanted):
+        settings = sampling_settings(defaults, **{**given, **wanted})
         assert "eta" not in settings
         return settings["sampler"]
 
     assert sampler(eta=0.5).keywords == {"eta": 0.5}
     assert sampler(eta=0.5).func is sample_ddim
     assert sampler().keywords == {"eta": 0.0}
-    assert sampler({**advice, "eta": 0.3}).keywords == {"eta": 0.3}
-    assert sampler({**advice, "eta": 0.3}, sampler="euler") is sample_euler
+    assert sampler({**defaults, "eta": 0.3}).keywords == {"eta": 0.3}
+    assert sampler({**defaults, "eta": 0.3}, sampler="euler") is sample_euler
     for wrong in ({"eta": 1.5}, {"eta": -0.1}, {"eta": 0.5, "sampler": "heun"}):
         with pytest.raises(InputError, match="eta .*expected"):
             sampler(**wrong)

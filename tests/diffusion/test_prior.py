@@ -123,11 +123,11 @@ def test_axes_variances_and_conditions_are_found():
     prior = GaussianPrior.fit(
         latents, condition, normalizer=normalizer, categories=(0,)
     )
-    likeness = prior.axes.reshape(len(prior.axes), -1) @ axes.reshape(2, -1).T
-    assert np.abs(likeness[:2]).max(axis=1).min() > 0.97
+    similarity = prior.axes.reshape(len(prior.axes), -1) @ axes.reshape(2, -1).T
+    assert np.abs(similarity[:2]).max(axis=1).min() > 0.97
     wide = 12**2 + 10**2 / 3 + 1
     np.testing.assert_allclose(prior.spread()[:2] ** 2, [wide, 37], rtol=0.2)
-    sign = np.sign(likeness[0, 0])
+    sign = np.sign(similarity[0, 0])
     slope = prior._given(np.ones(1))[0][0] - prior._given(np.zeros(1))[0][0]
     assert sign * slope == pytest.approx(10, rel=0.2)
 

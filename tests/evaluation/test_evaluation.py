@@ -13,7 +13,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.evaluation import Volumes, evaluate, load_cohorts, load_volumes
 from dipy_synth.evaluation.adherence import Followed, compare_ageing, follow_conditions
 from dipy_synth.evaluation.findings import as_asked, not_copied
-from dipy_synth.evaluation.tables import figure_rows, volume_rows
+from dipy_synth.evaluation.tables import metric_rows, volume_rows
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.comparison import noise_like
 from dipy_synth.metrics.conditioning import NumberFollowed
@@ -78,7 +78,7 @@ def test_other_real_volumes_are_told_as_real(good):
         ["not noise", "alike", "diverse", "not copied", "as asked"], True
     ), words(good)
     assert not any(audit.void for audit in good.copies.values())
-    names = [figure.name for figure in good.distribution["voxel noise"]]
+    names = [metric.name for metric in good.distribution["voxel noise"]]
     assert names[:3] == ["fid", "kid", "mmd"] and "coverage" in names
     assert {one.column for one in good.asked} == {"age", "sex"}
     assert all(one.real.p_value < 0.05 for one in good.asked)
@@ -177,7 +177,7 @@ def test_ventricles_grow_with_age_as_in_real_brains(real, others):
     assert compare_ageing(nobody, [1.0] * 12, real, [1.0] * 12) is None
 
 
-class Judge:
+class Predictor:
     """Stands for a network: coarse means, and the age it was told of."""
 
     config = {"weights_sha256": "ab" * 32}
@@ -193,15 +193,17 @@ class Judge:
         return {"age": np.array([self.ages[h] for h in hashes])}
 
 
-def test_a_judge_gives_features_and_reads_conditions(real, train, others):
-    judge = Judge(real, train, others)
-    found = evaluate(real, others, train=train, judge=judge, noise=train, **QUICK)
+def test_a_predictor_gives_features_and_reads_conditions(real, train, others):
+    predictor = Predictor(real, train, others)
+    found = evaluate(
+        real, others, train=train, predictor=predictor, noise=train, **QUICK
+    )
     assert found.about["extractor"]["sha256"] == "ab" * 32
     assert found.about["extractor"]["components"] == 16
     assert set(found.distribution) == {"voxel noise", "decoded noise"}
     (age,) = found.asked
     assert age.column == "age" and age.synthetic.mae == 0
-    assert any("sex: the judge cannot read it" in n for n in found.about["notes"])
+    assert any("sex: the predictor cannot read it" in n for n in found.about["notes"])
 
 
 def test_class_probabilities_give_the_inception_score(coarse):
@@ -220,16 +222,16 @@ def test_class_probabilities_give_the_inception_score(coarse):
     assert rows["voxel noise"].ceiling > 1.01  # as light as the real ones, of both
 
 
-def test_tissues_are_judged_and_figures_agree_with_tables(coarse):
+def test_tissues_are_judged_and_metrics_agree_with_tables(coarse):
     real, synthetic = coarse
     found = evaluate(real, synthetic, **QUICK | {"tissues": True})
-    assert len(found.marks.bands) == 9
+    assert len(found.ranges.limits) == 9
     content = json.loads(json.dumps(found.to_config(), allow_nan=False))
-    assert content["not_noise"]["marks"]["bands"]["likeness"][1] is None
-    rows = {row["figure"]: row for row in figure_rows(found)}
+    assert content["not_noise"]["ranges"]["limits"]["similarity"][1] is None
+    rows = {row["metric"]: row for row in metric_rows(found)}
     passed = np.mean([verdict.passed for verdict in found.verdicts])
     assert float(rows["share_passing"]["value"]) == pytest.approx(passed, abs=1e-4)
-    mean = np.mean([row["brain_ml"] for row in found.marks.real])
+    mean = np.mean([row["brain_ml"] for row in found.ranges.real])
     assert float(rows["mean_brain_ml"]["floor"]) == pytest.approx(mean, rel=1e-4)
     table = volume_rows(found, synthetic, real)
     assert [row["cohort"] for row in table] == ["synthetic"] * 16 + ["real"] * 16

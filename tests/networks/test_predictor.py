@@ -1,11 +1,11 @@
-"""The judge's network: its start, its loss with missing values, what it counts."""
+"""The predictor's network: its start, its loss with missing values, what it counts."""
 
 import keras
 import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
-from dipy_synth.networks.predictor import JudgeNetwork, column_loss
+from dipy_synth.networks.predictor import PredictorNetwork, column_loss
 
 SHAPE = (8, 8, 8)
 
@@ -20,7 +20,7 @@ def volumes(n, seed=0):
 
 
 def test_the_start_is_a_regression_that_predicts_what_it_has_not_seen():
-    network = JudgeNetwork(SHAPE, categories=(0, 2), widths=(4,), features=4)
+    network = PredictorNetwork(SHAPE, categories=(0, 2), widths=(4,), features=4)
     images, targets = volumes(60)
     targets[::5] = np.nan
     network.initialize(images, targets)
@@ -34,7 +34,7 @@ def test_the_start_is_a_regression_that_predicts_what_it_has_not_seen():
 
 
 def test_fewer_images_than_features_leave_the_rest_silent():
-    network = JudgeNetwork(SHAPE, categories=(0,), widths=(4,), features=16)
+    network = PredictorNetwork(SHAPE, categories=(0,), widths=(4,), features=16)
     images, targets = volumes(5)
     network.initialize(images, targets[:, :1])
     features = np.asarray(network.describe(images))
@@ -43,7 +43,7 @@ def test_fewer_images_than_features_leave_the_rest_silent():
 
 
 def test_brightness_is_counted_where_it_lies_and_the_background_is_not():
-    network = JudgeNetwork(
+    network = PredictorNetwork(
         (4, 4), categories=(0,), widths=(4,), levels=4, shrink=2, features=2
     )
     image = np.full((1, 4, 4, 1), -1.0, "float32")
@@ -66,7 +66,7 @@ def test_a_missing_value_counts_for_nothing():
 
 def test_a_missing_value_has_no_gradient():
     """NaN times zero is NaN: it must not reach the weights."""
-    network = JudgeNetwork(SHAPE, categories=(0, 2), widths=(4,), features=4)
+    network = PredictorNetwork(SHAPE, categories=(0, 2), widths=(4,), features=4)
     images, targets = volumes(4)
     targets[0] = np.nan
     targets[:, 1] = np.nan
@@ -80,7 +80,7 @@ def test_a_missing_value_has_no_gradient():
 )
 def test_what_cannot_be_made_is_refused(shape, categories):
     with pytest.raises(InputError, match="expected"):
-        JudgeNetwork(shape, categories=categories)
+        PredictorNetwork(shape, categories=categories)
 
 
 @pytest.mark.parametrize("where", [False, True])
@@ -89,7 +89,7 @@ def test_asked_to_it_tells_where_something_is(where):
     for place, image in enumerate(images):  # one blot, in one of four quarters
         x, y = 8 * (place // 2), 8 * (place % 2)
         image[x + 2 : x + 6, y + 2 : y + 6] = 1
-    network = JudgeNetwork((16, 16), categories=(4,), widths=(4, 4), where=where)
+    network = PredictorNetwork((16, 16), categories=(4,), widths=(4, 4), where=where)
     network.linear.set_weights([0 * w for w in network.linear.get_weights()])
     weights = network.correction.kernel
     weights.assign(np.random.default_rng(0).normal(size=weights.shape))

@@ -86,12 +86,12 @@ def test_other_training_times_ask_the_same_of_the_network(
 def test_subjects_that_the_first_model_saw_are_told(
     prepared_folder, vqvaes, first, tmp_path, caplog, monkeypatch
 ):
-    """Trained before, held out now: the held-out figures would be too good."""
+    """Trained before, held out now: the held-out metrics would be too good."""
 
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dipy_synth.nn.ldm.claim", stop)
+    monkeypatch.setattr("dipy_synth.nn.ldm.reserve_output", stop)
     initial, told = LDM(first), "validation subjects .* have names on which"
     split = initial.config["split"]
     for seen in ([], split["validation"][:1]):

@@ -17,7 +17,7 @@ from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.store import find_model, read_config
-from dipy_synth.synthesis.qc_filter import Gate
+from dipy_synth.synthesis.qc_filter import QCFilter
 from dipy_synth.training import TrainingSettings
 
 SMALL_VQVAE = {"channels": (8, 8), "blocks": 1}
@@ -131,11 +131,11 @@ def test_a_saved_model_generates_the_same(ldm, tmp_path):
     )
 
 
-def test_a_model_has_its_gate_where_there_are_brains_enough(
+def test_a_model_has_its_qc_filter_where_there_are_brains_enough(
     prepared_folder, vqvae_run, ldm_run, tmp_path, monkeypatch
 ):
-    with pytest.raises(InputError, match="this model has no gate"):
-        Gate.load(ldm_run)
+    with pytest.raises(InputError, match="this model has no QC filter"):
+        QCFilter.load(ldm_run)
     run = tmp_path / "run"
     shutil.copytree(ldm_run, run)
     monkeypatch.setattr("dipy_synth.synthesis.qc_filter.LEAST", 2)
@@ -149,12 +149,12 @@ def test_a_model_has_its_gate_where_there_are_brains_enough(
         conditions=("age", "sex"),
         **SMALL_UNET,
     )
-    gate = Gate.load(again.save(tmp_path / "copy"))
-    assert gate.marks.n == 2
-    assert gate.threshold == Gate.load(run).threshold
+    qc_filter = QCFilter.load(again.save(tmp_path / "copy"))
+    assert qc_filter.ranges.n == 2
+    assert qc_filter.threshold == QCFilter.load(run).threshold
     copied = LDM(tmp_path / "copy")
     copied.save(tmp_path / "copy", dtype="float16")
-    assert Gate.load(tmp_path / "copy").threshold == gate.threshold
+    assert QCFilter.load(tmp_path / "copy").threshold == qc_filter.threshold
 
 
 def test_half_precision_weights_stay_close(ldm, ldm_run, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from dipy_synth.evaluation import Volumes
 from dipy_synth.grid import Grid
 from dipy_synth.report.charts import HIGH, WIDE, Series, band_svg, chart_svg, place_svg
-from dipy_synth.report.gallery import mean_and_spread, spread_over, sprites, voxel_at
+from dipy_synth.report.gallery import evenly_spaced, mean_and_std, sprites, voxel_at
 
 NAMES = {"x": "a", "y": "b", "label": "<c>"}
 
@@ -61,10 +61,10 @@ def test_a_place_of_the_world_is_found_on_any_grid():
 
 def test_mean_and_spread_are_numpys():
     volumes = np.random.default_rng(0).random((5, 3, 4, 5))
-    mean, spread = mean_and_spread(volumes)
+    mean, spread = mean_and_std(volumes)
     assert mean == pytest.approx(volumes.mean(axis=0))
     assert spread == pytest.approx(volumes.std(axis=0), abs=1e-6)
-    assert spread_over(3, 8) == [0, 1, 2] and spread_over(9, 3) == [0, 4, 8]
+    assert evenly_spaced(3, 8) == [0, 1, 2] and evenly_spaced(9, 3) == [0, 4, 8]
 
 
 def test_a_sprite_holds_every_voxel_where_the_viewer_looks():

@@ -1,4 +1,4 @@
-"""The page of a prepared cohort: its figures on arrays, its text on phantoms."""
+"""The page of a prepared cohort: its metrics on arrays, its text on phantoms."""
 
 from html.parser import HTMLParser
 import shutil
@@ -122,7 +122,7 @@ def test_correlation_leaves_out_the_common_background():
     assert correlation(x, np.zeros_like(x)) == correlation(0 * x, 0 * x) == 0
 
 
-def test_figures_against_closed_forms():
+def test_metrics_against_closed_forms():
     rng = np.random.default_rng(0)
     volumes = rng.random((3, 4, 4, 4)) * 0.9 + 0.1
     volumes[:, :2] = 0
@@ -177,7 +177,7 @@ def test_tilt_is_the_angle_from_the_mean_orientation():
     nods = [12, 13, 11, 12.5, 11.5, 12, -20]
     heads = [turned(nod, 1, 2) for nod in nods]
     rows, _, _ = measure(np.ones((7, 2, 2, 2)), orientations=heads)
-    assert sorted_by_score(rows)[0] is rows[6] and rows[6].odd == ["tilt"]
+    assert sorted_by_score(rows)[0] is rows[6] and rows[6].outliers == ["tilt"]
 
 
 def test_histogram_distance_is_how_far_intensities_move():
@@ -202,10 +202,10 @@ def test_only_less_alike_is_odd_and_volume_on_both_sides():
     volumes[3, 1:] = 0
     rows, _, _ = measure(volumes)
     assert sorted_by_score(rows)[0] is rows[3]
-    assert rows[3].z["brain_volume"] < 0 < rows[3].oddness["brain_volume"]
-    assert rows[3].score == max(rows[3].oddness.values())
+    assert rows[3].z["brain_volume"] < 0 < rows[3].outlier_scores["brain_volume"]
+    assert rows[3].score == max(rows[3].outlier_scores.values())
     best = max(rows, key=lambda row: row.correlation)
-    assert best.z["correlation"] > 0 == best.oddness["correlation"]
+    assert best.z["correlation"] > 0 == best.outlier_scores["correlation"]
 
 
 def test_a_cohort_of_one_or_none():
@@ -264,7 +264,7 @@ def test_page_shows_every_volume_and_its_links_lead_somewhere(written):
     assert "8 volumes of 8 subjects (6 train, 2 validation)" in text
 
 
-def test_table_has_the_figures_worst_first(written, prepared_folder):
+def test_table_has_the_metrics_worst_first(written, prepared_folder):
     rows = read_table(written.with_suffix(".tsv"))
     scores = [float(row["score"]) for row in rows]
     assert scores == sorted(scores, reverse=True)
@@ -276,7 +276,7 @@ def test_table_has_the_figures_worst_first(written, prepared_folder):
 
 
 @pytest.mark.parametrize(
-    "volume, mask, figure",
+    "volume, mask, metric",
     [
         (shifted, shifted, "correlation"),
         (halved, halved, "brain_volume"),
@@ -285,17 +285,17 @@ def test_table_has_the_figures_worst_first(written, prepared_folder):
     ],
     ids=["shifted", "half", "noise", "dark"],
 )
-def test_an_injected_outlier_comes_first(cohort, volume, mask, figure):
+def test_an_injected_outlier_comes_first(cohort, volume, mask, metric):
     change(cohort, "sub-05", volume, mask)
     path = quality_page(cohort)
     assert path == cohort / "quality.html"
     first, second = read_table(cohort / "quality.tsv")[:2]
-    assert first["volume"] == "sub-05" and figure in first["odd"]
+    assert first["volume"] == "sub-05" and metric in first["outliers"]
     assert float(first["score"]) > 1.5 * float(second["score"])
     page = Page(path)
     assert [a["href"] for tag, a in page.tags if tag == "a"][0] == "#v0"
     assert next(t for t in page.text if t.startswith("sub-")) == "sub-05"
-    assert sum(a.get("class") == "odd" for tag, a in page.tags if tag == "circle")
+    assert sum(a.get("class") == "outlier" for tag, a in page.tags if tag == "circle")
 
 
 def test_volume_is_told_in_native_space(cohort):
@@ -320,8 +320,8 @@ def test_tilt_is_told_only_where_something_was_aligned(cohort):
         write_json(sidecar, read_json(sidecar) | told)
         tables.append({r["volume"]: r for r in read_table(quality_page_table(cohort))})
     turned_one, unknown = (table["sub-02"] for table in tables)
-    assert "tilt" in turned_one["odd"] and float(turned_one["tilt"]) > 30
-    assert unknown["tilt"] is None and "tilt" not in (unknown["odd"] or "")
+    assert "tilt" in turned_one["outliers"] and float(turned_one["tilt"]) > 30
+    assert unknown["tilt"] is None and "tilt" not in (unknown["outliers"] or "")
 
 
 def quality_page_table(cohort):

@@ -1,4 +1,4 @@
-"""The gate: what it drops, that it lies with the model, and cohorts made through it."""
+"""The QC filter: what it drops, its file in the model, cohorts made through it."""
 
 import json
 
@@ -16,11 +16,11 @@ from dipy_synth.store import read_config
 from dipy_synth.synthesis.cohort import MOST_ATTEMPTS, MOST_IN_VAIN, synthesize_cohort
 from dipy_synth.synthesis.qc_filter import (
     COPY,
-    Gate,
-    add_gate,
-    gate_arrays,
-    has_gate,
-    put_gate,
+    QCFilter,
+    add_qc_filter,
+    has_qc_filter,
+    put_qc_filter,
+    qc_filter_arrays,
 )
 from dipy_synth.synthesis.request import Request
 from dipy_synth.utils.files import read_json, write_json
@@ -31,14 +31,14 @@ GRID = Grid((32, 40, 32), (5.0, 5.0, 5.0))
 @pytest.fixture(scope="module")
 def cohort(write_prepared, tmp_path_factory):
     """36 phantoms, 24 to train and 12 to validate."""
-    folder = tmp_path_factory.mktemp("gate") / "cohort"
+    folder = tmp_path_factory.mktemp("qc_filter") / "cohort"
     write_prepared(folder, 36, shape=GRID.shape, voxel_size=GRID.voxel_size)
     return Cohort.load(folder)
 
 
 @pytest.fixture(scope="module")
 def folder(cohort, tmp_path_factory):
-    """What the gate asks of a model's folder, with a gate."""
+    """What the QC filter asks of a model's folder, with a QC filter."""
     root = tmp_path_factory.mktemp("model")
     sides = {
         side: [s for s, there in zip(cohort.subjects, cohort.where(side)) if there]
@@ -46,13 +46,13 @@ def folder(cohort, tmp_path_factory):
     }
     config = {"format": 1, "kind": "ldm", "grid": cohort.grid.to_config()}
     write_json(root / "config.json", {**config, "split": sides})
-    add_gate(root, cohort)
+    add_qc_filter(root, cohort)
     return root
 
 
 @pytest.fixture(scope="module")
-def gate(folder):
-    return Gate.load(folder)
+def qc_filter(folder):
+    return QCFilter.load(folder)
 
 
 def brain(seed):
@@ -65,21 +65,21 @@ def noise(seed):
     return np.random.default_rng(seed).uniform(size=GRID.shape).astype("float32")
 
 
-def figures(reasons):
+def metrics(reasons):
     return {reason.split(": ")[0] for reason in reasons}
 
 
-def test_brains_pass_and_noise_does_not(gate, cohort):
+def test_brains_pass_and_noise_does_not(qc_filter, cohort):
     held_out = cohort.volumes("validation")
-    assert sum(not gate(volume) for volume in held_out) >= len(held_out) - 1
-    assert sum(not gate(brain(seed)) for seed in range(10)) >= 8
-    reasons = gate(noise(0))
-    assert "high-frequency power of real" in figures(reasons)
-    assert COPY not in figures(reasons)
-    assert gate(np.zeros(GRID.shape, "float32"))
+    assert sum(not qc_filter(volume) for volume in held_out) >= len(held_out) - 1
+    assert sum(not qc_filter(brain(seed)) for seed in range(10)) >= 8
+    reasons = qc_filter(noise(0))
+    assert "high-frequency power of real" in metrics(reasons)
+    assert COPY not in metrics(reasons)
+    assert qc_filter(np.zeros(GRID.shape, "float32"))
 
 
-def test_copies_of_training_brains_are_named(gate, cohort):
+def test_copies_of_training_brains_are_named(qc_filter, cohort):
     train = np.asarray(cohort.volumes("train")[:6], "float32")
     for copies in (
         train,
@@ -87,15 +87,15 @@ def test_copies_of_training_brains_are_named(gate, cohort):
         plant_copies(train, "flipped"),
         np.roll(train, (1, -1, 2), (1, 2, 3)),
     ):
-        assert all(COPY in figures(gate(copy)) for copy in copies)
+        assert all(COPY in metrics(qc_filter(copy)) for copy in copies)
 
 
-def test_what_is_read_judges_as_what_was_made(gate, cohort):
-    made = Gate.fit(cohort)
-    assert made.marks.n == 12 and made.threshold == gate.threshold
-    assert made.marks.bands == gate.marks.bands
+def test_what_is_read_judges_as_what_was_made(qc_filter, cohort):
+    made = QCFilter.fit(cohort)
+    assert made.ranges.n == 12 and made.threshold == qc_filter.threshold
+    assert made.ranges.limits == qc_filter.ranges.limits
     for volume in (brain(0), noise(1), cohort.volumes("train")[3]):
-        assert figures(made(volume)) == figures(gate(volume))
+        assert metrics(made(volume)) == metrics(qc_filter(volume))
 
 
 def test_without_held_out_brains_the_training_brains_set_the_marks(cohort):
@@ -103,15 +103,15 @@ def test_without_held_out_brains_the_training_brains_set_the_marks(cohort):
         def volumes(self, split=None):
             return super().volumes(split)[: 0 if split == "validation" else None]
 
-    alone = Gate.fit(Alone(*vars(cohort).values()))
-    assert alone.marks.n == 24
+    alone = QCFilter.fit(Alone(*vars(cohort).values()))
+    assert alone.ranges.n == 24
     train = cohort.volumes("train")
     search = VoxelSearch(train, factor=4)
     others = search(train, subjects=range(24))
     assert not np.any(others.index == np.arange(len(train)))
-    assert np.all(others.likeness < 0.999)
-    assert alone.threshold == pytest.approx(others.likeness.max(), abs=1e-6)
-    assert COPY in figures(alone(train[0]))
+    assert np.all(others.similarity < 0.999)
+    assert alone.threshold == pytest.approx(others.similarity.max(), abs=1e-6)
+    assert COPY in metrics(alone(train[0]))
 
 
 def test_another_scan_of_a_subject_does_not_excuse_its_copies():
@@ -124,27 +124,27 @@ def test_another_scan_of_a_subject_does_not_excuse_its_copies():
     assert not np.any(found.index % 10 == subjects)
     alone = search(volumes, subjects=range(20))
     assert np.all(alone.index % 10 == subjects)
-    assert found.likeness.max() < alone.likeness.min()
+    assert found.similarity.max() < alone.similarity.min()
 
 
-def test_a_gate_is_for_its_own_model(folder, cohort, tmp_path, write_prepared):
+def test_a_qc_filter_is_for_its_own_model(folder, cohort, tmp_path, write_prepared):
     few = Cohort.load(write_prepared(tmp_path / "few", 8))
     with pytest.raises(InputError, match="another grid, or other subjects"):
-        add_gate(folder, few)
+        add_qc_filter(folder, few)
     with pytest.raises(InputError, match="6 training and 2 validation volumes"):
-        Gate.fit(few)
+        QCFilter.fit(few)
     config = read_json(folder / "config.json")
     bare = {k: v for k, v in config.items() if k != "gate_sha256"}
     write_json(tmp_path / "bare" / "config.json", bare)
-    with pytest.raises(InputError, match="has no gate.*add_gate"):
-        Gate.load(tmp_path / "bare")
-    put_gate(tmp_path / "bare", gate_arrays(folder))
-    assert has_gate(read_config(tmp_path / "bare", kinds=("ldm",))[1])
-    assert Gate.load(tmp_path / "bare").threshold == Gate.load(folder).threshold
-    with open(tmp_path / "bare" / "gate.npz", "ab") as stream:
+    with pytest.raises(InputError, match="has no QC filter.*add_qc_filter"):
+        QCFilter.load(tmp_path / "bare")
+    put_qc_filter(tmp_path / "bare", qc_filter_arrays(folder))
+    assert has_qc_filter(read_config(tmp_path / "bare", kinds=("ldm",))[1])
+    assert QCFilter.load(tmp_path / "bare").threshold == QCFilter.load(folder).threshold
+    with open(tmp_path / "bare" / "qc_filter.npz", "ab") as stream:
         stream.write(b"x")
-    with pytest.raises(InputError, match="gate.npz: its hash is not"):
-        Gate.load(tmp_path / "bare")
+    with pytest.raises(InputError, match="qc_filter.npz: its hash is not"):
+        QCFilter.load(tmp_path / "bare")
 
 
 class Model:
@@ -179,9 +179,9 @@ class Model:
 
 
 @pytest.fixture(scope="module")
-def good(gate):
+def good(qc_filter):
     """Give brains that pass."""
-    return [volume for volume in map(brain, range(12)) if not gate(volume)]
+    return [volume for volume in map(brain, range(12)) if not qc_filter(volume)]
 
 
 def files_of(root):
@@ -202,68 +202,71 @@ def draws(cohort):
     return {(1, 0): noise(0), (1, 1): train[2], (3, 0): train[5][::-1]}
 
 
-def test_noise_and_copies_are_drawn_again_and_counted(good, gate, draws, tmp_path):
+def test_noise_and_copies_are_drawn_again_and_counted(good, qc_filter, draws, tmp_path):
     model = Model(good, draws)
-    paths = synthesize_cohort(model, tmp_path, n=4, gate=gate)
+    paths = synthesize_cohort(model, tmp_path, n=4, qc_filter=qc_filter)
     expected = [(0, 0), (1, 0), (1, 1), (1, 2), (2, 0), (3, 0), (3, 1)]
     assert model.made == expected
     for path, (number, attempt) in zip(paths, [(0, 0), (1, 2), (2, 0), (3, 1)]):
         np.testing.assert_array_equal(read_volume(path)[0], good[number + attempt])
     told = sidecars(tmp_path)
-    assert [one["GateAttempts"] for one in told] == [1, 3, 1, 2]
-    first, second = told[1]["GateDropped"]
-    assert "high-frequency power of real" in figures(first)
-    assert figures(second) == figures(told[3]["GateDropped"][0]) == {COPY}
+    assert [one["QCFilterAttempts"] for one in told] == [1, 3, 1, 2]
+    first, second = told[1]["QCFilterDropped"]
+    assert "high-frequency power of real" in metrics(first)
+    assert metrics(second) == metrics(told[3]["QCFilterDropped"][0]) == {COPY}
     counted = read_json(tmp_path / "dataset_description.json")
-    assert counted["DipySynth"]["Gate"] == gate.sha256
-    assert counted["DipySynthGate"]["Draws"] == 7
-    assert counted["DipySynthGate"]["DroppedFor"][COPY] == 2
+    assert counted["DipySynth"]["QCFilter"] == qc_filter.sha256
+    assert counted["DipySynthQCFilter"]["Draws"] == 7
+    assert counted["DipySynthQCFilter"]["DroppedFor"][COPY] == 2
 
 
-def test_no_gate_lets_all_out(good, draws, tmp_path):
+def test_no_qc_filter_lets_all_out(good, draws, tmp_path):
     model = Model(good, draws)
     synthesize_cohort(model, tmp_path, n=4)
     assert model.made == [(n, 0) for n in range(4)]
-    assert "DipySynthGate" not in read_json(tmp_path / "dataset_description.json")
+    assert "DipySynthQCFilter" not in read_json(tmp_path / "dataset_description.json")
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 5])
 def test_a_stopped_cohort_ends_as_one_that_was_not(
-    good, gate, draws, tmp_path, stop_after
+    good, qc_filter, draws, tmp_path, stop_after
 ):
     whole, stopped, batch = (tmp_path / name for name in ("whole", "stopped", "batch"))
-    synthesize_cohort(Model(good, draws), whole, n=4, gate=gate)
+    synthesize_cohort(Model(good, draws), whole, n=4, qc_filter=qc_filter)
     with pytest.raises(KeyboardInterrupt):
         synthesize_cohort(
-            Model(good, draws, stop_after=stop_after), stopped, n=4, gate=gate
+            Model(good, draws, stop_after=stop_after), stopped, n=4, qc_filter=qc_filter
         )
-    synthesize_cohort(Model(good, draws), stopped, n=4, gate=gate)
-    synthesize_cohort(Model(good, draws), batch, n=4, gate=gate, batch_size=3)
+    synthesize_cohort(Model(good, draws), stopped, n=4, qc_filter=qc_filter)
+    synthesize_cohort(Model(good, draws), batch, n=4, qc_filter=qc_filter, batch_size=3)
     assert files_of(stopped) == files_of(whole) == files_of(batch)
 
 
-def test_a_gate_that_lets_nothing_out_says_why(good, gate, tmp_path):
+def test_a_qc_filter_that_lets_nothing_out_says_why(good, qc_filter, tmp_path):
     hopeless = Model(good, {"else": noise(0)})
     with pytest.raises(InputError, match="all of 10 draws, 10 of them for .*: train"):
-        synthesize_cohort(hopeless, tmp_path / "none", n=3, gate=gate)
+        synthesize_cohort(hopeless, tmp_path / "none", n=3, qc_filter=qc_filter)
     assert len(hopeless.made) == MOST_IN_VAIN
     assert not list(tmp_path.glob("none/sub-*"))
 
 
-def test_a_volume_is_drawn_only_so_often(good, gate, cohort, tmp_path):
+def test_a_volume_is_drawn_only_so_often(good, qc_filter, cohort, tmp_path):
     copy = np.asarray(cohort.volumes("train")[0], "float32")
     model = Model(good, {(1, attempt): copy for attempt in range(99)})
     with pytest.raises(InputError, match=f"all of 20 draws, 20 of them for {COPY}"):
-        synthesize_cohort(model, tmp_path, n=3, gate=gate)
+        synthesize_cohort(model, tmp_path, n=3, qc_filter=qc_filter)
     assert model.made == [(0, 0), *((1, attempt) for attempt in range(MOST_ATTEMPTS))]
     assert len(list(tmp_path.glob("sub-*/anat/*.nii.gz"))) == 1
 
 
-def test_a_gated_cohort_is_another_one_and_no_sweep(good, gate, tmp_path):
+def test_a_gated_cohort_is_another_one_and_no_sweep(good, qc_filter, tmp_path):
     synthesize_cohort(Model(good), tmp_path, n=1)
-    with pytest.raises(InputError, match="Gate None \\(asked for: "):
-        synthesize_cohort(Model(good), tmp_path, n=1, gate=gate)
-    with pytest.raises(InputError, match="gate with sweep"):
+    with pytest.raises(InputError, match="QCFilter None \\(asked for: "):
+        synthesize_cohort(Model(good), tmp_path, n=1, qc_filter=qc_filter)
+    with pytest.raises(InputError, match="QC filter with sweep"):
         synthesize_cohort(
-            Model(good), tmp_path, gate=gate, request=Request(sweep={"age": ["20"]})
+            Model(good),
+            tmp_path,
+            qc_filter=qc_filter,
+            request=Request(sweep={"age": ["20"]}),
         )

@@ -1,4 +1,4 @@
-"""Reconstructions on disk: geometry, figures, resuming, refusing."""
+"""Reconstructions on disk: geometry, metrics, resuming, refusing."""
 
 from dataclasses import replace
 import json
@@ -77,7 +77,7 @@ def test_a_scan_comes_back_on_its_own_voxels(done, records):
         assert there > 0.85 and there > max(elsewhere)
 
 
-def test_figures_compare_with_the_prepared_volume_and_with_the_scan(done, records):
+def test_metrics_compare_with_the_prepared_volume_and_with_the_scan(done, records):
     (row, other) = read_table(done / "reconstruction.tsv")
     assert (row["subject"], row["scan"]) == ("sub-01", "sub-01")
     assert other["scan"] == "sub-02"

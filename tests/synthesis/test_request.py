@@ -7,7 +7,7 @@ import pytest
 
 from dipy_synth.conditions import Column, ConditionSchema
 from dipy_synth.errors import InputError
-from dipy_synth.synthesis.request import Request, read_participants
+from dipy_synth.synthesis.request import Request, read_matched_participants
 from dipy_synth.utils.files import write_table
 
 ROWS = (
@@ -84,14 +84,19 @@ def test_a_condition_is_asked_for_in_one_way(wrong):
 
 
 def test_what_is_open_is_filled_and_what_is_set_stays():
-    advice = {"steps": 12, "sampler": "heun", "guidance": 1.5, "guidance_rescale": 0.7}
-    request = Request(steps=3, guidance=0.0).completed(advice)
-    assert request.settings() == {**advice, "steps": 3, "guidance": 0.0, "eta": None}
-    assert Request(sampler="ddim").completed(advice).eta == 0.0
-    assert Request(sampler="ddim", eta=0.5).completed(advice).eta == 0.5
-    advice = {**advice, "sampler": "ddim", "eta": 0.3}
-    assert Request().completed(advice).eta == 0.3
-    assert Request(sampler="heun").completed(advice).eta is None
+    defaults = {
+        "steps": 12,
+        "sampler": "heun",
+        "guidance": 1.5,
+        "guidance_rescale": 0.7,
+    }
+    request = Request(steps=3, guidance=0.0).completed(defaults)
+    assert request.settings() == {**defaults, "steps": 3, "guidance": 0.0, "eta": None}
+    assert Request(sampler="ddim").completed(defaults).eta == 0.0
+    assert Request(sampler="ddim", eta=0.5).completed(defaults).eta == 0.5
+    defaults = {**defaults, "sampler": "ddim", "eta": 0.3}
+    assert Request().completed(defaults).eta == 0.3
+    assert Request(sampler="heun").completed(defaults).eta is None
 
 
 def test_a_request_is_told_in_json():
@@ -127,7 +132,7 @@ def test_a_table_gives_what_the_model_knows(tmp_path, schema, caplog):
         ],
     )
     with caplog.at_level("INFO", logger="dipy_synth"):
-        rows = read_participants(path, schema)
+        rows = read_matched_participants(path, schema)
     assert rows == [
         {"participant_id": "sub-a", "age": "30", "sex": "F"},
         {"participant_id": "sub-b", "age": None, "sex": "M"},
@@ -146,4 +151,4 @@ def test_a_table_gives_what_the_model_knows(tmp_path, schema, caplog):
 def test_a_table_that_cannot_be_matched_is_told(tmp_path, schema, text, told):
     (tmp_path / "cohort.tsv").write_text(text)
     with pytest.raises(InputError, match=f"cohort.tsv.*{told}"):
-        read_participants(tmp_path / "cohort.tsv", schema)
+        read_matched_participants(tmp_path / "cohort.tsv", schema)

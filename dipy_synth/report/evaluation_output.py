@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dipy_synth.errors import InputError
-from dipy_synth.evaluation.tables import figure_rows, volume_rows
+from dipy_synth.evaluation.tables import metric_rows, volume_rows
 from dipy_synth.report.evaluation_page import evaluation_page
 from dipy_synth.utils.files import read_json, write_json, write_table
 
@@ -45,7 +45,7 @@ def check_folder(out_dir, request, *, force=False):
 
 
 def write_evaluation(evaluation, out_dir, cohorts, *, request):
-    """Write evaluation.json, figures.tsv, volumes.tsv and evaluation.html.
+    """Write evaluation.json, metrics.tsv, volumes.tsv and evaluation.html.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def write_evaluation(evaluation, out_dir, cohorts, *, request):
     out_dir = Path(out_dir)
     real, synthetic, train = (cohorts[name] for name in ("real", "synthetic", "train"))
     write_json(out_dir / NUMBERS, {"request": request, **evaluation.to_config()})
-    write_table(out_dir / "figures.tsv", figure_rows(evaluation))
+    write_table(out_dir / "metrics.tsv", metric_rows(evaluation))
     rows = volume_rows(evaluation, synthetic, real, train)
     write_table(out_dir / "volumes.tsv", rows)
     path = out_dir / "evaluation.html"

@@ -1,6 +1,6 @@
-"""Put a trained judge where the package ships it, with a card.
+"""Put a trained predictor where the package ships it, with a card.
 
-    python benchmarks/bundle_judge.py PREPARED RUN FOLDER
+    python benchmarks/bundle_predictor.py PREPARED RUN FOLDER
 
 The card's figures are measured here, on the validation subjects of PREPARED, beside a
 ridge regression on principal components of the voxels; none is typed in.
@@ -20,7 +20,7 @@ from dipy_synth.metrics.conditioning import (
     follows_number,
 )
 from dipy_synth.metrics.features import VoxelPCA
-from dipy_synth.nn.predictor import Judge
+from dipy_synth.nn.predictor import CovariatePredictor
 
 CARD = """# {name}
 
@@ -31,8 +31,8 @@ KID). It serves to judge synthetic brains, and nothing else.
 - **Data**: {n_train} of {n_all} subjects of IXI (Hammersmith Hospital, 3 T).
   [IXI](https://brain-development.org/ixi-dataset/) is published under CC BY-SA 3.0; so
   are these weights, with credit to the IXI project.
-- **Made by** `benchmarks/make_ixi_2mm.sh` with `dipy_train_judge`: {epochs} epochs in
-  {minutes:.0f} minutes, the one with the least validation loss being kept.
+- **Made by** `benchmarks/make_ixi_2mm.sh` with `dipy_train_predictor`: {epochs} epochs
+  in {minutes:.0f} minutes, the one with the least validation loss being kept.
 - **How**: amounts of {levels} levels of brightness in blocks of {block} voxels, their
   principal components, and a correction by convolutions.
 - **Measured** on the validation subjects, whom it was not trained on; they chose the
@@ -57,17 +57,17 @@ def main():
     for name in ("prepared", "run", "folder"):
         parser.add_argument(name, type=Path)
     options = parser.parse_args()
-    judge, cohort = Judge(options.run), Cohort.load(options.prepared)
-    judge.save(options.folder, card=card(judge, cohort, options))
+    predictor, cohort = CovariatePredictor(options.run), Cohort.load(options.prepared)
+    predictor.save(options.folder, card=card(predictor, cohort, options))
 
 
-def card(judge, cohort, options):
+def card(predictor, cohort, options):
     """Fill the card with what the run recorded, and what is measured."""
     epochs = history(options.run)
-    split, network = judge.config["split"], judge.network
+    split, network = predictor.config["split"], predictor.network
     return CARD.format(
         name=options.folder.name,
-        columns=" and ".join(judge.schema.names),
+        columns=" and ".join(predictor.schema.names),
         shape="x".join(str(n) for n in cohort.shape),
         size=cohort.grid.voxel_size[0],
         features=network.n_features,
@@ -80,23 +80,23 @@ def card(judge, cohort, options):
         hardware=hardware(),
         date=date.today().isoformat(),
         components=COMPONENTS,
-        table=table(judge.examine(cohort), regression(judge, cohort)),
+        table=table(predictor.evaluate(cohort), regression(predictor, cohort)),
     )
 
 
-def regression(judge, cohort):
+def regression(predictor, cohort):
     """Predict the same columns of the same subjects by ridge regression."""
     extractor = VoxelPCA(cohort.volumes("train"), components=COMPONENTS)
     sides = ("train", "validation")
     features = {side: extractor(cohort.volumes(side)) for side in sides}
     rows = {
-        side: judge.schema.encode(
+        side: predictor.schema.encode(
             [row for row, kept in zip(cohort.rows, cohort.where(side)) if kept]
         )
         for side in sides
     }
     found = {}
-    for i, column in enumerate(judge.schema.columns):
+    for i, column in enumerate(predictor.schema.columns):
         known = {side: ~np.isnan(rows[side][:, i]) for side in sides}
         values = {
             side: np.asarray(column.decode(rows[side][known[side], i]))
@@ -111,7 +111,10 @@ def regression(judge, cohort):
 
 def table(judged, regressed):
     """Lay the figures out, one a row."""
-    lines = ["| figure | judge | regression | by chance | n |", "| - | - | - | - | - |"]
+    lines = [
+        "| metric | predictor | regression | by chance | n |",
+        "| - | - | - | - | - |",
+    ]
     names = {"r": "correlation", "mae": "mean absolute error", "accuracy": "accuracy"}
     for column, found in judged.items():
         for name in names.keys() & vars(found).keys():
