@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.arrays import check_features
+from dipy_synth.metrics.array_checks import check_features
 from dipy_synth.metrics.texture import (
     FEATURES,
     REGIONS,

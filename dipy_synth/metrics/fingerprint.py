@@ -1,8 +1,9 @@
 """Fingerprints of brains: what is a person's own, and stays when a copy is changed.
 
 No network is needed. Folds and ventricles of 4 to 8 mm, as differences from the mean
-training brain, are a person's own; noise and a blur of a voxel hardly change them. A
-shift is undone by the centre of the brain, and a mirror image is looked for as such by
+training brain, are a person's own; noise and a blur of a voxel hardly change them. How
+much of the mean brain is in a brain is fitted, since blur lowers it. A shift is undone
+by the centre of the brain, and a mirror image is looked for as such by
 `dipy_synth.metrics.memorization.FeatureSearch`.
 """
 
@@ -10,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.arrays import check_volumes, foreground
+from dipy_synth.metrics.array_checks import check_volumes, foreground
 
 _BAND = (4.0, 8.0)  # mm: standard deviations of the Gaussians whose difference is taken
 _LATTICE = 6.0  # mm between the places that are sampled
@@ -51,8 +52,12 @@ class Fingerprint:
     def __call__(self, volumes):
         """Compute fingerprints: volumes (n, I, J, K) -> ndarray of float64, (n, d)."""
         volumes = check_volumes(volumes, "volumes", shape=self.shape)
-        apart = np.stack([self._sampled(volume) - self._mean for volume in volumes])
-        apart -= apart.mean(axis=1, keepdims=True)
+        rows = np.stack([self._sampled(volume) for volume in volumes])
+        # Blur lowers what all brains share: how much of it is in each is fitted.
+        basis = np.linalg.qr(np.stack([np.ones_like(self._mean), self._mean], axis=1))[
+            0
+        ]
+        apart = rows - (rows @ basis) @ basis.T
         lengths = np.linalg.norm(apart, axis=1, keepdims=True)
         return apart / np.maximum(lengths, 1e-12)
 
@@ -60,7 +65,9 @@ class Fingerprint:
         """Sample the band of a volume, its centre moved to the mean brain's: (d,)."""
         volume = np.asarray(volume, "float32")
         fine, coarse = (
-            ndimage.gaussian_filter(volume, length / self.voxel_size, truncate=3)
+            ndimage.gaussian_filter(
+                volume, length / self.voxel_size, mode="constant", truncate=3
+            )
             for length in _BAND
         )
         places = self._places + (_center(volume) - self._center)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dipy_synth.metrics.arrays import check_features
+from dipy_synth.metrics.array_checks import check_features
 
 BINS = 256
 

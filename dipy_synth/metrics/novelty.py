@@ -5,7 +5,7 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.arrays import check_features
+from dipy_synth.metrics.array_checks import check_features
 
 LEAST_SD = 0.05  # of a feature's own: the narrowest Gaussian about a sample
 

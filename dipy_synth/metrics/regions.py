@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.arrays import foreground
+from dipy_synth.metrics.array_checks import foreground
 
 CORTEX_DEPTH = 16.0  # mm below the outline: gyri, and sulci down to most of their depth
 _MARGIN = 4  # voxels about the brain, more than any filter shifts by

@@ -7,7 +7,7 @@ real ones and blotches for folds. So power stands beside the metrics of texture.
 import numpy as np
 from scipy import fft
 
-from dipy_synth.metrics.arrays import check_features
+from dipy_synth.metrics.array_checks import check_features
 
 #: Edges of the bands, as parts of the Nyquist frequency along each axis.
 BANDS = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.arrays import check_features
+from dipy_synth.metrics.array_checks import check_features
 from dipy_synth.metrics.distribution import frechet_distance
 
 REGIONS = ("cortex", "deep")
