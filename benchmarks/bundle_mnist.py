@@ -13,9 +13,9 @@ from pathlib import Path
 from mnist import Row, compared, measure, read, sample
 from runs import hardware, history, minutes
 
-from dipy_synth.data.arrays import ArrayCohort
-from dipy_synth.nn.judge import Judge
+from dipy_synth.data.image_cohort import ArrayCohort
 from dipy_synth.nn.ldm import LDM
+from dipy_synth.nn.predictor import CovariatePredictor
 
 N = 500
 CARD = """# {name}
@@ -31,8 +31,8 @@ small model to try commands on, and a check that both halves work.
   minutes), on one core beside other work.
 - **Measured** by `benchmarks/bundle_mnist.py` on {n} samples of these float16 weights,
   a tenth of each class, made with {sampling}, beside as many held-out digits, on
-  {hardware} ({date}). FID and IS are of the features and probabilities of a judge that
-  was trained on the same training digits; FID is from {n} other held-out digits.
+  {hardware} ({date}). FID and IS are of the features and probabilities of a predictor
+  that was trained on the same training digits; FID is from {n} other held-out digits.
 
 {table}
 
@@ -60,14 +60,14 @@ def main():
 
 def card(ldm, options):
     """Fill the card with what the run recorded, and what is measured."""
-    split, advice = ldm.config["split"], ldm.config["sampling"]
+    split, defaults = ldm.config["split"], ldm.config["sampling"]
     runs = {name: history(options.work / name) for name in ("vqvae", "flow")}
     return CARD.format(
         name=options.folder.name,
         n_train=len(split["train"]),
         n_all=len(split["train"]) + len(split["validation"]),
         n=N,
-        sampling=", ".join(f"{k} {v}" for k, v in advice.items()),
+        sampling=", ".join(f"{k} {v}" for k, v in defaults.items()),
         hardware=hardware(),
         date=date.today().isoformat(),
         table=table(ldm, options),
@@ -78,16 +78,19 @@ def card(ldm, options):
 
 def table(ldm, options):
     """Measure samples of the bundled weights: a table, one row a kind of image."""
-    judge, cohort = Judge(options.work / "judge"), ArrayCohort.load(options.images)
+    predictor, cohort = (
+        CovariatePredictor(options.work / "predictor"),
+        ArrayCohort.load(options.images),
+    )
     reference, pairs = compared(cohort, ldm, N)
-    advice = ldm.config["sampling"]
-    row = Row("bundled", advice["sampler"], advice["steps"], advice["guidance"])
+    defaults = ldm.config["sampling"]
+    row = Row("bundled", defaults["sampler"], defaults["steps"], defaults["guidance"])
     path = options.work / f"measured-{N}" / f"{row.name}.npz"
     sample(ldm, row, N, path)
     pairs = {"digits asked for by class": read(path), **pairs}
     lines = ["| | FID | IS | read as asked |", "| - | - | - | - |"]
     for name, pair in pairs.items():
-        found = measure(judge, *pair, reference)
+        found = measure(predictor, *pair, reference)
         share = found["accuracy"]
         told = "" if share is None else f"{100 * share:.1f} %"
         lines.append(f"| {name} | {found['fid']:.2f} | {found['is']:.2f} | {told} |")

@@ -12,8 +12,8 @@ import textwrap
 
 from runs import history, minutes
 
-from dipy_synth.files import read_json
 from dipy_synth.nn.ldm import LDM
+from dipy_synth.utils.files import read_json
 
 CARD = """# {name}
 
@@ -31,8 +31,8 @@ it.
 
 {table}
 
-- **Judged** by `dipy_evaluate_mri --features judge` on {n_judged} samples, one for each
-  validation subject with that subject's age and sex:
+- **Judged** by `dipy_evaluate_mri --features predictor` on {n_judged} samples, one for
+  each validation subject with that subject's age and sex:
 
 {findings}
 
@@ -41,7 +41,7 @@ it.
   for a short time on few subjects.
 - **Contents**: `config.json` (networks, grid, subjects of either side of the split,
   conditions with their ranges, recommended sampling), `weights.npz` (float16 arrays)
-  and `gate.npz` (what `dipy_synth_mri --gate` judges by: pass marks, and the training
+  and `qc_filter.npz` (for `dipy_synth_mri --gate`: acceptance ranges, and the training
   brains averaged over 8 mm); nothing in this folder can run code.
 """
 

@@ -20,13 +20,13 @@ from measure_model import reconstruction
 import numpy as np
 
 from dipy_synth.data.augment import crop_shape
-from dipy_synth.data.dataset import Cohort
-from dipy_synth.files import read_json, write_json
+from dipy_synth.data.cohort import Cohort
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.presets import PRESETS
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.training import TrainingSettings, building
 from dipy_synth.training.optimizer import make_optimizer
+from dipy_synth.utils.files import read_json, write_json
 
 LEVELS = (63, *[31] * 3, *[15] * 28)  # of the first 8, 16 or 32 principal components
 ROWS = {
@@ -36,7 +36,7 @@ ROWS = {
     "residual": {"preset": "residual"},
     "plain": {"preset": "plain"},
 }
-FIGURES = (
+METRICS = (
     "psnr_in_brain_db",
     "ssim_in_brain",
     "high_frequency_power_of_real",
@@ -111,11 +111,11 @@ def print_row(name, measures):
     """Print a row of the table; the first one with its head."""
     if name == next(iter(ROWS)):
         print(f"{measures['date']}, {measures['hardware']}\n")
-        print("| autoencoder | minutes | " + " | ".join(FIGURES) + " |")
-        print("|" + " --- |" * (2 + len(FIGURES)))
+        print("| autoencoder | minutes | " + " | ".join(METRICS) + " |")
+        print("|" + " --- |" * (2 + len(METRICS)))
     found = measures["reconstruction"]
     minutes = str(measures["training"]["minutes"])
-    cells = [name, minutes, *(_cell(found.get(figure)) for figure in FIGURES)]
+    cells = [name, minutes, *(_cell(found.get(figure)) for figure in METRICS)]
     print(f"| {' | '.join(cells)} |", flush=True)
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make the bundled models "ixi-2mm" and "judge-ixi-2mm", start to end, from a BIDS
+# Make the bundled models "ixi-2mm" and "predictor-ixi-2mm", start to end, from a BIDS
 # folder of skull-stripped IXI brains (https://brain-development.org/ixi-dataset/, CC
 # BY-SA 3.0) with age and sex in participants.tsv. Stop it at any time; the same
 # command goes on.
@@ -25,15 +25,15 @@ dipy_train_vqvae "$work/prepared" --decoder_of "$work/vqvae" --texture_weight 12
 dipy_train_ldm "$work/prepared" "$work/decoder" --conditions age sex \
     --epochs "${LDM_EPOCHS:-60}" --batch_size 2 --learning_rate 3e-4 \
     --precision mixed_bfloat16 --out_dir "$work/ldm"
-dipy_train_judge "$work/prepared" --conditions age sex --precision mixed_bfloat16 \
-    --out_dir "$work/judge"
-python "$here/bundle_judge.py" "$work/prepared" "$work/judge" \
-    "$here/../dipy_synth/models/judge-ixi-2mm"
+dipy_train_predictor "$work/prepared" --conditions age sex --precision mixed_bfloat16 \
+    --out_dir "$work/predictor"
+python "$here/bundle_predictor.py" "$work/prepared" "$work/predictor" \
+    "$here/../dipy_synth/models/predictor-ixi-2mm"
 python "$here/measure_model.py" "$work/prepared" "$work/ldm" --out_dir "$work/measured"
 # A brain for each held-out subject, with that subject's age and sex, judged.
 grep -E '^participant_id|validation$' "$work/prepared/participants.tsv" > "$work/held_out.tsv"
 dipy_synth_mri --model "$work/ldm" --participants "$work/held_out.tsv" \
     --out_dir "$work/matched"
-dipy_evaluate_mri "$work/prepared" "$work/matched" --features judge \
-    --weights "$work/judge" --out_dir "$work/evaluation"
+dipy_evaluate_mri "$work/prepared" "$work/matched" --features predictor \
+    --weights "$work/predictor" --out_dir "$work/evaluation"
 python "$here/bundle_model.py" "$work" "$here/../dipy_synth/models/ixi-2mm"

@@ -15,7 +15,7 @@ fast=(--precision mixed_bfloat16)
 ldm=(--conditions label --preset mnist --epochs "${LDM_EPOCHS:-30}" "${fast[@]}")
 
 dipy_train_vqvae "$images" --preset mnist "${fast[@]}" --out_dir "$work/vqvae"
-dipy_train_judge "$images" --out_dir "$work/judge"
+dipy_train_predictor "$images" --out_dir "$work/predictor"
 dipy_train_ldm "$images" "$work/vqvae" "${ldm[@]}" --spacing time \
     --times logit_normal --shift 1 --out_dir "$work/flow"
 dipy_train_ldm "$images" "$work/vqvae" "${ldm[@]}" --schedule linear \

@@ -19,9 +19,9 @@ dipy_preprocess_t1 "$work/brains" --no_bias --align none --voxel_size 8 \
     --stratify sex age --out_dir "$work/prepared"
 dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-4}" --batch_size 8 \
     "${fast[@]}" --out_dir "$work/vqvae"
-dipy_train_judge "$work/prepared" --conditions tumor location \
-    --epochs "${JUDGE_EPOCHS:-24}" --learning_rate 1e-3 "${fast[@]}" \
-    --out_dir "$work/judge"
+dipy_train_predictor "$work/prepared" --conditions tumor location \
+    --epochs "${PREDICTOR_EPOCHS:-24}" --learning_rate 1e-3 "${fast[@]}" \
+    --out_dir "$work/predictor"
 dipy_train_ldm "$work/prepared" "$work/vqvae" --conditions tumor location \
     --widths 32 64 --attention all --epochs "${LDM_EPOCHS:-90}" --batch_size 16 \
     --learning_rate 1e-3 --shift 2 "${fast[@]}" --out_dir "$work/ldm"

@@ -18,8 +18,7 @@ import time
 import numpy as np
 from scipy import ndimage
 
-from dipy_synth.data.dataset import Cohort
-from dipy_synth.files import write_json
+from dipy_synth.data.cohort import Cohort
 from dipy_synth.metrics.sharpness import high_frequency_power
 from dipy_synth.metrics.similarity import psnr, ssim
 from dipy_synth.networks.blocks import space_to_depth
@@ -27,7 +26,8 @@ from dipy_synth.networks.patch_autoencoder import PATCH, sample_patches
 from dipy_synth.networks.quantizer import usage
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
-from dipy_synth.pictures import save_montage
+from dipy_synth.utils.files import write_json
+from dipy_synth.utils.montage import save_montage
 
 
 def main():
@@ -77,7 +77,7 @@ def reconstruction(vqvae, train, held_out, decoded):
         "codes_used": used,
         "perplexity_of_codes": perplexity,
     }
-    if network.architecture == "default":
+    if network.architecture == "patch":
         n = network.latent_shape[-1]
         by_pca = _psnr(held_out, _pca(train, held_out, n))
         found[f"psnr_in_brain_db_of_unquantised_pca_{n}"] = _spread(by_pca)

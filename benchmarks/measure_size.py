@@ -75,7 +75,7 @@ def peak_gib():
 
 def read(path, shape):
     """Give the middle of a brain, scaled to [0, 1], on so many voxels."""
-    from dipy_synth.data.images import read_volume
+    from dipy_synth.data.nifti import read_volume
 
     data = np.asarray(read_volume(path)[0], "float32")
     middle = np.mean([np.min(np.nonzero(data), 1), np.max(np.nonzero(data), 1)], axis=0)
@@ -151,7 +151,7 @@ def unet_step(volume, options):
     rng, n = np.random.default_rng(0), options.batch_size
     inputs = {
         "latents": rng.standard_normal((n, *shape), dtype="float32"),
-        "time": np.full(n, 0.5, "float32"),
+        "noise_level": np.zeros(n, "float32"),
         "conditions": np.zeros((n, 2), "float32"),
     }
     return shape, lambda: network.train_on_batch(inputs, inputs["latents"])

@@ -4,11 +4,11 @@
 
 WORK is what make_tumors.sh filled. Writes OUT/tumors.csv, tumors.json and tumors.png.
 
-Tumours are read in two ways. The judge is a network trained on implants in the training
-brains, and is tested on those in brains held out. The difference needs no network: it
-is that to the same brain without a tumour, of an implant its own scan, of a synthetic
-volume the one from the same noise; where it is largest lies the tumour. What the
-autoencoder keeps of implants is the most that synthetic volumes can show.
+Tumours are read in two ways. The predictor is a network trained on implants in the
+training brains, and is tested on those in brains held out. The difference needs no
+network: it is that to the same brain without a tumour, of an implant its own scan, of a
+synthetic volume the one from the same noise; where it is largest lies the tumour. What
+the autoencoder keeps of implants is the most that synthetic volumes can show.
 """
 
 import argparse
@@ -22,13 +22,13 @@ import numpy as np
 from runs import hardware, history, minutes
 from scipy import ndimage
 
-from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.cohort import Cohort
 from dipy_synth.evaluation import Volumes, load_volumes
-from dipy_synth.files import atomic_path, write_json
-from dipy_synth.nn.judge import Judge
+from dipy_synth.nn.predictor import CovariatePredictor
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.phantom import KINDS, LOCATIONS
-from dipy_synth.pictures import save_montage
+from dipy_synth.utils.files import atomic_path, write_json
+from dipy_synth.utils.montage import save_montage
 
 BLUR = 6.0  # mm, of a difference
 SHUFFLES = 1000
@@ -55,7 +55,7 @@ def main():
         told["cohorts"][name] = {
             "volumes": {key: len(side) for key, side in sides.items()},
             "minutes": minutes_of(work),
-            "rows": [*by_judge(sides, work), *by_difference(sides, centers)],
+            "rows": [*by_predictor(sides, work), *by_difference(sides, centers)],
         }
         for kind in KINDS:
             groups += [
@@ -93,12 +93,12 @@ def sides_of(work):
 # --- reading ----------------------------------------------------------------------
 
 
-def by_judge(sides, work):
-    """Give rows of what the judge reads from implants and from synthetic volumes."""
-    judge = Judge(work / "judge")
+def by_predictor(sides, work):
+    """Give rows of what the predictor reads from implants and synthetic volumes."""
+    predictor = CovariatePredictor(work / "predictor")
     for name, title in TITLES.items():
         volumes = sides[name]
-        read = judge.predict(volumes.volumes)
+        read = predictor.predict(volumes.volumes)
         where = with_tumour(volumes)
         places = np.array(volumes.column("location"))[where]
         seen = np.array(read["location"])[where]
@@ -107,7 +107,7 @@ def by_judge(sides, work):
             "lobe": (lobes(places), lobes(seen)),
             "side": (flanks(places), flanks(seen)),
         }
-        yield {"read from": title, "by": "judge", **answers(pairs)}
+        yield {"read from": title, "by": "predictor", **answers(pairs)}
 
 
 def by_difference(sides, centers):
@@ -218,7 +218,7 @@ def cut(volumes, kind, centers):
 
 def minutes_of(work):
     """Give what the trainings took, in minutes, by their histories."""
-    names = ("vqvae", "judge", "ldm")
+    names = ("vqvae", "predictor", "ldm")
     return {name: round(minutes(history(work / name)), 1) for name in names}
 
 

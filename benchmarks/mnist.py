@@ -2,11 +2,11 @@
 
     python benchmarks/mnist.py IMAGES WORK [--n 500] [--only ROW ...]
 
-WORK is what make_mnist.sh filled: a judge, and runs of dipy_train_ldm. Writes
+WORK is what make_mnist.sh filled: a predictor, and runs of dipy_train_ldm. Writes
 WORK/measured-500: samples of each row (kept when it is started again), digits.csv,
-digits.json and digits.png. The judge's features and probabilities are used throughout,
-on as many images in every row; the reference is one half of the held-out digits, the
-other half is the floor.
+digits.json and digits.png. The predictor's features and probabilities are used
+throughout, on as many images in every row; the reference is one half of the held-out
+digits, the other half is the floor.
 """
 
 import argparse
@@ -19,15 +19,15 @@ from typing import NamedTuple
 import numpy as np
 from runs import hardware
 
-from dipy_synth.data.arrays import ArrayCohort
+from dipy_synth.data.image_cohort import ArrayCohort
 from dipy_synth.diffusion.samplers import network_calls
-from dipy_synth.files import atomic_path, write_json
 from dipy_synth.metrics.distribution import fid, inception_score
 from dipy_synth.metrics.similarity import psnr
 from dipy_synth.networks.quantizer import usage
-from dipy_synth.nn.judge import Judge
 from dipy_synth.nn.ldm import LDM
-from dipy_synth.pictures import save_montage
+from dipy_synth.nn.predictor import CovariatePredictor
+from dipy_synth.utils.files import atomic_path, write_json
+from dipy_synth.utils.montage import save_montage
 
 
 class Row(NamedTuple):
@@ -83,7 +83,7 @@ def main():
     options = parser.parse_args()
     out = options.work / f"measured-{options.n}"
     cohort = ArrayCohort.load(options.images)
-    judge = Judge(options.work / "judge")
+    predictor = CovariatePredictor(options.work / "predictor")
     models = {}
     for row in rows():
         path = out / f"{row.name}.npz"
@@ -92,8 +92,8 @@ def main():
         if row.run not in models:
             models[row.run] = LDM(options.work / row.run)
         sample(models[row.run], row, options.n, path)
-        print(row.name, measure(judge, *read(path), None), flush=True)
-    write(cohort, judge, LDM(options.work / "flow"), out, options.n)
+        print(row.name, measure(predictor, *read(path), None), flush=True)
+    write(cohort, predictor, LDM(options.work / "flow"), out, options.n)
 
 
 def sample(ldm, row, n, path):
@@ -128,15 +128,15 @@ def read(path):
         return stored["images"] / np.float32(255), stored["labels"]
 
 
-def measure(judge, images, labels, reference):
+def measure(predictor, images, labels, reference):
     """Give the figures of a row: dict of float; None where there is none."""
-    p = judge.probabilities(images, batch_size=250)
-    classes = np.array(judge.schema.columns[0].categories, dtype=int)
+    p = predictor.probabilities(images, batch_size=250)
+    classes = np.array(predictor.schema.columns[0].categories, dtype=int)
     given = classes[p.argmax(axis=1)]
     far = None
     if reference is not None:
-        features = judge(images, batch_size=250)
-        far = round(fid(judge(reference, batch_size=250), features), 2)
+        features = predictor(images, batch_size=250)
+        far = round(fid(predictor(reference, batch_size=250), features), 2)
     return {
         "fid": far,
         "is": round(inception_score(p)[0], 2),
@@ -181,17 +181,17 @@ def reconstruction(cohort, vqvae):
     }
 
 
-def write(cohort, judge, ldm, out, n):
+def write(cohort, predictor, ldm, out, n):
     """Measure all samples there are; write table and picture."""
     reference, pairs = compared(cohort, ldm, n)
     table = [
-        {"sampled": name, **measure(judge, *pair, reference)}
+        {"sampled": name, **measure(predictor, *pair, reference)}
         for name, pair in pairs.items()
     ]
     there = [row for row in rows() if (out / f"{row.name}.npz").exists()]
     for row in there:
         path = out / f"{row.name}.npz"
-        found = measure(judge, *read(path), reference)
+        found = measure(predictor, *read(path), reference)
         calls = network_calls(row.sampler, row.steps) * (1 + (row.guidance > 1))
         seconds = round(float(np.load(path)["seconds"]), 1)
         table.append({**row._asdict(), "calls": calls, **found, "seconds": seconds})

@@ -8,7 +8,7 @@ import numpy as np
 from runs import history, minutes
 
 from dipy_synth.diffusion.normalizer import LatentNormalizer
-from dipy_synth.files import atomic_path, read_json
+from dipy_synth.utils.files import atomic_path, read_json
 
 
 def train(run, prediction, path):

@@ -32,15 +32,16 @@ import numpy as np
 from runs import hardware
 from sampling import power, told
 
-from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.cohort import Cohort
+from dipy_synth.diffusion.guidance import sampling_settings
+from dipy_synth.diffusion.noise import NoiseStreams
 from dipy_synth.diffusion.samplers import network_calls
-from dipy_synth.files import atomic_path
 from dipy_synth.metrics.distribution import fid, kid_of_subsets
-from dipy_synth.metrics.diversity import likeness_within
+from dipy_synth.metrics.diversity import similarity_within
 from dipy_synth.metrics.features import VoxelPCA
 from dipy_synth.nn.ldm import LDM
-from dipy_synth.nn.sampling import NoiseStreams, sample_latents, sampling_settings
-from dipy_synth.pictures import save_montage
+from dipy_synth.utils.files import atomic_path
+from dipy_synth.utils.montage import save_montage
 
 METHODS = [  # whose, sampler, steps, and what MONAI's U-Net predicts
     ("MONAI", "ddpm", 1000, "epsilon"),
@@ -95,9 +96,7 @@ def ours(ldm, name, steps):
 
     def make(streams):
         nothing = ldm.schema.encode([{}] * len(streams.numbers))
-        return sample_latents(
-            ldm.network, ldm.schedule, streams, nothing, prior=ldm.prior, **settings
-        )
+        return ldm.sample_latents(streams, nothing, **settings)
 
     return make
 
@@ -161,7 +160,7 @@ def report(cohort, ldm, made, seconds, options):
         features = extract(real), extract(volumes)
         kid, far = kid_of_subsets(*features), fid(*features)
         sizes = np.sum(volumes > 0, axis=(1, 2, 3)) * litre
-        alike = likeness_within(volumes, pairs=200)
+        alike = similarity_within(volumes, pairs=200)
         figures = [
             *(["", ""] if "held-out" in title else [told(kid), f"{far:.1f}"]),
             f"{power(volumes) / power(real):.2f}",

@@ -20,21 +20,22 @@ from measure_model import codes_of_brains, comparison
 import numpy as np
 from scipy import ndimage
 
-from dipy_synth.data.arrays import ArrayCohort
-from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.cohort import Cohort
+from dipy_synth.data.image_cohort import ArrayCohort
+from dipy_synth.diffusion.guidance import guided_denoiser
+from dipy_synth.diffusion.noise import NoiseStreams
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.pairs import NoisyPairs
 from dipy_synth.diffusion.samplers import sample_ddpm, sample_heun
 from dipy_synth.diffusion.schedules import DiscreteDiffusion, RectifiedFlow
-from dipy_synth.files import atomic_path, read_json, write_json
-from dipy_synth.metrics.arrays import block_mean
-from dipy_synth.metrics.comparison import FIGURES, compare, noise_like
+from dipy_synth.metrics.array_checks import block_mean
+from dipy_synth.metrics.comparison import METRICS, compare, noise_like
 from dipy_synth.metrics.features import VoxelPCA
 from dipy_synth.metrics.sharpness import high_frequency_power
 from dipy_synth.networks.quantizer import usage
-from dipy_synth.nn.sampling import NoiseStreams, sample_latents
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.training import TrainingSettings, train
+from dipy_synth.utils.files import atomic_path, read_json, write_json
 
 PLANES = slice(38, 44)  # axial, through the thalamus: 3 to 13 mm in MNI space
 HALVED = 2  # pixels of 4 mm: what a small machine trains in a minute
@@ -166,7 +167,8 @@ def normalizer_of(latents, normalized):
     """Give what brings latents near N(0, 1), or what leaves them as they are."""
     if normalized:
         return LatentNormalizer.fit(latents)
-    return LatentNormalizer(np.zeros(latents.shape[1:]), np.ones(latents.shape[-1]))
+    shape = latents.shape[1:]
+    return LatentNormalizer(np.zeros(shape), np.eye(shape[-1]), np.ones(shape))
 
 
 def denoiser(row, latents, run_dir):
@@ -189,7 +191,7 @@ def denoiser(row, latents, run_dir):
         seed=row.seed,
     )
     about = {"row": row.run}
-    train(network, data, run_dir=run_dir, settings=settings, loss="mse", about=about)
+    train(network, data, run_dir=run_dir, settings=settings, about=about)
     return network
 
 
@@ -197,16 +199,12 @@ def generate(row, network, latents, vqvae):
     """Sample slices (SAMPLES, *shape) in [0, 1] at fixed seeds."""
     flow = not row.chain
     clipped = sample_clipped if row.clip else sample_ddpm
-    made = sample_latents(
-        network,
-        row.schedule,
-        NoiseStreams(0, range(SAMPLES), network.shape),
-        np.zeros((SAMPLES, 0), "float32"),
-        steps=12 if flow else min(row.calls, row.chain),
-        sampler=sample_heun if flow else clipped,
-        guidance=1,
-        guidance_rescale=0,
-    )
+    nothing = np.zeros((SAMPLES, 0), "float32")
+    denoise = guided_denoiser(network.predict_on_batch, row.schedule, nothing, 1.0)
+    streams = NoiseStreams(0, range(SAMPLES), network.shape)
+    times = row.schedule.sampling_times(12 if flow else min(row.calls, row.chain))
+    sampler = sample_heun if flow else clipped
+    made = sampler(denoise, streams.start(), times, row.schedule, draw=streams.at_step)
     made = normalizer_of(latents, row.normalized).restore(made)
     return vqvae.decode(np.nan_to_num(made), batch_size=24)
 
@@ -226,9 +224,9 @@ class Judge:
 
     def __call__(self, images):
         """Give the figures by name."""
-        chosen = {name: FIGURES[name] for name in ("fid", "kid")}
+        chosen = {name: METRICS[name] for name in ("fid", "kid")}
         real, made = self.features(self.real), self.features(images)
-        found = compare(real, made, self.noise, figures=chosen)
+        found = compare(real, made, self.noise, metrics=chosen)
         power = np.mean([high_frequency_power(image) for image in images])
         return {
             **{figure.name: figure.normalized for figure in found},

@@ -29,9 +29,9 @@ from scipy.ndimage import zoom
 from dipy_synth import __version__
 from dipy_synth.data import preprocess
 from dipy_synth.data.align import load_template
-from dipy_synth.data.brain import find_brain
-from dipy_synth.data.cohort import prepare_cohort
-from dipy_synth.data.images import read_scan, write_volume
+from dipy_synth.data.brain_extraction import find_brain
+from dipy_synth.data.nifti import read_scan, write_volume
+from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.prepared import write_prepared
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
@@ -65,25 +65,25 @@ def main():
     )
     parser.add_argument("--threads", type=int, default=1, help="of N4 and alignment")
     options = parser.parse_args()
-    steps = [make_steps(size, options.extent) for size in options.voxel_size]
+    preprocessing = [make_config(size, options.extent) for size in options.voxel_size]
     with tempfile.TemporaryDirectory() as folder:
         inputs = options.input or [make_phantoms(Path(folder) / "in", options.n)]
         records = read_records(inputs, mask_paths=options.mask_path)[: options.n]
         print(hardware(len(records), options.threads), flush=True)
         sections = (
-            (times, records, steps[0], options.threads, folder),
-            (memory, records[0], steps),
-            (scaling, records, steps[0], folder),
-            (losses, records, steps),
+            (times, records, preprocessing[0], options.threads, folder),
+            (memory, records[0], preprocessing),
+            (scaling, records, preprocessing[0], folder),
+            (losses, records, preprocessing),
         )
         for function, *args in sections:
             print(function(*args), flush=True)
 
 
-def make_steps(size, extent):
-    """Give the default steps on a grid of one voxel size and extent, both in mm."""
+def make_config(size, extent):
+    """Return the default preprocessing on a grid of a voxel size and extent, in mm."""
     shape = (8 * np.ceil(np.array(extent) / size / 8 - 1e-6)).astype(int)
-    return preprocess.Steps(grid=Grid(tuple(shape.tolist()), (size,) * 3))
+    return preprocess.PreprocessConfig(grid=Grid(tuple(shape.tolist()), (size,) * 3))
 
 
 def make_phantoms(root, n):
@@ -150,7 +150,7 @@ def clocked(function, spent, name):
     return call
 
 
-def time_scan(record, steps, threads, out_dir):
+def time_scan(record, preprocessing, threads, out_dir):
     """Give the seconds of each step of one scan; the template is loaded before."""
     spent = {}
     with clock(spent, "reading"):
@@ -161,23 +161,25 @@ def time_scan(record, steps, threads, out_dir):
             call = clocked(getattr(preprocess, function), spent, name)
             stack.enter_context(patch.object(preprocess, function, call))
         prepared = preprocess.prepare_t1(
-            data, affine, mask=mask, steps=steps, threads=threads
+            data, affine, mask=mask, preprocessing=preprocessing, threads=threads
         )
     with clock(spent, "writing"):
-        write_prepared(out_dir, record, prepared, steps)
+        write_prepared(out_dir, record, prepared, preprocessing)
     spent["all else"] = spent.pop("prepare_t1") - sum(spent[name] for name in TIMED)
     return spent
 
 
-def time_scans(records, steps, threads, out_dir):
+def time_scans(records, preprocessing, threads, out_dir):
     """Give the seconds of each step of every scan, and the peak memory."""
-    spent = [time_scan(record, steps, threads, out_dir) for record in records]
+    spent = [time_scan(record, preprocessing, threads, out_dir) for record in records]
     return spent, peak_memory()
 
 
-def times(records, steps, threads, folder):
+def times(records, preprocessing, threads, folder):
     """Seconds of each step, over the scans."""
-    spent, peak = alone(time_scans, records, steps, threads, Path(folder) / "timed")
+    spent, peak = alone(
+        time_scans, records, preprocessing, threads, Path(folder) / "timed"
+    )
     names = ["reading", *TIMED, "all else", "writing"]
     totals = [sum(s.values()) for s in spent]
     columns = {name: [s[name] for s in spent] for name in names} | {"in all": totals}
@@ -202,60 +204,64 @@ def at_voxel_size(data, affine, mask, size):
     return data, affine @ to_old, mask
 
 
-def peak_of(record, steps):
+def peak_of(record, preprocessing):
     """Give the peak memory before and after one scan at one voxel size."""
     before = peak_memory()
     data, affine, mask = read_scan(record.image, record.mask)
-    size = steps.grid.voxel_size[0]
+    size = preprocessing.grid.voxel_size[0]
     data, affine, mask = at_voxel_size(data, affine, mask, size)
     start = time.perf_counter()
-    preprocess.prepare_t1(data, affine, mask=mask, steps=steps)
+    preprocess.prepare_t1(data, affine, mask=mask, preprocessing=preprocessing)
     return data.shape, before, peak_memory(), time.perf_counter() - start
 
 
 def memory(record, several):
     """Peak memory of a process that prepares one scan, at several voxel sizes."""
     rows = []
-    for steps in several:
-        shape, before, peak, seconds = alone(peak_of, record, steps)
-        native, grid = (" x ".join(map(str, s)) for s in (shape, steps.grid.shape))
-        size, numbers = f"{steps.grid.voxel_size[0]:g}", (before, peak)
+    for preprocessing in several:
+        shape, before, peak, seconds = alone(peak_of, record, preprocessing)
+        native, grid = (
+            " x ".join(map(str, s)) for s in (shape, preprocessing.grid.shape)
+        )
+        size, numbers = f"{preprocessing.grid.voxel_size[0]:g}", (before, peak)
         numbers = [f"{number:.2f}" for number in numbers]
         rows.append((size, native, grid, *numbers, f"{seconds:.1f}"))
     head = ("voxel mm", "native", "grid", "GiB after imports", "peak GiB", "seconds")
     return table(head, rows)
 
 
-def seconds_of(records, steps, out_dir, engine, n_jobs):
+def seconds_of(records, preprocessing, out_dir, engine, n_jobs):
     """Give the seconds that a cohort takes; a scan that fails is an error."""
     start = time.perf_counter()
     options = {"engine": engine, "n_jobs": n_jobs, "verbose": False}
-    answers = prepare_cohort(records, out_dir, steps=steps, **options)
+    answers = prepare_cohort(records, out_dir, preprocessing=preprocessing, **options)
     failed = [words for _, words in answers if words]
     if failed:
         raise InputError("\n".join(failed))
     return time.perf_counter() - start
 
 
-def scaling(records, steps, folder):
+def scaling(records, preprocessing, folder):
     """Two processes against one, one run after the other."""
     folder = Path(folder)
-    one = alone(seconds_of, records, steps, folder / "one", "serial", 1)
-    two = alone(seconds_of, records, steps, folder / "two", "joblib", 2)
+    one = alone(seconds_of, records, preprocessing, folder / "one", "serial", 1)
+    two = alone(seconds_of, records, preprocessing, folder / "two", "joblib", 2)
     row = (len(records), f"{one:.1f}", f"{two:.1f}", f"{one / two:.2f}")
     note = "\nOne process may use all cores in N4 and alignment; of two, each half.\n"
     return table(("scans", "1 process s", "2 processes s", "ratio"), [row]) + note
 
 
-def loss_of(record, steps):
+def loss_of(record, preprocessing):
     """Give PSNR (dB), mean absolute error (%) and correlation of a round trip.
 
     The shading is left in, as `restore_t1` does not put it back; and what the
     percentiles clip is clipped in the scan too.
     """
     data, affine, mask = read_scan(record.image, record.mask)
-    steps = replace(steps, bias=False)
-    prepared = preprocess.prepare_t1(data, affine, mask=mask, steps=steps)
+    preprocessing = replace(preprocessing, bias=False)
+    prepared = preprocess.prepare_t1(
+        data, affine, mask=mask, preprocessing=preprocessing
+    )
     restored, _ = preprocess.restore_t1(prepared)
     brain = find_brain(data, affine, mask=mask, brain="auto")
     low, high = prepared.intensity_range
@@ -269,11 +275,11 @@ def loss_of(record, steps):
 def losses(records, several):
     """Error inside the brain of the way to the grid and back, by voxel size."""
     rows = []
-    for steps in several:
-        found = np.array([alone(loss_of, record, steps) for record in records])
+    for preprocessing in several:
+        found = np.array([alone(loss_of, record, preprocessing) for record in records])
         spread = zip(np.median(found, 0), found.min(0), found.max(0), (1, 2, 4))
         cells = [f"{m:.{d}f} ({a:.{d}f} to {b:.{d}f})" for m, a, b, d in spread]
-        rows.append((f"{steps.grid.voxel_size[0]:g}", *cells))
+        rows.append((f"{preprocessing.grid.voxel_size[0]:g}", *cells))
     head = ("grid mm", "PSNR in brain dB", "mean error % of range", "correlation")
     return table(head, rows)
 

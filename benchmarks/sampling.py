@@ -18,7 +18,7 @@ import time
 
 import numpy as np
 
-from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.cohort import Cohort
 from dipy_synth.diffusion.samplers import network_calls
 from dipy_synth.metrics.distribution import kid_of_subsets
 from dipy_synth.metrics.features import VoxelPCA

@@ -36,9 +36,9 @@ def main():
     from measure_model import comparison
     import torch
 
-    from dipy_synth.data.dataset import Cohort
-    from dipy_synth.files import write_json
-    from dipy_synth.pictures import save_montage
+    from dipy_synth.data.cohort import Cohort
+    from dipy_synth.utils.files import write_json
+    from dipy_synth.utils.montage import save_montage
 
     torch.manual_seed(options.seed)
     cohort = Cohort.load(options.prepared)
@@ -102,7 +102,7 @@ def decode(model, volumes, device):
     """Reconstruct volumes (n, *shape) in [0, 1], one at a time."""
     import torch
 
-    from dipy_synth.nn.utils import from_network
+    from dipy_synth.networks.conversion import from_network
 
     model.eval()
     decoded = []

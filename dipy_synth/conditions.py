@@ -184,7 +184,7 @@ class ConditionSchema:
         Parameters
         ----------
         rows : list of dict
-            The table, as `dipy_synth.files.read_table` gives it.
+            The table, as `dipy_synth.utils.files.read_table` gives it.
         names : sequence of str
             The columns wanted, in order.
         categories : sequence of str, optional

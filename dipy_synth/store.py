@@ -11,7 +11,13 @@ import numpy as np
 
 from dipy_synth import __version__
 from dipy_synth.errors import InputError
-from dipy_synth.files import atomic_path, file_hash, read_json, write_json, write_text
+from dipy_synth.utils.files import (
+    atomic_path,
+    file_hash,
+    read_json,
+    write_json,
+    write_text,
+)
 
 FORMAT = 1
 BUNDLED = Path(__file__).parent / "models"
@@ -57,7 +63,7 @@ def save_model(folder, *, kind, config, networks, arrays=None, card=None, dtype=
     folder : str or Path
         Where to. An existing model there is replaced.
     kind : str
-        ``vqvae``, ``ldm`` or ``judge``.
+        ``vqvae``, ``ldm`` or ``predictor``.
     config : dict
         What the model needs beside weights; JSON.
     networks : dict of str to keras.Model

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from dipy_synth import __version__
-from dipy_synth.files import write_json, write_table
 from dipy_synth.grid import Grid
 from dipy_synth.phantom import make_phantom
+from dipy_synth.utils.files import write_json, write_table
 
 KINDS = (None, "glioblastoma", "meningioma", "low-grade")
 
@@ -92,7 +92,7 @@ def _write_prepared(
         root,
         "derivative",
         GeneratedBy=[{"Name": "dipy_synth", "Version": __version__}],
-        DipySynth={"Grid": grid.to_config(), "Steps": {}},
+        DipySynth={"Grid": grid.to_config(), "Preprocessing": {}},
     )
     write_table(root / "participants.tsv", rows)
     return root
@@ -106,7 +106,7 @@ def _sidecar(name, phantom):
         "NativeAffine": phantom.affine.tolist(),
         "PreparedToNative": np.eye(4).tolist(),
         "IntensityRange": [0.0, 1000.0],
-        "Steps": {},
+        "Preprocessing": {},
         "BrainVolume": float(phantom.mask.sum() * voxel_ml),
         "DipySynthVersion": __version__,
     }

@@ -17,7 +17,7 @@ BACKENDS = ("tensorflow", "jax", "torch")
 SHAPES = {2: (16, 24), 3: (8, 16, 8)}
 CODEBOOK = {"name": "vq", "codes": 4, "width": 4}
 AUTOENCODERS = {
-    "default": {"channels": (8, 8), "blocks": 1},
+    "patch": {"channels": (8, 8), "blocks": 1},
     "plain": {"channels": (8, 8), "quantizer": CODEBOOK},
     "residual": {"channels": (8, 8), "quantizer": CODEBOOK},
 }
@@ -55,7 +55,7 @@ def ask_autoencoder(config):
         "latents": network.encode(images),
         "images": network.reconstruct(latents),
     }
-    if config["architecture"] != "default":
+    if config["architecture"] != "patch":
         network.quantizer.start(answers["latents"], seed=0)
     return {**as_arrays(answers), "losses": train(network, images, images)}
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 import SimpleITK as sitk
 import numpy as np
 
-from dipy_synth.data.steps import bounding_corners, resample, voxel_sizes
+from dipy_synth.data.operations import bounding_corners, resample, voxel_sizes
 from dipy_synth.grid import Grid
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK's world against nibabel's

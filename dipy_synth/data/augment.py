@@ -99,7 +99,7 @@ class Augmentation:
         exponent = math.exp(self.gamma * rng.uniform(-1, 1))
         field = self._draw_field(np.shape(volume), rng)
         volume = flip_left_right(volume) if flipped else np.asarray(volume)
-        volume = resample(volume.astype(np.float32), matrix, shift, order=self.order)
+        volume = warp(volume.astype(np.float32), matrix, shift, order=self.order)
         inside = volume > 0
         values = volume[inside] ** np.float32(exponent) * field[inside]
         # Scaling back keeps the range without cutting off the brightest tissue.
@@ -164,7 +164,7 @@ def move(volume, steps):
     return padded[tuple(slice(a, a + n) for a, n in zip(starts, volume.shape))]
 
 
-def resample(volume, matrix, shift, *, order=2):
+def warp(volume, matrix, shift, *, order=2):
     """Move a volume by an affine about its middle.
 
     The brain moves by the nearest voxel, its intensities by splines. So its edge

@@ -1,169 +1,271 @@
-"""A folder of scans to a prepared cohort: in parallel, and whatever a scan may be."""
+"""A prepared cohort as the networks read it: volumes, table rows and split."""
 
-from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
-import logging
+from dataclasses import dataclass
+import errno
+import hashlib
+import json
 from pathlib import Path
 
-import SimpleITK as sitk
+import numpy as np
 
-from dipy_synth.data.brain import NETWORKS, load_network
-from dipy_synth.data.images import check_headers, read_scan
-from dipy_synth.data.prepared import (
-    check_output,
-    forget,
-    is_done,
-    write_description,
-    write_participants,
-    write_prepared,
-)
-from dipy_synth.data.preprocess import Steps, prepare_t1
-from dipy_synth.data.split import split_subjects
+from dipy_synth.conditions import ConditionSchema
+from dipy_synth.data.image_cohort import ArrayCohort
+from dipy_synth.data.nifti import open_nifti, read_volume
+from dipy_synth.data.prepared import IMAGE, prepared_keys, prepared_path, read_rows
 from dipy_synth.errors import InputError
-from dipy_synth.parallel import check_engine, processors_each, run_parallel
+from dipy_synth.grid import Grid
+from dipy_synth.utils.files import atomic_path, file_stamp, read_json, write_json
 
-logger = logging.getLogger("dipy_synth")
+SPLITS = ("train", "validation")
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-def prepare_cohort(
-    records,
-    out_dir,
-    *,
-    steps=None,
-    engine="serial",
-    n_jobs=1,
-    scheduler=None,
-    force=False,
-    validation_fraction=0.2,
-    seed=0,
-    stratify=(),
-    verbose=True,
-):
-    """Prepare every scan of a cohort.
-
-    All headers are checked first. A scan that fails is told in the answer and does not
-    stop the others. A second run does what is missing: scans that are there, from the
-    same files and by the same steps, are kept, and a subject stays on its side of the
-    split.
+@dataclass(frozen=True)
+class Cohort:
+    """The scans of a prepared cohort, in the order of their keys.
 
     Parameters
     ----------
-    records : list of Record
-        The scans, see `dipy_synth.data.readers.read_records`.
-    out_dir : str or Path
-        The prepared cohort; made when missing.
-    steps : Steps, optional
-        What to do with each scan; ``Steps()`` by default.
-    engine : {"serial", "joblib", "dask", "ray"}, optional
-        What runs scans in parallel, see `dipy_synth.parallel.run_parallel`.
-    n_jobs : int, optional
-        Scans at a time; -1 stands for all processors.
-    scheduler : str, optional
-        Address of a dask scheduler, ``tcp://host:8786``: the workers of a cluster, who
-        see the same files, do the work.
-    force : bool, optional
-        Prepare anew what is there, even from other files or by other steps.
-    validation_fraction : float, optional
-        Part of the subjects for validation.
-    seed : int, optional
-        Seed of the split.
-    stratify : sequence of str, optional
-        Columns that training and validation should share alike.
-    verbose : bool, optional
-        Show a progress bar.
+    root : Path
+        The folder that ``dipy_preprocess_t1`` wrote.
+    grid : Grid
+        The grid of every volume.
+    keys : tuple of str, (n,)
+        ``sub-X[_ses-Y][_run-Z]`` of each volume.
+    rows : tuple of dict, (n,)
+        What the tables tell of each volume: column name to str or None.
+    split : ndarray of str, (n,)
+        "train" or "validation", the same for all volumes of a subject.
+    """
+
+    root: Path
+    grid: Grid
+    keys: tuple
+    rows: tuple
+    split: np.ndarray
+
+    symmetric = True  # the mirror image of a brain could be a brain
+    categories = ()  # columns that are told apart though they look like numbers
+
+    @classmethod
+    def load(cls, folder):
+        """Read the tables of a prepared cohort; no volume is read.
+
+        Parameters
+        ----------
+        folder : str or Path
+            The prepared cohort.
+
+        Returns
+        -------
+        Cohort
+
+        Raises
+        ------
+        InputError
+            If the folder is not a prepared cohort, is empty, or a subject is
+            missing from participants.tsv.
+        """
+        root = Path(folder)
+        told = read_json(root / "dataset_description.json").get("DipySynth")
+        if told is None:
+            raise InputError(
+                f"{root}: not a prepared cohort (dataset_description.json has no "
+                "DipySynth key); expected what dipy_preprocess_t1 wrote"
+            )
+        keys = tuple(prepared_keys(root))
+        if not keys:
+            raise InputError(f"{root}: no prepared volume (sub-*/anat/*{IMAGE})")
+        rows = _rows(root, keys)
+        split = np.array([row.pop("split") for row in rows])
+        return cls(root, Grid.from_config(told["Grid"]), keys, rows, split)
+
+    @property
+    def shape(self):
+        """Shape of every volume: tuple of int."""
+        return self.grid.shape
+
+    @property
+    def preprocessing(self):
+        """How scans were prepared: `PreprocessConfig.to_config`, a dict, or None."""
+        return self._description["DipySynth"].get("Preprocessing")
+
+    @property
+    def license(self):
+        """Licence of the scans: str or None."""
+        return self._description.get("License")
+
+    @property
+    def _description(self):
+        return read_json(self.root / "dataset_description.json")
+
+    @property
+    def subjects(self):
+        """Subject label of each volume, without ``sub-``: tuple of str, (n,)."""
+        return tuple(key.split("_")[0].removeprefix("sub-") for key in self.keys)
+
+    @property
+    def paths(self):
+        """File of each volume: list of Path, (n,)."""
+        return [prepared_path(self.root, key) for key in self.keys]
+
+    def stamp(self):
+        """Tell the files by name, size and time: list of [str, int, int], for JSON."""
+        return [file_stamp(path) for path in self.paths]
+
+    def where(self, split=None):
+        """Tell which volumes are on a side: ndarray of bool, (n,); all by default."""
+        if split is None:
+            return np.ones(len(self.keys), dtype=bool)
+        if split not in SPLITS:
+            raise InputError(f"split {split!r}: expected train or validation")
+        return self.split == split
+
+    def volumes(self, split=None):
+        """Give the volumes, from a cache on disk that is made when it is stale.
+
+        Parameters
+        ----------
+        split : {"train", "validation"}, optional
+            One side only; all volumes by default.
+
+        Returns
+        -------
+        ndarray of float16, (n, I, J, K)
+            In [0, 1], the background exactly 0. All volumes together come mapped
+            from the file, one side comes in memory.
+        """
+        stored = _cached(self)
+        return stored if split is None else stored[self.where(split)]
+
+
+def _rows(root, keys):
+    """Give each volume's row, which must tell its side."""
+    rows = read_rows(root, keys)
+    for key, row in zip(keys, rows):
+        if row.get("split") not in SPLITS:
+            raise InputError(
+                f"{root / 'participants.tsv'}: {key.split('_')[0]} has split "
+                f"{row.get('split')!r}; expected a row with train or validation"
+            )
+    return tuple(rows)
+
+
+def _cached(cohort):
+    """Map the cache of volumes, made anew when the files are not those it holds."""
+    folder = cohort.root / ".cache"
+    stamp = cohort.stamp()
+    stored, told = folder / "volumes.npy", folder / "volumes.json"
+    if not (stored.is_file() and told.is_file() and read_json(told) == stamp):
+        try:
+            told.unlink(missing_ok=True)  # a crash between the two must not fit them
+            with atomic_path(stored) as temporary:
+                _fill(temporary, cohort)
+            write_json(told, stamp)
+        except OSError as error:
+            if error.errno not in _READ_ONLY:
+                raise
+            return np.stack(list(_read_all(cohort)))
+    return np.load(stored, mmap_mode="r")
+
+
+def _fill(path, cohort):
+    """Write every volume into one .npy file, one at a time."""
+    shape = (len(cohort.keys), *cohort.grid.shape)
+    stored = np.lib.format.open_memmap(path, "w+", dtype=np.float16, shape=shape)
+    for index, data in enumerate(_read_all(cohort)):
+        stored[index] = data
+    stored.flush()
+
+
+def _read_all(cohort):
+    """Read the volumes, each checked against the grid."""
+    for path in cohort.paths:
+        shape = open_nifti(path).shape
+        if shape != cohort.grid.shape:
+            raise InputError(f"{path}: shape {shape}, expected {cohort.grid.shape}")
+        yield read_volume(path)[0].astype(np.float16)
+
+
+def open_cohort(cohort):
+    """Give a cohort by its path or as it is; refuse one with nothing to train on."""
+    if not isinstance(cohort, (Cohort, ArrayCohort)):
+        kind = ArrayCohort if Path(cohort).is_file() else Cohort
+        cohort = kind.load(cohort)
+    if not cohort.where("train").any():
+        raise InputError(
+            f"{cohort.root}: no training subject (participants.tsv, column split)"
+        )
+    return cohort
+
+
+def cohort_config(cohort):
+    """Return what a model keeps of its cohort: grid, preprocessing, split, licence."""
+    subjects = np.array(cohort.subjects)
+    return {
+        "grid": cohort.grid and cohort.grid.to_config(),
+        "preprocessing": cohort.preprocessing,
+        "license": cohort.license,
+        "split": {
+            side: sorted(set(subjects[cohort.where(side)].tolist()))
+            for side in ("train", "validation")
+        },
+    }
+
+
+def rows_of(cohort, split):
+    """Give the table's rows of one side of the split: list of dict."""
+    return [row for row, kept in zip(cohort.rows, cohort.where(split)) if kept]
+
+
+def fit_schema(cohort, names):
+    """Learn conditions from the training subjects of a cohort: ConditionSchema."""
+    rows = rows_of(cohort, "train")
+    return ConditionSchema.fit(rows, names, categories=cohort.categories)
+
+
+def check_rows(schema, cohort):
+    """Refuse a cohort with values that a schema does not know; name the volume."""
+    for key, row, trained in zip(cohort.keys, cohort.rows, cohort.where("train")):
+        try:
+            schema.encode([row])
+        except InputError as error:
+            side = "training" if trained else "validation"
+            raise InputError(
+                f"{key} ({side} side): {error}, as training saw it; keep subjects of "
+                "each value on both sides (dipy_preprocess_t1 --stratify), or write "
+                "n/a for a rare one"
+            ) from None
+
+
+def fingerprint(cohort, names=()):
+    """Tell what a training learns from by a few letters.
+
+    A run must not go on with other subjects than it began with, since its validation
+    subjects could have been trained on, nor with other scans or values.
+
+    Parameters
+    ----------
+    cohort : Cohort or ArrayCohort
+        Its grid, preprocessing, split and volumes count.
+    names : sequence of str, optional
+        Columns whose values count.
 
     Returns
     -------
-    list of tuple (Record, str or None)
-        Each scan, and what is wrong with it.
-
-    Raises
-    ------
-    InputError
-        If there is no scan, an option is not known, the engine or the scheduler is
-        not there, or `out_dir` holds something else.
+    str
     """
-    steps, root = Steps() if steps is None else steps, Path(out_dir)
-    if not records:
-        raise InputError("no T1 scan to prepare: expected at least one")
-    parallel = {"engine": engine, "n_jobs": n_jobs, "scheduler": scheduler}
-    check_engine(**parallel)
-    options = {"validation_fraction": validation_fraction, "seed": seed}
-    options["stratify"] = tuple(stratify)
-    split_subjects({r.subject: r.covariates for r in records}, **options)
-    keys = {record.key for record in records}
-    stale = check_output(root, keys, steps, force=force)
-    if steps.brain in NETWORKS:
-        load_network(steps.brain)  # now, rather than to fail for every scan
-
-    check = run_parallel(partial(_check, steps=steps), records, verbose=False)
-    errors = _told(records, check)
-    sound = [record for record in records if errors[record.key] is None]
-    kept = [] if force else _kept(root, sound, steps, errors)
-    todo = [r for r in sound if r not in kept and errors[r.key] is None]
-    logger.info(f"{len(kept)} scans are prepared already, {len(todo)} to do")
-    if todo:
-        for record in records if stale else todo:  # also where a check failed
-            forget(root, record)
-        write_description(root, records, steps)
-    threads = processors_each(**parallel)
-    work = partial(_prepare, root=root.absolute(), steps=steps, threads=threads)
-    answers = run_parallel(work, map(_absolute, todo), **parallel, verbose=verbose)
-    errors.update(_told(todo, answers))
-    good = [record for record in records if errors[record.key] is None]
-    write_participants(root, good, **options)
-    return [(record, errors[record.key]) for record in records]
+    config = cohort_config(cohort)
+    told = {name: config[name] for name in ("grid", "preprocessing", "split")}
+    told["keys"] = list(cohort.keys)
+    told["values"] = [[row.get(name) for name in names] for row in cohort.rows]
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for volume in cohort.volumes():
+        digest.update(np.ascontiguousarray(volume))
+    return digest.hexdigest()[:16]
 
 
-def _check(record, *, steps):
-    """Check what headers and options tell of a scan."""
-    if steps.brain == "given" and record.mask is None:
-        raise InputError(f"{record.image}: no mask, but brain='given' (mask_path)")
-    check_headers(record.image, record.mask)
-
-
-def _kept(root, records, steps, errors):
-    """List the scans that are done; note those that are there from other files."""
-    kept = []
-    for record in records:
-        try:
-            kept += [record] if is_done(root, record, steps) else []
-        except InputError as error:
-            errors[record.key] = str(error)
-    return kept
-
-
-def _absolute(record):
-    """Name a scan's files as a worker elsewhere finds them."""
-    mask = record.mask and record.mask.absolute()
-    return replace(record, image=record.image.absolute(), mask=mask)
-
-
-def _prepare(record, root, steps, threads):
-    """Read, prepare and write one scan."""
-    data, affine, mask = read_scan(record.image, record.mask)
-    with _itk_threads(threads):
-        prepared = prepare_t1(data, affine, mask=mask, steps=steps, threads=threads)
-    write_prepared(root, record, prepared, steps)
-
-
-@contextmanager
-def _itk_threads(number):
-    """Limit ITK's threads, so that scans do not fight for processors."""
-    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
-    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(number)
-    try:
-        yield
-    finally:
-        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
-
-
-def _told(records, answers):
-    """Give what is wrong with each scan, by key; the words name its file."""
-    errors = {}
-    for record, (_, words) in zip(records, answers):
-        paths = [str(path) for path in (record.image, record.mask) if path]
-        named = words is None or any(path in words for path in paths)
-        errors[record.key] = words if named else f"{record.image}: {words}"
-    return errors
+def persistent_config(config):
+    """Select what `cohort_config` gave from the configuration of a model: dict."""
+    names = ("grid", "preprocessing", "license", "split")
+    return {name: config[name] for name in names if name in config}

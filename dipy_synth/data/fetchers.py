@@ -15,7 +15,7 @@ from dipy.utils.logging import logger
 
 from dipy_synth.data.download import FetchError, RemoteFile, download, unpack
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_json, write_json
+from dipy_synth.utils.files import read_json, write_json
 
 _RECEIPT = "source.json"  # written into a folder that is complete
 _IXI = "biomedic.doc.ic.ac.uk/brain-development/downloads/IXI"

@@ -18,7 +18,7 @@ import re
 from dipy_synth.data.ixi import read_ixi_table
 from dipy_synth.data.records import Record, entities, images_below, stem, to_label
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_table
+from dipy_synth.utils.files import read_table
 
 CC359 = re.compile(r"^(CC\d{4})_([a-z]+)_(15|3)_(\d+)_([MF])$")
 IXI = re.compile(r"^(IXI\d{3})-([A-Za-z]+)-\d{4}-T1$")

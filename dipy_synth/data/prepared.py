@@ -6,13 +6,19 @@ from pathlib import Path
 import numpy as np
 
 from dipy_synth import __version__
-from dipy_synth.data.images import read_volume, write_volume
 from dipy_synth.data.layouts import bids_root
-from dipy_synth.data.preprocess import PreparedT1, Steps
+from dipy_synth.data.nifti import read_volume, write_volume
+from dipy_synth.data.preprocess import PreparedT1, PreprocessConfig
 from dipy_synth.data.records import entities
 from dipy_synth.data.split import split_subjects
 from dipy_synth.errors import InputError
-from dipy_synth.files import file_hash, read_json, read_table, write_json, write_table
+from dipy_synth.utils.files import (
+    file_hash,
+    read_json,
+    read_table,
+    write_json,
+    write_table,
+)
 
 logger = logging.getLogger("dipy_synth")
 
@@ -70,9 +76,8 @@ def prepared_keys(root):
 def is_prepared_cohort(folder):
     """Tell whether a folder is what `dipy_preprocess_t1` wrote: bool."""
     path = Path(folder) / "dataset_description.json"
-    # A synthetic cohort tells its Steps too, those of the sampler.
     told = (read_json(path).get("DipySynth") or {}) if path.is_file() else {}
-    return {"Grid", "Steps"} <= {*told}
+    return "Preprocessing" in told
 
 
 def _is_whole(image):
@@ -86,7 +91,7 @@ def source_hash(record):
     return file_hash(*(path for path in (record.image, record.mask) if path))
 
 
-def write_prepared(root, record, prepared, steps):
+def write_prepared(root, record, prepared, preprocessing):
     """Write one prepared scan: mask, volume, and last the sidecar that says "done".
 
     Parameters
@@ -97,7 +102,7 @@ def write_prepared(root, record, prepared, steps):
         The scan it was made from.
     prepared : PreparedT1
         What was made of it.
-    steps : Steps
+    preprocessing : PreprocessConfig
         How it was made.
     """
     image = prepared_path(root, record.key)
@@ -114,8 +119,8 @@ def write_prepared(root, record, prepared, steps):
         "IntensityRange": list(prepared.intensity_range),
         "BrainVolume": round(prepared.brain_volume, 3),
         "BrainVolumeUnit": "mL",
-        "SkullStripped": steps.brain != "none",
-        "Steps": steps.to_config(),
+        "SkullStripped": preprocessing.brain != "none",
+        "Preprocessing": preprocessing.to_config(),
         "DipySynthVersion": __version__,
     }
     write_json(sidecar_path(image), content)
@@ -147,8 +152,8 @@ def read_prepared(image):
     )
 
 
-def is_done(root, record, steps):
-    """Tell whether a scan is prepared already, by the same steps.
+def is_done(root, record, preprocessing):
+    """Tell whether a scan is prepared already, by the same preprocessing.
 
     Parameters
     ----------
@@ -156,7 +161,7 @@ def is_done(root, record, steps):
         The prepared cohort.
     record : Record
         The scan.
-    steps : Steps
+    preprocessing : PreprocessConfig
         What is to be done.
 
     Returns
@@ -179,13 +184,13 @@ def is_done(root, record, steps):
             f"their bytes have changed) than {record.image}; expected --force to "
             "prepare it anew, or another out_dir"
         )
-    return Steps.from_config(told.get("Steps")) == steps
+    return PreprocessConfig.from_config(told.get("Preprocessing")) == preprocessing
 
 
 def forget(root, record):
     """Remove what is there of a scan that is to be prepared anew.
 
-    It may fail now, or the run be killed: then nothing of other steps must stay
+    It may fail now, or the run be killed: then nothing of other preprocessing must stay
     among those of these.
 
     Parameters
@@ -200,7 +205,7 @@ def forget(root, record):
         path.unlink(missing_ok=True)
 
 
-def check_output(root, keys, steps, *, force):
+def check_output(root, keys, preprocessing, *, force):
     """Refuse to mix two preparations, or to write into somebody else's folder.
 
     Parameters
@@ -209,7 +214,7 @@ def check_output(root, keys, steps, *, force):
         The prepared cohort to be.
     keys : set of str
         Keys of the scans of this run.
-    steps : Steps
+    preprocessing : PreprocessConfig
         What is to be done.
     force : bool
         Whether what is there may be prepared anew.
@@ -217,12 +222,12 @@ def check_output(root, keys, steps, *, force):
     Returns
     -------
     bool
-        Whether what is there was prepared by other steps.
+        Whether what is there was prepared in another way.
 
     Raises
     ------
     InputError
-        If the folder holds something else, or scans that other steps prepared.
+        If the folder holds something else, or scans prepared in another way.
     """
     path = root / "dataset_description.json"
     if not path.is_file():
@@ -230,19 +235,21 @@ def check_output(root, keys, steps, *, force):
             raise InputError(f"{root}: not empty; expected a new folder for out_dir")
         return False
     told = read_json(path).get("DipySynth") or {}
-    if not {"Grid", "Steps"} <= {*told}:  # a synthetic cohort has Steps, too
+    if "Preprocessing" not in told:
         raise InputError(f"{root}: another dataset; expected a new folder for out_dir")
-    before = Steps.from_config(told["Steps"])  # options that are new have defaults
-    differences = _differences(before.to_config(), steps.to_config())
+    # options that are new have defaults
+    before = PreprocessConfig.from_config(told["Preprocessing"])
+    differences = _differences(before.to_config(), preprocessing.to_config())
     if differences and not force:
         raise InputError(
-            f"{root}: prepared with other steps ({differences}); expected the same, "
+            f"{root}: prepared with other preprocessing ({differences}); expected the "
+            "same, "
             "--force to prepare it anew, or another out_dir"
         )
     others = sorted(set(prepared_keys(root)) - keys)
     if differences and others:
         raise InputError(
-            f"{root}: holds {len(others)} scans that other steps prepared and that are "
+            f"{root}: holds {len(others)} scans of other preprocessing, which are "
             f"not part of this run (first {others[0]}); expected another out_dir"
         )
     return bool(differences)
@@ -254,7 +261,7 @@ def _differences(before, now):
     return ", ".join(f"{n} was {before.get(n)}, is {now.get(n)}" for n in names)
 
 
-def write_description(root, records, steps):
+def write_description(root, records, preprocessing):
     """Write dataset_description.json; the source's licence is passed on.
 
     Parameters
@@ -263,7 +270,7 @@ def write_description(root, records, steps):
         The prepared cohort.
     records : list of Record
         The scans.
-    steps : Steps
+    preprocessing : PreprocessConfig
         What is done with them.
     """
     source = bids_root(records[0].image) / "dataset_description.json"
@@ -274,7 +281,10 @@ def write_description(root, records, steps):
         "DatasetType": "derivative",
         "GeneratedBy": [{"Name": "dipy_synth", "Version": __version__}],
         **{k: told[k] for k in ("License", "SourceDatasets") if k in told},
-        "DipySynth": {"Grid": steps.grid.to_config(), "Steps": steps.to_config()},
+        "DipySynth": {
+            "Grid": preprocessing.grid.to_config(),
+            "Preprocessing": preprocessing.to_config(),
+        },
     }
     write_json(root / "dataset_description.json", content)
 

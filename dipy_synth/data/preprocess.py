@@ -5,9 +5,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from dipy_synth.data.align import find_transform
-from dipy_synth.data.brain import EXTRACTORS, find_brain, volume_of
-from dipy_synth.data.regrid import transform_t1
-from dipy_synth.data.steps import (
+from dipy_synth.data.brain_extraction import EXTRACTORS, find_brain, volume_of
+from dipy_synth.data.operations import (
     bounding_corners,
     check_fit,
     correct_bias,
@@ -15,6 +14,7 @@ from dipy_synth.data.steps import (
     resample,
     scale_to_unit,
 )
+from dipy_synth.data.transform_img import transform_t1
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 
@@ -30,13 +30,14 @@ GRIDS = {"grid": Grid(), "dipy": Grid((128,) * 3, (2.0,) * 3, (0.0,) * 3)}
 
 
 @dataclass(frozen=True)
-class Steps:
+class PreprocessConfig:
     """What is done to every scan of a cohort.
 
     Parameters
     ----------
     brain : {"auto", "given", "nonzero", "none", "evac", "synthseg", "deepbet"}
-        Where the brain mask comes from, see `dipy_synth.data.brain.find_brain`.
+        Where the brain mask comes from, see
+        `dipy_synth.data.brain_extraction.find_brain`.
     bias : bool, optional
         Correct the coil's shading by N4.
     align : {"rigid", "affine", "none"}, optional
@@ -51,7 +52,7 @@ class Steps:
     regrid : {"grid", "dipy"}, optional
         "grid" interpolates at the voxels of the grid. "dipy" takes the way of DIPY's
         networks, `dipy.nn.utils.transform_img`, see
-        `dipy_synth.data.regrid.transform_t1`; it aligns nothing.
+        `dipy_synth.data.transform_img.transform_t1`; it aligns nothing.
     grid : Grid, optional
         The grid; by default 80 x 96 x 80 voxels of 2 mm, and 128 x 128 x 128 of 2 mm
         for "dipy".
@@ -94,7 +95,7 @@ class Steps:
         object.__setattr__(self, "grid", self.grid or GRIDS[self.regrid])
 
     def to_config(self):
-        """Describe the steps in JSON's own types.
+        """Describe the configuration in JSON's own types.
 
         Returns
         -------
@@ -106,7 +107,7 @@ class Steps:
 
     @classmethod
     def from_config(cls, config):
-        """Build the steps that `to_config` described.
+        """Build the configuration that `to_config` described.
 
         Parameters
         ----------
@@ -115,11 +116,13 @@ class Steps:
 
         Returns
         -------
-        Steps
+        PreprocessConfig
         """
         known = {f.name for f in fields(cls)}
         if not isinstance(config, dict) or not set(config) <= known:
-            raise InputError(f"steps {config!r}: expected keys among {sorted(known)}")
+            raise InputError(
+                f"preprocessing {config!r}: expected keys among {sorted(known)}"
+            )
         config = dict(config)
         if "grid" in config:
             config["grid"] = Grid.from_config(config["grid"])
@@ -160,7 +163,7 @@ class PreparedT1:
     brain_volume: float
 
 
-def prepare_t1(data, affine, *, mask=None, steps=None, threads=1):
+def prepare_t1(data, affine, *, mask=None, preprocessing=None, threads=1):
     """Take a T1 scan to the grid.
 
     Parameters
@@ -171,8 +174,8 @@ def prepare_t1(data, affine, *, mask=None, steps=None, threads=1):
         Voxel-to-world affine, in mm, RAS world.
     mask : ndarray, (X, Y, Z), optional
         The brain, on the voxels of `data`.
-    steps : Steps, optional
-        What to do; ``Steps()`` by default.
+    preprocessing : PreprocessConfig, optional
+        What to do; ``PreprocessConfig()`` by default.
     threads : int, optional
         Threads that N4 and the alignment may use.
 
@@ -186,17 +189,19 @@ def prepare_t1(data, affine, *, mask=None, steps=None, threads=1):
         If the scan is not a finite, three-dimensional image with contrast, has no
         brain, or the brain does not fit the grid.
     """
-    steps = Steps() if steps is None else steps
+    preprocessing = PreprocessConfig() if preprocessing is None else preprocessing
     affine = np.asarray(affine, dtype=float)
     data = check_volume(data, affine, mask)
-    brain = find_brain(data, affine, mask=mask, brain=steps.brain)
+    brain = find_brain(data, affine, mask=mask, brain=preprocessing.brain)
     volume, native_shape = volume_of(brain, affine), data.shape
-    if steps.bias:
+    if preprocessing.bias:
         data = correct_bias(data, brain, affine, threads=threads)
-    data, inside, grid, world = _regrid(data, brain, affine, steps, threads)
+    data, inside, grid, world = _regrid(data, brain, affine, preprocessing, threads)
     if not inside.any():
         raise InputError("the brain mask has no voxel left at the grid's resolution")
-    limits = (0, 100) if steps.scaling == "minmax" else steps.percentiles
+    limits = (
+        (0, 100) if preprocessing.scaling == "minmax" else preprocessing.percentiles
+    )
     data, intensity_range = scale_to_unit(data, inside, percentiles=limits)
     return PreparedT1(
         data=data,
@@ -246,26 +251,36 @@ def check_volume(data, affine, mask=None):
     return data
 
 
-def _regrid(data, mask, affine, steps, threads):
+def _regrid(data, mask, affine, preprocessing, threads):
     """Bring a scan and its mask to their grid; tell the grid and the way back."""
-    if steps.regrid == "dipy":
-        found = transform_t1(data, mask, affine, steps.grid, order=steps.order)
+    if preprocessing.regrid == "dipy":
+        found = transform_t1(
+            data, mask, affine, preprocessing.grid, order=preprocessing.order
+        )
         return *found, np.eye(4)
-    grid, world = _place(data, mask, affine, steps, threads)
+    grid, world = _place(data, mask, affine, preprocessing, threads)
     matrix = grid.voxel_map(affine, world=world)
     check_fit(mask, matrix, grid)
-    return *resample(data, mask, matrix, grid.shape, order=steps.order), grid, world
+    return (
+        *resample(data, mask, matrix, grid.shape, order=preprocessing.order),
+        grid,
+        world,
+    )
 
 
-def _place(data, mask, affine, steps, threads):
+def _place(data, mask, affine, preprocessing, threads):
     """Give the grid of a scan, and the map from its world to the native world."""
-    if steps.align == "none":
+    if preprocessing.align == "none":
         low, high = bounding_corners(mask, affine)
-        return steps.grid.centered_on((low + high) / 2), np.eye(4)
-    world = find_transform(data, mask, affine, kind=steps.align, threads=threads)
+        return preprocessing.grid.centered_on((low + high) / 2), np.eye(4)
+    world = find_transform(
+        data, mask, affine, kind=preprocessing.align, threads=threads
+    )
     move = np.eye(4)
-    move[:3, 3] -= nudge(mask, steps.grid.voxel_map(affine, world=world), steps.grid)
-    return steps.grid, world @ move
+    move[:3, 3] -= nudge(
+        mask, preprocessing.grid.voxel_map(affine, world=world), preprocessing.grid
+    )
+    return preprocessing.grid, world @ move
 
 
 def restore_t1(prepared, *, order=3):

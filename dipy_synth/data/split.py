@@ -53,13 +53,13 @@ def split_subjects(rows, *, validation_fraction=0.2, seed=0, stratify=(), fixed=
     if validation_fraction > 0 and total > 1:
         wanted = max(wanted, 1)
     wanted -= sum(side == "validation" for side in split.values())
-    chosen = _spread(len(new), min(max(wanted, 0), len(new)))
+    chosen = _evenly_spaced(len(new), min(max(wanted, 0), len(new)))
     for index, subject in enumerate(new):
         split[subject] = "validation" if index in chosen else "train"
     return split
 
 
-def _spread(count, wanted):
+def _evenly_spaced(count, wanted):
     """Pick `wanted` of `count` places, evenly."""
     return {int((index + 0.5) * count / wanted) for index in range(wanted)}
 

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+MAX_SHIFT = 3  # voxels by which training images are moved, at most
+
 
 class NoisyPairs(keras.utils.PyDataset):
     """Batches of noisy latents with their noise levels, conditions and targets.

@@ -1,13 +1,9 @@
-"""Schedules: how much of an image and how much noise there is at time t.
-
-Straight lines (rectified flow) or the chain of DDPM; what both share is in
-`dipy_synth.diffusion.mixing`.
-"""
+"""Schedules: straight lines (rectified flow), or the chain of DDPM."""
 
 import numpy as np
 
 from dipy_synth.diffusion.betas import ALPHA_BARS
-from dipy_synth.diffusion.mixing import Schedule, shifted
+from dipy_synth.diffusion.schedule import Schedule, shifted
 from dipy_synth.errors import InputError
 
 TIMES = ("log_snr", "logit_normal", "uniform")

@@ -1,7 +1,7 @@
 """Is a synthetic cohort any good: not noise, not copied, as asked."""
 
 from dipy_synth.evaluation.cohorts import load_cohorts
-from dipy_synth.evaluation.evaluate import Evaluation, evaluate
+from dipy_synth.evaluation.pipeline import Evaluation, evaluate
 from dipy_synth.evaluation.volumes import Volumes, load_volumes
 
 __all__ = ["Evaluation", "Volumes", "evaluate", "load_cohorts", "load_volumes"]

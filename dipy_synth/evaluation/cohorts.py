@@ -27,7 +27,7 @@ def load_cohorts(real, synthetic, *, train=None, noise=None):
     -------
     dict of str to Volumes
         ``real``, ``synthetic``, ``train`` and ``noise``, the last two None where there
-        are none: as `dipy_synth.evaluation.evaluate` takes them.
+        are none: as `dipy_synth.evaluation.pipeline` takes them.
 
     Raises
     ------

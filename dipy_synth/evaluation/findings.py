@@ -1,4 +1,4 @@
-"""What figures amount to, in plain words: one finding a question."""
+"""What metrics amount to, in plain words: one finding a question."""
 
 from dataclasses import dataclass
 
@@ -31,10 +31,10 @@ class Finding:
         return f"{self.question}: {self.words}"
 
 
-def find_all(*, distribution, marks, verdicts, diversity, copies, asked, ageing):
+def find_all(*, distribution, ranges, verdicts, diversity, copies, asked, ageing):
     """Give all findings, from the parts of an `Evaluation`: tuple of Finding."""
     return (
-        not_noise(verdicts, marks),
+        not_noise(verdicts, ranges),
         alike(next(iter(distribution.values()))),
         diverse(**diversity),
         not_copied(copies),
@@ -42,14 +42,14 @@ def find_all(*, distribution, marks, verdicts, diversity, copies, asked, ageing)
     )
 
 
-def not_noise(verdicts, marks):
+def not_noise(verdicts, ranges):
     """Say how many synthetic volumes are brains, beside how many real ones are.
 
     It is as it should be when at least half pass, and no fewer than chance would have
     of volumes like the real ones that were left out (Fisher's exact test).
     """
     passed, n = sum(v.passed for v in verdicts), len(verdicts)
-    real, m = sum(marks.left_out), len(marks.left_out)
+    real, m = sum(ranges.left_out), len(ranges.left_out)
     table = [[passed, n - passed], [real, m - real]]
     chance = fisher_exact(table, alternative="less").pvalue
     reasons = _most_common(verdicts)
@@ -62,25 +62,25 @@ def not_noise(verdicts, marks):
 
 
 def _most_common(verdicts, most=3):
-    """Name the figures that fail most often, with how often."""
+    """Name the metrics that fail most often, with how often."""
     counts = count_reasons(verdicts)
     return ", ".join(f"{name} ({n})" for name, n in [*counts.items()][:most])
 
 
 def count_reasons(verdicts):
-    """Count which figures fail: dict of words to int, the most frequent first."""
+    """Count which metrics fail: dict of words to int, the most frequent first."""
     names = [reason.split(":")[0] for v in verdicts for reason in v.reasons]
     found = {name: names.count(name) for name in dict.fromkeys(names)}
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def alike(figures):
+def alike(metrics):
     """Say where the cohort lies between real against real and noise.
 
     By MMD: its kernel is bounded, so that noise is not infinitely far, and it needs no
     more volumes than there are.
     """
-    mmd = next(figure for figure in figures if figure.name == "mmd")
+    mmd = next(metric for metric in metrics if metric.name == "mmd")
     low, high = mmd.normalized_interval
     if not np.isfinite(mmd.normalized):
         return Finding("alike", None, "; ".join(mmd.warnings))
@@ -90,7 +90,7 @@ def alike(figures):
         f": MMD {mmd.normalized:.2f} ({low:.2f} to {high:.2f}), where real against "
         "real is 0 and noise is 1"
     )
-    recall = next(figure for figure in figures if figure.name == "recall")
+    recall = next(metric for metric in metrics if metric.name == "recall")
     if np.isfinite(recall.value):
         words += (
             f"; {recall.value:.0%} of real brains are within their reach (recall; of "
@@ -115,7 +115,9 @@ def diverse(*, real, synthetic):
 def not_copied(copies):
     """Say whether training brains come back."""
     if not copies:
-        return Finding("not copied", None, "not judged, for want of training volumes")
+        return Finding(
+            "not copied", None, "not evaluated, for want of training volumes"
+        )
     level = ALPHA / len(copies)  # so many chances to be wrong
     told = [_copied(name, audit, level) for name, audit in copies.items()]
     good = [finding.good for finding in told]
@@ -141,7 +143,7 @@ def _copied(name, audit, level):
 def as_asked(asked, ageing):
     """Say whether conditions are followed."""
     if not asked:
-        return Finding("as asked", None, "not judged: nothing to read was asked for")
+        return Finding("as asked", None, "not evaluated: nothing to read was asked for")
     told = [_followed(one) for one in asked]
     good = [finding.good for finding in told]
     words = "; ".join(finding.words for finding in told)

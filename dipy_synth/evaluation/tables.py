@@ -1,12 +1,12 @@
-"""The tables of an evaluation: a row a figure, a row a volume."""
+"""The tables of an evaluation: a row a metric, a row a volume."""
 
 import numpy as np
 
 from dipy_synth.evaluation.findings import count_reasons
 
 
-def figure_rows(evaluation):
-    """Give the rows of ``figures.tsv``.
+def metric_rows(evaluation):
+    """Give the rows of ``metrics.tsv``.
 
     Parameters
     ----------
@@ -15,7 +15,7 @@ def figure_rows(evaluation):
     Returns
     -------
     list of dict
-        Each with ``question``, ``figure``, ``value``, ``low`` and ``high`` (95 %), and
+        Each with ``question``, ``metric``, ``value``, ``low`` and ``high`` (95 %), and
         what it has of ``floor``, ``ceiling``, ``ceiling_is``, ``normalized`` with its
         interval, ``n`` and ``note``. None where there is no such number. The floor is
         what real volumes give.
@@ -27,7 +27,7 @@ def figure_rows(evaluation):
         *_copies(evaluation),
         *_asked(evaluation),
     ]
-    names = ("question", "figure", "value", "low", "high", "floor", "ceiling")
+    names = ("question", "metric", "value", "low", "high", "floor", "ceiling")
     names += ("ceiling_is", "normalized", "normalized_low", "normalized_high")
     names += ("n", "note")
     return [{name: _cell(row.get(name)) for name in names} for row in rows]
@@ -54,14 +54,14 @@ def volume_rows(evaluation, synthetic, real, train=None):
         row |= {"reasons": "; ".join(verdict.reasons)}
         row |= {f"asked_{key}": value for key, value in synthetic.rows[i].items()}
         row |= {f"read_{one.column}": one.predicted[i] for one in evaluation.asked}
-        row |= verdict.figures
+        row |= verdict.metrics
         for where, audit in evaluation.copies.items():
             row |= _neighbor(where, audit.samples, i, train)
             row |= {f"{where}_flagged": bool(audit.flagged[i])}
         rows.append(row)
-    for i, (name, figures) in enumerate(zip(real.names, evaluation.marks.real)):
+    for i, (name, metrics) in enumerate(zip(real.names, evaluation.ranges.real)):
         row = {"volume": name, "cohort": "real", "reasons": ""}
-        row |= {"passes": evaluation.marks.left_out[i], **figures}
+        row |= {"passes": evaluation.ranges.left_out[i], **metrics}
         for where, audit in evaluation.copies.items():
             row |= _neighbor(where, audit.held_out, i, train)
         rows.append(row)
@@ -72,18 +72,18 @@ def _neighbor(where, found, i, train):
     index = int(found.index[i])
     return {
         f"{where}_nearest": train.names[index] if train is not None else index,
-        f"{where}_likeness": found.likeness[i],
+        f"{where}_similarity": found.similarity[i],
         f"{where}_flipped": bool(found.flipped[i]),
     }
 
 
 def _distribution(evaluation):
-    for ceiling, figures in evaluation.distribution.items():
-        for one in figures:
+    for ceiling, metrics in evaluation.distribution.items():
+        for one in metrics:
             low, high = one.normalized_interval
             yield {
                 "question": "alike",
-                "figure": one.name,
+                "metric": one.name,
                 "value": one.value,
                 "low": one.interval[0],
                 "high": one.interval[1],
@@ -99,19 +99,19 @@ def _distribution(evaluation):
 
 
 def _anatomy(evaluation):
-    verdicts, marks = evaluation.verdicts, evaluation.marks
+    verdicts, ranges = evaluation.verdicts, evaluation.ranges
     common = {"question": "not noise", "n": len(verdicts)}
     yield common | {
-        "figure": "share_passing",
+        "metric": "share_passing",
         "value": np.mean([verdict.passed for verdict in verdicts]),
-        "floor": np.mean(marks.left_out),
+        "floor": np.mean(ranges.left_out),
         "note": ", ".join(f"{k} {n}" for k, n in count_reasons(verdicts).items()),
     }
-    for name, (low, high) in marks.bands.items():
+    for name, (low, high) in ranges.limits.items():
         yield common | {
-            "figure": f"mean_{name}",
-            "value": np.mean([verdict.figures[name] for verdict in verdicts]),
-            "floor": np.mean([row[name] for row in marks.real]),
+            "metric": f"mean_{name}",
+            "value": np.mean([verdict.metrics[name] for verdict in verdicts]),
+            "floor": np.mean([row[name] for row in ranges.real]),
             "note": f"passes from {low:.4g} to {high:.4g}",
         }
 
@@ -121,7 +121,7 @@ def _diversity(evaluation):
     low, high = found.interval()
     yield {
         "question": "diverse",
-        "figure": "ms_ssim_of_pairs",
+        "metric": "ms_ssim_of_pairs",
         "value": found.mean,
         "low": low,
         "high": high,
@@ -136,19 +136,19 @@ def _copies(evaluation):
         common = {"question": "not copied", "n": len(audit.flagged)}
         void = "void: planted copies were missed" if audit.void else ""
         yield common | {
-            "figure": f"share_flagged_by_{where}",
+            "metric": f"share_flagged_by_{where}",
             "value": audit.flagged.mean(),
             "floor": audit.expected,
             "note": void or f"p {audit.p_value:.3g}",
         }
         yield common | {
-            "figure": f"copies_by_{where}",
+            "metric": f"copies_by_{where}",
             "value": audit.copies.sum(),
             "floor": 0,
             "note": void,
         }
         yield common | {
-            "figure": f"planted_copies_found_by_{where}",
+            "metric": f"planted_copies_found_by_{where}",
             "value": min(audit.found.values()),
             "note": ", ".join(f"{k} {v:.0%}" for k, v in audit.found.items()),
         }
@@ -160,7 +160,7 @@ def _asked(evaluation):
         for name in ("r", "mae") if numeric else ("accuracy",):
             yield {
                 "question": "as asked",
-                "figure": f"{one.column}_{name}",
+                "metric": f"{one.column}_{name}",
                 "value": getattr(one.synthetic, name),
                 "floor": None if one.real is None else getattr(one.real, name),
                 "ceiling": getattr(one.synthetic, f"control_{name}"),
@@ -172,7 +172,7 @@ def _asked(evaluation):
     if trend is not None:
         yield {
             "question": "as asked",
-            "figure": "ventricles_ml_a_year",
+            "metric": "ventricles_ml_a_year",
             "value": trend.slope,
             "low": trend.interval[0],
             "high": trend.interval[1],

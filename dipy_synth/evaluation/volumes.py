@@ -7,8 +7,9 @@ from pathlib import Path
 from nibabel import orientations
 import numpy as np
 
-from dipy_synth.data.images import read_volume
 from dipy_synth.data.layouts import is_mask
+from dipy_synth.data.nifti import read_volume
+from dipy_synth.data.operations import resample
 from dipy_synth.data.prepared import (
     is_prepared_cohort,
     prepared_keys,
@@ -17,11 +18,10 @@ from dipy_synth.data.prepared import (
 )
 from dipy_synth.data.readers import read_records
 from dipy_synth.data.records import entities, list_images
-from dipy_synth.data.steps import resample
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_json
 from dipy_synth.grid import Grid
-from dipy_synth.metrics.arrays import THRESHOLD
+from dipy_synth.metrics.array_checks import THRESHOLD
+from dipy_synth.utils.files import read_json
 
 OTHER_UNIT = 10.0  # noise about [0, 1] stays below; intensities of a scanner do not
 KEPT = 0.98  # part of a volume's foreground that must be on the other grid

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.arrays import correlation, foreground
+from dipy_synth.metrics.array_checks import correlation, foreground
 from dipy_synth.metrics.sharpness import high_frequency_power
 
 TISSUES = ("csf", "grey", "white")  # labels 1, 2, 3
@@ -169,7 +169,7 @@ def ventricle_volume(labels, *, grid):
 
 
 def describe_brain(volume, *, grid, mean, power, tissues=True):
-    """Give all figures of one volume.
+    """Give all metrics of one volume.
 
     Parameters
     ----------
@@ -187,23 +187,23 @@ def describe_brain(volume, *, grid, mean, power, tissues=True):
     Returns
     -------
     dict of str to float
-        ``largest_share``, ``brain_ml``, ``symmetry``, ``likeness`` (correlation with
+        ``largest_share``, ``brain_ml``, ``symmetry``, ``similarity`` (correlation with
         the mean), ``sharpness`` (high-frequency power over that of real brains); with
         `tissues` ``csf_share``, ``grey_share``, ``white_share`` of the brain, and
         ``ventricles_ml``.
     """
     volume = np.asarray(volume, "float32")
-    figures = {
+    metrics = {
         "largest_share": largest_component_share(volume),
         "brain_ml": brain_volume(volume, voxel_size=grid.voxel_size),
         "symmetry": symmetry(volume),
-        "likeness": correlation(volume, mean),
+        "similarity": correlation(volume, mean),
         "sharpness": high_frequency_power(volume) / power,
     }
     if not tissues:
-        return figures
+        return metrics
     labels = segment_tissues(volume)
     parts = tissue_volumes(labels, voxel_size=grid.voxel_size)
     whole = sum(parts.values())
     shares = {f"{k}_share": v / whole if whole else 0.0 for k, v in parts.items()}
-    return figures | shares | {"ventricles_ml": ventricle_volume(labels, grid=grid)}
+    return metrics | shares | {"ventricles_ml": ventricle_volume(labels, grid=grid)}

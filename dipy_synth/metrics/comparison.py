@@ -1,8 +1,8 @@
-"""Figures of distribution that mean something at small n: with floor and ceiling.
+"""Metrics of distribution that mean something at small n: with floor and ceiling.
 
 The floor is what real volumes give against other real ones, the ceiling what noise
-gives, all with the same number of volumes on either side, since every such figure
-depends on it. Between them a figure is normalised: 0 is real against real, 1 noise.
+gives, all with the same number of volumes on either side, since every such metric
+depends on it. Between them a metric is normalised: 0 is real against real, 1 noise.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dipy_synth.metrics.arrays import check_features, check_volumes
+from dipy_synth.metrics.array_checks import check_features, check_volumes
 from dipy_synth.metrics.distribution import (
     density_coverage,
     fid,
@@ -22,8 +22,8 @@ from dipy_synth.metrics.distribution import (
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One figure, and how many volumes it needs.
+class Metric:
+    """One metric, and how many volumes it needs.
 
     Parameters
     ----------
@@ -43,31 +43,31 @@ class Figure:
     bounds: tuple = (-np.inf, np.inf)
 
 
-#: Figures on features; any other goes beside them.
-FIGURES = {
+#: Metrics on features; any other goes beside them.
+METRICS = {
     # With 4 volumes a feature, its floor is 0.15 of the variance of Gaussian features.
-    "fid": Figure(fid, per_feature=4, bounds=(0, np.inf)),
-    "kid": Figure(kid),
-    "mmd": Figure(mmd),
-    "precision": Figure(lambda a, b: precision_recall(a, b)[0], 6, bounds=(0, 1)),
-    "recall": Figure(lambda a, b: precision_recall(a, b)[1], 6, bounds=(0, 1)),
-    "density": Figure(lambda a, b: density_coverage(a, b)[0], 6, bounds=(0, np.inf)),
-    "coverage": Figure(lambda a, b: density_coverage(a, b)[1], 6, bounds=(0, 1)),
+    "fid": Metric(fid, per_feature=4, bounds=(0, np.inf)),
+    "kid": Metric(kid),
+    "mmd": Metric(mmd),
+    "precision": Metric(lambda a, b: precision_recall(a, b)[0], 6, bounds=(0, 1)),
+    "recall": Metric(lambda a, b: precision_recall(a, b)[1], 6, bounds=(0, 1)),
+    "density": Metric(lambda a, b: density_coverage(a, b)[0], 6, bounds=(0, np.inf)),
+    "coverage": Metric(lambda a, b: density_coverage(a, b)[1], 6, bounds=(0, 1)),
 }
-#: Figures on class probabilities, for `compare` with those in the place of features.
-CLASS_FIGURES = {
-    "inception_score": Figure(lambda a, b: inception_score(b)[0], per_feature=1)
+#: Metrics on class probabilities, for `compare` with those in the place of features.
+CLASS_METRICS = {
+    "inception_score": Metric(lambda a, b: inception_score(b)[0], per_feature=1)
 }
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A figure between its floor and its ceiling.
+    """A metric between its floor and its ceiling.
 
     Parameters
     ----------
     name : str
-        The figure's.
+        The metric's.
     value : float
         Of all volumes given; NaN where there are too few for it.
     interval : tuple of float, (2,)
@@ -83,7 +83,7 @@ class Comparison:
     n : int
         Volumes on either side in the last four.
     warnings : tuple of str
-        What keeps the figure from meaning what it says.
+        What keeps the metric from meaning what it says.
     """
 
     name: str
@@ -98,14 +98,14 @@ class Comparison:
     warnings: tuple
 
 
-def compare(real, synthetic, noise, *, figures=None, repeats=100, level=0.95, seed=0):
-    """Give each figure with its interval, its floor and its ceiling.
+def compare(real, synthetic, noise, *, metrics=None, repeats=100, level=0.95, seed=0):
+    """Give each metric with its interval, its floor and its ceiling.
 
     In each repeat the real volumes are drawn into two halves that share none. One half
     is compared with the other (floor), with as many synthetic volumes and with as much
     noise. Intervals are of half-samples too, half of each cohort whatever its size (the
-    delete-half jackknife [1]_), set about the figure itself: a bootstrap draws volumes
-    twice, and a volume that is its own neighbour spoils every figure here.
+    delete-half jackknife [1]_), set about the metric itself: a bootstrap draws volumes
+    twice, and a volume that is its own neighbour spoils every metric here.
 
     Parameters
     ----------
@@ -115,8 +115,8 @@ def compare(real, synthetic, noise, *, figures=None, repeats=100, level=0.95, se
         Features of synthetic volumes.
     noise : array_like, (l, d)
         Features of noise: of `noise_like`, or of decoded noise.
-    figures : dict of str to Figure, optional
-        `FIGURES` by default.
+    metrics : dict of str to Metric, optional
+        `METRICS` by default.
     repeats : int, optional
         Draws. Few make the intervals uncertain.
     level : float, optional
@@ -146,10 +146,10 @@ def compare(real, synthetic, noise, *, figures=None, repeats=100, level=0.95, se
     n = min(len(real), *map(len, others)) // 2
     rng = np.random.default_rng(seed)
     draws = [_draw(real, others, n, rng) for _ in range(repeats)]
-    figures = FIGURES if figures is None else figures
+    metrics = METRICS if metrics is None else metrics
     return [
-        _compare_one(name, figure, real, others[0], draws, level)
-        for name, figure in figures.items()
+        _compare_one(name, metric, real, others[0], draws, level)
+        for name, metric in metrics.items()
     ]
 
 
@@ -187,18 +187,18 @@ def _draw(real, others, n, rng):
     return real[:n], [real[n : 2 * n], *(x[:n] for x in others)], halves
 
 
-def _compare_one(name, figure, real, synthetic, draws, level):
-    """Give one figure on all volumes, and on the draws."""
+def _compare_one(name, metric, real, synthetic, draws, level):
+    """Give one metric on all volumes, and on the draws."""
     n, width = len(draws[0][0]), real.shape[1]
-    warnings = _too_few(name, figure, n, width)
-    if n < figure.least:
+    warnings = _too_few(name, metric, n, width)
+    if n < metric.least:
         empty = float("nan"), (float("nan"),) * 2
         return Comparison(name, *empty, *[empty[0]] * 3, *empty, n, warnings)
-    value = figure.function(real, synthetic)
+    value = metric.function(real, synthetic)
     floors, matched, ceilings = np.array(
-        [[figure.function(one, x) for x in with_these] for one, with_these, _ in draws]
+        [[metric.function(one, x) for x in with_these] for one, with_these, _ in draws]
     ).T
-    halves = np.array([figure.function(*halves) for _, _, halves in draws])
+    halves = np.array([metric.function(*halves) for _, _, halves in draws])
     floor, ceiling = floors.mean(), ceilings.mean()
     span = ceiling - floor
     if abs(span) <= 2 * floors.std():
@@ -212,7 +212,7 @@ def _compare_one(name, figure, real, synthetic, draws, level):
     return Comparison(
         name,
         float(value),
-        tuple(float(edge) for edge in np.clip(_around(value, spread), *figure.bounds)),
+        tuple(float(edge) for edge in np.clip(_around(value, spread), *metric.bounds)),
         float(matched.mean()),
         float(floor),
         float(ceiling),
@@ -223,17 +223,17 @@ def _compare_one(name, figure, real, synthetic, draws, level):
     )
 
 
-def _too_few(name, figure, n, width):
+def _too_few(name, metric, n, width):
     """Say in words where there are too few volumes: tuple of str."""
-    if n < figure.least:
+    if n < metric.least:
         return (
             f"{name}: {n} volumes on either side of its floor; expected "
-            f"{figure.least} or more, twice as many in each cohort",
+            f"{metric.least} or more, twice as many in each cohort",
         )
-    if n < figure.per_feature * width:
+    if n < metric.per_feature * width:
         return (
             f"{name}: {n} volumes in {width} dimensions say more of their number than "
-            f"of their likeness; expected {figure.per_feature * width:g} or more, or "
+            f"of their similarity; expected {metric.per_feature * width:g} or more, or "
             "fewer dimensions (by PCA on real volumes), or KID",
         )
     return ()

@@ -1,7 +1,7 @@
 """Whether samples follow what was asked of them: age, sex, and what age does to brains.
 
-Each figure stands beside a control: the same with the asked values dealt out anew, at
-random. A figure that the control reaches says nothing.
+Each metric stands beside a control: the same with the asked values dealt out anew, at
+random. A metric that the control reaches says nothing.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.arrays import check_features
+from dipy_synth.metrics.array_checks import check_features
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """How far a cohort of features is from another one, as distributions.
 
-Every figure takes features of real volumes, then those of synthetic ones, one row per
-volume; `dipy_synth.metrics.features` makes them. Alone such a figure says little at
+Every metric takes features of real volumes, then those of synthetic ones, one row per
+volume; `dipy_synth.metrics.features` makes them. Alone such a metric says little at
 small n: `dipy_synth.metrics.comparison` puts it beside its floor and its ceiling.
 """
 
@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.distance import cdist, pdist
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.arrays import check_features
+from dipy_synth.metrics.array_checks import check_features
 
 
 def frechet_distance(mean, covariance, other_mean, other_covariance):
@@ -59,7 +59,7 @@ def fid(real, synthetic):
     -------
     float
         In squared units of the features. Two samples of one distribution give more
-        than 0, the more the fewer they are: compare figures of equal n only.
+        than 0, the more the fewer they are: compare metrics of equal n only.
 
     References
     ----------

@@ -8,12 +8,12 @@ import numpy as np
 from scipy.stats import norm
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.arrays import check_volumes
+from dipy_synth.metrics.array_checks import check_volumes
 from dipy_synth.metrics.similarity import RADIUS, SCALE_WEIGHTS, ms_ssim
 
 
 @dataclass(frozen=True)
-class Likeness:
+class Similarity:
     """How alike the volumes of a cohort are: the mean over pairs of MS-SSIM.
 
     Parameters
@@ -39,10 +39,10 @@ class Likeness:
         return (float(max(self.mean - reach, 0)), float(min(self.mean + reach, 1)))
 
 
-def likeness_within(volumes, *, pairs=100, seed=0, each=map):
+def similarity_within(volumes, *, pairs=100, seed=0, each=map):
     """Compare the volumes of a cohort with each other.
 
-    A generator that makes few kinds of brain gives a higher likeness than real brains
+    A generator that makes few kinds of brain gives a higher similarity than real brains
     have [1]_. The mean over pairs is a U-statistic of order two: its variance is four
     times that of the mean, over volumes, of the mean over each volume's pairs [2]_,
     less that of a mean of so many pairs, which is in there twice. Each volume is in
@@ -58,11 +58,11 @@ def likeness_within(volumes, *, pairs=100, seed=0, each=map):
         Seed of their choice.
     each : callable, optional
         ``(function, items) -> iterable``, as of
-        `dipy_synth.metrics.verdicts.set_pass_marks`.
+        `dipy_synth.metrics.verdicts.fit_acceptance_ranges`.
 
     Returns
     -------
-    Likeness
+    Similarity
 
     Raises
     ------
@@ -81,7 +81,7 @@ def likeness_within(volumes, *, pairs=100, seed=0, each=map):
         raise InputError(f"{pairs} pairs: expected one or more")
     n = len(volumes)
     chosen = _pairs(n, pairs, np.random.default_rng(seed))
-    compare = partial(_likeness, scales=_scales(volumes.shape[1:]))
+    compare = partial(_similarity, scales=_scales(volumes.shape[1:]))
     values = np.array([*each(compare, [(volumes[a], volumes[b]) for a, b in chosen])])
     sums, counts = np.zeros(n), np.zeros(n)
     for side in chosen.T:
@@ -90,7 +90,7 @@ def likeness_within(volumes, *, pairs=100, seed=0, each=map):
     alone = np.var(values, ddof=1) / len(values)  # as if no pair shared a volume
     variance = 4 * np.var(sums / counts, ddof=1) / n - alone
     error = math.sqrt(max(variance, alone))
-    return Likeness(float(values.mean()), error, len(chosen), n)
+    return Similarity(float(values.mean()), error, len(chosen), n)
 
 
 def _pairs(n, most, rng):
@@ -112,5 +112,5 @@ def _scales(shape):
     return min(int(np.log2(max(room, 1))) + 1, len(SCALE_WEIGHTS))
 
 
-def _likeness(pair, *, scales):
+def _similarity(pair, *, scales):
     return ms_ssim(*pair, scales=scales)

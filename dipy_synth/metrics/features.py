@@ -1,7 +1,7 @@
 """Extractors: any callable from volumes (n, *shape) to features (n, d).
 
 `VoxelPCA` needs nothing but real volumes; `InceptionFeatures` looks at slices with a
-network trained on photographs. Figures take features and do not ask where they come
+network trained on photographs. Metrics take features and do not ask where they come
 from.
 """
 
@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from dipy_synth.errors import InputError
-from dipy_synth.files import file_hash
-from dipy_synth.metrics.arrays import block_mean, check_features, check_volumes
+from dipy_synth.metrics.array_checks import block_mean, check_features, check_volumes
+from dipy_synth.utils.files import file_hash
 
 _INPUT = 299  # pixels of a slice, as InceptionV3 was trained on
 _WEIGHTS = "inception_v3_weights_tf_dim_ordering_tf_kernels{}.h5"  # Keras' own names

@@ -16,7 +16,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import betabinom
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.arrays import check_features, check_volumes, foreground
+from dipy_synth.metrics.array_checks import check_features, check_volumes, foreground
 
 #: Kinds of planted copies. Noise as part of the range, shifts in voxels.
 COPIES = ("noisy", "blurred", "shifted", "flipped", "all of these")
@@ -31,14 +31,14 @@ class Neighbors:
     ----------
     index : ndarray of int, (n,)
         Its number.
-    likeness : ndarray of float, (n,)
+    similarity : ndarray of float, (n,)
         How near it is, more is nearer.
     flipped : ndarray of bool, (n,)
         Whether the mirror image is the nearest.
     """
 
     index: np.ndarray
-    likeness: np.ndarray
+    similarity: np.ndarray
     flipped: np.ndarray
 
 
@@ -51,7 +51,7 @@ class CopyAudit:
     samples, held_out : Neighbors
         Nearest training brains of the samples, and of held-out real brains.
     threshold : float
-        Likeness above which a volume is flagged.
+        Similarity above which a volume is flagged.
     expected : float
         Part of the samples that would be flagged were they like held-out brains.
     flagged : ndarray of bool, (n,)
@@ -62,7 +62,7 @@ class CopyAudit:
         Kind of planted copy to the part of them that was flagged, and led back to its
         own original.
     planted : ndarray of float, (k,)
-        Likeness of all planted copies.
+        Similarity of all planted copies.
     """
 
     samples: Neighbors
@@ -80,8 +80,8 @@ class CopyAudit:
 
         The border is half-way from the nearest held-out brain to the median copy.
         """
-        ends = (self.held_out.likeness.max(), np.median(self.planted))
-        return self.samples.likeness > np.mean(ends)
+        ends = (self.held_out.similarity.max(), np.median(self.planted))
+        return self.samples.similarity > np.mean(ends)
 
     @property
     def void(self):
@@ -92,7 +92,7 @@ class CopyAudit:
 class VoxelSearch:
     """Search of nearest training brains by voxels.
 
-    The likeness is the correlation, over the voxels of the training brains, of the
+    The similarity is the correlation, over the voxels of the training brains, of the
     differences from the mean training brain, at best over mirror images and shifts.
 
     Parameters
@@ -163,14 +163,14 @@ class VoxelSearch:
         return _gather(self._nearest(v, without=i) for v, i in zip(volumes, own))
 
     def _nearest(self, volume, *, without):
-        """Give (index, likeness, flipped) of one volume."""
+        """Give (index, similarity, flipped) of one volume."""
         sides = [self._smooth(side).ravel() for side in _mirrored(volume)]
         moved = np.concatenate([side[self._shifted] for side in sides])
-        likeness = self._standard(moved) @ self._train.T
-        likeness[:, without] = -np.inf
-        move, index = np.unravel_index(np.argmax(likeness), likeness.shape)
+        similarity = self._standard(moved) @ self._train.T
+        similarity[:, without] = -np.inf
+        move, index = np.unravel_index(np.argmax(similarity), similarity.shape)
         flipped = move >= len(self._shifted)
-        return int(index), float(likeness[move, index]), bool(flipped)
+        return int(index), float(similarity[move, index]), bool(flipped)
 
     def _smooth(self, volume):
         """Average blocks about every voxel; pad, so that no shift leaves the array."""
@@ -187,7 +187,7 @@ class VoxelSearch:
 class FeatureSearch:
     """Search of nearest training brains by features.
 
-    The likeness is the Euclidean distance, negative, at best over mirror images and
+    The similarity is the Euclidean distance, negative, at best over mirror images and
     shifts. Each is a volume more for the extractor: 54 with the default reach.
 
     Parameters
@@ -214,7 +214,7 @@ class FeatureSearch:
         return _gather(self._nearest(volume) for volume in volumes)
 
     def _nearest(self, volume):
-        """Give (index, likeness, flipped) of one volume."""
+        """Give (index, similarity, flipped) of one volume."""
         sides = _mirrored(volume)
         axes = tuple(range(1, sides.ndim))
         moved = np.concatenate([np.roll(sides, step, axes) for step in self._steps])
@@ -227,7 +227,7 @@ class FeatureSearch:
 def audit_copies(samples, train, held_out, *, search=None, alpha=0.05, seed=0):
     """Look for copies of training brains among samples.
 
-    The threshold is the k-th largest likeness of the held-out brains, with k the
+    The threshold is the k-th largest similarity of the held-out brains, with k the
     largest for which no more than `alpha` of volumes like them are flagged, that is
     k / (h + 1) of h held-out brains, and k at least 1. How many flags m such volumes
     get then follows a beta-binomial distribution: the binomial one, with what h brains
@@ -266,8 +266,8 @@ def audit_copies(samples, train, held_out, *, search=None, alpha=0.05, seed=0):
     search = VoxelSearch(train) if search is None else search
     real, found = search(held_out), search(samples)
     n = len(held_out)
-    threshold, k = copy_threshold(real.likeness, alpha=alpha)
-    flagged = found.likeness > threshold
+    threshold, k = copy_threshold(real.similarity, alpha=alpha)
+    flagged = found.similarity > threshold
     share, planted = _control(search, train, threshold, seed)
     return CopyAudit(
         samples=found,
@@ -281,12 +281,12 @@ def audit_copies(samples, train, held_out, *, search=None, alpha=0.05, seed=0):
     )
 
 
-def copy_threshold(likeness, *, alpha=0.05):
-    """Give the likeness above which a volume is flagged.
+def copy_threshold(similarity, *, alpha=0.05):
+    """Give the similarity above which a volume is flagged.
 
     Parameters
     ----------
-    likeness : array_like, (h,)
+    similarity : array_like, (h,)
         Of held-out real brains to their nearest training brains.
     alpha : float, optional
         Part of the volumes that may be flagged by chance.
@@ -294,12 +294,12 @@ def copy_threshold(likeness, *, alpha=0.05):
     Returns
     -------
     threshold : float
-        The k-th largest likeness, with the largest k for which k / (h + 1) is at most
+        The k-th largest similarity, with the largest k for which k / (h + 1) is at most
         `alpha`, and k at least 1.
     k : int
     """
-    k = max(int(alpha * (len(likeness) + 1)), 1)
-    return float(np.sort(likeness)[-k]), k
+    k = max(int(alpha * (len(similarity) + 1)), 1)
+    return float(np.sort(similarity)[-k]), k
 
 
 def plant_copies(volumes, kind, *, seed=0):
@@ -343,16 +343,16 @@ def _copy(volume, kinds, rng):
 def _control(search, train, threshold, seed, most=20):
     """Plant copies of some training brains.
 
-    Gives kind -> part of them that is found, and the likeness of all.
+    Gives kind -> part of them that is found, and the similarity of all.
     """
     rng = np.random.default_rng(seed)
     chosen = rng.permutation(len(train))[:most]
     found, planted = {}, []
     for kind in COPIES:
         nearest = search(plant_copies(train[chosen], kind, seed=seed))
-        hit = (nearest.likeness > threshold) & (nearest.index == chosen)
+        hit = (nearest.similarity > threshold) & (nearest.index == chosen)
         found[kind] = float(hit.mean())
-        planted.append(nearest.likeness)
+        planted.append(nearest.similarity)
     return found, np.concatenate(planted)
 
 
@@ -363,6 +363,6 @@ def _mirrored(volume):
 
 
 def _gather(nearest):
-    """Put (index, likeness, flipped) of each volume into arrays."""
-    index, likeness, flipped = zip(*nearest)
-    return Neighbors(np.array(index), np.array(likeness), np.array(flipped))
+    """Put (index, similarity, flipped) of each volume into arrays."""
+    index, similarity, flipped = zip(*nearest)
+    return Neighbors(np.array(index), np.array(similarity), np.array(flipped))

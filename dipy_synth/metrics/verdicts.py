@@ -1,4 +1,4 @@
-"""Verdicts: which volumes are brains, by pass marks that real brains have set."""
+"""Verdicts: which volumes are brains, by acceptance ranges of real brains."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -9,14 +9,14 @@ import numpy as np
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.anatomy import describe_brain
-from dipy_synth.metrics.arrays import check_volumes
+from dipy_synth.metrics.array_checks import check_volumes
 from dipy_synth.metrics.sharpness import high_frequency_power
 
 LEAST = 8  # real brains without which a percentile is no more than an extreme
 
 
-class _Judged(NamedTuple):
-    """How a figure is judged: its words, the sides that fail, the least margin."""
+class _Rule(NamedTuple):
+    """How a metric is checked: its words, the sides that fail, the least margin."""
 
     words: str
     low: bool
@@ -24,29 +24,29 @@ class _Judged(NamedTuple):
     margin: float
 
 
-FIGURES = {
-    "largest_share": _Judged("largest component's share", True, False, 0.01),
-    "brain_ml": _Judged("brain volume in mL", True, True, 0.0),
-    "symmetry": _Judged("left-right correlation", True, False, 0.05),
-    "likeness": _Judged("correlation with the mean brain", True, False, 0.05),
-    "sharpness": _Judged("high-frequency power of real", True, True, 0.1),
-    "csf_share": _Judged("fluid's share of the brain", True, True, 0.02),
-    "grey_share": _Judged("grey matter's share of the brain", True, True, 0.02),
-    "white_share": _Judged("white matter's share of the brain", True, True, 0.02),
-    "ventricles_ml": _Judged("ventricles in mL", True, True, 2.0),
+BRAIN_METRICS = {
+    "largest_share": _Rule("largest component's share", True, False, 0.01),
+    "brain_ml": _Rule("brain volume in mL", True, True, 0.0),
+    "symmetry": _Rule("left-right correlation", True, False, 0.05),
+    "similarity": _Rule("correlation with the mean brain", True, False, 0.05),
+    "sharpness": _Rule("high-frequency power of real", True, True, 0.1),
+    "csf_share": _Rule("fluid's share of the brain", True, True, 0.02),
+    "grey_share": _Rule("grey matter's share of the brain", True, True, 0.02),
+    "white_share": _Rule("white matter's share of the brain", True, True, 0.02),
+    "ventricles_ml": _Rule("ventricles in mL", True, True, 2.0),
 }
 
 
 @dataclass(frozen=True)
-class PassMarks:
+class AcceptanceRanges:
     """What a volume must show to pass as a brain.
 
     Parameters
     ----------
     grid : Grid
         Where volumes lie.
-    bands : dict of str to tuple of float, (2,)
-        Figure to the lowest and the highest value that pass.
+    limits : dict of str to tuple of float, (2,)
+        Metric to the lowest and the highest value that pass.
     mean : ndarray of float32, (I, J, K)
         The mean real brain.
     power : float
@@ -56,13 +56,13 @@ class PassMarks:
     n : int
         Real brains they were set on.
     real : tuple of dict, (n,), optional
-        Their figures.
+        Their metrics.
     left_out : tuple of bool, (n,), optional
-        Whether each of them passes by marks that were set on the others.
+        Whether each of them passes by ranges that were set on the others.
     """
 
     grid: Grid
-    bands: dict
+    limits: dict
     mean: np.ndarray
     power: float
     tissues: bool
@@ -78,24 +78,27 @@ class Verdict:
     Parameters
     ----------
     passed : bool
-        Whether it is a brain by all figures.
+        Whether it is a brain by all metrics.
     reasons : tuple of str
-        One per figure that failed.
-    figures : dict of str to float
+        One per metric that failed.
+    metrics : dict of str to float
         As `dipy_synth.metrics.anatomy.describe_brain` gives them.
     """
 
     passed: bool
     reasons: tuple
-    figures: dict
+    metrics: dict
 
 
-def set_pass_marks(real, *, grid, tissues=True, percentile=5.0, widening=1.0, each=map):
-    """Set pass marks on real brains.
+def fit_acceptance_ranges(
+    real, *, grid, tissues=True, percentile=5.0, widening=1.0, each=map
+):
+    """Set acceptance ranges on real brains.
 
     A band goes from the low to the high percentile and is then widened, on either side,
-    by its distance from the median. With a normal figure and the defaults that is 3.3
-    standard deviations, so that about 1 of 100 real brains fails by any figure.
+    by its distance from the median. With a normally distributed metric and the defaults
+    that is 3.3 standard deviations, so that about 1 of 100 real brains fails by any
+    metric.
 
     Parameters
     ----------
@@ -115,7 +118,7 @@ def set_pass_marks(real, *, grid, tissues=True, percentile=5.0, widening=1.0, ea
 
     Returns
     -------
-    PassMarks
+    AcceptanceRanges
 
     Raises
     ------
@@ -132,8 +135,8 @@ def set_pass_marks(real, *, grid, tissues=True, percentile=5.0, widening=1.0, ea
     left_out = tuple(
         not _failures(row, _bands(rest, **width)) for row, rest in zip(rows, others)
     )
-    return PassMarks(
-        bands=_bands(rows, **width),
+    return AcceptanceRanges(
+        limits=_bands(rows, **width),
         mean=total / len(real),
         n=len(real),
         real=rows,
@@ -142,20 +145,20 @@ def set_pass_marks(real, *, grid, tissues=True, percentile=5.0, widening=1.0, ea
     )
 
 
-def not_noise(volumes, marks, *, figures=None, each=map):
+def check_brains(volumes, ranges, *, metrics=None, each=map):
     """Say of each volume whether it is a brain.
 
     Parameters
     ----------
     volumes : array_like, (n, I, J, K)
         Volumes in [0, 1].
-    marks : PassMarks
-        What `set_pass_marks` gave for real brains on the same grid.
-    figures : sequence of str, optional
-        Figures that count, of `FIGURES`; all that have a mark by default. The others
-        are measured all the same.
+    ranges : AcceptanceRanges
+        What `fit_acceptance_ranges` gave for real brains on the same grid.
+    metrics : sequence of str, optional
+        Metrics that count, of `BRAIN_METRICS`; all that have a range by default. The
+        others are measured all the same.
     each : callable, optional
-        As of `set_pass_marks`.
+        As of `fit_acceptance_ranges`.
 
     Returns
     -------
@@ -164,19 +167,19 @@ def not_noise(volumes, marks, *, figures=None, each=map):
     Raises
     ------
     InputError
-        If volumes do not fit the grid or are not finite, or a figure has no mark.
+        If volumes do not fit the grid or are not finite, or a metric has no range.
     """
-    volumes = check_volumes(volumes, "volumes", shape=marks.grid.shape)
-    names = set(marks.bands if figures is None else figures)
-    if unknown := names - set(marks.bands):
+    volumes = check_volumes(volumes, "volumes", shape=ranges.grid.shape)
+    names = set(ranges.limits if metrics is None else metrics)
+    if unknown := names - set(ranges.limits):
         raise InputError(
-            f"figures {', '.join(sorted(unknown))}: expected some of "
-            f"{', '.join(marks.bands)}"
+            f"metrics {', '.join(sorted(unknown))}: expected some of "
+            f"{', '.join(ranges.limits)}"
         )
-    told = {"grid": marks.grid, "power": marks.power, "tissues": marks.tissues}
-    rows = each(partial(describe_brain, mean=marks.mean, **told), volumes)
-    bands = {name: band for name, band in marks.bands.items() if name in names}
-    return [_judge(row, bands) for row in rows]
+    told = {"grid": ranges.grid, "power": ranges.power, "tissues": ranges.tissues}
+    rows = each(partial(describe_brain, mean=ranges.mean, **told), volumes)
+    limits = {name: band for name, band in ranges.limits.items() if name in names}
+    return [_verdict(row, limits) for row in rows]
 
 
 def _describe_beside(volume, *, total, **told):
@@ -184,34 +187,37 @@ def _describe_beside(volume, *, total, **told):
     return describe_brain(volume, mean=total - volume, **told)
 
 
-def _judge(row, bands):
+def _verdict(row, limits):
     reasons = tuple(
-        f"{FIGURES[name].words}: {row[name]:.4g}; real brains {bands[name][0]:.4g} to "
-        f"{bands[name][1]:.4g}"
-        for name in _failures(row, bands)
+        f"{BRAIN_METRICS[name].words}: {row[name]:.4g}; real brains "
+        f"{limits[name][0]:.4g} to "
+        f"{limits[name][1]:.4g}"
+        for name in _failures(row, limits)
     )
     return Verdict(not reasons, reasons, row)
 
 
-def _failures(row, bands):
-    """Name the figures that are outside of their bands: list of str."""
-    return [n for n, (low, high) in bands.items() if not low <= row[n] <= high]
+def _failures(row, limits):
+    """Name the metrics that are outside of their limits: list of str."""
+    return [n for n, (low, high) in limits.items() if not low <= row[n] <= high]
 
 
 def _bands(rows, *, percentile, widening):
-    """Give the band of each figure from those of real brains: dict."""
+    """Give the band of each metric from those of real brains: dict."""
     return {
-        name: _band([row[name] for row in rows], FIGURES[name], percentile, widening)
+        name: _band(
+            [row[name] for row in rows], BRAIN_METRICS[name], percentile, widening
+        )
         for name in rows[0]
     }
 
 
-def _band(values, judged, percentile, widening):
+def _band(values, rule, percentile, widening):
     """Give the lowest and the highest value that pass."""
     low, middle, high = np.percentile(values, [percentile, 50, 100 - percentile])
-    low -= max(widening * (middle - low), judged.margin)
-    high += max(widening * (high - middle), judged.margin)
+    low -= max(widening * (middle - low), rule.margin)
+    high += max(widening * (high - middle), rule.margin)
     return (
-        float(low) if judged.low else -np.inf,
-        float(high) if judged.high else np.inf,
+        float(low) if rule.low else -np.inf,
+        float(high) if rule.high else np.inf,
     )

@@ -41,7 +41,7 @@ class Autoencoder(keras.Model):
         Weight of the distance between magnitudes of high frequencies, another.
     texture_weight : float, optional
         Weight of the distance between local strengths of high frequencies: texture as
-        strong as the originals', at the cost of some likeness voxel by voxel.
+        strong as the originals', at the cost of some similarity voxel by voxel.
 
     Notes
     -----

@@ -12,11 +12,20 @@ from dipy_synth.networks.normalization import group_norm
 
 _CONV = {2: layers.Conv2D, 3: layers.Conv3D}
 _TRANSPOSED = {2: layers.Conv2DTranspose, 3: layers.Conv3DTranspose}
+_GAIN = 1 / 3  # of a denoiser: without normalisation at every level, small at first
 _UPSAMPLING = {2: layers.UpSampling2D, 3: layers.UpSampling3D}
 
 
 def convolution(
-    rank, filters, *, kernel_size=3, strides=1, zero=False, dtype=None, name=None
+    rank,
+    filters,
+    *,
+    kernel_size=3,
+    strides=1,
+    zero=False,
+    gain=2.0,
+    dtype=None,
+    name=None,
 ):
     """Give a 'same' convolution of the rank asked for.
 
@@ -30,6 +39,8 @@ def convolution(
         As in Keras, equal on all axes.
     zero : bool, optional
         Start from zero weights, so that a residual path begins as the identity.
+    gain : float, optional
+        Variance of the weights times the inputs of an output, at the start.
     dtype : keras.DTypePolicy or str, optional
         Precision; the global one by default.
     name : str, optional
@@ -44,7 +55,9 @@ def convolution(
         kernel_size,
         strides=strides,
         padding="same",
-        kernel_initializer="zeros" if zero else "he_normal",
+        kernel_initializer=(
+            "zeros" if zero else keras.initializers.VarianceScaling(gain)
+        ),
         dtype=dtype,
         name=name,
     )
@@ -302,7 +315,7 @@ class DenoisingBlock(layers.Layer):
     def build(self, image_shape, embedding_shape):
         rank, incoming = len(image_shape) - 2, image_shape[-1]
         own = {"dtype": self.dtype_policy}
-        self.conv1 = convolution(rank, self.channels, **own)
+        self.conv1 = convolution(rank, self.channels, gain=_GAIN, **own)
         self.conv2 = convolution(rank, self.channels, zero=True, **own)
         self.film = layers.Dense(
             (2 if self.normalize else 1) * self.channels,
@@ -315,7 +328,9 @@ class DenoisingBlock(layers.Layer):
         self.film.build(embedding_shape)
         self.shortcut = None
         if incoming != self.channels:
-            self.shortcut = convolution(rank, self.channels, kernel_size=1, **own)
+            self.shortcut = convolution(
+                rank, self.channels, kernel_size=1, gain=_GAIN, **own
+            )
             self.shortcut.build(image_shape)
         if self.normalize:
             self.norm1, self.norm2 = (LayerNorm(**own) for _ in range(2))
@@ -403,7 +418,11 @@ class PixelShuffle(layers.Layer):
     def build(self, input_shape):
         rank = len(input_shape) - 2
         self.conv = convolution(
-            rank, 2**rank * self.channels, kernel_size=1, dtype=self.dtype_policy
+            rank,
+            2**rank * self.channels,
+            kernel_size=1,
+            gain=_GAIN,
+            dtype=self.dtype_policy,
         )
         self.conv.build(input_shape)
 

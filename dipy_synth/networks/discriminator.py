@@ -1,4 +1,4 @@
-"""Adversarial training: a small judge of patches that asks for texture.
+"""Adversarial training: a small network scores patches.
 
 The discriminator learns to tell images from reconstructions while the autoencoder
 learns to mislead it, in one `fit` with one optimizer: between the two the gradient
@@ -114,7 +114,7 @@ class AdversarialTraining(keras.Model):
         )
         # a model reports its own metrics, not those of a model in it
         self.code_usage = autoencoder.code_usage
-        self.judged = keras.metrics.Mean("discriminator")
+        self.discriminator_loss = keras.metrics.Mean("discriminator")
         self.built = True
 
     def call(self, images, training=False):
@@ -164,9 +164,14 @@ class AdversarialTraining(keras.Model):
         self.code_usage.update_state(y_pred["indices"])
         results = self.get_metrics_result()
         if "real" not in y_pred:
-            return {k: v for k, v in results.items() if k != self.judged.name}
-        self.judged.update_state(hinge_loss(y_pred["real"], y_pred["fake"]))
-        return {**results, self.judged.name: self.judged.result()}
+            return {
+                k: v for k, v in results.items() if k != self.discriminator_loss.name
+            }
+        self.discriminator_loss.update_state(hinge_loss(y_pred["real"], y_pred["fake"]))
+        return {
+            **results,
+            self.discriminator_loss.name: self.discriminator_loss.result(),
+        }
 
     def get_config(self):
         return {

@@ -82,9 +82,9 @@ def _normalise(groups, epsilon, silu):
     @ops.custom_gradient
     def normalise(image, scale, shift):
         x, scale = ops.cast(_voxels(image), "float32"), _grouped(scale, groups)
-        mean, spread = _moments(x, groups, epsilon)
-        factor = _wide(scale * spread)
-        offset = _wide(_grouped(shift, groups) - scale * spread * mean)
+        mean, inverse_std = _moments(x, groups, epsilon)
+        factor = _wide(scale * inverse_std)
+        offset = _wide(_grouped(shift, groups) - scale * inverse_std * mean)
 
         def gradient(*args, upstream=None):
             dy = _voxels(args[0] if upstream is None else upstream)
@@ -92,7 +92,7 @@ def _normalise(groups, epsilon, silu):
             x = ops.cast(_voxels(image) + 0 * dy[:, :1], "float32")
             dy = ops.cast(dy, "float32")
             dy = dy * _silu_slope(x * factor + offset) if silu else dy
-            dx, *others = _backwards(x, dy, scale, mean, spread)
+            dx, *others = _backwards(x, dy, scale, mean, inverse_std)
             dx = ops.reshape(ops.cast(dx, image.dtype), ops.shape(image))
             return dx, *(ops.reshape(n, ops.shape(shift)) for n in others)
 
@@ -103,20 +103,20 @@ def _normalise(groups, epsilon, silu):
     return normalise
 
 
-def _backwards(x, dy, scale, mean, spread):
+def _backwards(x, dy, scale, mean, inverse_std):
     """Give the gradients by x (batch, voxels, channels), and by scales and shifts.
 
     Those, and `scale`, are (batch, groups, channels of a group).
     """
     groups, voxels = scale.shape[1], ops.cast(ops.shape(x)[1], "float32")
     d_shift = _grouped(ops.sum(dy, axis=1), groups)
-    d_scale = (_grouped(ops.sum(dy * x, axis=1), groups) - mean * d_shift) * spread
-    slope = _over_group(d_scale * scale) * ops.square(spread) / voxels
-    level = _over_group(d_shift * scale) * spread / voxels - mean * slope
+    d_scale = (_grouped(ops.sum(dy * x, axis=1), groups) - mean * d_shift) * inverse_std
+    slope = _over_group(d_scale * scale) * ops.square(inverse_std) / voxels
+    level = _over_group(d_shift * scale) * inverse_std / voxels - mean * slope
     slope, level = (
         _wide(ops.broadcast_to(n, ops.shape(scale))) for n in (slope, level)
     )
-    return dy * _wide(scale * spread) - x * slope - level, d_scale, d_shift
+    return dy * _wide(scale * inverse_std) - x * slope - level, d_scale, d_shift
 
 
 def _moments(x, groups, epsilon):

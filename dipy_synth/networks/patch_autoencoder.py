@@ -48,7 +48,7 @@ class PatchAutoencoder(Autoencoder):
     Latents are ``(batch, *shape / 4, channels)``, mostly within [-1, 1].
     """
 
-    architecture = "default"
+    architecture = "patch"
     factor = PATCH
 
     def __init__(

@@ -17,7 +17,7 @@ PRESETS = {
     # brains at 2 mm: PCA of patches, corrected; 16 numbers for 4x4x4 voxels
     "default": {
         "network": {
-            "architecture": "default",
+            "architecture": "patch",
             "channels": (32, 64),
             "blocks": 2,
             "quantizer": {"name": "fsq", "levels": _FINE_TO_COARSE},
@@ -68,7 +68,7 @@ PRESETS = {
     # 128x128x128 at 1 mm: narrower where the resolution is high, to fit in memory
     "128": {
         "network": {
-            "architecture": "default",
+            "architecture": "patch",
             "channels": (16, 64),
             "blocks": 1,
             "quantizer": {"name": "fsq", "levels": _FINE_TO_COARSE},
@@ -118,7 +118,7 @@ UNET_PRESETS = {
         "training": {
             "epochs": 12,
             "batch_size": 2,
-            "learning_rate": 1.2e-3,
+            "learning_rate": 6e-4,
             "precision": "mixed_bfloat16",
         },
         "crop": 16,

@@ -136,8 +136,11 @@ class CodeUsage(keras.metrics.Metric):
         share = counts / ops.maximum(total, 1.0)
         entropy = -share * ops.log(ops.maximum(share, 1e-30))
         met = ops.segment_sum(ops.cast(share > 0, "float32"), book, n)
-        spread = ops.exp(ops.segment_sum(entropy, book, n))
-        return {"usage": ops.mean(met / sizes), "perplexity": ops.mean(spread / sizes)}
+        perplexity = ops.exp(ops.segment_sum(entropy, book, n))
+        return {
+            "usage": ops.mean(met / sizes),
+            "perplexity": ops.mean(perplexity / sizes),
+        }
 
     def get_config(self):
         return {**super().get_config(), "sizes": self.sizes}

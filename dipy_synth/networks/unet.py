@@ -6,6 +6,7 @@ import keras
 from keras import layers, ops
 import numpy as np
 
+from dipy_synth.diffusion.pairs import MAX_SHIFT
 from dipy_synth.errors import InputError
 from dipy_synth.networks.attention import (
     Attention,
@@ -15,12 +16,10 @@ from dipy_synth.networks.attention import (
 from dipy_synth.networks.blocks import (
     DenoisingBlock,
     PixelShuffle,
+    LayerNorm,
     convolution,
-    silu,
 )
 from dipy_synth.networks.unfolding import Unfolding
-
-MAX_SHIFT = 3  # voxels, of the augmentation that the network is informed of
 
 
 @keras.saving.register_keras_serializable("dipy_synth")
@@ -121,12 +120,12 @@ class UNet(keras.Model):
         self.spatial = SpatialConditioning(
             self.shape[:-1], self.widths[self._latent_level], width
         )
-        self.first = convolution(rank, first, name="first")
+        self.first = convolution(rank, first, gain=1.0, name="first")
         self.down = [
             self._level(level, self.blocks[level]) for level in range(len(self.widths))
         ]
         self.downsample = [
-            convolution(rank, width, kernel_size=2, strides=2)
+            convolution(rank, width, kernel_size=2, strides=2, gain=1.0)
             for width in self.widths[1:]
         ]
         self.middle = self._level(len(self.widths) - 1, 1)
@@ -135,6 +134,7 @@ class UNet(keras.Model):
             for level in reversed(range(len(self.widths)))
         ]
         self.upsample = [PixelShuffle(width) for width in self.widths[-2::-1]]
+        self.last_norm = LayerNorm()  # or all of it may saturate, and learn no more
         self.last = convolution(rank, self.unfolding.block, zero=True, name="last")
 
     def _level(self, level, n):
@@ -186,7 +186,7 @@ class UNet(keras.Model):
             x = ops.concatenate([x, skips.pop()], axis=-1)
             for pair in pairs:
                 x = _apply(pair, x, embedding, tokens)
-        return self.unfolding.fold(self.last(silu(x)))
+        return self.unfolding.fold(self.last(self.last_norm(x)))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, **kwargs):
         """Return the mean squared error, weighted number by number."""

@@ -1,54 +1,59 @@
 """LDM: a latent diffusion model of T1 volumes, in DIPY's manner."""
 
+import math
 from pathlib import Path
 
 from dipy.utils.logging import logger
 import numpy as np
 
 from dipy_synth.conditions import ConditionSchema
-from dipy_synth.diffusion.gaussian import GaussianDenoiser
-from dipy_synth.diffusion.normalizer import LatentNormalizer
-from dipy_synth.diffusion.pairs import NoisyPairs
-from dipy_synth.diffusion.schedules import RectifiedFlow, make_schedule
-from dipy_synth.errors import InputError
-from dipy_synth.gate import add_gate_if_possible, gate_arrays, has_gate, put_gate
-from dipy_synth.laterality import names_a_side
-from dipy_synth.networks.architectures import make_autoencoder
-from dipy_synth.networks.presets import UNET_PRESETS, find_preset
-from dipy_synth.networks.unet import UNet
-from dipy_synth.nn.gaussian import choose_threshold, fit_gaussian
-from dipy_synth.nn.initial import check_initial, seen_subjects
-from dipy_synth.nn.latents import encode_cohort
-from dipy_synth.nn.sampling import (
-    NoiseStreams,
-    positive,
-    sample_latents,
-    sample_numbers,
-    sampling_settings,
-)
-from dipy_synth.nn.utils import need_weights
-from dipy_synth.nn.vqvae import (
-    DEFAULT_MODEL,
-    VQVAE,
+from dipy_synth.data.cohort import (
     check_rows,
     cohort_config,
     fingerprint,
     fit_schema,
-    keep,
     open_cohort,
+    persistent_config,
     rows_of,
 )
-from dipy_synth.pictures import save_montage
-from dipy_synth.progress import volume_bar
+from dipy_synth.data.laterality import names_a_side
+from dipy_synth.diffusion.denoising import choose_threshold, fit_gaussian
+from dipy_synth.diffusion.gaussian import GaussianDenoiser
+from dipy_synth.diffusion.guidance import (
+    guided_denoiser,
+    positive,
+    sample_numbers,
+    sampling_settings,
+)
+from dipy_synth.diffusion.latents import conditions_of, encode_cohort
+from dipy_synth.diffusion.noise import NoiseStreams
+from dipy_synth.diffusion.normalizer import LatentNormalizer
+from dipy_synth.diffusion.pairs import NoisyPairs
+from dipy_synth.diffusion.schedules import RectifiedFlow, make_schedule
+from dipy_synth.errors import InputError
+from dipy_synth.networks.architectures import make_autoencoder
+from dipy_synth.networks.conversion import need_weights
+from dipy_synth.networks.presets import UNET_PRESETS, find_preset
+from dipy_synth.networks.unet import UNet
+from dipy_synth.nn.vqvae import DEFAULT_MODEL, VQVAE
 from dipy_synth.store import load_networks, read_config, save_model
+from dipy_synth.synthesis.qc_filter import (
+    add_qc_filter_if_possible,
+    has_qc_filter,
+    put_qc_filter,
+    qc_filter_arrays,
+)
 from dipy_synth.training import (
     TrainingSettings,
     averaged_weights,
     building,
-    claim,
     is_fresh,
+    reserve_output,
     train,
 )
+from dipy_synth.training.initial import check_initial, seen_subjects
+from dipy_synth.utils.montage import save_montage
+from dipy_synth.utils.progress import volume_bar
 
 
 class LDM:
@@ -237,7 +242,7 @@ class LDM:
             **({"initial": initial.config["weights_sha256"]} if initial else {}),
         }
         validates = bool(cohort.where("validation").any())
-        claim(
+        reserve_output(
             run_dir,
             self.network,
             settings,
@@ -264,7 +269,7 @@ class LDM:
         )
         choose_threshold(self, validation)
         self.save(run_dir / "model")
-        add_gate_if_possible(run_dir / "model", cohort)
+        add_qc_filter_if_possible(run_dir / "model", cohort)
         self.load_model_weights(run_dir / "model")
         return history
 
@@ -292,10 +297,9 @@ class LDM:
                 coordinates=None if basis is None else basis[0],
             )
             self._unmoved = latents.unmoved
-        conditions = self.schema.encode(rows_of(cohort, split))
         return NoisyPairs(
             latents.values,
-            np.repeat(conditions, latents.views, axis=0),
+            conditions_of(latents.values, self.schema, rows_of(cohort, split)),
             self.schedule,
             normalizer=self.normalizer,
             shifts=latents.shifts,
@@ -436,9 +440,7 @@ class LDM:
             told = progress if callable(progress) else done
             for start in range(0, len(numbers), positive("batch_size", batch_size)):
                 chosen = slice(start, start + batch_size)
-                latents = sample_latents(
-                    self.network,
-                    self.schedule,
+                latents = self.sample_latents(
                     NoiseStreams(
                         seed,
                         numbers[chosen],
@@ -446,8 +448,6 @@ class LDM:
                         attempts=None if attempts is None else attempts[chosen],
                     ),
                     wanted[chosen],
-                    variance=self.normalizer.variance,
-                    gaussian=self.gaussian,
                     callback=after_step,
                     **settings,
                 )
@@ -456,6 +456,72 @@ class LDM:
                 seen.clear()
         volumes = np.concatenate(volumes)
         return (volumes, np.stack(states)) if return_states else volumes
+
+    def denoiser(self, conditions, *, guidance=1.0, **options):
+        """Return the estimate of clean latents as a function of state and time.
+
+        Parameters
+        ----------
+        conditions : ndarray of shape (batch, n_conditions)
+            Encoded conditions; NaN where missing.
+        guidance : float, optional
+            Guidance scale; 1 is the network's own estimate.
+        **options
+            ``rescale`` and ``interval``, as `guided_denoiser` takes them.
+
+        Returns
+        -------
+        callable
+            ``denoise(x_t, t)``, as the samplers take it.
+        """
+        return guided_denoiser(
+            self.network.predict_on_batch,
+            self.schedule,
+            conditions,
+            guidance,
+            variance=self.normalizer.variance,
+            gaussian=self.gaussian,
+            **options,
+        )
+
+    def sample_latents(
+        self,
+        streams,
+        conditions,
+        *,
+        steps,
+        sampler,
+        guidance,
+        guidance_rescale,
+        guidance_interval=None,
+        callback=None,
+    ):
+        """Sample a batch of normalised latents.
+
+        Parameters
+        ----------
+        streams : NoiseStreams
+            The noise of the batch.
+        conditions : ndarray of shape (batch, n_conditions)
+            Encoded conditions; NaN where missing.
+        steps, sampler, guidance, guidance_rescale, guidance_interval
+            As `sampling_settings` returns them.
+        callback : callable, optional
+            As the samplers take it.
+
+        Returns
+        -------
+        ndarray of shape (batch, *latent_shape), float32
+        """
+        denoise = self.denoiser(
+            conditions,
+            guidance=guidance,
+            rescale=guidance_rescale,
+            interval=guidance_interval,
+        )
+        times = self.schedule.sampling_times(steps, size=math.prod(streams.shape))
+        options = {"draw": streams.at_step, "callback": callback}
+        return sampler(denoise, streams.start(), times, self.schedule, **options)
 
     def decode(self, latents):
         """Turn latents as the network makes them into volumes.
@@ -499,16 +565,16 @@ class LDM:
         need_weights(self.network)
         extra, arrays = {}, {}
         if self.gaussian is not None:
-            extra, arrays = (
-                {"gaussian": self.gaussian.to_config()},
-                self.gaussian.arrays(),
-            )
-        gate = gate_arrays(self.folder) if has_gate(self.config) else None
+            extra = {"gaussian": self.gaussian.to_config()}
+            arrays = self.gaussian.arrays()
+        qc_filter = (
+            qc_filter_arrays(self.folder) if has_qc_filter(self.config) else None
+        )
         saved = save_model(
             folder,
             kind="ldm",
             config={
-                **keep(self.config),
+                **persistent_config(self.config),
                 **extra,
                 "sampling": self.config["sampling"],
                 "schedule": self.schedule.to_config(),
@@ -524,8 +590,8 @@ class LDM:
             dtype=dtype,
             card=card,
         )
-        if gate is not None:
-            put_gate(saved, gate)
+        if qc_filter is not None:
+            put_qc_filter(saved, qc_filter)
         return saved
 
 

@@ -1,30 +1,30 @@
 """VQVAE: a quantised autoencoder of prepared T1 volumes, in DIPY's manner."""
 
-import hashlib
-import json
 import math
 from pathlib import Path
 
 from dipy.utils.logging import logger
 import numpy as np
 
-from dipy_synth.conditions import ConditionSchema
-from dipy_synth.data.arrays import ArrayCohort
 from dipy_synth.data.augment import Augmentation, crop_shape
-from dipy_synth.data.dataset import Cohort, VolumeDataset
+from dipy_synth.data.cohort import (
+    cohort_config,
+    fingerprint,
+    open_cohort,
+    persistent_config,
+)
+from dipy_synth.data.dataset import VolumeDataset
 from dipy_synth.errors import InputError
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.codebook import VectorQuantizer
-from dipy_synth.networks.discriminator import AdversarialTraining
-from dipy_synth.networks.presets import find_preset
-from dipy_synth.nn.callbacks import AdversarialRamp, StartCodebook
-from dipy_synth.nn.utils import (
+from dipy_synth.networks.conversion import (
     from_network,
     in_batches,
     need_weights,
     to_network,
 )
-from dipy_synth.pictures import save_montage
+from dipy_synth.networks.discriminator import AdversarialTraining
+from dipy_synth.networks.presets import find_preset
 from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.training import (
     TrainingSettings,
@@ -33,6 +33,8 @@ from dipy_synth.training import (
     is_fresh,
     train,
 )
+from dipy_synth.training.callbacks import AdversarialRamp, StartCodebook
+from dipy_synth.utils.montage import save_montage
 
 # flips alone: a resampled brain is a blurred one, and the network would learn the blur
 SHARP = Augmentation(rotation=0, scale=0, translation=0, gamma=0, bias=0)
@@ -193,7 +195,7 @@ class VQVAE:
             force=force,
             after_epoch=lambda epoch: self._show(run_dir, held_out, trained),
             callbacks=callbacks,
-            judged_from=max((c.epoch for c in starts), default=0),
+            monitored_from=max((c.epoch for c in starts), default=0),
         )
         self._finish(run_dir)
         return history
@@ -257,7 +259,7 @@ class VQVAE:
         return save_model(
             folder,
             kind="vqvae",
-            config=keep(self.config),
+            config=persistent_config(self.config),
             networks={"autoencoder": need_weights(self.network)},
             dtype=dtype,
             card=card,
@@ -334,90 +336,6 @@ def _validation(volumes, data):
         return None
     batch_size = max(1, data.batch_size // data.parts)
     return VolumeDataset(volumes, batch_size=batch_size, shuffle=False)
-
-
-def open_cohort(cohort):
-    """Give a cohort by its path or as it is; refuse one with nothing to train on."""
-    if not isinstance(cohort, (Cohort, ArrayCohort)):
-        kind = ArrayCohort if Path(cohort).is_file() else Cohort
-        cohort = kind.load(cohort)
-    if not cohort.where("train").any():
-        raise InputError(
-            f"{cohort.root}: no training subject (participants.tsv, column split)"
-        )
-    return cohort
-
-
-def cohort_config(cohort):
-    """Tell what a model must remember of its cohort: grid, steps, split, licence."""
-    subjects = np.array(cohort.subjects)
-    return {
-        "grid": cohort.grid and cohort.grid.to_config(),
-        "steps": cohort.steps,
-        "license": cohort.license,
-        "split": {
-            side: sorted(set(subjects[cohort.where(side)].tolist()))
-            for side in ("train", "validation")
-        },
-    }
-
-
-def rows_of(cohort, split):
-    """Give the table's rows of one side of the split: list of dict."""
-    return [row for row, kept in zip(cohort.rows, cohort.where(split)) if kept]
-
-
-def fit_schema(cohort, names):
-    """Learn conditions from the training subjects of a cohort: ConditionSchema."""
-    rows = rows_of(cohort, "train")
-    return ConditionSchema.fit(rows, names, categories=cohort.categories)
-
-
-def check_rows(schema, cohort):
-    """Refuse a cohort with values that a schema does not know; name the volume."""
-    for key, row, trained in zip(cohort.keys, cohort.rows, cohort.where("train")):
-        try:
-            schema.encode([row])
-        except InputError as error:
-            side = "training" if trained else "validation"
-            raise InputError(
-                f"{key} ({side} side): {error}, as training saw it; keep subjects of "
-                "each value on both sides (dipy_preprocess_t1 --stratify), or write "
-                "n/a for a rare one"
-            ) from None
-
-
-def fingerprint(cohort, names=()):
-    """Tell what a training learns from by a few letters.
-
-    A run must not go on with other subjects than it began with, since its validation
-    subjects could have been trained on, nor with other scans or values.
-
-    Parameters
-    ----------
-    cohort : Cohort or ArrayCohort
-        Its grid, steps, split and volumes count.
-    names : sequence of str, optional
-        Columns whose values count.
-
-    Returns
-    -------
-    str
-    """
-    config = cohort_config(cohort)
-    told = {name: config[name] for name in ("grid", "steps", "split")}
-    told["keys"] = list(cohort.keys)
-    told["values"] = [[row.get(name) for name in names] for row in cohort.rows]
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-    for volume in cohort.volumes():
-        digest.update(np.ascontiguousarray(volume))
-    return digest.hexdigest()[:16]
-
-
-def keep(config):
-    """Leave out what the model folder writes anew."""
-    names = ("grid", "steps", "license", "split")
-    return {name: config[name] for name in names if name in config}
 
 
 def _known(model, config):

@@ -73,12 +73,12 @@ def chart_svg(series, *, x, y, label, log=False):
 
 
 def band_svg(real, synthetic, band, *, label):
-    """Draw one figure of all volumes in two rows of dots, and what passes.
+    """Draw one metric of all volumes in two rows of dots, and what passes.
 
     Parameters
     ----------
     real, synthetic : array_like, (n,), (m,)
-        The figure.
+        The metric.
     band : tuple of float, (2,)
         What passes, shaded; infinite where everything does.
     label : str
@@ -110,12 +110,12 @@ def band_svg(real, synthetic, band, *, label):
 
 
 def place_svg(value, interval, *, label):
-    """Draw where a figure lies between real against real (0) and noise (1).
+    """Draw where a metric lies between real against real (0) and noise (1).
 
     Parameters
     ----------
     value : float
-        The normalised figure; NaN draws nothing.
+        The normalised metric; NaN draws nothing.
     interval : tuple of float, (2,)
         Its interval.
     label : str

@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 
-from dipy_synth.pictures import mid_slices
+from dipy_synth.utils.montage import mid_slices
 
 PLANES = ("sagittal", "coronal", "axial")
 GAP = 4.0  # mm between planes
@@ -128,14 +128,14 @@ def histogram_path(histogram, top):
 
 
 def strip_svg(values, z, chosen, *, label):
-    """Draw one figure of all volumes as dots on a line, the odd ones marked.
+    """Draw one metric of all volumes as dots on a line, the outlying ones marked.
 
     Parameters
     ----------
     values : array, (n,)
-        The figure.
+        The metric.
     z : array, (n,)
-        Robust z of the figure: the place on the line. Beyond 8 it is drawn at 8.
+        Robust z of the metric: the place on the line. Beyond 8 it is drawn at 8.
     chosen : sequence of bool, (n,)
         Volumes to mark.
     label : str
@@ -150,7 +150,7 @@ def strip_svg(values, z, chosen, *, label):
     order = np.argsort(chosen, kind="stable")  # marked dots on top
     dots = "".join(
         f'<circle cx="{places[i]:.1f}" cy="0" r="{3.2 if chosen[i] else 2.4}"'
-        + (' class="odd"/>' if chosen[i] else "/>")
+        + (' class="outlier"/>' if chosen[i] else "/>")
         for i in order
         if np.isfinite(values[i])
     )

@@ -13,7 +13,7 @@ MORE_STYLE = """
   .answers tr:first-child { display: none; } }
 .chip { display: inline-block; padding: 0 .6em; border-radius: 1em; font-weight: 600;
   white-space: nowrap; border: 1px solid; font-size: .88rem; }
-.chip.yes { color: var(--good); } .chip.no { color: var(--odd); }
+.chip.yes { color: var(--good); } .chip.no { color: var(--outlier); }
 .chip.open { color: var(--soft); }
 .key b { font-weight: 600; } .key .real { color: var(--real); }
 .key .synthetic { color: var(--synthetic); }
@@ -91,19 +91,19 @@ $sprites
 <h2>Mean and standard deviation</h2>
 $means
 
-<h2>Alike: figures of distribution</h2>
-<p>Each figure of all volumes with its 95 % interval; then, with the same number of
+<h2>Alike: metrics of distribution</h2>
+<p>Each metric of all volumes with its 95 % interval; then, with the same number of
 volumes on either side, what other real volumes give (floor) and what noise gives
 (ceiling); then where synthetic volumes lie between the two: 0 is real against real, 1
 is noise.</p>
-$figures
+$metrics
 <ul class="soft">$warnings</ul>
 
 <h2>Not noise: each volume beside real brains</h2>
 <p>The shaded band is what passes: set on $n_real real volumes. Dots above are real
 volumes, below synthetic ones.</p>
 <div class="wide"><table class="bands">
-<tr><th>Figure</th><th></th><th class="n">real</th><th class="n">synthetic</th>
+<tr><th>Metric</th><th></th><th class="n">real</th><th class="n">synthetic</th>
 <th class="n">passes</th><th class="n">fail</th></tr>
 $bands
 </table></div>

@@ -5,9 +5,9 @@ import math
 
 import numpy as np
 
-from dipy_synth.metrics.arrays import block_mean
-from dipy_synth.pictures import mid_slices
+from dipy_synth.metrics.array_checks import block_mean
 from dipy_synth.report.drawing import PLANES, data_uri, slices_svg
+from dipy_synth.utils.montage import mid_slices
 
 POINT = (0.0, -20.0, 8.0)  # mm in MNI space: midline, thalamus, lateral ventricles
 SHOWN = 8  # volumes of a cohort in a mosaic
@@ -29,7 +29,7 @@ def voxel_at(grid, point=POINT):
     return tuple(int(i) for i in np.clip(found, 0, np.array(grid.shape) - 1))
 
 
-def spread_over(n, most):
+def evenly_spaced(n, most):
     """Choose up to `most` of n things, evenly: list of int."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int)).tolist()
 
@@ -62,7 +62,7 @@ def mosaics(cohorts):
 
 
 def _strip(volumes, at, number, label):
-    chosen = spread_over(len(volumes), SHOWN)
+    chosen = evenly_spaced(len(volumes), SHOWN)
     planes = [mid_slices(volumes.volumes[i], at)[number] for i in chosen]
     missing = SHOWN - len(planes)
     planes += [np.zeros_like(planes[0])] * missing  # so that all strips are one size
@@ -82,7 +82,7 @@ def _pixel(grid, number):
     return ((y, z), (x, z), (x, y))[number]
 
 
-def means_and_spreads(cohorts):
+def means_and_stds(cohorts):
     """Draw the mean and the standard deviation of each cohort, on common scales.
 
     Parameters
@@ -96,11 +96,11 @@ def means_and_spreads(cohorts):
         HTML.
     """
     grid = next(iter(cohorts.values())).grid
-    found = {words: mean_and_spread(v.volumes) for words, v in cohorts.items()}
-    top = max(np.percentile(spread, 99.9) for _, spread in found.values()) or 1.0
+    found = {words: mean_and_std(v.volumes) for words, v in cohorts.items()}
+    top = max(np.percentile(std, 99.9) for _, std in found.values()) or 1.0
     parts = []
-    for words, (mean, spread) in found.items():
-        for picture, what in ((mean, "mean"), (spread / top, "standard deviation")):
+    for words, (mean, std) in found.items():
+        for picture, what in ((mean, "mean"), (std / top, "standard deviation")):
             label = f"{what.capitalize()} of {words}"
             svg = slices_svg(
                 picture, None, grid.voxel_size, label=label, at=voxel_at(grid)
@@ -111,7 +111,7 @@ def means_and_spreads(cohorts):
     return f'<div class="pair">{"".join(parts)}</div><p class="soft">{note}</p>'
 
 
-def mean_and_spread(volumes):
+def mean_and_std(volumes):
     """Give the mean and the standard deviation of volumes: two ndarrays (*shape)."""
     mean = volumes.mean(axis=0, dtype="float64")
     squares = sum(np.square(v - mean) for v in volumes) / len(volumes)
@@ -135,7 +135,7 @@ def neighbor_pairs(audit, samples, train, *, most=8):
     str
         HTML.
     """
-    order = np.argsort(-audit.samples.likeness, kind="stable")[:most]
+    order = np.argsort(-audit.samples.similarity, kind="stable")[:most]
     pairs = "".join(_pair(audit, samples, train, i) for i in order)
     return f'<div class="cards">{pairs}</div>'
 
@@ -145,14 +145,14 @@ def _pair(audit, samples, train, i):
     grid, name = samples.grid, samples.names[i]
     nearest = train.volumes[index][::-1] if flipped else train.volumes[index]
     words = f"{train.names[index]}{' mirrored' if flipped else ''}"
-    told = [f"likeness {audit.samples.likeness[i]:.3f}"]
+    told = [f"similarity {audit.samples.similarity[i]:.3f}"]
     told += ["as near as a copy"] if audit.copies[i] else []
     told += ["flagged"] if audit.flagged[i] else []
     pictures = "".join(
         slices_svg(v, None, grid.voxel_size, label=label, at=voxel_at(grid))
         for v, label in ((samples.volumes[i], name), (nearest, words))
     )
-    mark = ' class="odd"' if audit.flagged[i] else ""
+    mark = ' class="outlier"' if audit.flagged[i] else ""
     return (
         f"<article><h3>{escape(name)} <span{mark}>{', '.join(told)}</span></h3>"
         f'{pictures}<p class="soft">Above the sample, below {escape(words)}.</p>'
@@ -182,7 +182,7 @@ def sprites(cohorts):
         while size / factor**3 > _LARGEST:
             factor += 1
         most = int(np.clip(_VIEWED // (size / factor**3), 1, 4))
-        for i in spread_over(len(volumes), most):
+        for i in evenly_spaced(len(volumes), most):
             volume = block_mean(volumes.volumes[[i]], factor)[0]
             name = f"{words}: {volumes.names[i]}"
             parts.append(_sprite(volume, volumes.grid, factor, words, name))

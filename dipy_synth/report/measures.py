@@ -1,4 +1,4 @@
-"""Figures that tell an odd volume from its cohort, from arrays alone."""
+"""Metrics that tell an outlying volume from its cohort, from arrays alone."""
 
 from dataclasses import dataclass, field
 
@@ -7,26 +7,26 @@ from scipy.ndimage import affine_transform, center_of_mass
 from scipy.spatial.transform import Rotation
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.arrays import correlation
+from dipy_synth.metrics.array_checks import correlation
 
 BINS = 50
 LIMIT = 3.5  # robust standard deviations, as Iglewicz and Hoaglin advise
-# Figure -> the directions that are odd: no brain is too much like the others.
-FIGURES = {
+# Metric -> the side on which it is an outlier: no brain is too much like the others.
+SCAN_METRICS = {
     "brain_volume": "both",
     "correlation": "low",
     "symmetry": "low",
     "histogram_distance": "high",
     "tilt": "high",
 }
-# Robust z is for figures that spread evenly: Fisher's transformation for correlations.
-SPREAD = {"correlation": np.arctanh, "symmetry": np.arctanh}
+# Robust z is for metrics that spread evenly: Fisher's transformation for correlations.
+TRANSFORMS = {"correlation": np.arctanh, "symmetry": np.arctanh}
 COARSE = 4.0  # mm, width at which anatomy is compared: folds differ in all brains
 
 
 @dataclass(frozen=True)
 class QualityRow:
-    """The figures of one volume.
+    """The metrics of one volume.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class QualityRow:
         Angle between the native head and the mean orientation of the cohort's
         heads, in degrees. NaN where it is not known.
     z : dict
-        Figure to its robust z: distance from the cohort's median, in units of the
+        Metric to its robust z: distance from the cohort's median, in units of the
         median absolute deviation (scaled to be the standard deviation of a normal
         distribution); of a correlation, after Fisher's transformation.
     histogram : ndarray, (50,)
@@ -65,21 +65,21 @@ class QualityRow:
     histogram: np.ndarray = field(repr=False, compare=False)
 
     @property
-    def oddness(self):
-        """How odd each figure is, the oddest first: dict of figure to float, >= 0."""
+    def outlier_scores(self):
+        """Outlier score of each metric, the highest first: dict of float, >= 0."""
         sign = {"both": abs, "low": lambda z: max(-z, 0.0), "high": lambda z: max(z, 0)}
-        odd = {name: float(sign[side](self.z[name])) for name, side in FIGURES.items()}
-        return dict(sorted(odd.items(), key=lambda item: -item[1]))
+        scores = {n: float(sign[side](self.z[n])) for n, side in SCAN_METRICS.items()}
+        return dict(sorted(scores.items(), key=lambda item: -item[1]))
 
     @property
     def score(self):
-        """Outlier score: the oddness of the oddest figure, float."""
-        return max(self.oddness.values())
+        """Highest outlier score, float."""
+        return max(self.outlier_scores.values())
 
     @property
-    def odd(self):
-        """Names of the figures beyond the limit, the oddest first: list of str."""
-        return [name for name, value in self.oddness.items() if value >= LIMIT]
+    def outliers(self):
+        """Names of the metrics beyond the limit, highest score first: list of str."""
+        return [name for name, value in self.outlier_scores.items() if value >= LIMIT]
 
 
 def measure_quality(
@@ -126,7 +126,7 @@ def measure_quality(
     n = len(counts)
     volumes = _at_one_size(coarse, counts)
     total = sum(volumes)
-    figures = {
+    metrics = {
         "brain_volume": counts * np.broadcast_to(voxel_volumes, n),
         "correlation": np.full(n, np.nan),
         "symmetry": np.array([correlation(v, v[::-1]) for v in volumes]),
@@ -135,15 +135,15 @@ def measure_quality(
     }
     if n > 1:
         found = [correlation(volume, total - volume) for volume in volumes]
-        figures["correlation"] = np.array(found)
-        figures["histogram_distance"] = _distances(histograms)
+        metrics["correlation"] = np.array(found)
+        metrics["histogram_distance"] = _distances(histograms)
     if orientations is not None:
-        figures["tilt"] = tilts(orientations)
-    z = {name: robust_z(_spread(name, values)) for name, values in figures.items()}
+        metrics["tilt"] = tilts(orientations)
+    z = {name: robust_z(_transform(name, values)) for name, values in metrics.items()}
     rows = [
         QualityRow(
             name=str(i) if names is None else names[i],
-            **{name: float(values[i]) for name, values in figures.items()},
+            **{name: float(values[i]) for name, values in metrics.items()},
             z={name: float(values[i]) for name, values in z.items()},
             histogram=histograms[i],
         )
@@ -152,11 +152,11 @@ def measure_quality(
     return rows, mean, share
 
 
-def _spread(name, values):
-    """Transform a figure so that its values spread evenly."""
-    if name not in SPREAD:
+def _transform(name, values):
+    """Transform a metric so that its values spread evenly."""
+    if name not in TRANSFORMS:
         return values
-    return SPREAD[name](np.clip(values, -1 + 1e-9, 1 - 1e-9))
+    return TRANSFORMS[name](np.clip(values, -1 + 1e-9, 1 - 1e-9))
 
 
 def tilts(orientations):

@@ -1,25 +1,25 @@
-"""One page that shows a prepared cohort, its odd volumes first."""
+"""One page that shows a prepared cohort, its outlying volumes first."""
 
 from html import escape
 from pathlib import Path
 
 import numpy as np
 
-from dipy_synth.data.dataset import SPLITS, Cohort
-from dipy_synth.data.images import read_volume
+from dipy_synth.data.cohort import SPLITS, Cohort
+from dipy_synth.data.nifti import read_volume
 from dipy_synth.data.prepared import mask_path, sidecar_path
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_json, write_table, write_text
 from dipy_synth.report.drawing import histogram_path, slices_svg, strip_svg
+from dipy_synth.report.html_tables import describe_columns, facts_table, html_table
 from dipy_synth.report.measures import (
     BINS,
-    FIGURES,
     LIMIT,
+    SCAN_METRICS,
     measure_quality,
     sorted_by_score,
 )
-from dipy_synth.report.tables import describe_columns, facts_table, html_table
 from dipy_synth.report.template import CARD, QUALITY, whole_page
+from dipy_synth.utils.files import read_json, write_table, write_text
 
 AT_LEAST = 5  # volumes in the first table, even if none is an outlier
 WORDS = {
@@ -32,12 +32,12 @@ WORDS = {
 
 
 def quality_page(prepared, *, path=None):
-    """Write one page that shows every volume of a prepared cohort, the oddest first.
+    """Write one page that shows every volume of a prepared cohort, by outlier score.
 
     Each volume is compared with all others by its brain volume, its correlation with
     the mean brain, its symmetry, its intensities and the native head's tilt, see
     `measure_quality`. The page stands alone: it needs no other file and no network.
-    The figures are also written as a table beside it, of the same name with the
+    The metrics are also written as a table beside it, of the same name with the
     ending ``.tsv``.
 
     Parameters
@@ -84,7 +84,7 @@ def _to_native(image):
     """Give the matrix back to native axes, and whether an alignment has found it."""
     told = read_json(sidecar_path(image))
     matrix = np.array(told["PreparedToNative"], dtype=float)[:3, :3]
-    return matrix, told.get("Steps", {}).get("align") != "none"
+    return matrix, told.get("Preprocessing", {}).get("align") != "none"
 
 
 def _looked_at(cohort, pictures):
@@ -115,9 +115,9 @@ def _table(cohort, ranked):
             "volume": row.name,
             "split": str(split[row.name]),
             "score": f"{row.score:.3f}",
-            "odd": ",".join(row.odd),
-            **{name: _number(getattr(row, name)) for name in FIGURES},
-            **{f"z_{name}": f"{row.z[name]:.3f}" for name in FIGURES},
+            "outliers": ",".join(row.outliers),
+            **{name: _number(getattr(row, name)) for name in SCAN_METRICS},
+            **{f"z_{name}": f"{row.z[name]:.3f}" for name in SCAN_METRICS},
         }
         for row in ranked
     ]
@@ -131,12 +131,12 @@ def _number(value):
 def _page(cohort, ranked, mean, share, pictures):
     """Fill the page."""
     places = {key: i for i, key in enumerate(cohort.keys)}
-    odd = [row for row in ranked if row.odd]
+    outliers = [row for row in ranked if row.outliers]
     average = np.mean([row.histogram for row in ranked], axis=0)
     top = 1.3 * average.max() or 1.0
     described = describe_columns(cohort.rows, cohort.split)
     names = [column for column in ("age", "sex") if column in cohort.rows[0]]
-    shown = odd or ranked[:AT_LEAST]
+    shown = outliers or ranked[:AT_LEAST]
     told = read_json(cohort.root / "dataset_description.json")
     cards = [
         _card(rank, row, cohort, places[row.name], pictures[row.name], top)
@@ -146,14 +146,14 @@ def _page(cohort, ranked, mean, share, pictures):
     body = QUALITY.substitute(
         title=escape(title),
         summary=_summary(cohort),
-        verdict=_verdict(odd, ranked),
-        explanation=_explanation(odd, shown),
+        verdict=_verdict(outliers, ranked),
+        explanation=_explanation(outliers, shown),
         columns_head="".join(f"<th>{name.capitalize()}</th>" for name in names),
         outliers="\n".join(
             _outlier(rank, row, ranked, cohort, places[row.name], names)
             for rank, row in enumerate(shown)
         ),
-        strips="".join(_strip(name, ranked) for name in FIGURES),
+        strips="".join(_strip(name, ranked) for name in SCAN_METRICS),
         limit=LIMIT,
         # The outline: where half of the cohort has brain.
         mean_brain=slices_svg(
@@ -164,7 +164,7 @@ def _page(cohort, ranked, mean, share, pictures):
         mean_histogram=histogram_path(average, top),
         cards="".join(cards),
     )
-    more = "All figures stand in the table beside this page (.tsv)."
+    more = "All metrics stand in the table beside this page (.tsv)."
     return whole_page(f"Quality: {title}", body, more=more)
 
 
@@ -185,24 +185,25 @@ def _count(n, word):
     return f"{n} {word}" if n == 1 else f"{n} {word}s"
 
 
-def _verdict(odd, ranked):
-    """Say in a line how many are odd."""
-    if not odd:
+def _verdict(outliers, ranked):
+    """Say in a line how many are outliers."""
+    if not outliers:
         return "No volume stands out"
-    words = "stands out" if len(odd) == 1 else "stand out"
-    return f"{len(odd)} of {_count(len(ranked), 'volume')} {words}: look at them first"
+    words = "stands out" if len(outliers) == 1 else "stand out"
+    n = _count(len(ranked), "volume")
+    return f"{len(outliers)} of {n} {words}: look at them first"
 
 
-def _explanation(odd, shown):
-    """Say what being odd means, and what it does not mean."""
-    if odd:
+def _explanation(outliers, shown):
+    """Say what being an outlier means, and what it does not mean."""
+    if outliers:
         return (
-            f"At least one figure is {LIMIT} robust standard deviations or more from "
+            f"At least one metric is {LIMIT} robust standard deviations or more from "
             "the cohort's median. That may be a failed brain mask or alignment, or a "
             "sound brain that differs from the others: a picture tells which."
         )
     return (
-        f"No figure is {LIMIT} robust standard deviations or more from the cohort's "
+        f"No metric is {LIMIT} robust standard deviations or more from the cohort's "
         f"median; the farthest {len(shown)} are:"
         if len(shown) > 1
         else "One volume cannot be compared with others."
@@ -214,17 +215,17 @@ def _outlier(rank, row, ranked, cohort, place, names):
     values = [escape(str(cohort.rows[place].get(name) or "")) for name in names]
     side = escape(str(cohort.split[place]))
     cells = "".join(f"<td>{value}</td>" for value in [*values, side])
-    figures = row.odd or [*row.oddness][:1]
-    reasons = "; ".join(_reason(name, row, ranked) for name in figures)
+    metrics = row.outliers or [*row.outlier_scores][:1]
+    reasons = "; ".join(_reason(name, row, ranked) for name in metrics)
     return (
         f'<tr><td class="name"><a href="#v{rank}">{escape(row.name)}</a></td>'
-        f'<td class="n{" odd" if row.odd else ""}">{row.score:.1f}</td>'
+        f'<td class="n{" outlier" if row.outliers else ""}">{row.score:.1f}</td>'
         f'<td class="why">{reasons}</td>{cells}</tr>'
     )
 
 
 def _reason(name, row, ranked):
-    """Say how far a figure is from the cohort's."""
+    """Say how far a metric is from the cohort's."""
     word, form, unit = WORDS[name]
     median = np.median([getattr(other, name) for other in ranked])
     value, z = getattr(row, name), row.z[name]
@@ -238,14 +239,14 @@ def _reason(name, row, ranked):
 
 
 def _strip(name, ranked):
-    """Draw one figure of all volumes."""
+    """Draw one metric of all volumes."""
     word, form, unit = WORDS[name]
     values = np.array([getattr(row, name) for row in ranked])
     known = values[np.isfinite(values)]
     if not known.size:
         return ""
     z = [row.z[name] for row in ranked]
-    chosen = [name in row.odd for row in ranked]
+    chosen = [name in row.outliers for row in ranked]
     ends = [
         form.format(value) for value in (known.min(), np.median(known), known.max())
     ]
@@ -266,20 +267,23 @@ def _card(rank, row, cohort, place, picture, top):
         name=escape(row.name),
         about=escape(" · ".join(map(str, about))),
         slices=picture,
-        figures="".join(_figure(name, row) for name in FIGURES),
+        metrics="".join(_metric(name, row) for name in SCAN_METRICS),
         bins=BINS,
         histogram=histogram_path(row.histogram, top),
     )
 
 
-def _figure(name, row):
-    """Write a row of a card's figures."""
+def _metric(name, row):
+    """Write a row of a card's metrics."""
     word, form, unit = WORDS[name]
     word = word.removeprefix("brain ").removesuffix(" distance").capitalize()
-    value, odd = getattr(row, name), ' class="odd"' if name in row.odd else ""
+    value, outlier = (
+        getattr(row, name),
+        ' class="outlier"' if name in row.outliers else "",
+    )
     known = np.isfinite(value)
     return (
-        f'<tr{odd}><td>{word}</td><td class="n">'
+        f'<tr{outlier}><td>{word}</td><td class="n">'
         f"{form.format(value) + unit if known else 'n/a'}</td>"
         f'<td class="n">{f"{row.z[name]:+.1f}" if known else ""}</td></tr>'
     )

@@ -8,12 +8,12 @@ from dipy_synth import __version__
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fbfaf8; --card: #fff; --ink: #1c1e21;
-  --soft: #62676e; --line: #dcd9d3; --accent: #1f5f8b; --odd: #b3261e;
+  --soft: #62676e; --line: #dcd9d3; --accent: #1f5f8b; --outlier: #b3261e;
   --doubt: #8a5a00; --good: #2c6e49;
   --tint: #fbeceb; --bar: #a9bfce; }
 @media (prefers-color-scheme: dark) { :root { --paper: #131517; --card: #1b1e21;
   --ink: #e6e5e2; --soft: #9aa0a8; --line: #33373c; --accent: #7db8de;
-  --odd: #ff8a80; --doubt: #e0b04a; --good: #7fc79c;
+  --outlier: #ff8a80; --doubt: #e0b04a; --good: #7fc79c;
   --tint: #3a2422; --bar: #4d6576; } }
 * { box-sizing: border-box; }
 html { scroll-behavior: smooth; -webkit-text-size-adjust: 100%; }
@@ -24,8 +24,8 @@ h2 { margin: 2.2rem 0 .6rem; font-size: 1.2rem; }
 p { margin: .4rem 0; max-width: 46rem; }
 a { color: var(--accent); }
 .soft { color: var(--soft); }
-.odd, .wrong { color: var(--odd); font-weight: 600; }
-.doubtful { color: var(--doubt); font-weight: 600; }
+.outlier, .fail { color: var(--outlier); font-weight: 600; }
+.warn { color: var(--doubt); font-weight: 600; }
 .right { color: var(--good); }
 .verdict { white-space: nowrap; }
 .pictures img { display: block; width: 9rem; image-rendering: pixelated; }
@@ -37,7 +37,7 @@ th, td { padding: .3rem .9rem .3rem 0; text-align: left; vertical-align: baselin
 th { color: var(--soft); font-weight: 500; font-size: .88rem; }
 td.n, th.n { text-align: right; white-space: nowrap; }
 td.name { white-space: nowrap; }
-.odds td.why { min-width: 14rem; }
+.checks td.why { min-width: 14rem; }
 .top { display: grid; gap: 1.2rem 2.5rem; align-items: start;
   grid-template-columns: repeat(auto-fit, minmax(min(100%, 27rem), 1fr)); }
 .strips { display: grid; gap: .3rem 1.5rem;
@@ -65,12 +65,12 @@ body:has(#outlines:not(:checked)) .outline { display: none; }
 .histogram .mean { fill: none; stroke: var(--ink); stroke-width: 1.2; }
 #mean-histogram { vector-effect: non-scaling-stroke; }
 .strip circle { fill: var(--accent); fill-opacity: .3; }
-.strip circle.odd { fill: var(--odd); fill-opacity: .9; }
+.strip circle.outlier { fill: var(--outlier); fill-opacity: .9; }
 .strip .axis, .strip .tick { stroke: var(--soft); stroke-width: .7; }
 .hidden { position: absolute; width: 0; height: 0; }
 footer { margin-top: 2.5rem; color: var(--soft); font-size: .86rem; }
 @media print { :root { color-scheme: light; --paper: #fff; --card: #fff; --ink: #000;
-    --soft: #555; --line: #bbb; --accent: #1f5f8b; --odd: #b3261e; --bar: #a9bfce; }
+    --soft: #555; --line: #bbb; --accent: #1f5f8b; --outlier: #b3261e; --bar: #a9bfce; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   .cards { grid-template-columns: 1fr 1fr; gap: .5rem; }
   .screen { display: none; }
@@ -123,8 +123,8 @@ QUALITY = Template("""<svg class="hidden" aria-hidden="true"><defs>
 
 <h2>$verdict</h2>
 <p>$explanation</p>
-<div class="wide"><table class="odds">
-<tr><th>Volume</th><th class="n">Score</th><th>What is odd</th>
+<div class="wide"><table class="checks">
+<tr><th>Volume</th><th class="n">Score</th><th>What is unusual</th>
 $columns_head<th>Split</th></tr>
 $outliers
 </table></div>
@@ -143,7 +143,7 @@ brain. Sagittal, coronal, axial; the patient's left is on the left.</p></div>
 </div>
 $people
 
-<h2>All volumes, the oddest first</h2>
+<h2>All volumes by outlier score</h2>
 <p class="soft">Volume: the brain mask's, in native space, in mL. Correlation: with the
 mean of all other volumes, brains brought to one size, in blocks of 4 mm. Symmetry: the
 same with its own mirror image. Histogram distance: how far
@@ -160,7 +160,7 @@ $cards
 CARD = Template("""<article id="$anchor">
 <h3>$name <span>$about</span></h3>
 $slices
-<div class="low"><table>$figures</table>
+<div class="low"><table>$metrics</table>
 <svg class="histogram" role="img" aria-label="Intensities in the brain of $name"
 viewBox="0 0 $bins 20" preserveAspectRatio="none"><path class="own" d="$histogram"/>
 <use class="mean" href="#mean-histogram"/></svg></div>

@@ -6,16 +6,16 @@ and ``curves.png``. Calling `train` again with the same folder goes on where the
 whole epoch ended, and gives the weights an uninterrupted run would have given.
 """
 
-from dipy_synth.training.engine import building, claim, train
-from dipy_synth.training.folder import is_fresh
+from dipy_synth.training.engine import building, reserve_output, train
 from dipy_synth.training.optimizer import averaged_weights
+from dipy_synth.training.run_folder import is_fresh
 from dipy_synth.training.settings import TrainingSettings
 
 __all__ = [
     "TrainingSettings",
     "averaged_weights",
     "building",
-    "claim",
+    "reserve_output",
     "is_fresh",
     "train",
 ]

@@ -2,7 +2,6 @@
 
 from contextlib import nullcontext
 from functools import wraps
-import importlib.util
 
 import keras
 import numpy as np
@@ -163,32 +162,6 @@ class EqualShares(keras.utils.PyDataset):
 
     def on_epoch_end(self):
         self.data.on_epoch_end()
-
-
-def tensorboard(folder):
-    """Give the callback that writes the history for TensorBoard.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Where to.
-
-    Raises
-    ------
-    InputError
-        If the packages that write its files are not there.
-    """
-    missing = [
-        name
-        for name in ("tensorflow", "tensorboard")
-        if importlib.util.find_spec(name) is None
-    ]
-    if missing:
-        raise InputError(
-            f"TensorBoard needs {' and '.join(missing)}: install what is missing, or "
-            "leave tensorboard out (history.csv holds the same figures)"
-        )
-    return keras.callbacks.TensorBoard(str(folder), write_graph=False)
 
 
 def _mirrors():

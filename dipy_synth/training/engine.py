@@ -1,11 +1,13 @@
 """Making a model and fitting it, in a run folder."""
 
 from contextlib import contextmanager
+import importlib.util
 from pathlib import Path
 
 import keras
 
 from dipy_synth.errors import InputError
+from dipy_synth.training.checkpoint import CheckpointCallback
 from dipy_synth.training.devices import (
     EqualShares,
     count_devices,
@@ -13,11 +15,9 @@ from dipy_synth.training.devices import (
     placement,
     placement_of,
     share_own_loss,
-    tensorboard,
 )
-from dipy_synth.training.folder import check_settings, start_anew
-from dipy_synth.training.keeper import Keeper
 from dipy_synth.training.optimizer import make_optimizer
+from dipy_synth.training.run_folder import check_settings, start_anew
 
 # TensorFlow's, PyTorch's, NumPy's; by name, since none need be installed
 _EXHAUSTED = ("ResourceExhaustedError", "OutOfMemoryError", "_ArrayMemoryError")
@@ -59,7 +59,7 @@ def train(
     force=False,
     after_epoch=None,
     callbacks=(),
-    judged_from=0,
+    monitored_from=0,
 ):
     """Train a model in a run folder, or go on with a run that was stopped.
 
@@ -88,8 +88,8 @@ def train(
     callbacks : sequence of keras.callbacks.Callback, optional
         Run before an epoch is saved. What they keep outside the model and the
         optimizer is not saved.
-    judged_from : int, optional
-        Epochs at the start that patience leaves out: their figures do not compare
+    monitored_from : int, optional
+        Epochs at the start that patience leaves out: their metrics do not compare
         with the later ones.
 
     Returns
@@ -101,7 +101,7 @@ def train(
     Raises
     ------
     InputError
-        If the folder holds a run with other settings, or the monitored figure is none.
+        If the folder holds a run with other settings, or the monitored metric is none.
     FloatingPointError
         If the loss is not finite; the last whole epoch is kept.
     MemoryError
@@ -110,18 +110,24 @@ def train(
     run_dir = Path(run_dir)
     extra = [*callbacks, *_tensorboard(run_dir, settings)]
     validates = validation is not None
-    claim(run_dir, model, settings, about=about, validates=validates, force=force)
-    keeper = Keeper(run_dir, data, settings, after_epoch, judged_from=judged_from)
+    reserve_output(
+        run_dir, model, settings, about=about, validates=validates, force=force
+    )
+    checkpoint = CheckpointCallback(
+        run_dir, data, settings, after_epoch, monitored_from=monitored_from
+    )
     with _memory_told(run_dir, settings), placement_of(model, settings):
         _compile(model, settings, loss=loss, batches=settings.epochs * len(data))
-        keeper.restore(model)
-        if not keeper.ended:
-            _fit(model, data, validation, settings, [*extra, keeper])
-    keeper.finish(model)
-    return keeper.history
+        checkpoint.restore(model)
+        if not checkpoint.ended:
+            _fit(model, data, validation, settings, [*extra, checkpoint])
+    checkpoint.finish(model)
+    return checkpoint.history
 
 
-def claim(run_dir, model, settings, *, about=None, validates=True, force=False):
+def reserve_output(
+    run_dir, model, settings, *, about=None, validates=True, force=False
+):
     """Take a run folder for a run: what `train` does first, before hours are spent.
 
     Parameters
@@ -135,7 +141,7 @@ def claim(run_dir, model, settings, *, about=None, validates=True, force=False):
     Raises
     ------
     InputError
-        If the folder holds a run with other settings, or the monitored figure is none.
+        If the folder holds a run with other settings, or the monitored metric is none.
     """
     _check_monitor(settings, validates)
     if force:
@@ -156,6 +162,32 @@ def _tensorboard(run_dir, settings):
     return [tensorboard(run_dir / "tensorboard")] if settings.tensorboard else []
 
 
+def tensorboard(folder):
+    """Give the callback that writes the history for TensorBoard.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where to.
+
+    Raises
+    ------
+    InputError
+        If the packages that write its files are not there.
+    """
+    missing = [
+        name
+        for name in ("tensorflow", "tensorboard")
+        if importlib.util.find_spec(name) is None
+    ]
+    if missing:
+        raise InputError(
+            f"TensorBoard needs {' and '.join(missing)}: install what is missing, or "
+            "leave tensorboard out (history.csv holds the same metrics)"
+        )
+    return keras.callbacks.TensorBoard(str(folder), write_graph=False)
+
+
 def _compile(model, settings, *, loss, batches):
     """Give a model its optimizer, built, and its loss."""
     if loss is None and count_replicas() > 1:
@@ -165,7 +197,7 @@ def _compile(model, settings, *, loss, batches):
 
 
 def _fit(model, data, validation, settings, callbacks):
-    """Train the epochs that are left; the last callback is the keeper."""
+    """Train the epochs that are left; the last callback is the checkpoint."""
     n = count_devices(settings)
     if n > 1:
         data = EqualShares(data, n)

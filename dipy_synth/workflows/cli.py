@@ -28,7 +28,7 @@ cli_flows = {
     ),
     "dipy_synth_doctor": ("dipy_synth.workflows.doctor", "SynthDoctorFlow"),
     "dipy_synth_mri": ("dipy_synth.workflows.synth", "SynthMRIFlow"),
-    "dipy_train_judge": ("dipy_synth.workflows.train", "TrainJudgeFlow"),
+    "dipy_train_predictor": ("dipy_synth.workflows.train", "TrainPredictorFlow"),
     "dipy_train_ldm": ("dipy_synth.workflows.train", "TrainLDMFlow"),
     "dipy_train_vqvae": ("dipy_synth.workflows.train", "TrainVQVAEFlow"),
 }

@@ -23,9 +23,9 @@ class SynthDoctorFlow(Workflow):
 
         Latents and noise schedule, training against sampling, what the network has
         learned, conditions, autoencoder and samples are looked at. Each gets a
-        verdict: right, doubtful, wrong, or not looked at; with what to do. The page
+        verdict: pass, warn, fail or skipped; with what to do. The page
         doctor.html shows them with pictures, doctor.json has the numbers. Nothing of
-        the model is changed. When something is wrong the exit status is 1.
+        the model is changed. When a check fails the exit status is 1.
 
         Parameters
         ----------
@@ -45,15 +45,20 @@ class SynthDoctorFlow(Workflow):
             Folder of the page.
 
         """
-        from dipy_synth.doctor import doctor_page, examine, read_case, text_table
+        from dipy_synth.diagnostics import (
+            diagnostics_page,
+            read_context,
+            run_checks,
+            text_table,
+        )
 
-        case = read_case(model, prepared=prepared, vqvae=vqvae, seed=seed)
-        findings = examine(case, quick=quick, progress=True)
-        page = doctor_page(case, findings, Path(out_dir) / "doctor.html")
+        context = read_context(model, prepared=prepared, vqvae=vqvae, seed=seed)
+        results = run_checks(context, quick=quick, progress=True)
+        page = diagnostics_page(context, results, Path(out_dir) / "doctor.html")
         self.last_generated_outputs = {"out_dir": str(out_dir)}
-        for line in text_table(findings):
+        for line in text_table(results):
             logger.info(line)
         logger.info(f"A page to look at: {page}")
-        wrong = [finding.name for finding in findings if finding.verdict == "wrong"]
-        if wrong:
-            raise InputError(f"{model}: wrong: {'; '.join(wrong)}; see {page}")
+        failed = [result.name for result in results if result.verdict == "fail"]
+        if failed:
+            raise InputError(f"{model}: failed: {'; '.join(failed)}; see {page}")

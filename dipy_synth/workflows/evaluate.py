@@ -5,7 +5,7 @@ from dipy.workflows.workflow import Workflow
 
 from dipy_synth.errors import InputError
 
-FEATURES = ("pca", "inception", "judge")
+FEATURES = ("pca", "inception", "predictor")
 
 
 class EvaluateMRIFlow(Workflow):
@@ -33,13 +33,13 @@ class EvaluateMRIFlow(Workflow):
     ):
         """Judge a cohort of synthetic T1 brains: not noise, not copied, as asked?
 
-        The cohort is compared with real brains on which nothing was trained. Figures of
+        The cohort is compared with real brains on which nothing was trained. Metrics of
         distribution stand between a floor, real against real, and a ceiling, noise;
-        each volume's anatomy is judged by pass marks set on the real ones; copies of
-        training brains are looked for, by an audit that must find planted ones; and
-        age and sex are read from volumes that were asked for with them. What is found
-        goes into evaluation.json, figures.tsv, volumes.tsv and a page to look at,
-        evaluation.html. A cohort that fails is a finding: the exit status is 0.
+        each volume's anatomy is judged by acceptance ranges set on the real ones;
+        copies of training brains are looked for, by an audit that must find planted
+        ones; and age and sex are read from volumes that were asked for with them. What
+        is found goes into evaluation.json, metrics.tsv, volumes.tsv and a page to look
+        at, evaluation.html. A cohort that fails is a finding: the exit status is 0.
 
         Parameters
         ----------
@@ -55,10 +55,10 @@ class EvaluateMRIFlow(Workflow):
             Volumes that the model decodes from pure noise: a second ceiling.
         features : string, optional
             What volumes are compared by: pca (of coarse voxels), inception (Keras'
-            InceptionV3 on slices) or judge (a network trained on real brains).
+            InceptionV3 on slices) or predictor (a network trained on real brains).
         weights : string or Path, optional
-            Weights of InceptionV3, a file; or the judge, a model folder or a name. By
-            default those in Keras' cache, or the bundled ones.
+            Weights of InceptionV3, a file; or the predictor, a model folder or a name.
+            By default those in Keras' cache, or the bundled ones.
         no_tissues : bool, optional
             Leave out tissues and ventricles, which take 2 s a volume of 2 mm.
         seed : int, optional
@@ -75,8 +75,8 @@ class EvaluateMRIFlow(Workflow):
         """
         from dipy_synth.evaluation import evaluate, load_cohorts
         from dipy_synth.evaluation.cohorts import describe_cohorts
-        from dipy_synth.parallel import check_engine, map_in_parallel
-        from dipy_synth.report.folder import check_folder, write_evaluation
+        from dipy_synth.report.evaluation_output import check_folder, write_evaluation
+        from dipy_synth.utils.parallel import check_engine, map_in_parallel
 
         options = {"engine": engine, "n_jobs": n_jobs, "scheduler": scheduler}
         check_engine(**options)
@@ -111,7 +111,7 @@ def make_extractors(features, weights=None):
 
     Parameters
     ----------
-    features : {"pca", "inception", "judge"}
+    features : {"pca", "inception", "predictor"}
         What it is.
     weights : str or Path, optional
         Its weights, where it has any.
@@ -119,7 +119,7 @@ def make_extractors(features, weights=None):
     Returns
     -------
     dict
-        Arguments of `evaluate`: ``extractor`` and ``classes``, or ``judge``.
+        Arguments of `evaluate`: ``extractor`` and ``classes``, or ``predictor``.
 
     Raises
     ------
@@ -130,10 +130,10 @@ def make_extractors(features, weights=None):
         raise InputError(
             f"features {features!r}: expected one of {', '.join(FEATURES)}"
         )
-    if features == "judge":
-        from dipy_synth.nn.judge import DEFAULT_JUDGE, Judge
+    if features == "predictor":
+        from dipy_synth.nn.predictor import DEFAULT_PREDICTOR, CovariatePredictor
 
-        return {"judge": Judge(weights or DEFAULT_JUDGE)}
+        return {"predictor": CovariatePredictor(weights or DEFAULT_PREDICTOR)}
     if features == "inception":
         from dipy_synth.metrics.features import InceptionFeatures
 
@@ -145,8 +145,8 @@ def make_extractors(features, weights=None):
     return {}
 
 
-def _hash(judge=None, extractor=None, classes=None):
+def _hash(predictor=None, extractor=None, classes=None):
     """Tell the weights that volumes are compared by: str, or None where none are."""
-    if judge is not None:
-        return judge.config["weights_sha256"]
+    if predictor is not None:
+        return predictor.config["weights_sha256"]
     return None if extractor is None else extractor.hash

@@ -4,8 +4,8 @@ from dipy.utils.logging import logger
 from dipy.workflows.workflow import Workflow
 import numpy as np
 
-from dipy_synth.data.cohort import prepare_cohort
-from dipy_synth.data.preprocess import GRIDS, Steps
+from dipy_synth.data.prepare import prepare_cohort
+from dipy_synth.data.preprocess import GRIDS, PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
@@ -50,7 +50,7 @@ class PreprocessT1Flow(Workflow):
         validation. Run again, the command does only what is missing. A scan that
         cannot be prepared is told at the end and does not stop the others; the exit
         status is then 1. A page to look at, quality.html, shows every volume, the
-        oddest first.
+        highest outlier score first.
 
         Parameters
         ----------
@@ -107,12 +107,12 @@ class PreprocessT1Flow(Workflow):
             The prepared cohort: a new folder, or one to complete.
         """
         # DIPY's parser turns the word "none" into None.
-        steps = Steps(
+        preprocessing = PreprocessConfig(
             brain=brain or "none",
             bias=not no_bias,
             align=align or "none",
             scaling=scaling,
-            percentiles=percentiles or Steps.percentiles,
+            percentiles=percentiles or PreprocessConfig.percentiles,
             order=order,
             regrid=regrid,
             grid=make_grid(grid_shape, voxel_size, GRIDS.get(regrid)),
@@ -121,7 +121,7 @@ class PreprocessT1Flow(Workflow):
         answers = prepare_cohort(
             records,
             out_dir,
-            steps=steps,
+            preprocessing=preprocessing,
             engine=engine,
             n_jobs=n_jobs,
             scheduler=scheduler,

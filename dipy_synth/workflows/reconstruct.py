@@ -64,7 +64,7 @@ class ReconstructMRIFlow(Workflow):
             scans = read_records(input_files, mask_paths=mask_path, layout=layout)
         # Only now: what is absent is told before a framework is loaded.
         from dipy_synth.nn.vqvae import VQVAE
-        from dipy_synth.reconstruction import reconstruct_cohort
+        from dipy_synth.synthesis.reconstruction import reconstruct_cohort
 
         answers = reconstruct_cohort(
             VQVAE(model),

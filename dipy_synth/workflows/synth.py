@@ -87,20 +87,23 @@ class SynthMRIFlow(Workflow):
             Address of a dask scheduler, such as tcp://host:8786, whose workers are to
             make the volumes. They need this package and must see the same files.
         gate : bool, optional
-            Keep only volumes that pass as brains, by pass marks that real brains have
-            set (form, size, symmetry, likeness, sharpness; tissues are not looked at,
-            which would take 2 s a volume), and that are no copies of training brains.
-            Others are drawn again and counted. A volume may be drawn 20 times; where
-            the first 10 draws are all dropped the command says why, and ends.
+            Keep only volumes that pass as brains, by acceptance ranges that real brains
+            have set (form, size, symmetry, similarity, sharpness; tissues are not
+            looked at, which would take 2 s a volume), and that are no copies of
+            training brains. Others are drawn again and counted. A volume may be drawn
+            20 times; where the first 10 draws are all dropped the command says why, and
+            ends.
         out_dir : string or Path, optional
             Folder of the cohort.
 
         """
         from dipy_synth.nn.ldm import LDM
-        from dipy_synth.request import Request, read_participants
+        from dipy_synth.synthesis.request import Request, read_matched_participants
 
         ldm = LDM(model)
-        matched = read_participants(participants, ldm.schema) if participants else ()
+        matched = (
+            read_matched_participants(participants, ldm.schema) if participants else ()
+        )
         request = Request(
             seed=seed,
             conditions=ldm.schema.parse(conditions or []),
@@ -123,16 +126,16 @@ class SynthMRIFlow(Workflow):
 
 
 def _make_brains(ldm, out_dir, *, gate, **options):
-    from dipy_synth.gate import Gate
-    from dipy_synth.synthesis import synthesize_cohort
+    from dipy_synth.synthesis.cohort import synthesize_cohort
+    from dipy_synth.synthesis.qc_filter import QCFilter
 
-    gate = Gate.load(ldm.folder) if gate else None
-    paths = synthesize_cohort(ldm, out_dir, gate=gate, **options)
+    qc_filter = QCFilter.load(ldm.folder) if gate else None
+    paths = synthesize_cohort(ldm, out_dir, qc_filter=qc_filter, **options)
     logger.info("%d synthetic brains in %s", len(paths), out_dir)
 
 
 def _make_images(ldm, out_dir, *, gate, engine, n_jobs, scheduler, **options):
-    from dipy_synth.image_synthesis import check_for_images, synthesize_images
+    from dipy_synth.synthesis.images import check_for_images, synthesize_images
 
     check_for_images(gate=gate, engine=engine, n_jobs=n_jobs, scheduler=scheduler)
     path = synthesize_images(ldm, out_dir, **options)

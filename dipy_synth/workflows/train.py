@@ -1,4 +1,4 @@
-"""The commands that train the autoencoder, the latent diffusion model, the judge."""
+"""The commands that train the autoencoder, the diffusion model and the predictor."""
 
 from dataclasses import fields
 
@@ -279,13 +279,13 @@ class TrainLDMFlow(Workflow):
         )
 
 
-class TrainJudgeFlow(Workflow):
-    """Train the judge."""
+class TrainPredictorFlow(Workflow):
+    """Train the predictor."""
 
     @classmethod
     def get_short_name(cls):
         """Give the name that DIPY's combined workflows use."""
-        return "train_judge"
+        return "train_predictor"
 
     def run(
         self,
@@ -300,7 +300,7 @@ class TrainJudgeFlow(Workflow):
         tensorboard=False,
         devices=1,
         seed=0,
-        out_dir="judge",
+        out_dir="predictor",
     ):
         """Train a network that reads age, sex or a digit from a volume.
 
@@ -344,13 +344,13 @@ class TrainJudgeFlow(Workflow):
         """
         from dipy.utils.logging import logger
 
-        from dipy_synth.nn.judge import Judge, judge_training
-        from dipy_synth.nn.vqvae import open_cohort
+        from dipy_synth.data.cohort import open_cohort
+        from dipy_synth.nn.predictor import CovariatePredictor, predictor_training
 
         cohort = open_cohort(prepared)
-        settings = _settings(locals(), **judge_training(cohort))
-        judge = Judge(verbose=True)
-        judge.fit(
+        settings = _settings(locals(), **predictor_training(cohort))
+        predictor = CovariatePredictor(verbose=True)
+        predictor.fit(
             cohort,
             run_dir=out_dir,
             settings=settings,
@@ -358,7 +358,7 @@ class TrainJudgeFlow(Workflow):
             **_given({"conditions": conditions}),
         )
         if cohort.where("validation").any():
-            for name, found in judge.examine(cohort).items():
+            for name, found in predictor.evaluate(cohort).items():
                 logger.info("validation subjects, %s: %s", name, found)
 
 

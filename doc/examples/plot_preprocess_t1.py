@@ -12,7 +12,7 @@ shaded and oblique, to that form and back.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from dipy_synth.data.preprocess import Steps, prepare_t1, restore_t1
+from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1, restore_t1
 from dipy_synth.phantom import make_phantom
 
 ###############################################################################
@@ -27,11 +27,12 @@ native = np.where(phantom.mask, phantom.data * 800, 0)
 native_affine = turn @ phantom.affine
 
 ###############################################################################
-# The steps say what is done: bias field correction by N4 [1]_, rigid alignment to
+# The configuration says what is done: bias field correction by N4 [1]_, rigid
+# alignment to
 # MNI152, which keeps sizes, one resampling onto the grid, and robust scaling.
 
-steps = Steps()
-prepared = prepare_t1(native, native_affine, steps=steps)
+preprocessing = PreprocessConfig()
+prepared = prepare_t1(native, native_affine, preprocessing=preprocessing)
 print(prepared.data.shape, prepared.data.min(), prepared.data.max())
 print(f"brain: {prepared.brain_volume:.0f} mL")
 

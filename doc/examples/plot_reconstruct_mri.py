@@ -12,7 +12,7 @@ at first.
 import matplotlib.pyplot as plt
 
 from dipy_synth.data.align import load_template
-from dipy_synth.data.preprocess import Steps, prepare_t1
+from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.similarity import psnr
 from dipy_synth.nn.vqvae import VQVAE
@@ -30,7 +30,9 @@ grid = Grid.from_config(vqvae.config["grid"])
 # network was trained on, and larger than most.
 
 data, affine = load_template()
-prepared = prepare_t1(data, affine, steps=Steps(bias=False, grid=grid))
+prepared = prepare_t1(
+    data, affine, preprocessing=PreprocessConfig(bias=False, grid=grid)
+)
 
 ###############################################################################
 # The latents are 20 x 24 x 20 positions of 16 numbers, each rounded to a few levels.

@@ -5,7 +5,7 @@ from numpy.testing import assert_allclose
 import pytest
 
 from dipy_synth.data.align import find_transform, load_template, without_size
-from dipy_synth.data.steps import resample
+from dipy_synth.data.operations import resample
 from dipy_synth.grid import Grid
 
 

@@ -13,8 +13,8 @@ from dipy_synth.data.augment import (
     flip_left_right,
     move,
     random_crop,
-    resample,
     smooth_field,
+    warp,
 )
 from dipy_synth.errors import InputError
 from dipy_synth.phantom import make_phantom
@@ -57,7 +57,7 @@ def test_no_amount_is_the_identity(image):
     assert np.array_equal(result, image)
     assert result is not image
     assert not np.shares_memory(result, image)
-    moved = resample(image, np.eye(image.ndim), np.zeros(image.ndim))
+    moved = warp(image, np.eye(image.ndim), np.zeros(image.ndim))
     assert not np.shares_memory(moved, image)
 
 
@@ -149,7 +149,7 @@ def test_bright_tissue_is_scaled_back_and_not_cut_off():
 def test_rotation_by_a_right_angle_is_the_transpose(order):
     image = rng().uniform(0.1, 1, (9, 9)).astype(np.float32)
     turn = np.array([[0.0, 1.0], [-1.0, 0.0]])
-    result = resample(image, turn, np.zeros(2), order=order)
+    result = warp(image, turn, np.zeros(2), order=order)
     # The result at (i, j) is the image at (j, -i), counted from the middle.
     assert np.allclose(result, np.rot90(image), atol=1e-5)
 
@@ -189,8 +189,8 @@ def test_rotation_and_back_gives_the_volume_again(volume):
         [math.cos(angle), -math.sin(angle)],
         [math.sin(angle), math.cos(angle)],
     ]
-    there = resample(volume, turn, np.zeros(3), order=3)
-    back = resample(there, turn.T, np.zeros(3), order=3)
+    there = warp(volume, turn, np.zeros(3), order=3)
+    back = warp(there, turn.T, np.zeros(3), order=3)
     assert np.corrcoef(back.ravel(), volume.ravel())[0, 1] > 0.98
     assert np.corrcoef(there.ravel(), volume.ravel())[0, 1] < 0.95
 
@@ -198,7 +198,7 @@ def test_rotation_and_back_gives_the_volume_again(volume):
 def test_higher_order_blurs_less():
     image = rng().uniform(0.1, 1, (64, 64)).astype(np.float32)
     half = np.array([0.5, 0.5])
-    kept = [resample(image, np.eye(2), half, order=o).std() for o in (1, 2, 3)]
+    kept = [warp(image, np.eye(2), half, order=o).std() for o in (1, 2, 3)]
     assert kept[0] < kept[1] < kept[2] < image.std()
     augmented = [
         replace(NOTHING, translation=3.0, order=o)(image, rng(1)).std() for o in (1, 3)

@@ -10,7 +10,7 @@ import pytest
 from dipy_synth.data.download import FetchError
 from dipy_synth.data.fetchers import SOURCES, Source, check_cc359, fetch_t1
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_json
+from dipy_synth.utils.files import read_json
 from dipy_synth.workflows.fetch import FetchT1Flow
 
 QUICK = {"wait": 0.0, "timeout": 5.0, "progress": False}

@@ -1,241 +1,353 @@
-"""A scan to the grid and back, whatever its orientation.
+"""The cohort loop: what it writes, keeps, refuses and survives."""
 
-The phantom's intensity is a linear function of where a voxel lies in the world. So a
-value tells a place, and an error of the geometry is read off in mm.
-"""
-
+from dataclasses import replace
 import json
+import logging
+import shutil
+import sys
 
+import nibabel as nib
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 import pytest
-from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
 
-from dipy_synth.data import preprocess
-from dipy_synth.data.preprocess import PreparedT1, Steps, prepare_t1, restore_t1
+from dipy_synth.data import prepare as preparing
+from dipy_synth.data.brain_extraction import NETWORKS
+from dipy_synth.data.prepare import prepare_cohort
+from dipy_synth.data.prepared import (
+    prepared_keys,
+    prepared_path,
+    read_prepared,
+    read_rows,
+)
+from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1, restore_t1
+from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
+from dipy_synth.utils.files import read_json, read_table, write_json, write_table
 
-GRID = Grid(shape=(24, 28, 24), voxel_size=(5, 5, 5), center=(0, 0, 0))
-RAMP = np.array([1.0, 2.0, -1.5])  # per mm
-PLAIN = Steps(bias=False, align="none", scaling="minmax", order=1, grid=GRID)
-
-
-def turned(degrees, axis):
-    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    i, j = [(1, 2), (2, 0), (0, 1)][axis]
-    matrix = np.eye(4)
-    matrix[i, i] = matrix[j, j] = c
-    matrix[i, j], matrix[j, i] = -s, s
-    return matrix
-
-
-def oblique(linear, shape, center=(7.0, -11.0, 13.0)):
-    """An affine with the middle voxel at `center`, in mm."""
-    affine = np.eye(4)
-    affine[:3, :3] = linear
-    affine[:3, 3] = center - affine[:3, :3] @ ((np.array(shape) - 1) / 2)
-    return affine
-
-
-NATIVES = {
-    "ras": ((26, 30, 26), np.diag([4.0, 4, 4])),
-    "las": ((26, 30, 26), np.diag([-4.0, 4, 4])),
-    "psr": ((30, 26, 26), np.array([[0, 0, 4.0], [-4, 0, 0], [0, 4, 0]])),
-    "oblique": ((28, 30, 28), turned(20, 0)[:3, :3] @ turned(-15, 2)[:3, :3] * 4),
-    "anisotropic": ((40, 30, 14), np.diag([2.5, -4.0, 8.0])),
-}
-
-
-def scan(name):
-    """An ellipsoid of 80 x 100 x 80 mm whose intensity tells the place."""
-    shape, linear = NATIVES[name]
-    affine = oblique(linear, shape)
-    world = places(shape, affine)
-    inside = (((world - [7, -11, 13]) / [40, 50, 40]) ** 2).sum(axis=-1) < 1
-    return np.where(inside, world @ RAMP + 500, 0.0), inside, affine
-
-
-def places(shape, affine):
-    """World coordinates of every voxel: (*shape, 3), in mm."""
-    voxels = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
-    return voxels @ affine[:3, :3].T + affine[:3, 3]
-
-
-def core(mask, margin=3):
-    """Voxels so deep inside that no kernel reaches the rim."""
-    return binary_erosion(mask, iterations=margin)
-
-
-@pytest.mark.parametrize("name", NATIVES)
-def test_the_prepared_image_overlays_the_native_one(name):
-    data, mask, affine = scan(name)
-    prepared = prepare_t1(data, affine, mask=mask, steps=PLAIN)
-    low, high = prepared.intensity_range
-    expected = places(GRID.shape, prepared.affine) @ RAMP + 500
-    inner = core(prepared.mask)
-    assert inner.sum() > 300
-    assert_allclose(
-        (low + prepared.data * (high - low))[inner], expected[inner], atol=1e-3
-    )
-    assert_array_equal(prepared.prepared_to_native, np.eye(4))
-    middle = prepared.affine @ [11.5, 13.5, 11.5, 1]
-    assert_allclose(middle[:3], [7, -11, 13], atol=4)  # centred on the brain
-    assert_allclose(np.diag(prepared.affine)[:3], 5)  # RAS, whatever came
-
-
-@pytest.mark.parametrize("name", NATIVES)
-def test_restore_brings_every_value_back_to_its_place(name, monkeypatch):
-    found = turned(25, 0) @ turned(-10, 1)
-    found[:3, 3] = [7, -11, 13]
-    monkeypatch.setattr(preprocess, "find_transform", lambda *a, **k: found)
-    data, mask, affine = scan(name)
-    rigid = Steps(bias=False, scaling="minmax", order=1, grid=GRID)
-    prepared = prepare_t1(data, affine, mask=mask, steps=rigid)
-    back, back_affine = restore_t1(prepared, order=1)
-    assert_array_equal(back_affine, affine)
-    assert back.shape == data.shape and back.dtype == np.float32
-    depth = distance_transform_edt(mask, np.linalg.norm(affine[:3, :3], axis=0))
-    inner = depth > 18  # mm: so deep that no kernel reaches the rim
-    assert inner.sum() > 200
-    # A step of 1e-3 mm along the ramp is 1e-3 * |RAMP| = 2.7e-3.
-    assert np.abs(back - data)[inner].max() < 1e-3 * np.linalg.norm(RAMP)
-    assert_array_equal(back[~binary_dilation(mask, iterations=2)], 0)
-
-
-def test_a_brain_that_would_be_cut_a_little_is_moved_into_the_grid(monkeypatch):
-    found = turned(25, 0) @ turned(-10, 1)
-    found[:3, 3] = np.array([7, -11, 13]) - found[:3, :3] @ [0, 0, 20]
-    monkeypatch.setattr(preprocess, "find_transform", lambda *a, **k: found)
-    data, mask, affine = scan("ras")
-    rigid = Steps(bias=False, scaling="minmax", order=1, grid=GRID)
-    prepared = prepare_t1(data, affine, mask=mask, steps=rigid)
-    moved = np.linalg.solve(found, prepared.prepared_to_native)
-    assert_allclose(moved[:3, :3], np.eye(3), atol=1e-9)
-    assert_allclose(moved[:2, 3], 0, atol=1e-9)
-    assert 0.5 < moved[2, 3] <= 4  # mm: what is prepared lies lower by as much
-    assert prepared.mask[:, :, -1].any()
-    assert_allclose(prepared.mask.sum() * 0.125, prepared.brain_volume, rtol=0.03)
-
-
-def test_what_comes_out_is_as_promised():
-    data, mask, affine = scan("oblique")
-    rng = np.random.default_rng(0)
-    noisy = data + mask * rng.normal(scale=5, size=data.shape)
-    steps = Steps(align="none", grid=GRID)
-    prepared = prepare_t1(noisy, affine, mask=mask, steps=steps)
-    assert prepared.data.dtype == np.float32 and prepared.mask.dtype == bool
-    assert prepared.data.shape == GRID.shape == prepared.mask.shape
-    assert prepared.data.min() == 0 and prepared.data.max() == 1
-    assert_array_equal(prepared.data[~prepared.mask], 0)
-    assert prepared.native_shape == data.shape
-    ellipsoid = 4 / 3 * np.pi * 40 * 50 * 40 / 1000
-    assert_allclose(prepared.brain_volume, ellipsoid, rtol=0.02)
-    assert_allclose(prepared.mask.sum() * 0.125, ellipsoid, rtol=0.03)
-
-
-def test_a_skull_stripped_scan_needs_no_mask():
-    data, mask, affine = scan("las")
-    with_mask = prepare_t1(data, affine, mask=mask, steps=PLAIN)
-    without = prepare_t1(data, affine, steps=PLAIN)
-    assert_array_equal(without.data, with_mask.data)
-
-
-def test_integer_images_do_not_wrap_around():
-    data, mask, affine = scan("oblique")
-    whole = np.round(data).astype(np.uint16)
-    steps = Steps(bias=False, align="none", scaling="minmax", grid=GRID)
-    found = prepare_t1(whole, affine, steps=steps)
-    same = prepare_t1(whole.astype(float), affine, steps=steps)
-    assert_array_equal(found.data, same.data)
-
-
-def test_nothing_is_written_to_the_input():
-    data, mask, affine = scan("ras")
-    before = data.copy(), affine.copy()
-    prepare_t1(data, affine, steps=Steps(align="none", grid=GRID))
-    assert_array_equal(data, before[0])
-    assert_array_equal(affine, before[1])
-
-
-def test_a_brain_too_large_for_the_grid_is_refused():
-    data, _, affine = scan("ras")
-    small = Steps(
-        bias=False, align="none", grid=Grid(shape=(16, 16, 16), voxel_size=(5, 5, 5))
-    )
-    with pytest.raises(InputError, match="does not fit the grid .* mm posterior"):
-        prepare_t1(data, affine, steps=small)
-
-
-@pytest.mark.parametrize(
-    "change, match",
-    [
-        (lambda d: d[..., None], "three dimensions"),
-        (lambda d: d[0], "three dimensions"),
-        (lambda d: np.where(d == d.max(), np.nan, d), "NaN or infinite"),
-        (lambda d: np.where(d == d.max(), np.inf, d), "NaN or infinite"),
-        (lambda d: d * 0, "constant image"),
-        (lambda d: d + 100, "whole head"),
-    ],
+STEPS = PreprocessConfig(
+    bias=False, align="none", grid=Grid(shape=(24, 28, 24), voxel_size=(8, 8, 8))
 )
-def test_what_is_no_scan_is_refused(change, match):
-    data, _, affine = scan("ras")
-    with pytest.raises(InputError, match=match):
-        prepare_t1(change(data), affine, steps=PLAIN)
 
 
-def test_a_mask_must_fit_and_hold_something():
-    data, mask, affine = scan("ras")
-    with pytest.raises(InputError, match="a mask of shape"):
-        prepare_t1(data, affine, mask=mask[1:], steps=PLAIN)
-    with pytest.raises(InputError, match="all zero"):
-        prepare_t1(data, affine, mask=mask * 0, steps=PLAIN)
-    with pytest.raises(InputError, match="no mask"):
-        prepare_t1(data, affine, steps=Steps(brain="given", align="none", grid=GRID))
-    with pytest.raises(InputError, match="invertible"):
-        prepare_t1(data, affine * 0, steps=PLAIN)
+def prepare(source, out_dir, **options):
+    options = {"preprocessing": STEPS, "verbose": False, **options}
+    answers = prepare_cohort(read_records(source), out_dir, **options)
+    return {record.key: words for record, words in answers}
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"brain": "magic"},
-        {"align": "warp"},
-        {"scaling": "log"},
-        {"order": 2},
-        {"percentiles": (99, 1)},
-        {"percentiles": (0, 50, 100)},
-    ],
-)
-def test_unknown_steps_are_refused(wrong):
-    with pytest.raises(InputError, match=next(iter(wrong))):
-        Steps(**wrong)
+def stamps(folder):
+    """When each file was written."""
+    return {
+        p.name: p.stat().st_mtime_ns for p in folder.rglob("sub-*_*") if p.is_file()
+    }
 
 
-def test_steps_survive_json():
-    steps = Steps(brain="given", percentiles=[1, 99], grid=GRID)
-    assert Steps.from_config(json.loads(json.dumps(steps.to_config()))) == steps
-    with pytest.raises(InputError, match="expected keys"):
-        Steps.from_config({"unknown": 1})
+def sides(folder):
+    """Who trains and who validates."""
+    rows = read_table(folder / "participants.tsv")
+    return {row["participant_id"]: row["split"] for row in rows}
 
 
-def test_restore_keeps_detail_as_prepare_does(monkeypatch):
-    found = turned(7, 0) @ turned(-5, 1)
-    monkeypatch.setattr(preprocess, "find_transform", lambda *a, **k: found)
-    data, mask, affine = scan("ras")
-    data = np.where(mask, 500 + 100 * np.sin(places(mask.shape, affine)[..., 1] / 4), 0)
-    steps = Steps(bias=False, scaling="minmax", grid=Grid((40, 44, 40), (4, 4, 4)))
-    prepared = prepare_t1(data, affine, mask=mask, steps=steps)
-    errors = [
-        np.abs(restore_t1(prepared, **order)[0] - data)[core(mask)].mean()
-        for order in ({}, {"order": 1})
+@pytest.fixture
+def source(tmp_path, write_cohort):
+    return write_cohort(tmp_path / "source", n=4)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory, bids_folder):
+    """The shared cohort of phantoms, prepared."""
+    out_dir = tmp_path_factory.mktemp("done") / "prepared"
+    assert set(prepare(bids_folder, out_dir).values()) == {None}
+    return out_dir
+
+
+def test_the_output_is_a_bids_derivative(done, bids_folder):
+    told = read_json(done / "dataset_description.json")
+    assert told["DatasetType"] == "derivative" and told["License"] == "CC0"
+    assert told["GeneratedBy"][0]["Name"] == "dipy_synth"
+    assert Grid.from_config(told["DipySynth"]["Grid"]) == STEPS.grid
+    assert PreprocessConfig.from_config(told["DipySynth"]["Preprocessing"]) == STEPS
+    rows = read_table(done / "participants.tsv")
+    assert [row["participant_id"] for row in rows] == [f"sub-0{i}" for i in range(1, 5)]
+    assert sorted(row.pop("split") for row in rows) == ["train"] * 3 + ["validation"]
+    assert rows == read_table(bids_folder / "participants.tsv")
+
+
+def test_a_prepared_scan_is_what_the_function_gives(done, bids_folder):
+    (record, *_) = read_records(bids_folder)
+    image = nib.load(record.image)
+    expected = prepare_t1(image.get_fdata(), image.affine, preprocessing=STEPS)
+    found = read_prepared(prepared_path(done, "sub-01"))
+    for name, value in vars(expected).items():
+        assert_allclose(getattr(found, name), value, atol=1e-3, err_msg=name)
+    back, affine = restore_t1(found)
+    assert back.shape == image.shape
+    assert_allclose(affine, image.affine)
+    stored = nib.load(prepared_path(done, "sub-01"))
+    assert stored.get_data_dtype() == np.float32 and nib.aff2axcodes(stored.affine) == (
+        "R",
+        "A",
+        "S",
+    )
+    assert_array_equal(stored.get_fdata()[~found.mask], 0)
+
+
+def test_the_sidecar_tells_source_transform_and_range(done):
+    path = prepared_path(done, "sub-02").with_name("sub-02_desc-prepared_T1w.json")
+    told = json.loads(path.read_text())
+    assert told["Sources"] == ["sub-02_T1w.nii.gz"]
+    assert told["NativeShape"] == [20, 24, 20]
+    assert (
+        np.shape(told["PreparedToNative"]) == np.shape(told["NativeAffine"]) == (4, 4)
+    )
+    assert told["IntensityRange"][0] < told["IntensityRange"][1]
+    assert told["Preprocessing"] == STEPS.to_config()
+
+
+def test_a_second_run_does_only_what_is_missing(source, tmp_path):
+    out_dir = tmp_path / "out"
+    prepare(source, out_dir)
+    before, sides = stamps(out_dir), read_table(out_dir / "participants.tsv")
+    gone = prepared_path(out_dir, "sub-03")
+    gone.unlink()
+    assert set(prepare(source, out_dir, seed=9).values()) == {None}
+    after = stamps(out_dir)
+    changed = {name for name in after if after[name] != before.get(name)}
+    assert changed == {n for n in before if n.startswith("sub-03_")}
+    assert read_table(out_dir / "participants.tsv") == sides
+
+
+def test_new_subjects_join_and_the_others_keep_their_side(
+    tmp_path, write_cohort, caplog
+):
+    source, out_dir = write_cohort(tmp_path / "source", n=6), tmp_path / "out"
+    prepare([source / f"sub-0{i}" for i in (1, 3, 5)], out_dir)
+    before, when = sides(out_dir), stamps(out_dir)
+    with caplog.at_level(logging.INFO, logger="dipy_synth"):
+        assert set(prepare(source, out_dir).values()) == {None}
+    assert "3 subjects keep their side" in caplog.text
+    assert len(before) == 3 and len(sides(out_dir)) == 6
+    assert sides(out_dir).items() >= before.items()
+    assert stamps(out_dir).items() >= when.items()
+
+
+def test_other_steps_need_force_or_another_folder(source, tmp_path):
+    out_dir = tmp_path / "out"
+    prepare(source, out_dir)
+    other = PreprocessConfig(bias=False, align="none", grid=STEPS.grid, order=1)
+    with pytest.raises(InputError, match="order was 3, is 1.*--force"):
+        prepare(source, out_dir, preprocessing=other)
+    part = f"{source}/sub-01/anat/*.nii.gz"
+    with pytest.raises(InputError, match="holds 3 scans of other preprocessing"):
+        prepare(part, out_dir, preprocessing=other, force=True)
+    before = stamps(out_dir)
+    assert set(prepare(source, out_dir, preprocessing=other, force=True).values()) == {
+        None
+    }
+    assert all(when != before[name] for name, when in stamps(out_dir).items())
+    told = read_json(out_dir / "dataset_description.json")["DipySynth"]["Preprocessing"]
+    assert told["order"] == 1
+
+
+def test_other_bytes_under_an_old_name_need_force(source, tmp_path, write_cohort):
+    out_dir = tmp_path / "out"
+    prepare(source, out_dir)
+    write_cohort(source, n=4, seed=50)
+    answers = prepare(source, out_dir)
+    assert all(
+        "other files" in words and "--force" in words for words in answers.values()
+    )
+    assert set(prepare(source, out_dir, force=True).values()) == {None}
+
+
+def test_one_bad_scan_does_not_stop_the_rest(source, tmp_path):
+    bad = source / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
+    image = nib.load(bad)
+    data = image.get_fdata()
+    data[10, 12, 10] = np.nan
+    nib.save(nib.Nifti1Image(data.astype(np.float32), image.affine), bad)
+    cut = source / "sub-04" / "anat" / "sub-04_T1w.nii.gz"
+    cut.write_bytes(cut.read_bytes()[:-300])
+    answers = prepare(source, tmp_path / "out")
+    assert answers["sub-01"] is None and answers["sub-03"] is None
+    assert str(bad) in answers["sub-02"] and "NaN" in answers["sub-02"]
+    assert str(cut) in answers["sub-04"] and "cut short" in answers["sub-04"]
+    rows = read_table(tmp_path / "out" / "participants.tsv")
+    assert [row["participant_id"] for row in rows] == ["sub-01", "sub-03"]
+
+
+def test_an_error_nobody_thought_of_is_told_too(source, tmp_path, monkeypatch):
+    def broken(*args, **kwargs):
+        raise ZeroDivisionError("odd")
+
+    monkeypatch.setattr(preparing, "prepare_t1", broken)
+    answers = prepare(source, tmp_path / "out")
+    assert all("sub-0" in w and "ZeroDivisionError: odd" in w for w in answers.values())
+
+
+def test_headers_are_checked_before_any_scan_is_prepared(source, tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(preparing, "check_headers", lambda *a: order.append("check"))
+    monkeypatch.setattr(preparing, "_prepare", lambda *a, **k: order.append("prepare"))
+    prepare(source, tmp_path / "out")
+    assert order == ["check"] * 4 + ["prepare"] * 4
+
+
+def test_masks_are_used_and_named(tmp_path, write_cohort):
+    source = write_cohort(tmp_path / "source", n=2, masks=True)
+    given = PreprocessConfig(brain="given", bias=False, align="none", grid=STEPS.grid)
+    assert set(prepare(source, tmp_path / "out", preprocessing=given).values()) == {
+        None
+    }
+    (sidecar, _) = sorted((tmp_path / "out").rglob("*T1w.json"))
+    assert read_json(sidecar)["Sources"] == [
+        "sub-01_T1w.nii.gz",
+        "sub-01_desc-brain_mask.nii.gz",
     ]
-    assert errors[0] < 0.6 * errors[1]
+    for path in (source / "derivatives").rglob("*.nii.gz"):
+        path.unlink()
+    answers = prepare(source, tmp_path / "other", preprocessing=given)
+    assert all("no mask" in words for words in answers.values())
 
 
-def test_restore_uses_the_data_it_is_given():
-    data, mask, affine = scan("ras")
-    prepared = prepare_t1(data, affine, mask=mask, steps=PLAIN)
-    flat = PreparedT1(**{**vars(prepared), "data": prepared.mask.astype(np.float32)})
-    back, _ = restore_t1(flat)
-    assert_allclose(back[core(mask)], prepared.intensity_range[1], rtol=1e-5)
+def test_somebody_elses_folder_is_left_alone(source, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    synthetic = {"DipySynth": {"Steps": 24}, "Name": "synthetic"}
+    write_json(tmp_path / "made" / "dataset_description.json", synthetic)
+    for folder, match in (
+        (tmp_path / "mine", "not empty"),
+        (tmp_path / "made", "another dataset"),
+        (source, "another dataset"),
+    ):
+        before = sorted(folder.rglob("*"))
+        with pytest.raises(InputError, match=match):
+            prepare(source, folder, force=True)
+        assert sorted(folder.rglob("*")) == before
+
+
+def test_nothing_of_other_steps_stays_when_all_is_prepared_anew(source, tmp_path):
+    out = tmp_path / "out"
+    prepare(source, out)
+    bad = source / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
+    bad.write_bytes(b"no scan")
+    answers = prepare(source, out, force=True)  # by the same preprocessing: kept
+    assert answers["sub-02"] and len(prepared_keys(out)) == 4
+    answers = prepare(
+        source, out, preprocessing=replace(STEPS, scaling="minmax"), force=True
+    )
+    assert answers["sub-02"] and prepared_keys(out) == ["sub-01", "sub-03", "sub-04"]
+
+
+def test_sessions_stay_together_and_keep_their_columns(tmp_path, write_cohort):
+    source = write_cohort(tmp_path / "source", n=4)
+    for name in ("sub-01", "sub-02"):
+        for number, session in enumerate("ab"):
+            other = (
+                source / f"sub-0{3 + number}" / "anat" / f"sub-0{3 + number}_T1w.nii.gz"
+            )
+            path = source / name / f"ses-{session}" / "anat"
+            path.mkdir(parents=True)
+            (path / f"{name}_ses-{session}_T1w.nii.gz").write_bytes(other.read_bytes())
+        (source / name / "anat" / f"{name}_T1w.nii.gz").unlink()
+        visits = [
+            {"session_id": f"ses-{s}", "weight": w} for s, w in zip("ab", (70, 71))
+        ]
+        write_table(source / name / f"{name}_sessions.tsv", visits)
+    assert set(prepare(source, tmp_path / "out")) == {
+        "sub-01_ses-a",
+        "sub-01_ses-b",
+        "sub-02_ses-a",
+        "sub-02_ses-b",
+        "sub-03",
+        "sub-04",
+    }
+    rows = read_table(tmp_path / "out" / "participants.tsv")
+    assert len(rows) == 4 and "weight" not in rows[0]
+    visits = read_table(tmp_path / "out" / "sub-01" / "sub-01_sessions.tsv")
+    assert visits == [
+        {"session_id": "ses-a", "weight": "70"},
+        {"session_id": "ses-b", "weight": "71"},
+    ]
+
+    def weigh(*weights):
+        """Correct the weights of the source, prepare what is left, read them."""
+        visits = [
+            {"session_id": f"ses-{s}", "weight": w} for s, w in zip("ab", weights)
+        ]
+        write_table(source / "sub-01" / "sub-01_sessions.tsv", visits)
+        prepare(source, tmp_path / "out")
+        rows = read_rows(tmp_path / "out", ["sub-01_ses-a", "sub-01_ses-b"])
+        return [row["weight"] for row in rows]
+
+    assert weigh(80, 80) == ["80", "80"]
+    shutil.rmtree(
+        source / "sub-01" / "ses-a"
+    )  # one visit more of a subject who is there
+    assert weigh(99, 90) == ["80", "90"]
+
+
+@pytest.mark.parametrize("engine", ["joblib", "dask", "ray"])
+def test_engines_give_the_same_bytes(engine, source, tmp_path, done):
+    pytest.importorskip({"dask": "distributed"}.get(engine, engine))
+    bad = source / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
+    bad.write_bytes(bad.read_bytes()[:-300])
+    answers = prepare(source, tmp_path / "out", engine=engine, n_jobs=2)
+    assert [*answers] == [f"sub-0{i}" for i in range(1, 5)]
+    assert "cut short" in answers.pop("sub-02") and set(answers.values()) == {None}
+    for key in answers:
+        twin, found = prepared_path(done, key), prepared_path(tmp_path / "out", key)
+        assert_array_equal(nib.load(found).dataobj, nib.load(twin).dataobj)
+
+
+def test_a_cluster_prepares_and_a_second_run_keeps(source, tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 1, "threads_per_worker": 2, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster:
+        scheduler = cluster.scheduler_address
+        monkeypatch.chdir(tmp_path)  # where the workers are not
+        first = prepare("source", "out", scheduler=scheduler)
+        before = stamps(tmp_path / "out")
+        second = prepare("source", "out", scheduler=scheduler)
+    assert set(first.values()) == set(second.values()) == {None}
+    assert stamps(tmp_path / "out") == before
+
+
+def test_options_are_checked_before_anything_is_written(source, tmp_path):
+    out_dir = tmp_path / "out"
+    with pytest.raises(InputError, match="engine 'magic'"):
+        prepare(source, out_dir, engine="magic")
+    with pytest.raises(InputError, match="n_jobs 0"):
+        prepare(source, out_dir, n_jobs=0)
+    with pytest.raises(InputError, match="'iq'"):
+        prepare(source, out_dir, stratify=["iq"])
+    with pytest.raises(InputError, match="no T1 scan"):
+        prepare_cohort([], out_dir)
+    assert not out_dir.exists()
+
+
+def test_a_network_that_cannot_be_had_is_told_once(source, tmp_path, monkeypatch):
+    def offline():
+        raise ConnectionError("no route to host")
+
+    monkeypatch.setitem(NETWORKS, "evac", offline)
+    with pytest.raises(InputError, match="'evac': .*no route"):
+        prepare(source, tmp_path / "out", preprocessing=PreprocessConfig(brain="evac"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_engine_that_is_not_there_is_told_first(source, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(InputError, match="'ray': ray is not installed"):
+        prepare(source, tmp_path / "out", engine="ray")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_description_is_told(source, tmp_path):
+    out_dir = tmp_path / "out"
+    prepare(source, out_dir)
+    write_json(out_dir / "dataset_description.json", {"Name": "other"})
+    with pytest.raises(InputError, match="another dataset"):
+        prepare(source, out_dir, force=True)

@@ -14,7 +14,7 @@ from dipy_synth.metrics.anatomy import (
     tissue_volumes,
     ventricle_volume,
 )
-from dipy_synth.metrics.arrays import block_mean
+from dipy_synth.metrics.array_checks import block_mean
 from dipy_synth.phantom import make_phantom
 
 GRID = Grid((40, 48, 40), (4.0, 4.0, 4.0))
@@ -105,12 +105,12 @@ def test_fluid_from_outside_is_no_ventricle():
         ventricle_volume(labels[1:], grid=GRID)
 
 
-def test_all_figures_of_a_brain_beside_itself(phantom):
+def test_all_metrics_of_a_brain_beside_itself(phantom):
     power = describe_brain(phantom.data, grid=GRID, mean=phantom.data, power=1.0)
     again = describe_brain(
         phantom.data, grid=GRID, mean=phantom.data, power=power["sharpness"]
     )
-    assert again["likeness"] == again["sharpness"] == pytest.approx(1)
+    assert again["similarity"] == again["sharpness"] == pytest.approx(1)
     shares = [again[f"{name}_share"] for name in ("csf", "grey", "white")]
     assert sum(shares) == pytest.approx(1)
     short = describe_brain(

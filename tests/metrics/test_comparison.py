@@ -1,10 +1,10 @@
-"""Figures beside their floor and their ceiling."""
+"""Metrics beside their floor and their ceiling."""
 
 import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.comparison import CLASS_FIGURES, Figure, compare, noise_like
+from dipy_synth.metrics.comparison import CLASS_METRICS, Metric, compare, noise_like
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_interval_of_half_samples_is_that_of_new_samples(m):
     rng, hits, n = np.random.default_rng(5), 0, 40
     for seed in range(120):
         real, noise = rng.normal([[[0]], [[9]]], 1, (2, n, 1))
-        options = {"figures": {"shift": Figure(shift)}, "seed": seed}
+        options = {"metrics": {"shift": Metric(shift)}, "seed": seed}
         synthetic = rng.normal(1, 1, (m, 1))
         low, high = compare(real, synthetic, noise, **options)[0].interval
         hits += low < 1 < high
@@ -62,7 +62,7 @@ def test_too_few_volumes_are_told(cohorts):
         compare(real, same[:3], noise)
 
 
-def test_a_figure_that_noise_reaches_is_not_normalised(cohorts):
+def test_a_metric_that_noise_reaches_is_not_normalised(cohorts):
     real, same, _ = cohorts
     row = compare(real, same, real + 0.01, repeats=10)[0]
     assert np.isnan(row.normalized) and "not normalised" in row.warnings[0]
@@ -70,7 +70,7 @@ def test_a_figure_that_noise_reaches_is_not_normalised(cohorts):
 
 def test_inception_score_is_compared_like_the_others():
     sure, unsure = np.tile(np.eye(4), (10, 1)), np.full((40, 4), 0.25)
-    row = compare(sure, unsure, unsure, figures=CLASS_FIGURES, repeats=10)[0]
+    row = compare(sure, unsure, unsure, metrics=CLASS_METRICS, repeats=10)[0]
     assert row.value == pytest.approx(1) and row.normalized == pytest.approx(1)
     assert 3.5 < row.floor <= 4
 

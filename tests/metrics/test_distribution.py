@@ -1,4 +1,4 @@
-"""Figures of distribution against closed forms and plain loops."""
+"""Metrics of distribution against closed forms and plain loops."""
 
 from itertools import combinations, product
 
@@ -59,23 +59,23 @@ def gaussian(a, b):
 
 
 @pytest.mark.parametrize(
-    ("figure", "kernel", "options"),
+    ("metric", "kernel", "options"),
     [(kid, cubic, {}), (mmd, gaussian, {"bandwidth": 1.7})],
 )
-def test_kernel_figures_are_those_of_a_double_loop(figure, kernel, options):
+def test_kernel_metrics_are_those_of_a_double_loop(metric, kernel, options):
     x, y = gaussians(7, 5, 3)
     within = np.mean([kernel(a, b) for a, b in combinations(x, 2)])
     others = np.mean([kernel(a, b) for a, b in combinations(y, 2)])
     between = np.mean([kernel(a, b) for a, b in product(x, y)])
     expected = within + others - 2 * between
-    assert figure(x, y, **options) == pytest.approx(expected)
+    assert metric(x, y, **options) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("figure", [kid, mmd])
-def test_kernel_figures_are_zero_on_average_for_one_distribution(figure):
+@pytest.mark.parametrize("metric", [kid, mmd])
+def test_kernel_metrics_are_zero_on_average_for_one_distribution(metric):
     rng = np.random.default_rng(0)
     values = [
-        figure(rng.normal(size=(8, 3)), rng.normal(size=(6, 3))) for _ in range(400)
+        metric(rng.normal(size=(8, 3)), rng.normal(size=(6, 3))) for _ in range(400)
     ]
     assert abs(np.mean(values)) < 3 * np.std(values) / 20
     assert min(values) < 0
@@ -146,9 +146,9 @@ def test_neighbours_on_a_line():
     ],
 )
 def test_bad_features_are_told(real, synthetic, words):
-    for figure in (fid, kid, mmd):
+    for metric in (fid, kid, mmd):
         with pytest.raises(InputError, match=words):
-            figure(real, synthetic)
+            metric(real, synthetic)
 
 
 def test_fid_and_kid_agree_with_torch_fidelity():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.diversity import _pairs, likeness_within
+from dipy_synth.metrics.diversity import _pairs, similarity_within
 from dipy_synth.metrics.sharpness import high_frequency_power, radial_power
 from dipy_synth.metrics.similarity import ms_ssim
 
@@ -24,15 +24,15 @@ def test_each_volume_is_in_as_many_pairs_and_no_pair_comes_twice(n):
 
 
 def test_the_mean_is_that_of_all_pairs(images):
-    found = likeness_within(images, pairs=1000)
+    found = similarity_within(images, pairs=1000)
     values = [
         ms_ssim(images[i], images[j], scales=2) for i in range(9) for j in range(i)
     ]
     assert found.pairs == 36 and found.mean == pytest.approx(np.mean(values))
     low, high = found.interval()
     assert low < found.mean < high
-    assert likeness_within(np.repeat(images[:1], 5, axis=0)).mean == pytest.approx(1)
-    other = likeness_within(images, pairs=1000, seed=1)
+    assert similarity_within(np.repeat(images[:1], 5, axis=0)).mean == pytest.approx(1)
+    other = similarity_within(images, pairs=1000, seed=1)
     assert other.error == pytest.approx(found.error)
 
 
@@ -40,14 +40,14 @@ def test_the_mean_is_that_of_all_pairs(images):
 def test_the_error_is_that_of_new_cohorts(pairs, near, monkeypatch):
     """Of pairs by the sum of two numbers, and of some that neither tells."""
 
-    def likeness(pair, *, scales):
+    def similarity(pair, *, scales):
         a, b = (float(volume.flat[0]) for volume in pair)
         return a + b + np.sin(1e6 * a * b)
 
-    monkeypatch.setattr("dipy_synth.metrics.diversity._likeness", likeness)
+    monkeypatch.setattr("dipy_synth.metrics.diversity._similarity", similarity)
     rng = np.random.default_rng(0)
     cohorts = rng.uniform(0, 1, (200, 40, 16, 16))
-    found = [likeness_within(cohort, pairs=pairs) for cohort in cohorts]
+    found = [similarity_within(cohort, pairs=pairs) for cohort in cohorts]
     spread = np.std([one.mean for one in found])
     errors = np.mean([one.error**2 for one in found]) ** 0.5
     assert errors == pytest.approx(spread, rel=near / 2)
@@ -55,9 +55,9 @@ def test_the_error_is_that_of_new_cohorts(pairs, near, monkeypatch):
 
 def test_two_volumes_are_too_few(images):
     with pytest.raises(InputError, match="3 or more"):
-        likeness_within(images[:2])
+        similarity_within(images[:2])
     with pytest.raises(InputError, match="0 pairs"):
-        likeness_within(images, pairs=0)
+        similarity_within(images, pairs=0)
 
 
 def test_radial_power_of_a_wave_is_at_its_frequency():

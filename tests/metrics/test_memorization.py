@@ -35,7 +35,7 @@ def test_held_out_brains_are_no_copies(brains, search):
     audit = audit_copies(new, train, held_out, search=search)
     assert audit.flagged.mean() <= 0.25 and audit.p_value > 0.05
     assert audit.expected == pytest.approx(1 / 11)
-    assert not np.any(audit.held_out.likeness > audit.threshold)
+    assert not np.any(audit.held_out.similarity > audit.threshold)
 
 
 @pytest.mark.parametrize("kind", COPIES[:-1])
@@ -53,13 +53,13 @@ def test_a_shift_by_whole_voxels_is_undone(brains, search):
     moved = np.roll(brains[4:5, ::-1], (1, -1, 0), axis=(1, 2, 3))
     found = search(moved)
     assert found.index[0] == 4 and found.flipped[0]
-    assert found.likeness[0] == pytest.approx(1, abs=1e-5)
+    assert found.similarity[0] == pytest.approx(1, abs=1e-5)
 
 
 def test_a_shift_out_of_reach_is_not(brains):
     still = VoxelSearch(brains[:10], factor=2, reach=0)
     moved = np.roll(brains[4:5], 1, axis=1)
-    assert still(moved).likeness[0] < 0.9
+    assert still(moved).similarity[0] < 0.9
 
 
 def test_copies_are_found_by_features_over_flips_and_shifts(brains):
@@ -68,14 +68,14 @@ def test_copies_are_found_by_features_over_flips_and_shifts(brains):
     moved = np.roll(train[2:3, ::-1], 1, axis=3)
     found = near(moved)
     assert found.index[0] == 2 and found.flipped[0]
-    assert found.likeness[0] == pytest.approx(0, abs=1e-4)
+    assert found.similarity[0] == pytest.approx(0, abs=1e-4)
 
 
 def test_an_audit_that_is_blind_is_void(brains):
     def blind(volumes):
         n = len(volumes)
-        likeness = np.linspace(0, 1, n)
-        return Neighbors(np.zeros(n, int), likeness, np.zeros(n, bool))
+        similarity = np.linspace(0, 1, n)
+        return Neighbors(np.zeros(n, int), similarity, np.zeros(n, bool))
 
     audit = audit_copies(brains[:5], brains[:10], brains[10:], search=blind)
     assert audit.void and max(audit.found.values()) < 0.5

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.comparison import noise_like
-from dipy_synth.metrics.verdicts import not_noise, set_pass_marks
+from dipy_synth.metrics.verdicts import check_brains, fit_acceptance_ranges
 from dipy_synth.phantom import make_phantom
 
 GRID = Grid((20, 24, 20), (8.0, 8.0, 8.0))
@@ -21,15 +21,15 @@ def brains():
 
 
 @pytest.fixture(scope="module")
-def marks(brains):
-    return set_pass_marks(brains[:16], grid=GRID)
+def ranges(brains):
+    return fit_acceptance_ranges(brains[:16], grid=GRID)
 
 
-def test_new_brains_pass(brains, marks):
-    verdicts = not_noise(brains[16:], marks)
+def test_new_brains_pass(brains, ranges):
+    verdicts = check_brains(brains[16:], ranges)
     assert sum(verdict.passed for verdict in verdicts) >= 7
-    assert marks.n == 16 and len(marks.bands) == 9
-    assert all(set(verdict.figures) == set(marks.bands) for verdict in verdicts)
+    assert ranges.n == 16 and len(ranges.limits) == 9
+    assert all(set(verdict.metrics) == set(ranges.limits) for verdict in verdicts)
 
 
 def spoil(brains):
@@ -53,32 +53,32 @@ def spoil(brains):
 
 
 @pytest.mark.parametrize("name", spoil(np.zeros((17, 4, 4, 4))))
-def test_what_is_no_brain_fails_with_its_reason(brains, marks, name):
+def test_what_is_no_brain_fails_with_its_reason(brains, ranges, name):
     volume, reason = spoil(brains)[name]
-    (verdict,) = not_noise(volume[None], marks)
+    (verdict,) = check_brains(volume[None], ranges)
     assert not verdict.passed
     assert any(text.startswith(reason) for text in verdict.reasons), verdict.reasons
     assert "real brains" in verdict.reasons[0]
 
 
-def test_figures_that_do_not_count_give_no_reason(brains, marks):
+def test_metrics_that_do_not_count_give_no_reason(brains, ranges):
     blurred = gaussian_filter(brains[16:17], (0, 1, 1, 1))
-    (verdict,) = not_noise(blurred, marks, figures=["likeness", "symmetry"])
-    assert verdict.passed and len(verdict.figures) == 9
-    with pytest.raises(InputError, match="figures charm: expected"):
-        not_noise(blurred, marks, figures=["charm"])
+    (verdict,) = check_brains(blurred, ranges, metrics=["similarity", "symmetry"])
+    assert verdict.passed and len(verdict.metrics) == 9
+    with pytest.raises(InputError, match="metrics charm: expected"):
+        check_brains(blurred, ranges, metrics=["charm"])
 
 
-def test_a_band_is_the_percentiles_widened(brains, marks):
-    narrow = set_pass_marks(brains[:16], grid=GRID, tissues=False, widening=0)
+def test_a_band_is_the_percentiles_widened(brains, ranges):
+    narrow = fit_acceptance_ranges(brains[:16], grid=GRID, tissues=False, widening=0)
     volumes = [np.count_nonzero(x > 0.04) * 0.512 for x in brains[:16]]
     low, middle, high = np.percentile(volumes, [5, 50, 95])
-    assert narrow.bands["brain_ml"] == pytest.approx((low, high))
-    assert marks.bands["brain_ml"] == pytest.approx(
+    assert narrow.limits["brain_ml"] == pytest.approx((low, high))
+    assert ranges.limits["brain_ml"] == pytest.approx(
         (2 * low - middle, 2 * high - middle)
     )
-    assert marks.bands["likeness"][1] == np.inf
-    assert len(narrow.bands) == 5
+    assert ranges.limits["similarity"][1] == np.inf
+    assert len(narrow.limits) == 5
 
 
 @pytest.mark.parametrize(
@@ -89,28 +89,30 @@ def test_a_band_is_the_percentiles_widened(brains, marks):
         (np.full((1, *GRID.shape), np.inf), "not finite"),
     ],
 )
-def test_bad_volumes_are_told(brains, marks, volumes, words):
+def test_bad_volumes_are_told(brains, ranges, volumes, words):
     with pytest.raises(InputError, match=words):
-        not_noise(volumes, marks)
+        check_brains(volumes, ranges)
     with pytest.raises(InputError, match="8 or more"):
-        set_pass_marks(brains[:7], grid=GRID)
+        fit_acceptance_ranges(brains[:7], grid=GRID)
 
 
 def test_real_brains_are_judged_by_the_others_too(brains):
     odd = brains[:16].copy()
     odd[3] = gaussian_filter(odd[3], 1)
-    marks = set_pass_marks(odd, grid=GRID, tissues=False)
-    assert len(marks.real) == len(marks.left_out) == 16
-    assert marks.left_out.count(False) <= 3 and not marks.left_out[3]
+    ranges = fit_acceptance_ranges(odd, grid=GRID, tissues=False)
+    assert len(ranges.real) == len(ranges.left_out) == 16
+    assert ranges.left_out.count(False) <= 3 and not ranges.left_out[3]
 
 
-def test_volumes_can_be_gone_through_by_another_way(brains, marks):
+def test_volumes_can_be_gone_through_by_another_way(brains, ranges):
     seen = []
 
     def each(function, items):
         seen.extend(items)
         return [function(item) for item in items]
 
-    assert not_noise(brains[16:18], marks, each=each) == not_noise(brains[16:18], marks)
-    again = set_pass_marks(brains[:16], grid=GRID, tissues=False, each=each)
-    assert len(seen) == 18 and again.bands["brain_ml"] == marks.bands["brain_ml"]
+    assert check_brains(brains[16:18], ranges, each=each) == check_brains(
+        brains[16:18], ranges
+    )
+    again = fit_acceptance_ranges(brains[:16], grid=GRID, tissues=False, each=each)
+    assert len(seen) == 18 and again.limits["brain_ml"] == ranges.limits["brain_ml"]

@@ -20,7 +20,7 @@ def images(shape, n=3, seed=0):
 def patch_autoencoder(shape, levels=(8, 8, 8)):
     return make_autoencoder(
         {
-            "architecture": "default",
+            "architecture": "patch",
             "shape": shape,
             "channels": (8, 8),
             "blocks": 1,
@@ -92,10 +92,10 @@ def test_an_epoch_tells_how_many_codes_it_met():
 @pytest.mark.parametrize(
     ("name", "shape", "told"),
     [
-        ("default", (10, 12), "multiples of 4"),
+        ("patch", (10, 12), "multiples of 4"),
         ("residual", (8, 8, 9), "multiples of 4"),
         ("plain", (28, 28), "multiples of 8"),
-        ("default", (8,), "2 or 3"),
+        ("patch", (8,), "2 or 3"),
         ("magic", (8, 8), "expected one of default, plain, residual"),
     ],
 )

@@ -18,7 +18,7 @@ from dipy_synth.networks.blocks import ResidualBlock, Upsample
 from dipy_synth.networks.codebook import VectorQuantizer
 from dipy_synth.networks.conv_autoencoders import ResidualUnit
 from dipy_synth.networks.discriminator import AdversarialTraining, PatchDiscriminator
-from dipy_synth.networks.judge import JudgeNetwork
+from dipy_synth.networks.predictor import PredictorNetwork
 from dipy_synth.networks.quantizer import FSQ
 from dipy_synth.networks.unet import UNet
 from dipy_synth.store import load_networks, read_config, save_model
@@ -145,15 +145,15 @@ CASES = {
         )
         for name in ARCHITECTURES
     },
-    "judge": Case(
-        lambda rank: JudgeNetwork(
+    "predictor": Case(
+        lambda rank: PredictorNetwork(
             SIZES[rank], categories=(0, 3), widths=(8, 8), shrink=2
         ),
         lambda rank: [image(rank)],
         lambda size: (4,),
     ),
     "adversarial training": Case(
-        lambda rank: AdversarialTraining(autoencoder("default", rank), channels=(4, 8)),
+        lambda rank: AdversarialTraining(autoencoder("patch", rank), channels=(4, 8)),
         lambda rank: [image(rank)],
         lambda size: (*size, 1),
     ),

@@ -65,7 +65,7 @@ def test_texture_term_wants_strength_and_not_place():
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", ["default", "residual"])
+@pytest.mark.parametrize("name", ["patch", "residual"])
 def test_a_loss_compares_between_batch_sizes(name, shape):
     network = make_autoencoder(
         {

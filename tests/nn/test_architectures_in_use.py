@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
-from dipy_synth.nn.callbacks import AdversarialRamp
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.training import TrainingSettings
+from dipy_synth.training.callbacks import AdversarialRamp
 
 SMALL = {"channels": (8, 8), "quantizer": {"name": "vq", "codes": 16, "width": 4}}
 SETTINGS = TrainingSettings(epochs=2, batch_size=8, learning_rate=3e-3)

@@ -1,4 +1,4 @@
-"""Generating: states, conditions, advice, other processes; with random weights."""
+"""Generating: states, conditions, defaults, other processes; with random weights."""
 
 from functools import partial
 
@@ -7,21 +7,21 @@ import numpy as np
 import pytest
 
 from dipy_synth.conditions import Column, ConditionSchema
-from dipy_synth.data.images import read_volume
+from dipy_synth.data.nifti import read_volume
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.samplers import sample_ddim
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_json
-from dipy_synth.gate import Gate
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.memorization import VoxelSearch
 from dipy_synth.metrics.sharpness import high_frequency_power
-from dipy_synth.metrics.verdicts import PassMarks
+from dipy_synth.metrics.verdicts import AcceptanceRanges
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.ldm import LDM, SAMPLING
 from dipy_synth.nn.vqvae import VQVAE
-from dipy_synth.synthesis import Request, synthesize_cohort
+from dipy_synth.synthesis.cohort import Request, synthesize_cohort
+from dipy_synth.synthesis.qc_filter import QCFilter
+from dipy_synth.utils.files import read_json
 
 SHAPE = (16, 16, 16)
 
@@ -101,7 +101,7 @@ def test_a_cohort_made_in_other_processes_is_the_same(ldm, tmp_path, spread):
         assert (there / name).read_bytes() == (here / name).read_bytes()
 
 
-def test_a_gate_works_in_other_processes_too(ldm, tmp_path):
+def test_a_qc_filter_works_in_other_processes_too(ldm, tmp_path):
     """Half of the draws are too sharp to pass, so that some are made again."""
     request = Request(seed=3, steps=2)
     drawn = [
@@ -111,9 +111,9 @@ def test_a_gate_works_in_other_processes_too(ldm, tmp_path):
         for i in range(3)
     ]
     powers = [high_frequency_power(volume) for volume in np.concatenate(drawn)]
-    marks = PassMarks(
+    ranges = AcceptanceRanges(
         grid=Grid.from_config(ldm.config["grid"]),
-        bands={"sharpness": (0, np.median(powers))},
+        limits={"sharpness": (0, np.median(powers))},
         mean=np.zeros(SHAPE, "float32"),
         power=1.0,
         tissues=False,
@@ -121,13 +121,13 @@ def test_a_gate_works_in_other_processes_too(ldm, tmp_path):
     )
     rng = np.random.default_rng(0)
     train = rng.uniform(size=(2, *SHAPE)).astype("float32")
-    gate = Gate(marks, VoxelSearch(train), 2.0, "gate")
+    qc_filter = QCFilter(ranges, VoxelSearch(train), 2.0, "qc_filter")
     here, there = tmp_path / "here", tmp_path / "there"
-    options = {"n": 3, "request": request, "gate": gate}
+    options = {"n": 3, "request": request, "qc_filter": qc_filter}
     expected = synthesize_cohort(ldm, here, batch_size=2, **options)
     paths = synthesize_cohort(ldm, there, engine="joblib", n_jobs=1, **options)
     told = [read_json(root / "dataset_description.json") for root in (here, there)]
-    assert told[0] == told[1] and told[0]["DipySynthGate"]["Draws"] > 3
+    assert told[0] == told[1] and told[0]["DipySynthQCFilter"]["Draws"] > 3
     for one, other in zip(expected, paths):
         np.testing.assert_allclose(
             read_volume(one)[0], read_volume(other)[0], atol=1e-4

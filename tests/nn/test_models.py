@@ -6,18 +6,18 @@ import shutil
 import numpy as np
 import pytest
 
-from dipy_synth.data.cohort import prepare_cohort
-from dipy_synth.data.dataset import Cohort
-from dipy_synth.data.preprocess import Steps
+from dipy_synth.data.cohort import Cohort, cohort_config, fingerprint
+from dipy_synth.data.prepare import prepare_cohort
+from dipy_synth.data.preprocess import PreprocessConfig
 from dipy_synth.data.readers import read_records
+from dipy_synth.diffusion.latents import encode_all
 from dipy_synth.errors import InputError
-from dipy_synth.gate import Gate
 from dipy_synth.grid import Grid
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
-from dipy_synth.nn.latents import encode_all
 from dipy_synth.nn.ldm import LDM
-from dipy_synth.nn.vqvae import VQVAE, cohort_config, fingerprint
+from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.store import find_model, read_config
+from dipy_synth.synthesis.qc_filter import QCFilter
 from dipy_synth.training import TrainingSettings
 
 SMALL_VQVAE = {"channels": (8, 8), "blocks": 1}
@@ -84,15 +84,16 @@ def test_the_split_is_kept_with_the_model(prepared_folder, ldm):
     assert sorted(split["train"] + split["validation"]) == sorted(set(cohort.subjects))
 
 
-def test_the_steps_of_the_cohort_are_kept_with_the_model(bids_folder, tmp_path):
+def test_the_preprocessing_of_the_cohort_is_kept_with_the_model(bids_folder, tmp_path):
     grid = Grid((24, 32, 24), (8, 8, 8))
-    steps = Steps(bias=False, align="none", scaling="minmax", grid=grid)
-    prepare_cohort(read_records(bids_folder), tmp_path / "prepared", steps=steps)
+    config = PreprocessConfig(bias=False, align="none", scaling="minmax", grid=grid)
+    records = read_records(bids_folder)
+    prepare_cohort(records, tmp_path / "prepared", preprocessing=config)
     vqvae = VQVAE()
     vqvae.config = cohort_config(Cohort.load(tmp_path / "prepared"))
     vqvae.network = PatchAutoencoder(grid.shape, channels=(8, 8), blocks=1)
     again = VQVAE(vqvae.save(tmp_path / "model"))
-    assert Steps.from_config(again.config["steps"]) == steps
+    assert PreprocessConfig.from_config(again.config["preprocessing"]) == config
 
 
 def test_latents_reach_the_network_normalised(prepared_folder, ldm):
@@ -130,14 +131,14 @@ def test_a_saved_model_generates_the_same(ldm, tmp_path):
     )
 
 
-def test_a_model_has_its_gate_where_there_are_brains_enough(
+def test_a_model_has_its_qc_filter_where_there_are_brains_enough(
     prepared_folder, vqvae_run, ldm_run, tmp_path, monkeypatch
 ):
-    with pytest.raises(InputError, match="this model has no gate"):
-        Gate.load(ldm_run)
+    with pytest.raises(InputError, match="this model has no QC filter"):
+        QCFilter.load(ldm_run)
     run = tmp_path / "run"
     shutil.copytree(ldm_run, run)
-    monkeypatch.setattr("dipy_synth.gate.LEAST", 2)
+    monkeypatch.setattr("dipy_synth.synthesis.qc_filter.LEAST", 2)
     monkeypatch.setattr("dipy_synth.metrics.verdicts.LEAST", 2)
     again = LDM()
     again.fit(  # all epochs are done: only the model is written
@@ -148,12 +149,12 @@ def test_a_model_has_its_gate_where_there_are_brains_enough(
         conditions=("age", "sex"),
         **SMALL_UNET,
     )
-    gate = Gate.load(again.save(tmp_path / "copy"))
-    assert gate.marks.n == 2
-    assert gate.threshold == Gate.load(run).threshold
+    qc_filter = QCFilter.load(again.save(tmp_path / "copy"))
+    assert qc_filter.ranges.n == 2
+    assert qc_filter.threshold == QCFilter.load(run).threshold
     copied = LDM(tmp_path / "copy")
     copied.save(tmp_path / "copy", dtype="float16")
-    assert Gate.load(tmp_path / "copy").threshold == gate.threshold
+    assert QCFilter.load(tmp_path / "copy").threshold == qc_filter.threshold
 
 
 def test_half_precision_weights_stay_close(ldm, ldm_run, tmp_path):

@@ -42,8 +42,8 @@ def fit(name, devices, *, own_loss=True, **more):
         clip_norm=0.05,
         **more,
     )
-    figures = [[row["loss"], row["val_loss"]] for row in history]
-    return [*weights_of(model).tolist(), *sum(figures, [])]
+    metrics = [[row["loss"], row["val_loss"]] for row in history]
+    return [*weights_of(model).tolist(), *sum(metrics, [])]
 
 
 found = {"one": fit("one", 1), "own loss": fit("two", 2)}

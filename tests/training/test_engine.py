@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_json
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.training import (
@@ -17,6 +16,7 @@ from dipy_synth.training import (
     optimizer as optimizer_module,
 )
 from dipy_synth.training.optimizer import AveragingAdamW, make_optimizer
+from dipy_synth.utils.files import read_json
 
 
 def test_training_learns_and_writes_its_history(line, tmp_path):
@@ -180,7 +180,7 @@ def test_patience_keeps_the_averaged_weights_of_the_best_epoch(line, tmp_path):
     assert loss == pytest.approx(history[best - 1]["val_loss"], rel=0.05)
 
 
-def test_patience_without_validation_or_its_figure_is_told(line, tmp_path):
+def test_patience_without_validation_or_its_metric_is_told(line, tmp_path):
     with pytest.raises(InputError, match="validation subjects, and there are none"):
         line.fit(tmp_path / "a", patience=2)
     with pytest.raises(InputError, match="'psnr': expected one of loss"):
@@ -259,7 +259,7 @@ def test_starting_anew_takes_other_settings(line, tmp_path):
     assert read_json(tmp_path / "settings.json")["training"]["seed"] == 7
 
 
-def test_tensorboard_gets_the_figures_or_what_is_missing_is_told(line, tmp_path):
+def test_tensorboard_gets_the_metrics_or_what_is_missing_is_told(line, tmp_path):
     missing = [
         name
         for name in ("tensorflow", "tensorboard")

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from dipy_synth.training import folder
-from dipy_synth.training.folder import read_history
+from dipy_synth.training import run_folder
+from dipy_synth.training.run_folder import read_history
 
 
 @pytest.fixture
@@ -77,10 +77,10 @@ def test_a_kill_between_the_files_of_an_epoch_is_mended(
             raise line.Killed
         write_state(run_dir, model, epochs)
 
-    write_state = folder.write_state
+    write_state = run_folder.write_state
     options = {"patience": 1, "monitor": "loss"}
     with monkeypatch.context() as patch:
-        patch.setattr(folder, "write_state", dies)
+        patch.setattr(run_folder, "write_state", dies)
         with pytest.raises(line.Killed):
             line.fit(tmp_path / "killed", **options)
     assert len(read_history(tmp_path / "killed", 99)) == 2

@@ -139,7 +139,7 @@ def parameters(flow):
         ("ReconstructMRIFlow", "dipy_reconstruct_mri"),
         ("TrainVQVAEFlow", "dipy_train_vqvae"),
         ("TrainLDMFlow", "dipy_train_ldm"),
-        ("TrainJudgeFlow", "dipy_train_judge"),
+        ("TrainPredictorFlow", "dipy_train_predictor"),
         ("FetchT1Flow", "dipy_fetch_t1"),
     ],
 )

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_json, read_table, write_table
 from dipy_synth.grid import Grid
-from dipy_synth.nn.judge import Judge
+from dipy_synth.nn.predictor import CovariatePredictor
 from dipy_synth.phantom import make_phantom
 from dipy_synth.training import TrainingSettings
+from dipy_synth.utils.files import read_json, read_table, write_table
 from dipy_synth.workflows.cli import run
 from dipy_synth.workflows.evaluate import make_extractors
 
 GRID = Grid((20, 24, 20), (8.0,) * 3)
-FILES = ["evaluation.html", "evaluation.json", "figures.tsv", "volumes.tsv"]
+FILES = ["evaluation.html", "evaluation.json", "metrics.tsv", "volumes.tsv"]
 MADE = "synthetic <i>&$x"
 VOID = {"meta", "input", "br", "img", "link", "hr"}
 LOADS = {"src", "href", "srcset", "data", "poster", "action", "background"}
@@ -98,9 +98,9 @@ def test_numbers_tables_and_page_are_written_and_agree(written):
     assert [f["question"] for f in numbers["findings"]] == [
         *("not noise", "alike", "diverse", "not copied", "as asked")
     ]
-    figures = {row["figure"]: row for row in read_table(written / "figures.tsv")}
+    metrics = {row["metric"]: row for row in read_table(written / "metrics.tsv")}
     kid = numbers["distribution"]["voxel noise"][1]
-    assert float(figures["kid"]["value"]) == pytest.approx(kid["value"], rel=1e-3)
+    assert float(metrics["kid"]["value"]) == pytest.approx(kid["value"], rel=1e-3)
     rows = read_table(written / "volumes.tsv")
     assert [row["cohort"] for row in rows] == ["synthetic"] * 9 + ["real"] * 10
     assert all(row["voxels_nearest"].startswith("sub-") for row in rows)
@@ -167,29 +167,29 @@ def test_bad_input_is_one_line_and_nothing_is_written(call, cohorts, tmp_path, c
     assert call("--out_dir", out, synthetic="bad") == 1
     assert str(path) in capsys.readouterr().err
     assert call("--features", "charm", "--out_dir", out) == 1
-    assert "expected one of pca, inception, judge" in capsys.readouterr().err
+    assert "expected one of pca, inception, predictor" in capsys.readouterr().err
     assert not out.exists()
 
 
-def test_a_trained_judge_gives_the_features(call, write_prepared, tmp_path):
+def test_a_trained_predictor_gives_the_features(call, write_prepared, tmp_path):
     cohort = write_prepared(tmp_path / "c", shape=GRID.shape, voxel_size=(8.0,) * 3)
     settings = TrainingSettings(epochs=1, batch_size=2)
-    Judge().fit(
-        cohort, run_dir=tmp_path / "judge", settings=settings, conditions=["age"]
+    CovariatePredictor().fit(
+        cohort, run_dir=tmp_path / "predictor", settings=settings, conditions=["age"]
     )
     out = tmp_path / "out"
-    options = ["--features", "judge", "--weights", tmp_path / "judge"]
+    options = ["--features", "predictor", "--weights", tmp_path / "predictor"]
     assert call(*options, "--out_dir", out) == 0
     found = read_json(out / "evaluation.json")
-    assert found["about"]["reader"] == "judge"
+    assert found["about"]["reader"] == "predictor"
     assert found["about"]["extractor"]["sha256"]
     assert found["asked"][0]["column"] == "age"
 
 
-def test_the_bundled_judge_is_the_default_and_knows_its_grid(call, tmp_path, capsys):
-    assert make_extractors("judge")["judge"].config["weights_sha256"]
-    assert call("--features", "judge", "--out_dir", tmp_path) == 1
-    assert "expected the judge's" in capsys.readouterr().err
+def test_the_bundled_predictor_is_the_default_with_its_grid(call, tmp_path, capsys):
+    assert make_extractors("predictor")["predictor"].config["weights_sha256"]
+    assert call("--features", "predictor", "--out_dir", tmp_path) == 1
+    assert "expected the predictor's" in capsys.readouterr().err
 
 
 def test_absent_weights_are_told(tmp_path, monkeypatch):

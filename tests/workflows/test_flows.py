@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_table
-from dipy_synth.nn.judge import Judge
 from dipy_synth.nn.ldm import LDM
+from dipy_synth.nn.predictor import CovariatePredictor
+from dipy_synth.utils.files import read_table
 from dipy_synth.workflows.preprocess import PreprocessT1Flow
 from dipy_synth.workflows.synth import SynthMRIFlow
-from dipy_synth.workflows.train import TrainJudgeFlow, TrainLDMFlow, TrainVQVAEFlow
+from dipy_synth.workflows.train import TrainLDMFlow, TrainPredictorFlow, TrainVQVAEFlow
 
 QUICK = {"epochs": 1, "batch_size": 4, "learning_rate": 1e-3}
 
@@ -139,21 +139,21 @@ def test_a_cohort_is_matched_and_a_condition_swept(runs, tmp_path):
     assert len([*(tmp_path / "out").glob("sub-*/anat/*_T1w.nii.gz")]) == 4
 
 
-def test_a_judge_is_trained_and_reads_the_columns(runs):
-    TrainJudgeFlow().run(
+def test_a_predictor_is_trained_and_reads_the_columns(runs):
+    TrainPredictorFlow().run(
         str(runs / "prepared"),
         conditions=["sex", "age"],
         patience=0,
-        out_dir=str(runs / "judge"),
+        out_dir=str(runs / "predictor"),
         **QUICK,
     )
-    judge = Judge(runs / "judge")
-    assert judge.schema.names == ("sex", "age")
-    assert set(judge.predict(np.zeros((1, 24, 32, 24)))) == {"sex", "age"}
+    predictor = CovariatePredictor(runs / "predictor")
+    assert predictor.schema.names == ("sex", "age")
+    assert set(predictor.predict(np.zeros((1, 24, 32, 24)))) == {"sex", "age"}
 
 
-def test_a_gate_that_is_not_there_is_told(runs, tmp_path):
-    with pytest.raises(InputError, match="this model has no gate"):
+def test_a_qc_filter_that_is_not_there_is_told(runs, tmp_path):
+    with pytest.raises(InputError, match="this model has no QC filter"):
         SynthMRIFlow().run(str(runs / "ldm"), gate=True, out_dir=str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
 
@@ -178,7 +178,7 @@ def test_the_split_reaches_the_model(runs):
     [
         (TrainVQVAEFlow, ["absent"], "absent"),
         (TrainLDMFlow, ["prepared", "absent"], "absent: no such model"),
-        (TrainJudgeFlow, ["absent"], "absent"),
+        (TrainPredictorFlow, ["absent"], "absent"),
         (SynthMRIFlow, ["absent"], "absent: no such model"),
     ],
 )

@@ -6,11 +6,11 @@ import nibabel as nib
 from numpy.testing import assert_allclose
 import pytest
 
-from dipy_synth.data.dataset import Cohort
+from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.preprocess import GRIDS
 from dipy_synth.errors import InputError
-from dipy_synth.files import read_json, read_table
 from dipy_synth.grid import Grid
+from dipy_synth.utils.files import read_json, read_table
 from dipy_synth.workflows.cli import run
 from dipy_synth.workflows.preprocess import PreprocessT1Flow, make_grid
 
@@ -33,8 +33,12 @@ def test_a_folder_is_prepared_and_a_second_run_keeps_it(command, bids_folder, tm
     assert command(*words) == 0
     told = read_json(tmp_path / "out" / "dataset_description.json")["DipySynth"]
     assert told["Grid"]["shape"] == [24, 24, 24]
-    steps = told["Steps"]
-    assert (steps["align"], steps["bias"], steps["order"]) == ("none", False, 3)
+    preprocessing = told["Preprocessing"]
+    assert (preprocessing["align"], preprocessing["bias"], preprocessing["order"]) == (
+        "none",
+        False,
+        3,
+    )
     assert len(read_table(tmp_path / "out" / "participants.tsv")) == 4
     before = [
         p.stat().st_mtime_ns for p in sorted((tmp_path / "out").rglob("sub-*.gz"))
@@ -54,12 +58,12 @@ def test_every_option_reaches_its_step(command, tmp_path, write_cohort):
     words += ["--engine", "joblib", "--n_jobs", 2, "--validation_fraction", "0.5"]
     words += ["--percentiles", 1, 99, "--stratify", "age", "sex", "--seed", 3]
     assert command(*words, *QUICK, "--out_dir", tmp_path / "out") == 0
-    steps = read_json(tmp_path / "out" / "dataset_description.json")["DipySynth"][
-        "Steps"
-    ]
-    assert steps["brain"] == "given" and steps["scaling"] == "minmax"
-    assert steps["percentiles"] == [1, 99]
-    assert steps["grid"] == Grid((24, 32, 24), (8, 8, 8)).to_config()
+    preprocessing = read_json(tmp_path / "out" / "dataset_description.json")[
+        "DipySynth"
+    ]["Preprocessing"]
+    assert preprocessing["brain"] == "given" and preprocessing["scaling"] == "minmax"
+    assert preprocessing["percentiles"] == [1, 99]
+    assert preprocessing["grid"] == Grid((24, 32, 24), (8, 8, 8)).to_config()
     rows = read_table(tmp_path / "out" / "participants.tsv")
     assert [row["split"] for row in rows].count("validation") == 2
 

@@ -6,24 +6,26 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from dipy_synth.data.cohort import prepare_cohort
-from dipy_synth.data.dataset import Cohort
-from dipy_synth.data.preprocess import Steps
+from dipy_synth.data.cohort import Cohort, cohort_config
+from dipy_synth.data.prepare import prepare_cohort
+from dipy_synth.data.preprocess import PreprocessConfig
 from dipy_synth.data.readers import read_records
-from dipy_synth.files import read_json, read_table
 from dipy_synth.grid import Grid
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder, sample_patches
-from dipy_synth.nn.vqvae import VQVAE, cohort_config
+from dipy_synth.nn.vqvae import VQVAE
+from dipy_synth.utils.files import read_json, read_table
 from dipy_synth.workflows.cli import run
 
-STEPS = Steps(bias=False, align="none", grid=Grid((24, 32, 24), (8.0, 8.0, 8.0)))
+STEPS = PreprocessConfig(
+    bias=False, align="none", grid=Grid((24, 32, 24), (8.0, 8.0, 8.0))
+)
 
 
 @pytest.fixture(scope="module")
 def trained(bids_folder, tmp_path_factory):
     """Prepare a cohort, make a model that does as its PCA; give the folder of both."""
     root = tmp_path_factory.mktemp("trained")
-    prepare_cohort(read_records(bids_folder), root / "prepared", steps=STEPS)
+    prepare_cohort(read_records(bids_folder), root / "prepared", preprocessing=STEPS)
     vqvae, cohort = VQVAE(), Cohort.load(root / "prepared")
     vqvae.config = cohort_config(cohort)
     vqvae.network = PatchAutoencoder(cohort.grid.shape, channels=(8, 8), blocks=1)
@@ -52,7 +54,7 @@ def test_a_folder_comes_back_and_a_second_run_keeps_it(command, bids_folder, tmp
     )
     assert len(found) == 4
     told = read_json(tmp_path / "out" / "prepared" / "dataset_description.json")
-    assert told["DipySynth"]["Steps"] == STEPS.to_config()
+    assert told["DipySynth"]["Preprocessing"] == STEPS.to_config()
     for path in found:
         name = path.name.split("_")[0]
         scan = nib.load(bids_folder / name / "anat" / f"{name}_T1w.nii.gz")

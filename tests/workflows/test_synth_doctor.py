@@ -9,11 +9,11 @@ import pytest
 from dipy_synth.conditions import ConditionSchema
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.schedules import DiscreteDiffusion, RectifiedFlow
-from dipy_synth.files import read_json
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.ldm import LDM, SAMPLING
 from dipy_synth.nn.vqvae import VQVAE
+from dipy_synth.utils.files import read_json
 from dipy_synth.workflows.cli import run
 
 
@@ -48,7 +48,7 @@ def test_nothing_wrong_is_status_0_and_what_lacks_is_told(
     words = [model(RectifiedFlow()), "--quick", "--out_dir", tmp_path / "out"]
     assert command(monkeypatch, *words) == 0
     told = read_json(tmp_path / "out" / "doctor.json")
-    assert told["verdicts"] == {"right": 4, "not looked at": 9}
+    assert told["verdicts"] == {"pass": 4, "skipped": 9}
     shown = capsys.readouterr().out
     assert "-> give the cohort it was trained on (--prepared)" in shown
     assert "leave out --quick" in shown
@@ -61,5 +61,5 @@ def test_what_is_wrong_is_status_1_and_told_in_one_line(
     words = [model(DiscreteDiffusion(steps=200)), "--quick", "--out_dir", tmp_path]
     assert command(monkeypatch, *words) == 1
     (line,) = [s for s in capsys.readouterr().err.splitlines() if "ERROR" in s]
-    assert "wrong: noise where sampling starts; see" in line
+    assert "failed: noise where sampling starts; see" in line
     assert (tmp_path / "doctor.html").is_file()

@@ -1,0 +1,217 @@
+"""Images in one file of arrays, such as MNIST's digits, read like a prepared cohort."""
+
+from dataclasses import dataclass
+from functools import cached_property
+import gzip
+from pathlib import Path
+import zipfile
+import zlib
+
+import numpy as np
+
+from dipy_synth.errors import InputError
+from dipy_synth.utils.files import file_stamp
+
+_GZIP = b"\x1f\x8b"
+_IDX_UINT8 = 0x08  # the third byte of an IDX file tells the type of its values
+
+
+@dataclass(frozen=True)
+class ArrayCohort:
+    """Images of rank 2 or 3 without a place in space, each a subject of its own.
+
+    It has what the models ask of a `dipy_synth.data.cohort.Cohort`.
+
+    Parameters
+    ----------
+    root : Path
+        The file.
+    images : ndarray, (n, *shape)
+        uint8, or float in [0, 1].
+    labels : ndarray of int, (n,), optional
+        A class for each image, the column ``label`` of `rows`.
+    validation_fraction : float, optional
+        Part of the images for validation.
+    seed : int, optional
+        Another seed, another split.
+
+    Raises
+    ------
+    InputError
+        If images, labels and fraction do not fit.
+    """
+
+    root: Path
+    images: np.ndarray
+    labels: np.ndarray | None = None
+    validation_fraction: float = 0.2
+    seed: int = 0
+
+    grid = None  # no place in space
+    preprocessing = license = None
+    symmetric = False  # the mirror image of a 3 is no 3
+    categories = ("label",)
+
+    def __post_init__(self):
+        if self.images.ndim not in (3, 4) or not len(self.images):
+            raise InputError(
+                f"{self.root}: images of shape {self.images.shape}; expected (n, I, J) "
+                "or (n, I, J, K)"
+            )
+        if self.labels is not None and self.labels.shape != self.images.shape[:1]:
+            raise InputError(
+                f"{self.root}: labels of shape {self.labels.shape} for "
+                f"{len(self.images)} images"
+            )
+        if not 0 <= self.validation_fraction < 1:
+            raise InputError(
+                f"validation_fraction {self.validation_fraction}: expected 0 or more, "
+                "below 1"
+            )
+        _check_range(self.root, self.images)
+
+    @classmethod
+    def load(cls, path, **kwargs):
+        """Read images, and labels where there are some.
+
+        Parameters
+        ----------
+        path : str or Path
+            An ``.npz`` file with ``images`` and, if known, ``labels``; or a file of
+            images in MNIST's IDX format, with gzip or without, whose labels lie beside
+            it (``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``).
+        **kwargs
+            `validation_fraction` and `seed`.
+
+        Returns
+        -------
+        ArrayCohort
+
+        Raises
+        ------
+        InputError
+            If the file is absent, or something else.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"{path}: no such file (expected images: .npz or IDX)")
+        arrays = _read_npz(path) if path.suffix == ".npz" else _read_idx_pair(path)
+        return cls(path, *arrays, **kwargs)
+
+    @property
+    def shape(self):
+        """Shape of one image: tuple of int."""
+        return self.images.shape[1:]
+
+    @property
+    def keys(self):
+        """Name of each image: tuple of str, (n,)."""
+        return tuple(f"image-{number:06d}" for number in range(len(self.images)))
+
+    @property
+    def subjects(self):
+        """Subject of each image: tuple of str, (n,)."""
+        return self.keys
+
+    @property
+    def rows(self):
+        """What is known of each image: tuple of dict, (n,)."""
+        if self.labels is None:
+            return ({},) * len(self.images)
+        return tuple({"label": str(label)} for label in self.labels)
+
+    @cached_property
+    def _validates(self):
+        n = len(self.images)
+        chosen = np.zeros(n, dtype=bool)
+        order = np.random.default_rng(self.seed).permutation(n)
+        chosen[order[: round(self.validation_fraction * n)]] = True
+        return chosen
+
+    def stamp(self):
+        """Tell the file by name, size and time: list of [str, int, int], for JSON."""
+        return [file_stamp(self.root)]
+
+    def where(self, split=None):
+        """Tell which images are on a side: ndarray of bool, (n,); all by default."""
+        if split is None:
+            return np.ones(len(self.images), dtype=bool)
+        if split not in ("train", "validation"):
+            raise InputError(f"split {split!r}: expected train or validation")
+        return self._validates if split == "validation" else ~self._validates
+
+    def volumes(self, split=None):
+        """Give the images of one side, or all.
+
+        Parameters
+        ----------
+        split : {"train", "validation"}, optional
+            The side.
+
+        Returns
+        -------
+        ndarray of float16, (n, *shape)
+            In [0, 1].
+        """
+        images = self.images[self.where(split)]
+        if images.dtype == np.uint8:
+            return (images / np.float32(255)).astype(np.float16)
+        return images.astype(np.float16)
+
+
+def _check_range(path, images):
+    if images.dtype == np.uint8:
+        return
+    low, high = images.min(), images.max()
+    if not (np.issubdtype(images.dtype, np.floating) and low >= 0 and high <= 1):
+        raise InputError(
+            f"{path}: images of type {images.dtype} from {low} to {high}; expected "
+            "uint8, or floats in [0, 1]"
+        )
+
+
+def _read_npz(path):
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            if "images" not in stored.files:
+                raise InputError(
+                    f"{path}: holds {', '.join(stored.files) or 'nothing'}; expected "
+                    "images and, if known, labels"
+                )
+            labels = stored["labels"] if "labels" in stored.files else None
+            return stored["images"], labels
+    except InputError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: not a readable .npz file ({error})") from error
+
+
+def _read_idx_pair(path):
+    """Read a file of images, and the file of labels that MNIST's naming puts beside."""
+    name = path.name.replace("images", "labels").replace("idx3", "idx1")
+    beside = path.with_name(name)
+    has_labels = name != path.name and beside.is_file()
+    return _read_idx(path), _read_idx(beside) if has_labels else None
+
+
+def _read_idx(path):
+    """Read one IDX file of bytes: ndarray of uint8.
+
+    Four bytes (0, 0, type, rank), then the sizes as big-endian int32, then the values.
+    """
+    data = path.read_bytes()
+    try:
+        data = gzip.decompress(data) if data.startswith(_GZIP) else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: not a readable gzip file ({error})") from error
+    whole = len(data) >= 4 and len(data) >= 4 + 4 * data[3]
+    if not whole or data[:3] != bytes([0, 0, _IDX_UINT8]):
+        raise InputError(f"{path}: not an IDX file of bytes (expected .npz or IDX)")
+    start = 4 + 4 * data[3]
+    shape = tuple(int(n) for n in np.frombuffer(data[4:start], ">i4"))
+    values = np.frombuffer(data[start:], np.uint8)
+    if values.size != np.prod(shape):
+        raise InputError(
+            f"{path}: {values.size} values, but its header speaks of {shape}"
+        )
+    return values.reshape(shape)

@@ -1,0 +1,178 @@
+"""A folder of scans to a prepared cohort: in parallel, and whatever a scan may be."""
+
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+import logging
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from dipy_synth.data.brain_extraction import NETWORKS, load_network
+from dipy_synth.data.nifti import check_headers, read_scan
+from dipy_synth.data.prepared import (
+    check_output,
+    forget,
+    is_done,
+    write_description,
+    write_participants,
+    write_prepared,
+)
+from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1
+from dipy_synth.data.split import split_subjects
+from dipy_synth.errors import InputError
+from dipy_synth.utils.parallel import check_engine, processors_each, run_parallel
+
+logger = logging.getLogger("dipy_synth")
+
+
+def prepare_cohort(
+    records,
+    out_dir,
+    *,
+    preprocessing=None,
+    engine="serial",
+    n_jobs=1,
+    scheduler=None,
+    force=False,
+    validation_fraction=0.2,
+    seed=0,
+    stratify=(),
+    verbose=True,
+):
+    """Prepare every scan of a cohort.
+
+    All headers are checked first. A scan that fails is told in the answer and does not
+    stop the others. A second run does what is missing: scans that are there, from the
+    same files and by the same preprocessing, are kept, and a subject stays on its side
+    of the split.
+
+    Parameters
+    ----------
+    records : list of Record
+        The scans, see `dipy_synth.data.readers.read_records`.
+    out_dir : str or Path
+        The prepared cohort; made when missing.
+    preprocessing : PreprocessConfig, optional
+        What to do with each scan; ``PreprocessConfig()`` by default.
+    engine : {"serial", "joblib", "dask", "ray"}, optional
+        What runs scans in parallel, see `dipy_synth.utils.parallel.run_parallel`.
+    n_jobs : int, optional
+        Scans at a time; -1 stands for all processors.
+    scheduler : str, optional
+        Address of a dask scheduler, ``tcp://host:8786``: the workers of a cluster, who
+        see the same files, do the work.
+    force : bool, optional
+        Prepare anew what is there, even from other files or by other preprocessing.
+    validation_fraction : float, optional
+        Part of the subjects for validation.
+    seed : int, optional
+        Seed of the split.
+    stratify : sequence of str, optional
+        Columns that training and validation should share alike.
+    verbose : bool, optional
+        Show a progress bar.
+
+    Returns
+    -------
+    list of tuple (Record, str or None)
+        Each scan, and what is wrong with it.
+
+    Raises
+    ------
+    InputError
+        If there is no scan, an option is not known, the engine or the scheduler is
+        not there, or `out_dir` holds something else.
+    """
+    preprocessing, root = (
+        PreprocessConfig() if preprocessing is None else preprocessing,
+        Path(out_dir),
+    )
+    if not records:
+        raise InputError("no T1 scan to prepare: expected at least one")
+    parallel = {"engine": engine, "n_jobs": n_jobs, "scheduler": scheduler}
+    check_engine(**parallel)
+    options = {"validation_fraction": validation_fraction, "seed": seed}
+    options["stratify"] = tuple(stratify)
+    split_subjects({r.subject: r.covariates for r in records}, **options)
+    keys = {record.key for record in records}
+    stale = check_output(root, keys, preprocessing, force=force)
+    if preprocessing.brain in NETWORKS:
+        load_network(preprocessing.brain)  # now, rather than to fail for every scan
+
+    check = run_parallel(
+        partial(_check, preprocessing=preprocessing), records, verbose=False
+    )
+    errors = _told(records, check)
+    sound = [record for record in records if errors[record.key] is None]
+    kept = [] if force else _kept(root, sound, preprocessing, errors)
+    todo = [r for r in sound if r not in kept and errors[r.key] is None]
+    logger.info(f"{len(kept)} scans are prepared already, {len(todo)} to do")
+    if todo:
+        for record in records if stale else todo:  # also where a check failed
+            forget(root, record)
+        write_description(root, records, preprocessing)
+    threads = processors_each(**parallel)
+    work = partial(
+        _prepare, root=root.absolute(), preprocessing=preprocessing, threads=threads
+    )
+    answers = run_parallel(work, map(_absolute, todo), **parallel, verbose=verbose)
+    errors.update(_told(todo, answers))
+    good = [record for record in records if errors[record.key] is None]
+    write_participants(root, good, **options)
+    return [(record, errors[record.key]) for record in records]
+
+
+def _check(record, *, preprocessing):
+    """Check what headers and options tell of a scan."""
+    if preprocessing.brain == "given" and record.mask is None:
+        raise InputError(f"{record.image}: no mask, but brain='given' (mask_path)")
+    check_headers(record.image, record.mask)
+
+
+def _kept(root, records, preprocessing, errors):
+    """List the scans that are done; note those that are there from other files."""
+    kept = []
+    for record in records:
+        try:
+            kept += [record] if is_done(root, record, preprocessing) else []
+        except InputError as error:
+            errors[record.key] = str(error)
+    return kept
+
+
+def _absolute(record):
+    """Name a scan's files as a worker elsewhere finds them."""
+    mask = record.mask and record.mask.absolute()
+    return replace(record, image=record.image.absolute(), mask=mask)
+
+
+def _prepare(record, root, preprocessing, threads):
+    """Read, prepare and write one scan."""
+    data, affine, mask = read_scan(record.image, record.mask)
+    with _itk_threads(threads):
+        prepared = prepare_t1(
+            data, affine, mask=mask, preprocessing=preprocessing, threads=threads
+        )
+    write_prepared(root, record, prepared, preprocessing)
+
+
+@contextmanager
+def _itk_threads(number):
+    """Limit ITK's threads, so that scans do not fight for processors."""
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(number)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
+
+
+def _told(records, answers):
+    """Give what is wrong with each scan, by key; the words name its file."""
+    errors = {}
+    for record, (_, words) in zip(records, answers):
+        paths = [str(path) for path in (record.image, record.mask) if path]
+        named = words is None or any(path in words for path in paths)
+        errors[record.key] = words if named else f"{record.image}: {words}"
+    return errors

@@ -1,0 +1,16 @@
+"""A pre-flight of the known ways in which a latent diffusion model gives noise."""
+
+from dipy_synth.diagnostics.checks import run_checks
+from dipy_synth.diagnostics.context import DiagnosticContext
+from dipy_synth.diagnostics.diagnostics_page import diagnostics_page
+from dipy_synth.diagnostics.reading import read_context
+from dipy_synth.diagnostics.results import CheckResult, text_table
+
+__all__ = [
+    "DiagnosticContext",
+    "CheckResult",
+    "diagnostics_page",
+    "run_checks",
+    "read_context",
+    "text_table",
+]

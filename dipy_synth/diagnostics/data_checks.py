@@ -1,0 +1,187 @@
+"""Checks of what the network is given: latents, noise, and who is on which side."""
+
+import numpy as np
+
+from dipy_synth.diagnostics.results import grade, make_result, skipped
+from dipy_synth.utils.files import read_json
+
+GIVE_COHORT = "give the cohort it was trained on (--prepared)"
+MEAN, STD = 0.05, 0.05  # how far from 0 and 1 passes; twice that is a warning
+CLEAN, LEAK = 1e-3, 5e-3  # share of the image's power left where sampling starts
+STEEP = 30  # how much of its error the network may have multiplied in the first step
+
+
+def check_latents(context):
+    """Check that the network's input has mean 0 and standard deviation 1."""
+    name = "latents at the input"
+    if context.latents is None:
+        return skipped(name, "no training latents are at hand", GIVE_COHORT)
+    mean, std = input_statistics(context)
+    offset, excess = np.abs(mean).max(), np.abs(std - 1).max()
+    verdict = grade(
+        passes=offset <= MEAN and excess <= STD,
+        warns=offset <= 2 * MEAN and excess <= 2 * STD,
+    )
+    return make_result(
+        name,
+        verdict,
+        f"over {len(context.latents)} training latents, channel by channel, the mean "
+        "is "
+        f"{mean.min():.3f} to {mean.max():.3f} and the standard deviation "
+        f"{std.min():.3f} to {std.max():.3f}",
+        expected=f"mean within {MEAN} of 0, standard deviation within {STD} of 1",
+        advice="the normaliser is not that of these latents: fit it on the whole "
+        "training set (LatentNormalizer.fit), and train the network anew",
+        values={
+            "mean": mean.tolist(),
+            "std": std.tolist(),
+            "mean_overall": float(mean.mean()),
+            "std_overall": float(np.sqrt(np.mean(std**2 + mean**2) - mean.mean() ** 2)),
+        },
+    )
+
+
+def input_statistics(context):
+    """Measure the normalised training latents, one image at a time.
+
+    Returns
+    -------
+    mean, std : ndarray of float64, (channels,)
+    """
+    total, squares = 0.0, 0.0
+    for latent in context.latents:
+        x0 = context.ldm.normalizer.normalize(np.asarray(latent, "float64"))
+        axes = tuple(range(x0.ndim - 1))
+        total, squares = total + x0.mean(axis=axes), squares + (x0**2).mean(axis=axes)
+    mean = total / len(context.latents)
+    mean = mean.round(6) + 0.0  # no -0.000
+    return mean, np.sqrt(np.maximum(squares / len(context.latents) - mean**2, 0))
+
+
+def check_terminal_noise(context):
+    """Check that sampling starts where training ended: at noise.
+
+    References
+    ----------
+    Lin et al. (2024). Common diffusion noise schedules and sample steps are flawed.
+    WACV.
+    """
+    schedule, steps = context.ldm.schedule, context.ldm.config["sampling"]["steps"]
+    first, second = schedule.sampling_times(steps)[:2]
+    alpha, sigma = (float(f(first)) for f in (schedule.alpha, schedule.sigma))
+    left = alpha**2 / (alpha**2 + sigma**2)
+    gain = float(schedule.alpha(second)) / alpha if alpha else np.inf
+    steep = schedule.prediction == "noise" and gain > STEEP
+    words = (
+        f"where sampling starts, {left:.2g} of the image's power is left "
+        f"(alpha-bar of the schedule's end)"
+    )
+    advice = "rescale the chain (--zero_terminal_snr with --prediction v), or train a "
+    advice += (
+        "rectified flow; sampling starts at pure noise, which this network never saw"
+    )
+    if steep:
+        words += (
+            f"; the first of {steps} steps multiplies the network's error by {gain:.0f}"
+        )
+        if left <= CLEAN:
+            advice = (
+                "predict v, not the noise, where a chain ends in noise (--prediction v)"
+            )
+    return make_result(
+        "noise where sampling starts",
+        grade(passes=left <= CLEAN and not steep, warns=left <= LEAK),
+        words,
+        expected=f"at most {CLEAN:g}; above {LEAK:g} the image shows through",
+        advice=advice,
+        values={"alpha_bar": left, "snr": alpha**2 / max(sigma**2, 1e-12)},
+    )
+
+
+def check_split(context):
+    """Check that no subject is on both sides, and that all parts know the same."""
+    name, split = "training and validation", context.ldm.config.get("split") or {}
+    train, held_out = (set(split.get(side, ())) for side in ("train", "validation"))
+    if not train:
+        return skipped(
+            name, "the model does not tell who it was trained on", "train it again"
+        )
+    problems = [
+        *_both_sides("the model", train, held_out),
+        *_problems_of_cohort(context, train, held_out),
+        *_problems_of_autoencoder(context, train, held_out),
+        *_problems_of_run(context),
+    ]
+    seen = ["the model", *(["its run"] if context.run else [])]
+    seen += ["the cohort"] if context.cohort_split else []
+    seen += ["the autoencoder's own run"] if context.vqvae else []
+    words = f"{len(train)} subjects to train and {len(held_out)} to validate, none on "
+    words += f"both sides (of {', '.join(seen)})"
+    return make_result(
+        name,
+        grade(passes=not problems and held_out, warns=not problems),
+        "; ".join(problems) or words,
+        expected="no subject on both sides, the same sides for autoencoder and U-Net",
+        advice="prepare the cohort with one split and train both on it"
+        if problems
+        else "keep some subjects for validation: without them nothing tells memory "
+        "from learning",
+        values={"train": len(train), "validation": len(held_out)},
+    )
+
+
+def _both_sides(who, train, held_out):
+    both = sorted(train & held_out)
+    return [f"{who}: {_some(both)} on both sides"] if both else []
+
+
+def _problems_of_cohort(context, train, held_out):
+    """Compare with the cohort at hand, if it is the one that was trained on."""
+    split = context.cohort_split
+    if not split or not train & {*split["train"], *split["validation"]}:
+        return []
+    moved = sorted(train & set(split["validation"]) | held_out & set(split["train"]))
+    return [f"{_some(moved)} changed sides in the cohort"] if moved else []
+
+
+def _problems_of_autoencoder(context, train, held_out):
+    """Compare with the run of the autoencoder: its split and its latents."""
+    if context.vqvae is None:
+        return []
+    seen = sorted(set(context.vqvae.config["split"]["train"]) & held_out)
+    problems = [f"the autoencoder was trained on {_some(seen)}"] if seen else []
+    if not _encode_alike(context.ldm.vqvae, context.vqvae, context.volumes):
+        problems.append("this autoencoder gives other latents than the model's own")
+    return problems
+
+
+def _encode_alike(one, other, volumes):
+    """Tell whether two autoencoders give the same latents; decoders may differ."""
+    here, there = one.network, other.network
+    if here.shape != there.shape or here.latent_shape != there.latent_shape:
+        return False
+    if volumes is None:
+        volumes = np.random.default_rng(0).random((1, *here.shape), dtype="float32")
+    ours, theirs = (vqvae.encode(volumes[:1]) for vqvae in (one, other))
+    # weights in float16 are of the same run
+    return np.sqrt(np.mean((ours - theirs) ** 2)) <= 0.02 * np.std(ours)
+
+
+def _problems_of_run(context):
+    """Check that the latents a run keeps are of the autoencoder it tells of."""
+    if context.run is None:
+        return []
+    wanted = (
+        read_json(context.run / "settings.json").get("about", {}).get("autoencoder")
+    )
+    problems = []
+    for side in ("train", "validation"):
+        path = context.run / f"latents-{side}.json"
+        if wanted and path.is_file() and read_json(path).get("vqvae") != wanted:
+            problems.append(f"{path.name} is of another autoencoder than the run")
+    return problems
+
+
+def _some(names):
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

@@ -1,0 +1,181 @@
+"""Checks of the denoiser as a network: two modes, averaged weights, can it learn."""
+
+import keras
+from keras import ops
+import numpy as np
+
+from dipy_synth.diagnostics.data_checks import GIVE_COHORT
+from dipy_synth.diagnostics.results import grade, make_result, skipped
+from dipy_synth.diffusion.pairs import NoisyPairs
+
+SAME = 1e-4  # relative difference of the answers in the two modes
+STEPS, RATE, BATCH = 40, 1e-3, 4
+LEARNT, STUCK = 0.6, 0.9  # loss after the steps, of that before
+
+
+def copy_of(network):
+    """Make a network like another, with its weights: the original is left alone."""
+    copy = network.__class__.from_config(network.get_config())
+    copy.set_weights(network.get_weights())
+    return copy
+
+
+def check_modes(context):
+    """Check that the network answers alike in training and in sampling."""
+    network, inputs = copy_of(context.ldm.network), _some_inputs(context)
+    sampling = _call(network, inputs, training=False)
+    training = _call(network, inputs, training=True)
+    scale = max(float(np.sqrt(np.mean(sampling**2))), 1e-8)
+    apart = float(np.sqrt(np.mean((training - sampling) ** 2))) / scale
+    names = layers_with_training_mode(network)
+    blamed = f"; layers that behave otherwise: {', '.join(names)}" if names else ""
+    return make_result(
+        "training and sampling mode",
+        grade(passes=apart <= SAME and not names, warns=apart <= SAME),
+        f"answers in the two modes differ by {apart:.1e} of their size{blamed}",
+        expected=f"at most {SAME:g}",
+        advice="replace BatchNormalization by GroupNormalization, and take Dropout out "
+        "of the denoiser",
+        values={"difference": apart},
+    )
+
+
+def layers_with_training_mode(network):
+    """Name the layers of Keras that behave differently in training: list of str."""
+    layers = keras.layers
+    kinds = (layers.BatchNormalization, layers.SpectralNormalization, layers.Dropout)
+    kinds += (layers.GaussianDropout, layers.AlphaDropout, layers.GaussianNoise)
+    return [
+        f"{layer.name} ({type(layer).__name__})"
+        for layer in network._flatten_layers(include_self=False)
+        if isinstance(layer, kinds) and getattr(layer, "rate", 1) > 0
+    ]
+
+
+def _call(network, inputs, *, training):
+    return ops.convert_to_numpy(network(inputs, training=training)).astype("float64")
+
+
+def _some_inputs(context):
+    """Give a batch for the network: latents half way to noise, or noise alone."""
+    shape, columns = context.ldm.network.shape, len(context.ldm.schema.names)
+    if not context.sides():
+        rng = np.random.default_rng(context.seed)
+        noise = rng.standard_normal((2, *shape), dtype="float32")
+        nothing = np.full((2, columns), np.nan, "float32")
+        level = np.zeros(2, "float32")
+        return {"latents": noise, "noise_level": level, "conditions": nothing}
+    x0, conditions = context.chosen(context.sides()[0])
+    pairs = _pairs(context, x0[:2], conditions[:2], 2)
+    return pairs[0][0]
+
+
+def _pairs(context, x0, conditions, batch_size):
+    return NoisyPairs(
+        x0,
+        conditions,
+        context.ldm.schedule,
+        batch_size=batch_size,
+        shuffle=False,
+        seed=context.seed,
+    )
+
+
+def check_averaged_weights(context):
+    """Check that the model has the averaged weights of its run, not the last ones."""
+    name = "averaged weights"
+    if context.run is None or not (context.run / "state.npz").is_file():
+        return skipped(
+            name, "there is no training state to compare with", "give a run's folder"
+        )
+    live, others = _stored_weights(context)
+    # the largest weight: no two of its averages are alike
+    index = int(np.argmax([w.size for w in context.ldm.network.get_weights()]))
+    weight = context.ldm.network.get_weights()[index]
+    is_last = index < len(live) and _equal(live[index], weight)
+    is_kept = any(_equal(other, weight) for other in others)
+    words = {
+        (
+            True,
+            False,
+        ): "the model holds the weights of the last step, not their average",
+        (False, True): "the model holds the averaged weights of its run",
+        (True, True): "the averaged weights are those of the last step",
+        (False, False): "the model holds weights that its run's folder does not",
+    }[is_last, is_kept]
+    return make_result(
+        name,
+        grade(passes=is_kept and not is_last, warns=not is_last or is_kept),
+        words,
+        expected="the exponential moving average of the weights",
+        advice="give the run's command again: it writes the model from the averages",
+    )
+
+
+def _stored_weights(context):
+    """Read the weights of the last step, and all else that was kept of a run."""
+    n = len(context.ldm.network.weights)
+    with np.load(context.run / "state.npz", allow_pickle=False) as state:
+        live = [state[str(i)] for i in range(n) if str(i) in state.files]
+        size = max((w.size for w in live), default=0)
+        others = [state[k] for k in state.files if k.isdigit() and int(k) >= n]
+    best = context.run / "best.npz"
+    if best.is_file():
+        with np.load(best, allow_pickle=False) as kept:
+            others += [kept[k] for k in kept.files]
+    return live, [other for other in others if other.size == size]
+
+
+def _equal(stored, weight):
+    # float16 models are of the same run
+    return stored.shape == weight.shape and np.allclose(
+        stored, weight, rtol=2e-3, atol=1e-6
+    )
+
+
+def check_overfit(context, told=None):
+    """Check that a copy of the network can learn one fixed batch by heart.
+
+    Parameters
+    ----------
+    context : DiagnosticContext
+        What is looked at.
+    told : callable, optional
+        Called after each step with the share of all steps that it was.
+
+    Returns
+    -------
+    CheckResult
+    """
+    name = "single-batch overfit"
+    if not context.sides():
+        return skipped(name, "no latents are at hand", GIVE_COHORT)
+    x0, conditions = context.chosen(context.sides()[-1])
+    n = min(BATCH, context.batch_size, len(x0))
+    inputs, target, *_ = _pairs(context, x0[:n], conditions[:n], n)[0]
+    losses = _losses(copy_of(context.ldm.network), inputs, target, told)
+    before, after = losses[0], float(np.mean(losses[-3:]))
+    share = after / max(before, 1e-12)
+    return make_result(
+        name,
+        grade(passes=share <= LEARNT, warns=share <= STUCK),
+        f"{STEPS} steps on one batch bring the loss from {before:.3f} to {after:.3f}",
+        expected=f"at most {LEARNT} of what it was",
+        advice="the network cannot learn: look for frozen weights, a learning rate far "
+        "too low or high, targets that are not of its inputs, or too small a network",
+        values={"before": before, "after": after, "share": share},
+    )
+
+
+def _losses(network, inputs, target, told):
+    """Train on one batch; give the loss of each step: list of float."""
+    network.compile(keras.optimizers.Adam(RATE, global_clipnorm=1.0), loss="mse")
+    losses = []
+    for _ in range(STEPS):
+        try:
+            losses.append(float(network.train_on_batch(inputs, target)))
+        except ValueError:  # no gradient reaches any weight
+            return [float(network.evaluate(inputs, target, verbose=0))] * 3
+        if told:
+            told(1 / STEPS)
+    return losses

@@ -1,0 +1,116 @@
+"""Gathering what is known of a model: its run, its cohort, its autoencoder."""
+
+import numpy as np
+
+from dipy_synth.data.cohort import cohort_config, open_cohort
+from dipy_synth.diagnostics.context import DiagnosticContext
+from dipy_synth.diffusion.latents import conditions_of, encode_volumes
+from dipy_synth.errors import InputError
+from dipy_synth.nn.ldm import LDM
+from dipy_synth.nn.vqvae import VQVAE
+from dipy_synth.utils.files import read_json
+
+_SIDES = (
+    ("train", "latents", "conditions"),
+    ("validation", "held_out", "held_out_conditions"),
+)
+
+
+def read_context(model, *, prepared=None, vqvae=None, seed=0):
+    """Gather what is known of a model.
+
+    Parameters
+    ----------
+    model : str or Path
+        A run of ``dipy_train_ldm``, a model folder, or the name of a bundled model.
+    prepared : str, Path, Cohort or ArrayCohort, optional
+        The cohort it was trained on, or another one on its grid.
+    vqvae : str or Path, optional
+        The run or model folder of its autoencoder.
+    seed : int, optional
+        Seed of noise and samples.
+
+    Returns
+    -------
+    DiagnosticContext
+
+    Raises
+    ------
+    InputError
+        If there is no such model, or the cohort does not fit it.
+    """
+    ldm = LDM(model)
+    run = ldm.folder.parent if (ldm.folder.parent / "settings.json").is_file() else None
+    known = {"run": run, "seed": seed}
+    if vqvae is not None:
+        known["vqvae"] = VQVAE(vqvae)
+    cohort = None if prepared is None else open_cohort(prepared)
+    if cohort is not None:
+        known |= _from_cohort(ldm, cohort)
+    kept = _from_run(ldm, run, cohort) if run else {}
+    if cohort is not None:
+        kept = _encode_missing(ldm, cohort, kept)
+    return DiagnosticContext(ldm, **known, **kept)
+
+
+def _from_cohort(ldm, cohort):
+    """Choose volumes of a cohort; tell its split."""
+    if tuple(cohort.shape) != tuple(ldm.vqvae.network.shape):
+        raise InputError(
+            f"{cohort.root}: volumes of shape {tuple(cohort.shape)}, expected "
+            f"{tuple(ldm.vqvae.network.shape)}, those of the model"
+        )
+    where = _where(ldm, cohort, "validation")
+    where = where if where.any() else np.ones(len(cohort.keys), bool)
+    most = 8 if ldm.vqvae.network.rank == 3 else 64
+    rows = np.flatnonzero(where)
+    rows = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)]
+    volumes = np.asarray(cohort.volumes()[rows], "float32")
+    return {"volumes": volumes, "cohort_split": cohort_config(cohort)["split"]}
+
+
+def _where(ldm, cohort, side):
+    """Tell which volumes are on a side of the model's split, not of the cohort's."""
+    trained = set(ldm.config.get("split", {}).get("train", ()))
+    seen = np.array([subject in trained for subject in cohort.subjects])
+    return seen if side == "train" else ~seen
+
+
+def _from_run(ldm, run, cohort):
+    """Map the latents that a run keeps; find their conditions in the cohort."""
+    found = {}
+    for split, name, told in _SIDES:
+        stored = run / f"latents-{split}.npy"
+        if not stored.is_file():
+            continue
+        keys = read_json(stored.with_suffix(".json"))["keys"]
+        latents = np.load(stored, mmap_mode="r")
+        # the first view of each volume, neither moved nor mirrored
+        found[name] = latents[:: len(latents) // max(1, len(keys))]
+        if cohort is not None:
+            found[told] = _conditions(ldm, cohort, keys, found[name], stored)
+    return found
+
+
+def _conditions(ldm, cohort, keys, latents, stored):
+    """Encode the conditions of latents by their keys."""
+    rows = dict(zip(cohort.keys, cohort.rows))
+    absent = [key for key in keys if key not in rows]
+    if absent:
+        raise InputError(
+            f"{cohort.root}: has no {', '.join(absent[:5])}; expected the cohort that "
+            f"{stored} was made from"
+        )
+    return conditions_of(latents, ldm.schema, [rows[key] for key in keys])
+
+
+def _encode_missing(ldm, cohort, kept):
+    """Encode a cohort's volumes where a run keeps no latents of them."""
+    for side, name, told in _SIDES:
+        where = _where(ldm, cohort, side)
+        if name in kept or not where.any():
+            continue
+        latents = encode_volumes(cohort.volumes(), ldm.vqvae, np.flatnonzero(where))
+        rows = [row for row, here in zip(cohort.rows, where) if here]
+        kept |= {name: latents, told: conditions_of(latents, ldm.schema, rows)}
+    return kept

@@ -1,0 +1,111 @@
+"""What a check says: a verdict, the values behind it, and what to do."""
+
+from dataclasses import dataclass, field
+import math
+
+PASS, WARN, FAIL = "pass", "warn", "fail"
+SKIPPED = "skipped"
+VERDICTS = (FAIL, WARN, PASS, SKIPPED)
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check found.
+
+    Parameters
+    ----------
+    name : str
+        What was looked at.
+    verdict : str
+        ``pass``, ``warn``, ``fail`` or ``skipped``.
+    message : str
+        What was found, in a sentence.
+    expected : str, optional
+        What a sound model shows.
+    advice : str, optional
+        What to do; empty after a pass.
+    values : dict of str to float or list, optional
+        The numbers behind the verdict.
+    """
+
+    name: str
+    verdict: str
+    message: str
+    expected: str = ""
+    advice: str = ""
+    values: dict = field(default_factory=dict)
+
+    def to_json(self):
+        """Give a dict for JSON; numbers that are not finite become None."""
+        return {
+            "name": self.name,
+            "verdict": self.verdict,
+            "message": self.message,
+            "expected": self.expected,
+            "advice": self.advice,
+            "values": {name: _plain(value) for name, value in self.values.items()},
+        }
+
+
+def grade(*, passes, warns):
+    """Return the verdict of two conditions, the second weaker than the first.
+
+    Comparisons with NaN are false, so that NaN fails.
+    """
+    return PASS if passes else WARN if warns else FAIL
+
+
+def make_result(name, verdict, message, *, expected, advice, values=None):
+    """Make a result; advice is kept where something is to be done."""
+    advice = "" if verdict == PASS else advice
+    return CheckResult(name, verdict, message, expected, advice, values or {})
+
+
+def skipped(name, why, how):
+    """Make the result of a check that could not be made.
+
+    Parameters
+    ----------
+    name : str
+        What was to be looked at.
+    why : str
+        Why it was not.
+    how : str
+        How to have it looked at.
+    """
+    return CheckResult(name, SKIPPED, why, advice=how)
+
+
+def count_verdicts(results):
+    """Count the verdicts: dict of verdict to int, those that came up."""
+    verdicts = [result.verdict for result in results]
+    return {v: verdicts.count(v) for v in VERDICTS if v in verdicts}
+
+
+def text_table(results):
+    """Write results as lines of text, the advice below what needs it.
+
+    Parameters
+    ----------
+    results : list of CheckResult
+
+    Returns
+    -------
+    list of str
+    """
+    wide = max(len(result.name) for result in results)
+    lines = []
+    for result in results:
+        lines.append(f"{result.verdict:7}  {result.name:{wide}}  {result.message}")
+        if result.advice:
+            lines.append(f"{'':7}  {'':{wide}}  -> {result.advice}")
+    return lines
+
+
+def _plain(value):
+    """Turn a number, or a list of them, to what JSON can hold."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return round(value, 6) if math.isfinite(value) else None
+    return value

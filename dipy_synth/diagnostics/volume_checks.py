@@ -1,0 +1,180 @@
+"""Checks of the way to volumes: the scale, the autoencoder, and samples."""
+
+import numpy as np
+
+from dipy_synth.diagnostics.data_checks import GIVE_COHORT
+from dipy_synth.diagnostics.results import grade, make_result, skipped
+from dipy_synth.diffusion.guidance import sampling_settings
+from dipy_synth.diffusion.noise import NoiseStreams
+from dipy_synth.diffusion.sampling_settings import SETTINGS
+from dipy_synth.metrics.similarity import psnr
+
+SCALE = 0.01, 0.03  # of the range of intensities
+ABOVE = 1.0  # dB
+ALIKE, PLAUSIBLE = (
+    (0.6, 1.5),
+    (0.35, 2.5),
+)  # std of samples over that of training latents
+
+
+def check_scale(context):
+    """Check that latents go into the network's scale and back unchanged."""
+    ldm = context.ldm
+    if context.sides():
+        latents = np.asarray(context.side(context.sides()[0])[0][:2], "float32")
+    else:
+        rng = np.random.default_rng(context.seed)
+        noise = rng.standard_normal((2, *ldm.network.shape), dtype="float32")
+        latents = ldm.normalizer.restore(noise)
+    straight = ldm.vqvae.decode(latents)
+    around = ldm.decode(ldm.normalizer.normalize(latents))
+    apart = float(np.sqrt(np.mean((straight - around) ** 2)))
+    passes, warns = SCALE
+    return make_result(
+        "latent scaling round trip",
+        grade(passes=apart <= passes, warns=apart <= warns),
+        f"volumes decoded straight, and by way of the network's scale, differ by "
+        f"{apart:.4f} (root mean square, of a range of 1)",
+        expected=f"at most {passes}",
+        advice="latents are normalised for training but not restored before decoding, "
+        "or by other numbers: use one LatentNormalizer for both directions",
+        values={"rms": apart},
+    )
+
+
+def check_round_trip(context):
+    """Check that the autoencoder gives back more than coarse blocks of a volume."""
+    name = "autoencoder round trip"
+    if context.volumes is None:
+        return skipped(name, "no volumes are at hand", GIVE_COHORT)
+    vqvae, brains = context.ldm.vqvae, context.ldm.config.get("grid") is not None
+    decoded = vqvae.predict(
+        context.volumes, batch_size=1 if vqvae.network.rank == 3 else 64
+    )
+    coarse = [in_blocks(volume, vqvae.network.factor) for volume in context.volumes]
+    metrics = [
+        [_psnr(volume, image, brains) for volume, image in zip(context.volumes, images)]
+        for images in (decoded, coarse)
+    ]
+    got, floor = (float(np.mean(values)) for values in metrics)
+    where = " in the brain" if brains else ""
+    return make_result(
+        name,
+        grade(passes=got >= floor + ABOVE, warns=got >= floor),
+        f"{len(context.volumes)} volumes come back at {got:.1f} dB{where}; means over "
+        f"blocks of {vqvae.network.factor} voxels have {floor:.1f} dB",
+        expected=f"at least {ABOVE:g} dB above the means over blocks",
+        advice="train the autoencoder longer, or give it more channels; nothing "
+        "generated can be better than this",
+        values={"psnr_db": got, "floor_db": floor},
+    )
+
+
+def in_blocks(volume, size):
+    """Replace each block of voxels by its mean.
+
+    Parameters
+    ----------
+    volume : array (*shape)
+        Multiples of `size`.
+    size : int
+        Voxels a side.
+
+    Returns
+    -------
+    ndarray (*shape)
+    """
+    parts = [part for n in volume.shape for part in (n // size, size)]
+    inner = tuple(range(1, len(parts), 2))
+    means = np.asarray(volume, "float64").reshape(parts).mean(axis=inner, keepdims=True)
+    return np.broadcast_to(means, parts).reshape(volume.shape)
+
+
+def _psnr(volume, image, brains):
+    return psnr(volume, image, mask=volume > 0 if brains else None)
+
+
+def make_samples(context, *, told=None):
+    """Sample normalised latents as the model recommends.
+
+    Parameters
+    ----------
+    context : DiagnosticContext
+        What is looked at.
+    told : callable, optional
+        Called after each step with the share of all steps that it was.
+
+    Returns
+    -------
+    ndarray (n, *latent_shape)
+        4 brains or 64 small images, with conditions of the cohort at hand.
+    """
+    ldm, n = context.ldm, 4 if context.ldm.vqvae.network.rank == 3 else 64
+    wanted = _some_conditions(context, n)
+    settings = sampling_settings(ldm.config["sampling"], **dict.fromkeys(SETTINGS))
+    share, samples = 1 / n / settings["steps"], []
+    for start in range(0, n, context.batch_size):
+        numbers = range(start, min(n, start + context.batch_size))
+        streams = NoiseStreams(context.seed, numbers, ldm.network.shape)
+        samples.append(
+            ldm.sample_latents(
+                streams,
+                wanted[numbers.start : numbers.stop],
+                callback=lambda step, x, x0: told and told(len(x0) * share),
+                **settings,
+            )
+        )
+    return np.concatenate(samples)
+
+
+def _some_conditions(context, n):
+    """Give the encoded conditions of n subjects at hand, or none: (n, n_conditions)."""
+    if not context.sides():
+        return np.full((n, len(context.ldm.schema.names)), np.nan, "float32")
+    known = context.chosen(context.sides()[0])[1]
+    return known[np.linspace(0, len(known) - 1, n).astype(int)]
+
+
+def check_samples(context, told=None):
+    """Check that samples vary as training latents do, channel by channel.
+
+    Parameters and result are those of `check_overfit`. The samples are kept with the
+    context.
+    """
+    if context.samples is None:
+        context.samples = make_samples(context, told=told)
+    samples, size, std = context.samples, *_sizes(context.samples)
+    if context.latents is not None:
+        there = _sizes(context.chosen("latents")[0])
+        size, std = size / there[0], std / there[1]
+    metrics = np.concatenate([size, std])
+    alike, plausible = (
+        np.all((metrics >= a) & (metrics <= b)) for a, b in (ALIKE, PLAUSIBLE)
+    )
+    return make_result(
+        "variability of samples",
+        grade(passes=alike, warns=plausible),
+        f"{len(samples)} samples are, channel by channel, {_ends(size)} as large as "
+        f"training latents, and differ from each other {_ends(std)} as much",
+        expected=f"{ALIKE[0]} to {ALIKE[1]}; below they collapse, above they explode",
+        advice=_ADVICE,
+        values={"size": size.tolist(), "std": std.tolist()},
+    )
+
+
+_ADVICE = (
+    "mend what else is wrong here first; then train longer, take more steps (--steps), "
+    "or a guidance nearer to 1"
+)
+
+
+def _sizes(latents):
+    """Give, by channel, the root mean square and the spread over images."""
+    axes = tuple(range(latents.ndim - 1))
+    size = np.sqrt(np.mean(np.square(latents, dtype="float64"), axis=axes))
+    std = np.sqrt(np.mean(np.var(latents, axis=0, ddof=1, dtype="float64"), axes[:-1]))
+    return size, std
+
+
+def _ends(values):
+    return f"{values.min():.2f} to {values.max():.2f} times"

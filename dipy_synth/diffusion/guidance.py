@@ -1,0 +1,178 @@
+"""What lies between a sampler and the U-Net: choices, noise per sample, guidance."""
+
+from functools import partial
+import math
+
+from keras import ops
+import numpy as np
+
+from dipy_synth.diffusion.samplers import SAMPLERS, sample_ddim, sample_dpmpp_2m
+from dipy_synth.diffusion.sampling_settings import completed_settings
+from dipy_synth.errors import InputError
+
+_WITH_ETA = {"ddim": sample_ddim, "sde_dpmpp_2m": sample_dpmpp_2m}
+
+
+def sampling_settings(defaults, **given):
+    """Fill what was left open with what a model recommends, and check it.
+
+    Parameters
+    ----------
+    defaults : dict
+        The recommended values.
+    **given
+        ``steps``, ``sampler``, ``guidance``, ``guidance_rescale`` and ``eta`` as
+        `LDM.generate` takes them; None is left open.
+
+    Returns
+    -------
+    dict
+        All but ``eta``, which is in the sampler, as `sample_latents` takes them.
+
+    Raises
+    ------
+    InputError
+        If one is unknown or out of range.
+    """
+    settings = completed_settings(given, defaults)
+    settings["steps"] = positive("steps", settings["steps"])
+    name, eta = settings["sampler"], settings.pop("eta")
+    if not callable(name):
+        if name not in SAMPLERS:
+            raise InputError(f"sampler {name!r}: expected one of {', '.join(SAMPLERS)}")
+        settings["sampler"] = SAMPLERS[name]
+    if eta is not None:
+        if name not in _WITH_ETA:
+            raise InputError(
+                f"eta {eta}: expected with sampler {' or '.join(_WITH_ETA)}, not {name}"
+            )
+        _check_share("eta", eta)
+        settings["sampler"] = partial(_WITH_ETA[name], eta=eta)
+    _check_share("guidance_rescale", settings["guidance_rescale"])
+    if not math.isfinite(settings["guidance"]):
+        raise InputError(f"guidance {settings['guidance']}: expected a finite number")
+    settings["guidance_interval"] = _interval(settings["guidance_interval"])
+    return settings
+
+
+def _interval(interval):
+    """Return an interval of noise-to-signal ratios, or None for all."""
+    if interval is None:
+        return None
+    low, high = (float(n) for n in interval)
+    if not 0 <= low < high:
+        raise InputError(
+            f"guidance_interval {interval}: expected two noise-to-signal ratios, the "
+            "lower first"
+        )
+    return low, high
+
+
+def _check_share(name, value):
+    if not 0 <= value <= 1:
+        raise InputError(f"{name} {value}: expected a share from 0 to 1")
+
+
+def sample_numbers(n, numbers):
+    """Give the numbers of the samples, from how many there are or from themselves."""
+    n = (1 if numbers is None else len(numbers)) if n is None else n
+    n = positive("n", n)
+    numbers = range(n) if numbers is None else tuple(numbers)
+    if len(numbers) != n:
+        raise InputError(f"{len(numbers)} numbers for {n} samples")
+    return numbers
+
+
+def positive(name, value):
+    """Give a value as int; an InputError names it if it is not whole, or below 1."""
+    if value < 1 or value != int(value):
+        raise InputError(f"{name} {value}: expected a whole number, at least 1")
+    return int(value)
+
+
+def guided_denoiser(
+    predict,
+    schedule,
+    conditions,
+    guidance,
+    *,
+    rescale=0.0,
+    interval=None,
+    variance=1.0,
+    gaussian=None,
+):
+    """Return the expected latents as a function of state and time.
+
+    With classifier-free guidance, the estimate without conditions is extrapolated
+    through the one with them. Where no condition is given the two are the same, and one
+    is computed.
+
+    Parameters
+    ----------
+    predict : callable
+        The network, from a dict as `UNet` takes it to its prediction.
+    schedule : Schedule
+        Turns predictions into images.
+    conditions : ndarray of shape (batch, n_conditions)
+        Encoded conditions; NaN where missing.
+    guidance : float
+        Guidance scale; 1 is the network's own estimate.
+    rescale : float, optional
+        Guidance rescale in [0, 1]: the share of the standard deviation that guidance
+        adds, sample by sample, to be removed.
+    interval : (float, float), optional
+        Noise-to-signal ratios between which guidance acts; everywhere by default.
+    variance : float or ndarray of shape (*latent_shape), optional
+        Variance of the normalised latents, for a preconditioned network.
+    gaussian : GaussianDenoiser, optional
+        Used in place of the network above its threshold.
+
+    Returns
+    -------
+    callable
+        ``denoise(x_t, t)``, as the samplers take it.
+
+    References
+    ----------
+    Ho & Salimans (2022). Classifier-free diffusion guidance. arXiv:2207.12598.
+    Lin et al. (2024). Common diffusion noise schedules and sample steps are flawed.
+    WACV, eq. 14 to 16 (rescale).
+    Kynkaanniemi et al. (2024). Applying guidance in a limited interval improves sample
+    and distribution quality in diffusion models. NeurIPS.
+    """
+    unconditional = np.full_like(conditions, np.nan)
+    guided = guidance != 1 and not np.isnan(conditions).all()
+    low, high = interval or (0.0, np.inf)
+
+    def estimate(x, t, wanted):
+        x = np.asarray(x, "float32")
+        inputs = {
+            "latents": schedule.scale_input(x, t, variance=variance),
+            "noise_level": np.full(len(x), schedule.noise_level(t), "float32"),
+            "conditions": wanted,
+        }
+        # in training on several devices, each predicts the whole batch
+        prediction = ops.convert_to_numpy(predict(inputs))[: len(x)]
+        return schedule.to_x0(prediction, x, t, variance=variance)
+
+    def denoise(x, t):
+        ratio = schedule.noise_to_signal(t)
+        acts = guided and low <= ratio <= high
+        if gaussian is not None and ratio > gaussian.threshold:
+            scale = guidance if acts else 1.0
+            return gaussian(x, t, schedule, conditions, guidance=scale)
+        x0 = estimate(x, t, conditions)
+        if not acts:
+            return x0
+        plain = estimate(x, t, unconditional)
+        moved = plain + guidance * (x0 - plain)
+        return _rescaled(moved, x0, rescale) if rescale else moved
+
+    return denoise
+
+
+def _rescaled(moved, prediction, share):
+    """Bring a share of the spread of each sample back to what it was unguided."""
+    axes = tuple(range(1, moved.ndim))
+    there, wanted = (x.std(axis=axes, keepdims=True) for x in (moved, prediction))
+    return moved * (1 + share * (wanted / np.maximum(there, 1e-8) - 1))

@@ -1,0 +1,173 @@
+"""The latents of a cohort, encoded once and kept with the run."""
+
+from dataclasses import dataclass
+import math
+
+import numpy as np
+from tqdm import tqdm
+
+from dipy_synth.data.augment import flip_left_right, move
+from dipy_synth.diffusion.pairs import MAX_SHIFT
+from dipy_synth.utils.files import atomic_path, read_json, write_json
+
+_VOXELS = 2**18  # encoded at a time, where images are small
+_VIEWS = 10  # of a training brain
+_STREAM = 0x71E5  # of the shifts
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Latents of volumes, some in several views.
+
+    Attributes
+    ----------
+    values : ndarray of shape (views * n, *latent_shape), float16
+        Memory-mapped; the views of a volume follow each other.
+    shifts : ndarray of shape (views * n, rank), int
+        By how many voxels the volume was moved.
+    views : int
+        Views of each volume. The first is the volume as it is, the second its mirror
+        image where views are mirrored.
+    unmoved : ndarray of int
+        Rows of the volumes that were not moved, mirror images included.
+    """
+
+    values: np.ndarray
+    shifts: np.ndarray
+    views: int
+
+    @property
+    def unmoved(self):
+        return np.flatnonzero(~self.shifts.any(axis=1))
+
+
+def encode_cohort(cohort, vqvae, path, split, *, mirror=True, seed=0):
+    """Encode one side of a cohort once, training brains in ten views.
+
+    A brain moved by part of a patch has other latents. The network is informed of the
+    move, and 0 is asked for in sampling, so that no generated brain is moved.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        The prepared cohort.
+    vqvae : VQVAE
+        The autoencoder.
+    path : Path
+        Where the latents are kept, without suffix; made anew when they are those of
+        other volumes or of another autoencoder.
+    split : {"train", "validation"}
+        The side.
+    mirror : bool, optional
+        Let views be mirror images, too, where brains are symmetric.
+    seed : int, optional
+        Seed of the moves.
+
+    Returns
+    -------
+    Latents
+
+    References
+    ----------
+    Karras et al. (2020). Training generative adversarial networks with limited data.
+    NeurIPS (augmentation that does not leak).
+    """
+    stored, described = path.with_suffix(".npy"), path.with_suffix(".json")
+    rows = np.flatnonzero(cohort.where(split))
+    varied = cohort.symmetric and split == "train"
+    mirrored, shifts = _draw_views(
+        len(rows), vqvae.network.rank, varied=varied, mirror=mirror, seed=seed
+    )
+    stamp = {
+        "keys": [cohort.keys[row] for row in rows],
+        "files": cohort.stamp(),
+        "vqvae": vqvae.config["weights_sha256"],
+        "mirrored": mirrored.tolist(),
+        "shifts": shifts.tolist(),
+    }
+    views = len(shifts) // max(1, len(rows))
+    if not (stored.exists() and described.exists() and read_json(described) == stamp):
+        described.unlink(missing_ok=True)  # a crash between the two must not fit them
+        shape = (len(shifts), *vqvae.network.latent_shape)
+        with atomic_path(stored) as temporary:
+            out = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
+            with tqdm(total=len(rows), desc=f"latents ({split})", unit="volume") as bar:
+                for start, block in _blocks(cohort.volumes(), rows):
+                    chosen = slice(views * start, views * (start + len(block)))
+                    seen = _views(block, mirrored[chosen], shifts[chosen])
+                    out[chosen] = vqvae.encode(seen, batch_size=len(block))
+                    bar.update(len(block))
+            out.flush()
+        write_json(described, stamp)
+    return Latents(np.load(stored, mmap_mode="r"), shifts, views)
+
+
+def conditions_of(latents, schema, rows):
+    """Encode the conditions of latents, those of a volume for each of its views.
+
+    Parameters
+    ----------
+    latents : ndarray of shape (views * n, *latent_shape)
+        Latents of n volumes.
+    schema : ConditionSchema
+        The conditions.
+    rows : list of dict of length n
+        The volumes' rows of the table.
+
+    Returns
+    -------
+    ndarray of shape (views * n, n_conditions), float32
+    """
+    views = len(latents) // max(1, len(rows))
+    return np.repeat(schema.encode(rows), views, axis=0)
+
+
+def encode_volumes(volumes, vqvae, rows):
+    """Encode some volumes as they are.
+
+    Parameters
+    ----------
+    volumes : ndarray of shape (n, *shape)
+        Prepared volumes in [0, 1]; may be memory-mapped.
+    vqvae : VQVAE
+        The autoencoder.
+    rows : ndarray of int of shape (m,)
+        Which of them.
+
+    Returns
+    -------
+    ndarray of shape (m, *latent_shape), float32
+    """
+    return np.concatenate(
+        [vqvae.encode(b, batch_size=len(b)) for _, b in _blocks(volumes, rows)]
+    )
+
+
+def _blocks(volumes, rows):
+    """Yield starts and blocks: one brain at a time, many small images at once."""
+    size = max(1, _VOXELS // math.prod(volumes.shape[1:]))
+    for start in range(0, len(rows), size):
+        yield start, np.asarray(volumes[rows[start : start + size]], "float32")
+
+
+def _draw_views(n, rank, *, varied, mirror, seed):
+    """Draw the views of n volumes: mirrored (n views,), shifts (n views, rank)."""
+    if not varied:
+        return np.zeros(n, bool), np.zeros((n, rank), int)
+    rng = np.random.default_rng([_STREAM, seed])
+    shifts = rng.integers(-MAX_SHIFT, MAX_SHIFT + 1, (n, _VIEWS, rank))
+    shifts[:, :2] = 0
+    mirrored = rng.random((n, _VIEWS)) < 0.5
+    mirrored[:, 0], mirrored[:, 1] = False, True
+    return mirrored.ravel() & mirror, shifts.reshape(-1, rank)
+
+
+def _views(volumes, mirrored, shifts):
+    """Mirror and move volumes: ndarray of shape (n views, *shape)."""
+    seen = np.repeat(volumes, len(shifts) // len(volumes), axis=0)
+    return np.stack(
+        [
+            move(flip_left_right(v) if flip else v, shift)
+            for v, flip, shift in zip(seen, mirrored, shifts)
+        ]
+    )

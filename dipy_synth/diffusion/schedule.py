@@ -1,0 +1,289 @@
+"""Schedule: how image and noise are mixed, and what a network predicts.
+
+Everywhere ``x_t = alpha(t) x0 + sigma(t) noise``, with t = 0 the image and t = 1 the
+noise. A network is trained on `Schedule.target` and read through `Schedule.to_x0`, so
+that a sampler needs to know neither what the network predicts nor how it was trained.
+"""
+
+import numpy as np
+
+from dipy_synth.errors import InputError
+
+PREDICTIONS = ("noise", "image", "v", "velocity", "preconditioned")
+WEIGHTINGS = ("plain", "min_snr", "p2")
+
+
+class Schedule:
+    """What all schedules share: mixing, targets, conversions and loss weights.
+
+    A schedule defines `alpha`, `sigma`, `training_times` and `to_config`.
+
+    Parameters
+    ----------
+    prediction : {"noise", "image", "v", "velocity", "preconditioned"}
+        What the network predicts: the noise, the image, ``alpha noise - sigma x0``
+        [1]_, the slope of a straight line, ``noise - x0`` [2]_, or what the best linear
+        estimate of the image lacks, scaled to unit variance ([3]_, eq. 7, with a
+        variance for each position and channel in place of ``sigma_data ** 2``).
+    weighting : {"plain", "min_snr", "p2"}, optional
+        Weights of the loss over time, see `loss_weight`.
+
+    References
+    ----------
+    .. [1] Salimans & Ho (2022). Progressive distillation for fast sampling of diffusion
+       models. ICLR.
+    .. [2] Liu, Gong & Liu (2023). Flow straight and fast. ICLR.
+    .. [3] Karras et al. (2022). Elucidating the design space of diffusion-based
+       generative models. NeurIPS.
+    """
+
+    def __init__(self, *, prediction, weighting="plain"):
+        for name, value, choices in (
+            ("prediction", prediction, PREDICTIONS),
+            ("weighting", weighting, WEIGHTINGS),
+        ):
+            if value not in choices:
+                raise InputError(
+                    f"{name} {value!r}: expected one of {', '.join(choices)}"
+                )
+        self.prediction, self.weighting = prediction, weighting
+
+    def snr(self, t):
+        """Signal-to-noise ratio ``alpha ** 2 / sigma ** 2`` at times t (any shape)."""
+        with np.errstate(divide="ignore"):
+            return np.square(self.alpha(t)) / np.square(self.sigma(t))
+
+    def add_noise(self, x0, noise, t):
+        """Give the state at time t.
+
+        Parameters
+        ----------
+        x0, noise : array (batch, ...)
+            Images and standard normal noise.
+        t : float or array (batch,)
+            Times in [0, 1].
+
+        Returns
+        -------
+        array (batch, ...)
+        """
+        alpha, sigma = self._mixing(t, x0)
+        return alpha * x0 + sigma * noise
+
+    @property
+    def highest_ratio(self):
+        """Highest noise-to-signal ratio seen in training; infinite if unbounded."""
+        return np.inf
+
+    def noise_to_signal(self, t):
+        """Return ``sigma / alpha`` at times t (any shape), infinite for pure noise."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(self.sigma(t) / np.asarray(self.alpha(t), "float64"))
+
+    def noise_level(self, t):
+        """Return the logarithm of the noise-to-signal ratio, as a network sees it.
+
+        Parameters
+        ----------
+        t : ndarray of any shape
+            Times in (0, 1].
+
+        Returns
+        -------
+        ndarray of the same shape, float32
+            ``log(sigma / alpha)``, within [-7, 7].
+        """
+        with np.errstate(divide="ignore"):
+            level = np.log(self.noise_to_signal(t))
+        return np.clip(level, -7, 7).astype("float32")
+
+    def scale_input(self, x_t, t, *, variance=1.0):
+        """Return what the network sees of a state: of unit variance if preconditioned.
+
+        Parameters
+        ----------
+        x_t : ndarray of shape (batch, ...)
+            States.
+        t : float or ndarray of shape (batch,)
+            Times in [0, 1].
+        variance : float or ndarray of shape (...), optional
+            Variance of the images at each position and channel.
+
+        Returns
+        -------
+        ndarray of shape (batch, ...)
+        """
+        if self.prediction != "preconditioned":
+            return x_t
+        alpha, sigma = self._mixing(t, x_t)
+        return x_t / np.sqrt(alpha**2 * variance + sigma**2)
+
+    def target(self, x0, noise, t, *, variance=1.0):
+        """Return what the network is to predict at time t.
+
+        Parameters and result are those of `add_noise`, besides `variance`, which is
+        that of `scale_input`.
+        """
+        alpha, sigma = self._mixing(t, x0)
+        if self.prediction == "preconditioned":
+            total = alpha**2 * variance + sigma**2
+            return (sigma * x0 - alpha * variance * noise) / np.sqrt(variance * total)
+        if self.prediction == "noise":
+            return noise
+        if self.prediction == "image":
+            return x0
+        if self.prediction == "v":
+            return alpha * noise - sigma * x0
+        return noise - x0
+
+    def to_x0(self, prediction, x_t, t, *, variance=1.0):
+        """Turn a prediction into an estimate of the image.
+
+        Parameters
+        ----------
+        prediction, x_t : array (batch, ...)
+            The network's output and the state.
+        t : float or array (batch,)
+            Times in [0, 1].
+        variance : float or ndarray of shape (...), optional
+            As `scale_input` takes it.
+
+        Returns
+        -------
+        array (batch, ...)
+        """
+        alpha, sigma = self._mixing(t, x_t)
+        if self.prediction == "preconditioned":
+            total = alpha**2 * variance + sigma**2
+            linear = alpha * variance / total * x_t
+            return linear + sigma * np.sqrt(variance / total) * prediction
+        if self.prediction == "noise":
+            return (x_t - sigma * prediction) / alpha
+        if self.prediction == "image":
+            return prediction
+        if self.prediction == "v":
+            return (alpha * x_t - sigma * prediction) / (alpha**2 + sigma**2)
+        return (x_t - sigma * prediction) / (alpha + sigma)
+
+    def loss_weight(self, t, *, gamma=5.0, k=1.0):
+        """Give the weight of the squared error at times t.
+
+        Parameters
+        ----------
+        t : array (batch,)
+            Times in (0, 1].
+        gamma : float, optional
+            Of min-SNR: the signal-to-noise ratio above which an image's weight stays.
+        k : float, optional
+            Of P2: ``1 / (k + SNR)`` on the error of the noise.
+
+        Returns
+        -------
+        array (batch,)
+            1 everywhere for "plain". The others are stated for the error of the image
+            (min-SNR [1]_) or of the noise (P2 [2]_) and carried over to what the
+            network predicts.
+
+        References
+        ----------
+        .. [1] Hang et al. (2023). Efficient diffusion training via min-SNR weighting
+           strategy. ICCV.
+        .. [2] Choi et al. (2022). Perception prioritized training of diffusion models.
+           CVPR.
+        """
+        t = np.asarray(t, "float64")
+        if self.weighting == "plain":
+            return np.ones_like(t)
+        alpha, sigma, snr = self.alpha(t), self.sigma(t), self.snr(t)
+        if self.weighting == "min_snr":
+            on_image = np.minimum(snr, gamma)
+        else:
+            on_image = snr / (k + snr)
+        # the error of a prediction times this is the error of the image
+        carried = {
+            "preconditioned": sigma / np.sqrt(alpha**2 + sigma**2),
+            "noise": sigma / np.maximum(alpha, 1e-8),
+            "image": np.ones_like(t),
+            "v": sigma / (alpha**2 + sigma**2),
+            "velocity": sigma / (alpha + sigma),
+        }[self.prediction]
+        return on_image * carried**2
+
+    def error_weight(self, t, x0, *, variance=1.0):
+        """Return the weight of each number's squared error at times t.
+
+        The error of a preconditioned prediction is weighted as that of the image,
+        relative to what the best linear estimate leaves; others by `loss_weight`.
+
+        Parameters
+        ----------
+        t : ndarray of shape (batch,)
+            Times in (0, 1].
+        x0 : ndarray of shape (batch, ...)
+            Images, for their shape.
+        variance : float or ndarray of shape (...), optional
+            As `scale_input` takes it.
+
+        Returns
+        -------
+        ndarray that multiplies images (batch, ...), float32
+        """
+        weight = self.loss_weight(t).reshape(-1, *[1] * (x0.ndim - 1))
+        if self.prediction == "preconditioned":
+            alpha, sigma = self._mixing(t, x0)
+            share = variance / (alpha**2 * variance + sigma**2)
+            share = np.broadcast_to(share, (len(x0), *share.shape[1:]))
+            axes = tuple(range(1, share.ndim))
+            weight = weight * share / share.mean(axis=axes, keepdims=True)
+        return weight.astype("float32")
+
+    def sampling_times(self, steps, *, size=None):
+        """Give the times a sampler visits.
+
+        Parameters
+        ----------
+        steps : int
+            Steps from noise to image.
+        size : int, optional
+            Numbers of an image. Normalised, none of its axes varies by more than the
+            square root of that, which says in how deep a noise there is something to
+            be found.
+
+        Returns
+        -------
+        ndarray (steps + 1,)
+            Decreasing from 1 to 0.
+        """
+        return np.linspace(1.0, 0.0, steps + 1)
+
+    def times_at(self, ratios):
+        """Give the times at which the noise is so many times the signal.
+
+        Where the schedule does not get there, its last time is given.
+
+        Parameters
+        ----------
+        ratios : array (n,)
+            Noise over signal.
+
+        Returns
+        -------
+        ndarray (n,)
+        """
+        t = np.linspace(0, 1, 4001)[1:]
+        with np.errstate(divide="ignore"):
+            ratio = np.log(self.sigma(t)) - np.log(np.maximum(self.alpha(t), 1e-12))
+        return np.interp(np.log(ratios), ratio, t)
+
+    def _mixing(self, t, x):
+        """Give alpha and sigma in a shape that multiplies images (batch, ...)."""
+        t = np.asarray(t, "float64")
+        shape = (-1, *[1] * (len(x.shape) - 1)) if t.ndim else ()
+        return (
+            np.asarray(f(t), "float32").reshape(shape) for f in (self.alpha, self.sigma)
+        )
+
+
+def shifted(t, shift):
+    """Move times towards the noise, t = 1, for a shift above 1."""
+    return shift * t / (1 + (shift - 1) * t)

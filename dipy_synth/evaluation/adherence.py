@@ -1,0 +1,165 @@
+"""As asked: what predictors read from volumes, beside what was asked for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dipy_synth.conditions import as_number, is_missing
+from dipy_synth.evaluation.extractors import in_parts, voxel_pca
+from dipy_synth.metrics.conditioning import (
+    RidgePredictor,
+    compare_trends,
+    follows_category,
+    follows_number,
+)
+
+LEAST = 8  # volumes with a value: fewer say nothing about following
+_FOR_PREDICTION = 48  # components; the penalty decides how much of them is used
+
+
+@dataclass(frozen=True)
+class Followed:
+    """One condition, and how volumes follow it.
+
+    Parameters
+    ----------
+    column : str
+        Its name.
+    synthetic : NumberFollowed or CategoryFollowed
+        What is read from synthetic volumes beside what was asked of them.
+    real : NumberFollowed or CategoryFollowed or None
+        The same of real volumes that the predictor was not fitted on: how well the
+        predictor itself does.
+    predicted : tuple, (n,)
+        What is read from each synthetic volume.
+    """
+
+    column: str
+    synthetic: object
+    real: object
+    predicted: tuple
+
+
+def follow_conditions(synthetic, real, fit, *, predictor=None, seed=0):
+    """Read conditions from volumes, and compare them with those asked for.
+
+    Parameters
+    ----------
+    synthetic, real, fit : Volumes
+        Synthetic volumes with what was asked for; real ones; and those that predictors
+        are fitted on, where there is no predictor.
+    predictor : CovariatePredictor, optional
+        What has a method ``predict``: volumes -> dict of column to (n,) values.
+    seed : int, optional
+        Seed of the shuffles.
+
+    Returns
+    -------
+    followed : tuple of Followed
+    notes : tuple of str
+        Why a column that was asked for is not there.
+    """
+    columns = [name for name in _columns(synthetic) if _varies(synthetic, name)]
+    if not columns:
+        return (), ("nothing was asked for that differs between the volumes",)
+    predict = _by_regression(fit, columns) if predictor is None else predictor.predict
+    read, truth = predict(synthetic.volumes), predict(real.volumes)
+    found = tuple(
+        Followed(
+            column=name,
+            synthetic=_compared(synthetic, name, read[name], seed),
+            real=_compared(real, name, truth[name], seed),
+            predicted=tuple(np.asarray(read[name]).tolist()),
+        )
+        for name in columns
+        if name in read
+    )
+    missing = [name for name in columns if name not in read]
+    reader = "the predictor" if predictor is not None else f"a regression on {fit.name}"
+    return found, tuple(f"{name}: {reader} cannot read it" for name in missing)
+
+
+def compare_ageing(synthetic, measured, real, real_measured, *, seed=0):
+    """Compare how ventricles grow with age in synthetic and in real volumes.
+
+    Parameters
+    ----------
+    synthetic, real : Volumes
+        Both with a column ``age``.
+    measured, real_measured : sequence of float, (n,)
+        Volume of the ventricles of each, in mL.
+    seed : int, optional
+        Seed of shuffles and bootstrap.
+
+    Returns
+    -------
+    Trend or None
+        None where ages are not known, or do not differ.
+    """
+    pairs = [
+        _numbers(side.column("age"), values)
+        for side, values in ((synthetic, measured), (real, real_measured))
+    ]
+    if any(len(ages) < LEAST or np.ptp(ages) == 0 for ages, _ in pairs):
+        return None
+    return compare_trends(*pairs[0], *pairs[1], seed=seed)
+
+
+def _numbers(ages, measured):
+    """Give ages and measures where both are known: two arrays (n,)."""
+    pairs = [(as_number(a), m) for a, m in zip(ages, measured)]
+    known = np.array([pair for pair in pairs if pair[0] is not None], "float64")
+    return tuple(known.reshape(-1, 2).T)
+
+
+def _columns(volumes):
+    return dict.fromkeys(name for row in volumes.rows for name in row)
+
+
+def _known(volumes, name):
+    """Tell which volumes have a value, and whether those are numbers."""
+    values = volumes.column(name)
+    there = np.array([not is_missing(value) for value in values])
+    number = all(as_number(v) is not None for v, k in zip(values, there) if k)
+    return there, number
+
+
+def _values(volumes, name, there, number):
+    values = [v for v, k in zip(volumes.column(name), there) if k]
+    return np.array([float(v) for v in values] if number else [str(v) for v in values])
+
+
+def _varies(volumes, name):
+    there, _ = _known(volumes, name)
+    values = {str(v) for v, k in zip(volumes.column(name), there) if k}
+    return there.sum() >= LEAST and len(values) > 1
+
+
+def _by_regression(fit, columns):
+    """Give a function that reads columns from volumes: numbers, and two categories."""
+    if len(fit) < LEAST:
+        return lambda volumes: {}
+    extract = voxel_pca(fit.volumes, grid=fit.grid, components=_FOR_PREDICTION)
+    features, readers = in_parts(extract, fit.volumes), {}
+    for name in columns:
+        there, number = _known(fit, name)
+        values = _values(fit, name, there, number)
+        kinds = len(np.unique(values))
+        if len(values) >= LEAST and (kinds > 1 if number else kinds == 2):
+            readers[name] = RidgePredictor(features[there], values)
+
+    def predict(volumes):
+        features = in_parts(extract, volumes)
+        return {name: read(features) for name, read in readers.items()}
+
+    return predict
+
+
+def _compared(volumes, name, read, seed):
+    """Compare what is read with what is known; None where that is too little."""
+    there, number = _known(volumes, name)
+    if not _varies(volumes, name):
+        return None
+    known = _values(volumes, name, there, number)
+    compare = follows_number if number else follows_category
+    return compare(known, np.asarray(read)[there], seed=seed)

@@ -1,0 +1,357 @@
+"""A synthetic cohort beside a real one: all metrics, and what they amount to."""
+
+from dataclasses import asdict, dataclass, is_dataclass, replace
+import logging
+
+import numpy as np
+
+from dipy_synth import __version__
+from dipy_synth.errors import InputError
+from dipy_synth.evaluation.adherence import compare_ageing, follow_conditions
+from dipy_synth.evaluation.extractors import (
+    FOR_AUDIT,
+    Extractor,
+    in_parts,
+    of_noise,
+    voxel_pca,
+    voxels_in,
+)
+from dipy_synth.evaluation.findings import find_all
+from dipy_synth.grid import Grid
+from dipy_synth.metrics.comparison import CLASS_METRICS, METRICS, Metric, compare
+from dipy_synth.metrics.distribution import fid
+from dipy_synth.metrics.diversity import Similarity, similarity_within
+from dipy_synth.metrics.features import VoxelPCA
+from dipy_synth.metrics.memorization import FeatureSearch, VoxelSearch, audit_copies
+from dipy_synth.metrics.verdicts import (
+    LEAST,
+    AcceptanceRanges,
+    check_brains,
+    fit_acceptance_ranges,
+)
+
+LEAST_SYNTHETIC = 4
+_BLOCK = 6.0  # mm, in which copies are looked for
+_PER_COMPONENT = 4  # volumes on either side, for FID
+logger = logging.getLogger("dipy_synth")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found.
+
+    Parameters
+    ----------
+    about : dict
+        What was compared, by which extractor, and notes on how; JSON's own types.
+    distribution : dict of str to tuple of Comparison
+        Kind of noise that makes the ceiling to metrics.
+    ranges : AcceptanceRanges
+        What a volume must show to pass as a brain, and what real ones show.
+    verdicts : tuple of Verdict, (n,)
+        Of the synthetic volumes.
+    diversity : dict of str to Similarity
+        "real" and "synthetic".
+    copies : dict of str to CopyAudit
+        "voxels" and "features"; empty without training volumes.
+    asked : tuple of Followed
+        Conditions that were asked for.
+    ageing : Trend or None
+        Ventricle volume with age.
+    findings : tuple of Finding
+        What it amounts to, in words.
+    """
+
+    about: dict
+    distribution: dict
+    ranges: AcceptanceRanges
+    verdicts: tuple
+    diversity: dict[str, Similarity]
+    copies: dict
+    asked: tuple
+    ageing: object
+    findings: tuple
+
+    def to_config(self):
+        """Describe it in JSON's own types, without arrays of volumes: dict."""
+        ranges = {
+            "n": self.ranges.n,
+            "limits": self.ranges.limits,
+            "real": self.ranges.real,
+            "left_out": self.ranges.left_out,
+        }
+        content = {
+            "about": self.about,
+            "findings": self.findings,
+            "distribution": self.distribution,
+            "not_noise": {"ranges": ranges, "verdicts": self.verdicts},
+            "diversity": self.diversity,
+            "copies": {
+                name: {**asdict(audit), "void": audit.void, "copies": audit.copies}
+                for name, audit in self.copies.items()
+            },
+            "asked": self.asked,
+            "ageing": self.ageing,
+        }
+        return plain(content)
+
+
+def plain(value):
+    """Turn arrays and the like into JSON's own types; None where not finite."""
+    if is_dataclass(value):
+        value = asdict(value)
+    if isinstance(value, dict):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [plain(part) for part in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def evaluate(
+    real,
+    synthetic,
+    *,
+    train=None,
+    asked=None,
+    noise=None,
+    extractor=None,
+    classes=None,
+    predictor=None,
+    tissues=True,
+    repeats=100,
+    pairs=100,
+    seed=0,
+    each=map,
+):
+    """Judge a synthetic cohort: is it noise, is it copied, is it as asked?
+
+    Parameters
+    ----------
+    real : Volumes
+        Real volumes on which nothing was trained. Acceptance ranges are set on them.
+    synthetic : Volumes
+        What is judged, on the same grid.
+    train : Volumes, optional
+        The volumes that the model judged was trained on. Without them copies cannot be
+        looked for, and what must be fitted on real volumes takes half of `real`.
+    asked : sequence of dict, (n,), optional
+        What was asked of each synthetic volume; its rows by default.
+    noise : Volumes, optional
+        Volumes that the model decodes from pure noise: a second ceiling.
+    extractor : callable, optional
+        Volumes (n, I, J, K) -> features (n, d); the predictor by default, or principal
+        components of coarse voxels. Metrics are of the first 16 principal components
+        of its features, on training volumes.
+    classes : callable, optional
+        Volumes -> class probabilities (n, classes), for the Inception Score.
+    predictor : CovariatePredictor, optional
+        A network that gives features when it is called, and reads conditions by
+        ``predict``; its ``config`` tells "weights_sha256" and, where it takes one grid
+        only, "grid".
+    tissues : bool, optional
+        Segment tissues: 2 s more for each volume at 2 mm.
+    repeats : int, optional
+        Draws of floors, ceilings and intervals.
+    pairs : int, optional
+        Pairs compared by MS-SSIM, in each cohort.
+    seed : int, optional
+        Seed of all that is drawn.
+    each : callable, optional
+        ``(function, items) -> iterable``, as of
+        `dipy_synth.metrics.verdicts.fit_acceptance_ranges`: for what takes long.
+
+    Returns
+    -------
+    Evaluation
+
+    Raises
+    ------
+    InputError
+        If cohorts are too small, on different grids, or real and training volumes are
+        not disjoint.
+    """
+    synthetic = _with_rows(synthetic, asked)
+    notes = _check(real, synthetic, train, noise)
+    if predictor is not None:
+        _check_predictor(predictor, real)
+    fit, compared, words = _to_fit_on(real, train, seed)
+    notes += words
+    if extractor is None:
+        extractor = predictor
+        if predictor is None:
+            extractor = voxel_pca(fit.volumes, grid=fit.grid)
+    own = predictor is not None and extractor is predictor
+    identity = ("predictor", predictor.config["weights_sha256"]) if own else None
+    features = Extractor.fit(
+        extractor, fit.volumes, fitted_on=fit.name, identity=identity
+    )
+    logger.info("features: %s", features.name)
+    distribution, words = _distribution(
+        features, compared, synthetic, noise, classes, repeats=repeats, seed=seed
+    )
+    notes += words
+    logger.info("not noise: anatomy of %d volumes", len(real) + len(synthetic))
+    ranges = fit_acceptance_ranges(
+        real.volumes, grid=real.grid, tissues=tissues, each=each
+    )
+    verdicts = tuple(check_brains(synthetic.volumes, ranges, each=each))
+    logger.info("diversity: MS-SSIM within each cohort")
+    diversity = {
+        side: similarity_within(cohort.volumes, pairs=pairs, seed=seed, each=each)
+        for side, cohort in (("real", real), ("synthetic", synthetic))
+    }
+    copies = {}
+    if train is not None:
+        logger.info("copies: nearest of %d training volumes", len(train))
+        copies = _audits(real, synthetic, train, extractor, seed)
+    logger.info("as asked")
+    followed, words = follow_conditions(
+        synthetic, compared, fit, predictor=predictor, seed=seed
+    )
+    notes += words
+    ageing = _ageing(synthetic, verdicts, real, ranges, seed) if tissues else None
+    parts = {
+        "distribution": distribution,
+        "ranges": ranges,
+        "verdicts": verdicts,
+        "diversity": diversity,
+        "copies": copies,
+        "asked": followed,
+        "ageing": ageing,
+    }
+    about = {
+        "version": __version__,
+        "real": real.to_config(),
+        "synthetic": synthetic.to_config(),
+        "train": train and train.to_config(),
+        "noise": noise and noise.to_config(),
+        "extractor": features.to_config(),
+        "reader": "predictor"
+        if predictor is not None
+        else f"ridge regression, {fit.name}",
+        "seed": seed,
+        "notes": list(notes),
+    }
+    return Evaluation(about=about, **parts, findings=find_all(**parts))
+
+
+def _with_rows(synthetic, asked):
+    return synthetic if asked is None else replace(synthetic, rows=tuple(asked))
+
+
+def _check(real, synthetic, train, noise):
+    """Refuse what cannot be compared; give notes on what is odd."""
+    sides = [(real, LEAST), (synthetic, LEAST_SYNTHETIC)]
+    sides += [(x, n) for x, n in ((train, 2), (noise, 4)) if x is not None]
+    notes = ()
+    for cohort, least in sides:
+        if len(cohort) < least:
+            raise InputError(
+                f"{cohort.name}: {len(cohort)} volumes; expected {least} or more: "
+                "cohorts are compared, not single volumes"
+            )
+        if cohort.grid != real.grid:
+            raise InputError(
+                f"{cohort.name}: on {cohort.grid}; expected the real volumes' "
+                f"{real.grid}"
+            )
+        notes += tuple(f"{cohort.name}: {note}" for note in cohort.notes)
+    known = dict(zip(real.hashes(), real.names))
+    both = [known[x] for x in train.hashes() if x in known] if train is not None else []
+    if both:
+        raise InputError(
+            f"{real.name}: {len(both)} of its volumes, the first {both[0]}, are among "
+            f"the training volumes of {train.name}; expected real volumes held out"
+        )
+    same = sum(x in known for x in synthetic.hashes())
+    if same:
+        notes += (f"{same} synthetic volumes are equal to real ones compared with",)
+    return notes
+
+
+def _check_predictor(predictor, real):
+    """Refuse a predictor of volumes on another grid."""
+    grid = predictor.config.get("grid")
+    if grid is not None and Grid.from_config(grid) != real.grid:
+        raise InputError(
+            f"{real.name}: on {real.grid}; expected the predictor's "
+            f"{Grid.from_config(grid)}"
+        )
+
+
+def _to_fit_on(real, train, seed):
+    """Give volumes to fit on, those of `real` to compare with, and a note."""
+    if train is not None:
+        return train, real, ()
+    order = np.random.default_rng(seed).permutation(len(real))
+    half = len(real) // 2
+    note = (
+        f"without training volumes, components and predictors are fitted on {half} of "
+        f"the real volumes; features are compared with the other {len(real) - half}"
+    )
+    halves = (np.sort(order[:half]), np.sort(order[half:]))
+    names = (f"{half} of {real.name}", real.name)
+    return *(real.take(h, name=n) for h, n in zip(halves, names)), (note,)
+
+
+def _distribution(features, real, synthetic, noise, classes, *, repeats, seed):
+    """Give the metrics of distribution by each kind of noise, and a note on FID."""
+    a, b = features(real.volumes), features(synthetic.volumes)
+    n = min(len(a), len(b)) // 2
+    ceilings = {"voxel noise": of_noise(features, real.volumes, seed=seed)}
+    if noise is not None:
+        ceilings["decoded noise"] = features(noise.volumes)
+        n = min(n, len(noise) // 2)
+    first = int(np.clip(n // _PER_COMPONENT, 1, a.shape[1]))
+    metrics = METRICS | {
+        "fid": Metric(lambda x, y: fid(x[:, :first], y[:, :first]), bounds=(0, np.inf))
+    }
+    options = {"repeats": repeats, "seed": seed}
+    found = {
+        name: tuple(compare(a, b, other, metrics=metrics, **options))
+        for name, other in ceilings.items()
+    }
+    if classes is not None:
+        sides = [in_parts(classes, v) for v in (real.volumes, synthetic.volumes)]
+        ceilings = {"voxel noise": of_noise(classes, real.volumes, seed=seed)}
+        if noise is not None:
+            ceilings["decoded noise"] = in_parts(classes, noise.volumes)
+        for name, other in ceilings.items():
+            found[name] += tuple(
+                compare(*sides, other, metrics=CLASS_METRICS, **options)
+            )
+    note = (
+        f"FID is of the first {first} of {a.shape[1]} components: {n} volumes on "
+        "either side of its floor carry no more"
+    )
+    return found, (note,) if first < a.shape[1] else ()
+
+
+def _audits(real, synthetic, train, extractor, seed):
+    """Look for copies in voxels and in features."""
+    trio = (synthetic.volumes, train.volumes, real.volumes)
+    reach = 0  # networks take long, and small shifts hardly move their features
+    if isinstance(extractor, VoxelPCA):
+        reach, told_pca = 1, {"grid": train.grid, "components": FOR_AUDIT}
+        extractor = voxel_pca(train.volumes, **told_pca)
+
+    def extract(volumes):
+        return in_parts(extractor, volumes)
+
+    searches = {
+        "voxels": VoxelSearch(train.volumes, factor=voxels_in(_BLOCK, train.grid)),
+        "features": FeatureSearch(train.volumes, extract, reach=reach),
+    }
+    return {
+        name: audit_copies(*trio, search=search, seed=seed)
+        for name, search in searches.items()
+    }
+
+
+def _ageing(synthetic, verdicts, real, ranges, seed):
+    name = "ventricles_ml"
+    measured = [verdict.metrics[name] for verdict in verdicts]
+    others = [row[name] for row in ranges.real]
+    return compare_ageing(synthetic, measured, real, others, seed=seed)

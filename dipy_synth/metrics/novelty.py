@@ -1,0 +1,168 @@
+"""New, diverse and near at once: authenticity, the Vendi score, feature likelihood."""
+
+import numpy as np
+from scipy.spatial.distance import cdist
+from scipy.special import logsumexp
+
+from dipy_synth.errors import InputError
+from dipy_synth.metrics.array_checks import check_features
+
+LEAST_SD = 0.05  # of a feature's own: the narrowest Gaussian about a sample
+
+
+def authenticity(train, synthetic):
+    """Compute the part of samples that are authentic: AuthPct [1]_ (section 3.3).
+
+    A sample is authentic if its nearest training volume is further from it than that
+    volume is from its own nearest neighbour in the training set.
+
+    Parameters
+    ----------
+    train : array_like, (n, d)
+        Features of training volumes.
+    synthetic : array_like, (m, d)
+        Features of samples.
+
+    Returns
+    -------
+    float
+        In [0, 1]: 0 for copies, and for new volumes of the same distribution about a
+        half in few dimensions, more in many.
+
+    References
+    ----------
+    .. [1] Alaa et al., "How faithful is your synthetic data? Sample-level metrics for
+       evaluating and auditing generative models", ICML 2022.
+    """
+    train = check_features(train, "training features")
+    synthetic = check_features(
+        synthetic, "synthetic features", least=1, width=train.shape[1]
+    )
+    apart = cdist(synthetic, train)
+    own = cdist(train, train)
+    np.fill_diagonal(own, np.inf)
+    nearest = apart.argmin(axis=1)
+    return float(np.mean(apart.min(axis=1) > own.min(axis=1)[nearest]))
+
+
+def vendi_score(features, *, scale=None):
+    """Compute the effective number of different volumes: the Vendi score [1]_.
+
+    It is the exponential of the entropy of the eigenvalues of the volumes' similarity
+    matrix, divided by their number.
+
+    Parameters
+    ----------
+    features : array_like, (n, d)
+        Features of each volume.
+    scale : float, optional
+        Of a Gaussian similarity, ``exp(-|x - y|^2 / (2 scale^2))``. By default the
+        similarity is the cosine, as in the paper.
+
+    Returns
+    -------
+    float
+        From 1, where all are alike, to n, where no two have anything in common.
+
+    References
+    ----------
+    .. [1] Friedman and Dieng, "The Vendi score: a diversity evaluation metric for
+       machine learning", TMLR 2023, eq. 1.
+    """
+    features = check_features(features, "features", least=1)
+    if scale is None:
+        norms = np.linalg.norm(features, axis=1, keepdims=True)
+        unit = features / np.maximum(norms, 1e-12)
+        similar = unit @ unit.T
+    else:
+        similar = np.exp(-cdist(features, features, "sqeuclidean") / (2 * scale**2))
+    np.fill_diagonal(similar, 1)
+    values = np.linalg.eigvalsh(similar / len(similar))
+    values = values[values > 1e-12]
+    return float(np.exp(-np.sum(values * np.log(values))))
+
+
+def feature_likelihood_divergence(train, held_out, synthetic, *, seed=0):
+    """Compute the feature likelihood divergence, FLD [1]_ (eq. 4).
+
+    A Gaussian stands about each sample, all equally likely; their variances are fitted
+    to the training volumes, by expectation maximisation. Held-out volumes are likely
+    where samples are near, many, and no copies: a copy's Gaussian is narrow and holds
+    its own original only. The zero is what half of the training volumes give in the
+    samples' place, with variances fitted to the other half.
+
+    Parameters
+    ----------
+    train, held_out, synthetic : array_like, (n, d), (h, d) and (m, d)
+        Features of training volumes, of real volumes held out, and of samples.
+    seed : int, optional
+        Seed of the halves.
+
+    Returns
+    -------
+    float
+        In hundredths of a nat per feature; less is better.
+
+    References
+    ----------
+    .. [1] Jiralerspong et al., "Feature likelihood divergence: evaluating the
+       generalization of generative models using samples", NeurIPS 2023.
+    """
+    train = check_features(train, "training features", least=4)
+    width = train.shape[1]
+    others = [
+        check_features(x, f"{name} features", least=1, width=width)
+        for name, x in (("held-out", held_out), ("synthetic", synthetic))
+    ]
+    mean, sd = train.mean(axis=0), train.std(axis=0)
+    if not sd.all():
+        raise InputError("training features: one is constant; expected none")
+    train, held_out, synthetic = ((x - mean) / sd for x in (train, *others))
+    order = np.random.default_rng(seed).permutation(len(train))
+    half, rest = np.array_split(train[order], 2)
+    found = _surprise(held_out, synthetic, fit_variances(synthetic, train))
+    base = _surprise(held_out, half, fit_variances(half, rest))
+    return float(100 * (found - base) / width)
+
+
+def fit_variances(centers, points, *, steps=100):
+    """Fit the variance of a Gaussian about each center to points.
+
+    Parameters
+    ----------
+    centers : array_like, (m, d)
+        Standardised features.
+    points : array_like, (n, d)
+        What is to become likely.
+    steps : int, optional
+        Of expectation maximisation.
+
+    Returns
+    -------
+    ndarray, (m,)
+        At least 0.05 squared.
+    """
+    squares = cdist(points, centers, "sqeuclidean")
+    d = points.shape[1]
+    variances = np.full(len(centers), np.mean(squares) / d)
+    for _ in range(steps):
+        share = np.exp(_log_parts(squares, variances, d))
+        share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-300)
+        weights = share.sum(axis=0)
+        fitted = (share * squares).sum(axis=0) / np.maximum(d * weights, 1e-12)
+        variances = np.maximum(np.where(weights > 1e-9, fitted, variances), LEAST_SD**2)
+    return variances
+
+
+def _log_parts(squares, variances, d):
+    """Return each Gaussian's part of the log density, but for the points' maximum."""
+    logs = -squares / (2 * variances) - d / 2 * np.log(variances)
+    return logs - logs.max(axis=1, keepdims=True)
+
+
+def _surprise(points, centers, variances):
+    """Return the mean negative log density of points under the mixture: float."""
+    d = points.shape[1]
+    squares = cdist(points, centers, "sqeuclidean")
+    logs = -squares / (2 * variances) - d / 2 * np.log(2 * np.pi * variances)
+    return float(-np.mean(logsumexp(logs, axis=1) - np.log(len(centers))))

@@ -1,0 +1,158 @@
+"""Power at four spatial frequencies within the brain, and brains without their phases.
+
+Power alone does not make a cortex: brains whose phases are shuffled have the power of
+real ones and blotches for folds. So power stands beside the metrics of texture.
+"""
+
+import numpy as np
+from scipy import fft
+
+from dipy_synth.metrics.array_checks import check_features
+
+#: Edges of the bands, as parts of the Nyquist frequency along each axis.
+BANDS = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
+_TAPER = 6.0  # mm over which the window opens, from the outline inwards
+_TINY = 1e-12
+
+
+def band_power(brain, *, bands=BANDS):
+    """Compute the power of a brain in radial frequency bands.
+
+    The brain, less its mean, is weighted by a window that rises from 0 at the outline
+    to 1 at a depth of 6 mm (a squared sine): so the outline itself adds no power.
+
+    Parameters
+    ----------
+    brain : Brain
+        As `dipy_synth.metrics.regions.cut_brain` makes it.
+    bands : sequence of tuple of float, (b, 2), optional
+        Lowest and highest frequency of each, as parts of the Nyquist frequency.
+
+    Returns
+    -------
+    ndarray of float64, (b,)
+        Mean square, over the window, of the intensities' part in each band; 0 for an
+        empty brain.
+    """
+    window = _window(brain)
+    total = float(np.sum(window**2))
+    if not total:
+        return np.zeros(len(bands))
+    mean = np.sum(window * brain.values) / np.sum(window)
+    shape = [fft.next_fast_len(n, real=True) for n in window.shape]
+    power = np.abs(fft.rfftn(window * (brain.values - mean), shape)) ** 2
+    power *= _multiplicity(shape)
+    radius = radial_frequency(shape, half=True)
+    sums = [power[(radius > low) & (radius <= high)].sum() for low, high in bands]
+    return np.array(sums, float) / (np.prod(shape) * total)
+
+
+def power_ratio(real, synthetic):
+    """Compute the power of synthetic brains over that of real ones.
+
+    Parameters
+    ----------
+    real, synthetic : array_like, (n, b) and (m, b)
+        Power of each volume, as `band_power` computes it.
+
+    Returns
+    -------
+    ndarray of float64, (b,)
+        Ratio of the means: 1 for equal power, less for blur, more for noise.
+    """
+    real = check_features(real, "power of real volumes", least=1)
+    width = real.shape[1]
+    synthetic = check_features(
+        synthetic, "power of synthetic volumes", least=1, width=width
+    )
+    return (synthetic.mean(axis=0) + _TINY) / (real.mean(axis=0) + _TINY)
+
+
+def power_distance(real, synthetic):
+    """Compute how far the power of synthetic brains is from that of real ones.
+
+    Parameters
+    ----------
+    real, synthetic : array_like, (n, b) and (m, b)
+        Power of each volume, as `band_power` computes it.
+
+    Returns
+    -------
+    float
+        Mean over the bands of the ratio's absolute logarithm; 0 for equal power.
+    """
+    return float(np.mean(np.abs(np.log(power_ratio(real, synthetic)))))
+
+
+def shuffle_phases(volume, *, band=(0.15, 0.6), seed=0):
+    """Shuffle the phases of one frequency band within the brain: blotches for folds.
+
+    The part of the brain in that band is replaced by noise of the same spectrum,
+    cut to the brain and brought to the same mean square there. It is the planted
+    failure that metrics of texture must find, and those of power do not.
+
+    Parameters
+    ----------
+    volume : array, (I, J, K)
+        A skull-stripped volume in [0, 1], the background 0.
+    band : tuple of float, (2,), optional
+        Lowest and highest frequency, as parts of the Nyquist frequency.
+    seed : int, optional
+        Seed of the phases.
+
+    Returns
+    -------
+    ndarray of float32, (I, J, K)
+        In [0, 1], the background 0.
+    """
+    volume = np.asarray(volume, "float32")
+    inside = volume > 0
+    mean = volume[inside].mean() if inside.any() else 0.0
+    centered = np.where(inside, volume - mean, 0)
+    radius = radial_frequency(volume.shape, half=True)
+    spectrum = fft.rfftn(centered) * ((radius > band[0]) & (radius <= band[1]))
+    noise = np.random.default_rng(seed).normal(size=volume.shape)
+    phases = np.angle(fft.rfftn(noise))  # of a real field: Hermitian
+    part = fft.irfftn(spectrum, volume.shape)
+    other = fft.irfftn(np.abs(spectrum) * np.exp(1j * phases), volume.shape)
+    scale = np.sqrt(np.sum(part[inside] ** 2) / max(np.sum(other[inside] ** 2), _TINY))
+    changed = np.clip(volume - part + scale * other, 1e-3, 1)
+    return np.where(inside, changed, 0).astype("float32")
+
+
+def radial_frequency(shape, *, half=False):
+    """Return the distance of each frequency from 0.
+
+    Parameters
+    ----------
+    shape : tuple of int, (rank,)
+        Of the volume.
+    half : bool, optional
+        Only what a transform of real values gives, the last axis halved.
+
+    Returns
+    -------
+    ndarray of float64
+        In units of the Nyquist frequency along each axis.
+    """
+    axes = [2 * fft.fftfreq(n) for n in shape]
+    if half:
+        axes[-1] = 2 * fft.rfftfreq(shape[-1])
+    return np.sqrt(
+        sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij", sparse=True))
+    )
+
+
+def _window(brain):
+    """Return the window: 0 at the outline, 1 from a depth of 6 mm on."""
+    return np.sin(np.pi / 2 * np.minimum(brain.depth / _TAPER, 1)) ** 2
+
+
+def _multiplicity(shape):
+    """Return how often each frequency along the halved axis counts: ndarray."""
+    n = shape[-1]
+    counts = np.full(n // 2 + 1, 2.0, "float32")
+    counts[0] = 1
+    if n % 2 == 0:
+        counts[-1] = 1
+    return counts

@@ -1,0 +1,363 @@
+"""CovariatePredictor: reads age, sex or a digit from a volume, as DIPY's models do."""
+
+from pathlib import Path
+
+from dipy.utils.logging import logger
+from keras import ops
+import numpy as np
+
+from dipy_synth.conditions import ConditionSchema
+from dipy_synth.data.augment import Augmentation
+from dipy_synth.data.cohort import (
+    check_rows,
+    cohort_config,
+    fingerprint,
+    fit_schema,
+    open_cohort,
+    persistent_config,
+    rows_of,
+)
+from dipy_synth.data.dataset import VolumeDataset
+from dipy_synth.data.laterality import names_a_side
+from dipy_synth.errors import InputError
+from dipy_synth.metrics.conditioning import follows_category, follows_number
+from dipy_synth.networks.conversion import in_batches, need_weights, to_network
+from dipy_synth.networks.predictor import PredictorNetwork
+from dipy_synth.store import load_networks, read_config, save_model
+from dipy_synth.training import TrainingSettings, building, is_fresh, train
+
+_LEAST = 4  # values, for a correlation
+DEFAULT_PREDICTOR = "predictor-ixi-2mm"
+_SMALL = {"rotation": 0, "scale": 0, "translation": 0, "bias": 0, "gamma": 0.1}
+
+
+class CovariatePredictor:
+    """Read conditions from volumes, and give features to compare cohorts by.
+
+    It is trained on real training subjects alone, so that it knows nothing of what is
+    judged. It is called as any extractor of `dipy_synth.metrics.features` is.
+
+    Parameters
+    ----------
+    model : str or Path, optional
+        A model folder or the name of a bundled model to load.
+    verbose : bool, optional
+        Log what is done.
+
+    Attributes
+    ----------
+    network : PredictorNetwork or None
+        The network, once there is one.
+    schema : ConditionSchema or None
+        The columns it predicts.
+    config : dict
+        Grid, split and training; ``weights_sha256`` names it in a report.
+
+    References
+    ----------
+    Heusel et al. (2017). GANs trained by a two time-scale update rule converge to a
+    local Nash equilibrium. NeurIPS (cohorts compared by a network's features).
+
+    Examples
+    --------
+    >>> from dipy_synth.nn.predictor import CovariatePredictor
+    >>> predictor = CovariatePredictor()
+    >>> predictor.fetch_default_weights()  # doctest: +SKIP
+    >>> predictor.predict(volumes)["age"]  # doctest: +SKIP
+    """
+
+    def __init__(self, model=None, *, verbose=False):
+        self.network = self.schema = None
+        self.config, self.verbose = {}, verbose
+        if model is not None:
+            self.load_model_weights(model)
+
+    def fetch_default_weights(self):
+        """Load the bundled predictor of brains at 2 mm; nothing is downloaded."""
+        self.load_model_weights(DEFAULT_PREDICTOR)
+
+    def load_model_weights(self, model):
+        """Load a predictor.
+
+        Parameters
+        ----------
+        model : str or Path
+            A folder that `save` or `fit` wrote, or the name of a bundled model.
+        """
+        folder, config = read_config(model, kinds=("predictor",))
+        makers = {"predictor": PredictorNetwork.from_config}
+        self.network = load_networks(folder, config, makers)[0]["predictor"]
+        self.config = config
+        self.schema = ConditionSchema.from_config(config["conditions"])
+
+    def fit(
+        self,
+        cohort,
+        *,
+        run_dir,
+        settings=None,
+        conditions=None,
+        force=False,
+        **network,
+    ):
+        """Train on a prepared cohort, or go on with a run that was stopped.
+
+        Parameters
+        ----------
+        cohort : str, Path, Cohort or ArrayCohort
+            A prepared cohort, or a file of images and labels. Its training subjects
+            are trained on; its validation subjects say when to stop.
+        run_dir : str or Path
+            Folder of the run; the model is written to its ``model`` folder.
+        settings : TrainingSettings, optional
+            How to train; `predictor_training` by default.
+        conditions : sequence of str, optional
+            Columns of ``participants.tsv`` to predict, numbers and categories, whose
+            values may be missing. By default age and sex; label of a file of images.
+        force : bool, optional
+            Start anew where the folder holds a run, instead of going on with it.
+        **network
+            Arguments of `PredictorNetwork`, such as ``features``.
+
+        Returns
+        -------
+        list of dict
+            The history, one row an epoch.
+
+        Raises
+        ------
+        InputError
+            If a column is absent, the cohort has no training subject, or the folder
+            holds another run.
+        """
+        cohort, run_dir = open_cohort(cohort), Path(run_dir)
+        settings = settings or TrainingSettings(**predictor_training(cohort))
+        if conditions is None:
+            conditions = ("label",) if cohort.grid is None else ("age", "sex")
+        self.schema = fit_schema(cohort, conditions)
+        check_rows(self.schema, cohort)
+        self.config = cohort_config(cohort)
+        categories = [len(c.categories) for c in self.schema.columns]
+        chosen = {**_blocks(cohort.shape), "where": names_a_side(self.schema)}
+        with building(settings):
+            self.network = PredictorNetwork(
+                cohort.shape, categories=categories, **{**chosen, **network}
+            )
+        data = self._batches(cohort, "train", settings)
+        if is_fresh(run_dir, force=force):
+            chosen = np.random.default_rng(settings.seed).permutation(len(data.volumes))
+            chosen = np.sort(chosen[:2000])
+            images = to_network(data.volumes[chosen], cohort.shape)
+            self.network.initialize(images, data.targets[chosen])
+        history = train(
+            self.network,
+            data,
+            run_dir=run_dir,
+            settings=settings,
+            validation=self._batches(cohort, "validation", settings),
+            about={
+                "cohort": fingerprint(cohort, self.schema.names),
+                "conditions": self.schema.to_config(),
+            },
+            force=force,
+        )
+        self.load_model_weights(self.save(run_dir / "model"))
+        if self.verbose:
+            logger.info("Predictor written to %s", run_dir / "model")
+        return history
+
+    def _batches(self, cohort, split, settings):
+        """Give batches of images and what is known of them; None where none is."""
+        volumes = cohort.volumes(split)
+        if not len(volumes):
+            return None
+        brains, training = cohort.grid is not None, split == "train"
+        targets = self.schema.encode(rows_of(cohort, split))
+        # a mirror image has its tumour, say, on the other side
+        flip = 0.5 if cohort.symmetric and not names_a_side(self.schema) else 0
+        augment = Augmentation(flip=flip, shift=1 if brains else 2, **_SMALL)
+        return VolumeDataset(
+            volumes,
+            batch_size=settings.batch_size,
+            shuffle=training,
+            augment=augment if training else None,
+            seed=settings.seed,
+            targets=targets,
+        )
+
+    def save(self, folder, *, dtype="float16", card=None):
+        """Write a model folder.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Where to.
+        dtype : str, optional
+            ``float16`` halves the size; None keeps float32.
+        card : str, optional
+            Text of its README.
+
+        Returns
+        -------
+        Path
+        """
+        return save_model(
+            folder,
+            kind="predictor",
+            config={
+                **persistent_config(self.config),
+                "conditions": self.schema.to_config(),
+            },
+            networks={"predictor": need_weights(self.network)},
+            dtype=dtype,
+            card=card,
+        )
+
+    def __call__(self, volumes, *, batch_size=8):
+        """Give the features of volumes.
+
+        Parameters
+        ----------
+        volumes : array (n, *shape)
+            Prepared volumes in [0, 1].
+        batch_size : int, optional
+            Volumes at a time.
+
+        Returns
+        -------
+        ndarray (n, d), float32
+        """
+        return self._run(need_weights(self.network).describe, volumes, batch_size)
+
+    def predict(self, volumes, *, batch_size=8):
+        """Predict the columns.
+
+        Parameters
+        ----------
+        volumes : array (n, *shape)
+            Prepared volumes in [0, 1].
+        batch_size : int, optional
+            Volumes at a time.
+
+        Returns
+        -------
+        dict
+            Of each number an ndarray (n,), float64, in its own unit; of each category
+            a list of str.
+        """
+        outputs = self._outputs(volumes, batch_size)
+        columns = {column.name: column for column in self.schema.columns}
+        return {
+            name: column.decode(
+                outputs[name].argmax(axis=1)
+                if column.categories
+                else outputs[name][:, 0]
+            )
+            for name, column in columns.items()
+        }
+
+    def probabilities(self, volumes, *, column=None, batch_size=8):
+        """Give the probabilities of the categories of a column.
+
+        Parameters
+        ----------
+        volumes : array (n, *shape)
+            Prepared volumes in [0, 1].
+        column : str, optional
+            Which one; the only one by default.
+        batch_size : int, optional
+            Volumes at a time.
+
+        Returns
+        -------
+        ndarray (n, n_categories), float64
+            In the order of the column's `categories`; rows sum to 1.
+
+        Raises
+        ------
+        InputError
+            If there is no such column of categories, or several and none is named.
+        """
+        need_weights(self.network)
+        there = [c.name for c in self.schema.columns if c.categories]
+        chosen = there if column is None else [column]
+        if len(chosen) != 1 or chosen[0] not in there:
+            raise InputError(
+                f"column {column}: expected one of those with categories, "
+                f"{', '.join(there) or 'and this predictor has none'}"
+            )
+        logits = self._outputs(volumes, batch_size)[chosen[0]].astype("float64")
+        raised = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return raised / raised.sum(axis=1, keepdims=True)
+
+    def evaluate(self, cohort, split="validation"):
+        """Tell how well it predicts one side of a cohort.
+
+        Parameters
+        ----------
+        cohort : str, Path, Cohort or ArrayCohort
+            The cohort, with the columns that are predicted.
+        split : {"validation", "train"}, optional
+            The side.
+
+        Returns
+        -------
+        dict
+            Of each number a `NumberFollowed`, of each category a `CategoryFollowed`,
+            over the subjects whose value is known; nothing of a column of which fewer
+            than 4 are.
+        """
+        cohort = open_cohort(cohort)
+        known = self.schema.encode(rows_of(cohort, split)).T
+        predicted, found = self.predict(cohort.volumes(split)), {}
+        for column, values in zip(self.schema.columns, known):
+            there = ~np.isnan(values)
+            if there.sum() < _LEAST:
+                continue
+            asked = np.asarray(column.decode(values[there]))
+            given = np.asarray(predicted[column.name])[there]
+            follows = follows_category if column.categories else follows_number
+            found[column.name] = follows(asked, given)
+        return found
+
+    def _outputs(self, volumes, batch_size):
+        """Run the network: dict of column to ndarray (n, 1 or categories)."""
+        outputs = self._run(need_weights(self.network), volumes, batch_size)
+        return dict(zip(self.schema.names, self.network.split(outputs)))
+
+    def _run(self, function, volumes, batch_size):
+        """Apply a function of the network, batch by batch."""
+        shape, volumes = self.network.shape, np.asarray(volumes)
+        if not len(volumes):
+            raise InputError("no volume: expected one or more")
+        return in_batches(
+            lambda batch: ops.cast(function(to_network(batch, shape)), "float32"),
+            volumes,
+            batch_size,
+        )
+
+
+def predictor_training(cohort):
+    """Give the settings a predictor is trained with by default.
+
+    Parameters
+    ----------
+    cohort : Cohort or ArrayCohort
+        What it is trained on: brains, which are few, or many small images.
+
+    Returns
+    -------
+    dict
+        Arguments of `TrainingSettings`.
+    """
+    patience = 3 if cohort.where("validation").any() else 0
+    common = {"patience": patience, "weight_decay": 0.01}
+    if cohort.grid is not None:
+        return {"epochs": 8, "batch_size": 8, "learning_rate": 5e-4, **common}
+    return {"epochs": 8, "batch_size": 64, "learning_rate": 3e-3, **common}
+
+
+def _blocks(shape):
+    """Choose the blocks in which brightness is counted: about 10 on the short side."""
+    shrink = 2 if len(shape) == 3 and min(shape) >= 32 else 1
+    return {"shrink": shrink, "block": max(1, round(min(shape) / shrink / 10))}

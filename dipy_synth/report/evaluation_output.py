@@ -1,0 +1,73 @@
+"""The folder of an evaluation: its numbers, its tables, its page."""
+
+from pathlib import Path
+
+from dipy_synth.errors import InputError
+from dipy_synth.evaluation.tables import metric_rows, volume_rows
+from dipy_synth.report.evaluation_page import evaluation_page
+from dipy_synth.utils.files import read_json, write_json, write_table
+
+NUMBERS = "evaluation.json"
+
+
+def check_folder(out_dir, request, *, force=False):
+    """Refuse to overwrite another evaluation, or to write into somebody's folder.
+
+    Parameters
+    ----------
+    out_dir : str or Path
+        The folder to be.
+    request : dict
+        What is to be evaluated, in JSON's own types.
+    force : bool, optional
+        Whether another evaluation there may be replaced.
+
+    Raises
+    ------
+    InputError
+        If the folder holds something else.
+    """
+    out_dir = Path(out_dir)
+    path = out_dir / NUMBERS
+    if not path.is_file():
+        if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+            raise InputError(f"{out_dir}: not empty; expected a new folder for out_dir")
+        return
+    before = read_json(path).get("request")
+    if before is None:
+        raise InputError(f"{path}: not of an evaluation; expected a new out_dir")
+    names = [n for n in {**before, **request} if before.get(n) != request.get(n)]
+    if names and not force:
+        raise InputError(
+            f"{out_dir}: holds another evaluation, of other {', '.join(names)}; "
+            "expected the same, another out_dir, or --force to replace it"
+        )
+
+
+def write_evaluation(evaluation, out_dir, cohorts, *, request):
+    """Write evaluation.json, metrics.tsv, volumes.tsv and evaluation.html.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        What was found.
+    out_dir : str or Path
+        The folder.
+    cohorts : dict of str to Volumes
+        What was compared, as `load_cohorts` gives it.
+    request : dict
+        As of `check_folder`.
+
+    Returns
+    -------
+    Path
+        The page.
+    """
+    out_dir = Path(out_dir)
+    real, synthetic, train = (cohorts[name] for name in ("real", "synthetic", "train"))
+    write_json(out_dir / NUMBERS, {"request": request, **evaluation.to_config()})
+    write_table(out_dir / "metrics.tsv", metric_rows(evaluation))
+    rows = volume_rows(evaluation, synthetic, real, train)
+    write_table(out_dir / "volumes.tsv", rows)
+    path = out_dir / "evaluation.html"
+    return evaluation_page(evaluation, real, synthetic, train=train, path=path)

@@ -1,0 +1,1 @@
+"""Synthetic cohorts: requests, generation, QC and reconstruction."""

@@ -1,0 +1,171 @@
+"""Synthetic images on disk: one file of arrays, its origin, and a contact sheet.
+
+What `dipy_synth.synthesis.cohort` is to volumes. Images are small: they are made in one
+go, lie in one file, and have no place in space.
+"""
+
+from pathlib import Path
+
+from dipy.utils.logging import logger
+import numpy as np
+
+from dipy_synth import __version__
+from dipy_synth.errors import InputError
+from dipy_synth.synthesis.cohort import check_sampling
+from dipy_synth.synthesis.request import Request, difference
+from dipy_synth.utils.files import atomic_path, read_json, write_json
+from dipy_synth.utils.montage import save_montage, stacked_slices
+from dipy_synth.utils.progress import volume_bar
+
+_COLUMNS, _ROWS = 8, 12  # of the contact sheet
+
+
+def check_for_images(*, gate=False, engine="serial", n_jobs=1, scheduler=None):
+    """Refuse options that are for volumes alone.
+
+    Parameters
+    ----------
+    gate : bool, optional
+        Whether what is no brain is to be dropped.
+    engine, n_jobs, scheduler : optional
+        As for `dipy_synth.utils.parallel.run_parallel`.
+
+    Raises
+    ------
+    InputError
+        If one differs from its default.
+    """
+    if gate:
+        raise InputError(
+            "gate: it tells brains from what is none, and this is a model of images; "
+            "expected to be left out"
+        )
+    if engine != "serial" or n_jobs != 1 or scheduler is not None:
+        raise InputError(
+            f"engine {engine}, n_jobs {n_jobs}, scheduler {scheduler}: images are made "
+            "in one process; expected all left out (a larger batch_size is faster)"
+        )
+
+
+def synthesize_images(
+    ldm, out_dir, *, n=None, request=None, batch_size=64, force=False
+):
+    """Generate images into one file, or add to those that are there.
+
+    ``images.npz`` has what `dipy_synth.data.image_cohort.ArrayCohort` reads:
+    ``images``, uint8 (n, *shape), and ``labels`` (n,) as asked for, empty where left
+    open; no labels where all are. ``images.json`` tells how they were made,
+    ``images.png`` shows the first. Every file is written whole or not at all,
+    ``images.npz`` last.
+
+    Parameters
+    ----------
+    ldm : LDM
+        A model of images, with weights.
+    out_dir : str or Path
+        Folder of the files.
+    n : int, optional
+        Samples wanted, as for `dipy_synth.synthesis.synthesize_cohort`. What is there
+        is kept, fewer than there are changes nothing.
+    request : Request, optional
+        What they are to be.
+    batch_size : int, optional
+        Images at a time.
+    force : bool, optional
+        Replace images that were made by another request or model.
+
+    Returns
+    -------
+    Path
+        ``images.npz``.
+
+    Raises
+    ------
+    InputError
+        If the model is one of volumes, the folder holds something else, or the
+        request cannot be met.
+    """
+    out_dir, request = Path(out_dir).resolve(), (request or Request())
+    if ldm.config["grid"] is not None:
+        raise InputError(
+            f"{ldm.folder}: a model of volumes on a grid; expected a model of images "
+            "(synthesize_cohort makes volumes)"
+        )
+    n = request.count(n)
+    samples = [request.sample(number) for number in range(n)]
+    ldm.schema.check([sample["Conditions"] for sample in samples])
+    check_sampling(ldm, request)
+    request = request.completed(ldm.config["sampling"])
+    told = {"ModelHash": ldm.config["weights_sha256"], **request.to_config()}
+    there = _already_there(out_dir, told, force=force)
+    path = out_dir / "images.npz"
+    if len(there):
+        logger.info("%s: %d of %d images are there", out_dir, min(len(there), n), n)
+    if len(there) >= n:
+        return path
+    made = _generate(ldm, request, samples[len(there) :], batch_size)
+    images = np.concatenate([there, made]) if len(there) else made
+    origin = {"Synthetic": True, "DipySynthVersion": __version__}
+    origin["License"] = ldm.config.get("license")
+    write_json(out_dir / "images.json", {**origin, **told})
+    _draw(out_dir / "images.png", images, len(request.variants()))
+    with atomic_path(path) as temporary:
+        np.savez_compressed(temporary, images=images, **_labels(samples))
+    return path
+
+
+def _already_there(out_dir, told, *, force):
+    """Give the images that this request has made so far; refuse those of another."""
+    path, sidecar = out_dir / "images.npz", out_dir / "images.json"
+    if not path.exists():
+        return ()
+    if not sidecar.exists():
+        raise InputError(f"{path}: there without images.json; expected another out_dir")
+    different = difference(read_json(sidecar), told)
+    if different and not force:
+        raise InputError(
+            f"{out_dir}: holds images made by another request: {different}. Use the "
+            "same request to add to them, another --out_dir, or --force to replace "
+            "them."
+        )
+    if force:
+        path.unlink()  # first: it must not be taken for what the new sidecar tells
+        return ()
+    with np.load(path, allow_pickle=False) as stored:
+        return stored["images"]
+
+
+def _generate(ldm, request, samples, batch_size):
+    """Generate images of some samples: ndarray of uint8, (n, *shape)."""
+    with volume_bar(len(samples)) as done:
+        images = ldm.generate(
+            seed=request.seed,
+            numbers=[sample["SampleNumber"] for sample in samples],
+            conditions=[sample["Conditions"] for sample in samples],
+            batch_size=batch_size,
+            progress=done,
+            **request.settings(),
+        )
+    return np.round(255 * np.asarray(images)).astype(np.uint8)
+
+
+def _labels(samples):
+    """Give the labels asked for: numbers where all are, nothing where none is."""
+    labels = [sample["Conditions"].get("label") for sample in samples]
+    if all(label is None for label in labels):
+        return {}
+    labels = ["" if label is None else str(label) for label in labels]
+    whole = all(label.isdecimal() for label in labels)
+    return {"labels": np.array(labels, dtype=int if whole else str)}
+
+
+def _draw(path, images, variants):
+    """Draw the first images onto one sheet; of a sweep a row a sample."""
+    columns = variants if variants > 1 else _COLUMNS
+    shown = images[: columns * _ROWS] / np.float32(255)
+    lacking = -len(shown) % columns
+    shown = np.concatenate([shown, np.zeros((lacking, *shown.shape[1:]), "float32")])
+    slices = [stacked_slices(image) for image in shown]
+    starts = range(0, len(slices), columns)
+    sheet = np.vstack([np.hstack(slices[i : i + columns]) for i in starts])
+    save_montage(path, [[sheet]])

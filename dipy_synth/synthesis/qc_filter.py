@@ -1,0 +1,228 @@
+"""The QC filter: drop samples that are no brains, or copies of training brains.
+
+What it judges by is made when a model is trained and lies in the model's folder, as
+arrays in ``qc_filter.npz`` with their hash in ``config.json``: the acceptance ranges
+that held-out real brains have set, and coarse training brains with the similarity that
+held-out ones reach. So it works where the training data are not.
+"""
+
+from dataclasses import dataclass
+
+from dipy.utils.logging import logger
+import numpy as np
+
+from dipy_synth.errors import InputError
+from dipy_synth.grid import Grid
+from dipy_synth.metrics.memorization import VoxelSearch, copy_threshold
+from dipy_synth.metrics.verdicts import (
+    LEAST,
+    AcceptanceRanges,
+    check_brains,
+    fit_acceptance_ranges,
+)
+from dipy_synth.store import add_arrays, load_arrays, read_config
+
+_NAME = "qc_filter"
+COPY = "similarity to a training brain"
+_FACTOR, _REACH = 4, 2  # of the search: blocks of 8 mm, shifts of 4 mm at 2 mm
+_COPIES = 0.05  # of volumes like held-out ones may be taken for copies
+
+
+@dataclass(frozen=True)
+class QCFilter:
+    """Say of a volume what speaks against letting it out.
+
+    Tissues are not segmented, which would take 2 s a volume: the metrics are those that
+    `dipy_synth.metrics.anatomy.describe_brain` gives without them.
+
+    Parameters
+    ----------
+    ranges : AcceptanceRanges
+        What a volume must show to pass as a brain.
+    search : VoxelSearch
+        Nearest training brains.
+    threshold : float
+        Similarity to a training brain above which a volume is a copy.
+    sha256 : str
+        Hash of the file it was read from; empty for one that was not.
+    """
+
+    ranges: AcceptanceRanges
+    search: VoxelSearch
+    threshold: float
+    sha256: str = ""
+
+    @classmethod
+    def fit(cls, cohort):
+        """Set ranges and threshold on a cohort.
+
+        They are set on the validation volumes or, where there are fewer than 8, on the
+        training volumes, each compared with those of other subjects.
+
+        Parameters
+        ----------
+        cohort : Cohort
+            The prepared cohort that a model was trained on.
+
+        Returns
+        -------
+        QCFilter
+
+        Raises
+        ------
+        InputError
+            If there are fewer than 8 volumes on either side.
+        """
+        train, held_out = cohort.volumes("train"), cohort.volumes("validation")
+        if max(len(train), len(held_out)) < LEAST:
+            raise InputError(
+                f"{cohort.root}: {len(train)} training and {len(held_out)} validation "
+                f"volumes; expected {LEAST} or more on one side, to set ranges on"
+            )
+        enough = len(held_out) >= LEAST
+        search = VoxelSearch(train, factor=_FACTOR, reach=_REACH)
+        subjects = np.asarray(cohort.subjects)[cohort.where("train")]
+        real = search(held_out) if enough else search(train, subjects=subjects)
+        threshold, _ = copy_threshold(real.similarity, alpha=_COPIES)
+        ranges = fit_acceptance_ranges(
+            held_out if enough else train, grid=cohort.grid, tissues=False
+        )
+        return cls(ranges, search, threshold)
+
+    @classmethod
+    def load(cls, model):
+        """Read the QC filter of a model.
+
+        Parameters
+        ----------
+        model : str or Path
+            A model's folder, a run's folder, or the name of a bundled model.
+
+        Returns
+        -------
+        QCFilter
+
+        Raises
+        ------
+        InputError
+            If the model has none; the message says how to make it.
+        """
+        folder, config = read_config(model, kinds=("ldm",))
+        if not has_qc_filter(config):
+            raise InputError(
+                f"{folder}: this model has no QC filter. Training gives one where the "
+                f"cohort has {LEAST} or more brains on one side of the split; for an "
+                "older model, dipy_synth.synthesis.qc_filter.add_qc_filter(model, "
+                "prepared_cohort) makes it from the cohort that the model was trained "
+                "on"
+            )
+        arrays = load_arrays(folder, config, _NAME)
+        limits = zip(arrays["metrics"].tolist(), arrays["limits"].tolist())
+        ranges = AcceptanceRanges(
+            grid=Grid.from_config(config["grid"]),
+            limits={name: tuple(band) for name, band in limits},
+            mean=arrays["mean"].astype("float32"),
+            power=float(arrays["power"]),
+            tissues=False,
+            n=int(arrays["n"]),
+        )
+        search = VoxelSearch.from_arrays(arrays, factor=_FACTOR, reach=_REACH)
+        told = config[f"{_NAME}_sha256"]
+        return cls(ranges, search, float(arrays["threshold"]), told)
+
+    def to_arrays(self):
+        """Give all it is made of, as arrays: dict of str to ndarray."""
+        return {
+            "metrics": np.array([*self.ranges.limits]),
+            "limits": np.array([*self.ranges.limits.values()]),
+            "mean": self.ranges.mean.astype("float16"),
+            "power": np.array(self.ranges.power),
+            "n": np.array(self.ranges.n),
+            "threshold": np.array(self.threshold),
+            **self.search.to_arrays(),
+        }
+
+    def __call__(self, volume):
+        """Judge a volume.
+
+        Parameters
+        ----------
+        volume : array, (I, J, K)
+            In [0, 1].
+
+        Returns
+        -------
+        list of str
+            What speaks against it, ``metric: value; what real brains have``; empty for
+            a volume that may pass.
+        """
+        reasons = [*check_brains(volume[None], self.ranges)[0].reasons]
+        similarity = self.search(volume[None]).similarity[0]
+        if similarity > self.threshold:
+            reasons.append(
+                f"{COPY}: {similarity:.4g}; real brains at most {self.threshold:.4g}"
+            )
+        return reasons
+
+
+def has_qc_filter(config):
+    """Tell by a model's configuration whether it has a QC filter."""
+    return f"{_NAME}_sha256" in config
+
+
+def add_qc_filter(model, cohort):
+    """Make the QC filter of a model, and put it into the model's folder.
+
+    Parameters
+    ----------
+    model : str or Path
+        The model's folder, or the run's. An earlier QC filter there is replaced.
+    cohort : str, Path or Cohort
+        The prepared cohort that the model was trained on.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        If the cohort is not that of the model, or is too small.
+    """
+    from dipy_synth.data.cohort import Cohort
+
+    cohort = cohort if isinstance(cohort, Cohort) else Cohort.load(cohort)
+    folder, config = read_config(model, kinds=("ldm",))
+    sides = {
+        side: {s for s, there in zip(cohort.subjects, cohort.where(side)) if there}
+        for side in ("train", "validation")
+    }
+    told = {side: set(config["split"][side]) for side in sides}
+    if cohort.grid.to_config() != config["grid"] or sides != told:
+        raise InputError(
+            f"{cohort.root}: another grid, or other subjects, than those that {folder} "
+            "was trained on; expected its own cohort"
+        )
+    return add_arrays(folder, _NAME, QCFilter.fit(cohort).to_arrays())
+
+
+def add_qc_filter_if_possible(folder, cohort):
+    """Give a new model its QC filter, or tell why it cannot have one."""
+    if cohort.grid is None:
+        return
+    try:
+        add_qc_filter(folder, cohort)
+    except InputError as error:
+        logger.info("no QC filter for the model: %s", error)
+
+
+def qc_filter_arrays(model):
+    """Read a model's QC filter, to put it into a copy: dict, or None if it has none."""
+    folder, config = read_config(model, kinds=("ldm",))
+    return load_arrays(folder, config, _NAME) if has_qc_filter(config) else None
+
+
+def put_qc_filter(folder, arrays):
+    """Put what `qc_filter_arrays` read into a model folder."""
+    add_arrays(folder, _NAME, arrays)

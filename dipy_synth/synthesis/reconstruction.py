@@ -1,0 +1,265 @@
+"""Scans through an autoencoder and back: volumes in native space, metrics, a picture.
+
+What an autoencoder loses, nothing generated in its latents can have. So the metrics
+are told twice: on the model's grid, where the network alone is judged, and against the
+scan itself, where preparation and the way back count too.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+from dipy.utils.logging import logger
+import numpy as np
+from tqdm import tqdm
+
+from dipy_synth import __version__
+from dipy_synth.data.cohort import Cohort
+from dipy_synth.data.nifti import read_volume, write_volume
+from dipy_synth.data.operations import correct_bias
+from dipy_synth.data.prepare import prepare_cohort
+from dipy_synth.data.prepared import prepared_path, read_prepared, sidecar_path
+from dipy_synth.data.preprocess import PreprocessConfig, restore_t1
+from dipy_synth.errors import InputError
+from dipy_synth.grid import Grid
+from dipy_synth.metrics.similarity import psnr, ssim
+from dipy_synth.networks.conversion import need_weights
+from dipy_synth.utils.files import file_hash, read_json, write_json, write_table
+from dipy_synth.utils.montage import save_montage
+
+SUFFIX = "_desc-reconstructed_T1w.nii.gz"
+PREPARED = "prepared"  # where in out_dir the scans on the grid are kept
+SHOWN = 8
+
+
+def reconstruct_cohort(vqvae, scans, out_dir, *, brain="auto", force=False):
+    """Reconstruct scans, each back in its native space, or go on with that.
+
+    Scans are prepared as the model's cohort was, into the folder ``prepared`` of
+    `out_dir`. What is there already is kept; a scan that fails is told in the answer
+    and does not stop the others.
+
+    Parameters
+    ----------
+    vqvae : VQVAE
+        A model with weights.
+    scans : list of Record, or str or Path
+        Scans, see `dipy_synth.data.readers.read_records`; or a prepared cohort on
+        the model's grid, which is taken as it is.
+    out_dir : str or Path
+        Where to. Each volume is ``sub-X/anat/<key>_desc-reconstructed_T1w.nii.gz``,
+        float32, on the voxels and in the unit of its scan, 0 outside of the brain.
+        Beside it lies a sidecar; reconstruction.tsv has the metrics of all, and
+        reconstruction.png shows the first eight scans on the grid.
+    brain : str, optional
+        Where the brain masks of scans come from, see
+        `dipy_synth.data.brain_extraction.find_brain`. Everything else is done as the
+        model's cohort was prepared.
+    force : bool, optional
+        Make anew what is there, even if by another model.
+
+    Returns
+    -------
+    list of tuple (str, str or None)
+        Key of each scan, and what is wrong with it.
+
+    Raises
+    ------
+    InputError
+        If `out_dir` holds something else, the cohort has another grid, or the model
+        is of images.
+
+    Notes
+    -----
+    PSNR and SSIM are means inside the brain. On the grid they compare with the
+    prepared volume. In native space they compare with the scan on its own voxels,
+    corrected for shading where its preparation was; the data range is that of the
+    intensities the preparation takes to 0 and 1. What the two resamplings lose, and
+    what lies beyond that range, counts there too. For a prepared cohort, whose scans
+    may be elsewhere, they are not available.
+    """
+    out_dir, _ = Path(out_dir), need_weights(vqvae.network)
+    if vqvae.config["grid"] is None:
+        raise InputError(
+            "a model of images, which lie nowhere in space; expected one of volumes"
+        )
+    _check_output(out_dir, vqvae, force=force)
+    if isinstance(scans, (str, Path)):
+        root, natives = _open(scans, vqvae), {}
+        problems = dict.fromkeys(Cohort.load(root).keys)
+    else:
+        root, natives = out_dir / PREPARED, {r.key: r.image for r in scans}
+        preprocessing = _preprocessing(vqvae.config, brain)
+        options = {
+            "preprocessing": preprocessing,
+            "force": force,
+            "validation_fraction": 0,
+        }
+        answers = prepare_cohort(scans, root, **options)
+        problems = {record.key: words for record, words in answers}
+    good = [key for key, words in problems.items() if words is None]
+    if good:
+        _claim(out_dir, vqvae)
+        problems |= _reconstruct(vqvae, root, good, natives, out_dir, force=force)
+    return list(problems.items())
+
+
+def _preprocessing(config, brain):
+    """Return how a model's cohort was prepared; the default if not recorded."""
+    told = config.get("preprocessing") or {}
+    return PreprocessConfig.from_config(
+        {**told, "grid": config["grid"], "brain": brain}
+    )
+
+
+def _open(prepared, vqvae):
+    """Check that a prepared cohort has the model's grid; give its folder."""
+    cohort, grid = Cohort.load(prepared), Grid.from_config(vqvae.config["grid"])
+    if cohort.grid != grid:
+        raise InputError(f"{prepared}: on {cohort.grid}, expected the model's {grid}")
+    return cohort.root
+
+
+def _reconstruct(vqvae, root, keys, natives, out_dir, *, force):
+    """Reconstruct prepared scans one by one; give what is wrong with each, by key."""
+    problems, made = {}, 0
+    for key in tqdm(keys, unit="scan", desc="reconstructions"):
+        try:
+            made += _one(vqvae, root, key, natives.get(key), out_dir, force=force)
+            problems[key] = None
+        except Exception as error:  # one scan must not stop the others
+            logger.debug("%s failed", key, exc_info=True)
+            told = isinstance(error, InputError)
+            words = str(error) if told else f"{type(error).__name__}: {error}"
+            problems[key] = f"{key}: {words}"
+    logger.info("%d scans reconstructed, %d were there", made, len(keys) - made)
+    _write_table(out_dir)
+    good = [key for key in keys if problems[key] is None]
+    if good and (made or not (out_dir / "reconstruction.png").is_file()):
+        _draw(vqvae, root, good[:SHOWN], out_dir)
+    return problems
+
+
+def _one(vqvae, root, key, native, out_dir, *, force):
+    """Reconstruct one prepared scan; tell whether there was something to do."""
+    source, target = prepared_path(root, key), _target(out_dir, key)
+    sidecar, origin = sidecar_path(target), file_hash(source, sidecar_path(source))
+    if target.is_file() and sidecar.is_file() and not force:
+        if read_json(sidecar)["SourceHash"] != origin:
+            raise InputError(
+                f"{target} was made from another preparation of this scan; expected "
+                "--force to make it anew, or another out_dir"
+            )
+        return False
+    prepared = read_prepared(source)
+    decoded = vqvae.predict(prepared.data)
+    restored, affine = restore_t1(replace(prepared, data=decoded))
+    bias = read_json(sidecar_path(source))["Preprocessing"].get("bias")
+    metrics = _on_grid(prepared, decoded)
+    metrics |= _in_native(prepared, restored, native, bias=bias)
+    sidecar.unlink(missing_ok=True)
+    write_volume(target, restored, affine)
+    content = {
+        "Description": "T1 brain, encoded and decoded by a quantised autoencoder",
+        "Sources": [source.name, *([native.name] if native else [])],
+        "SourceHash": origin,
+        "ModelHash": vqvae.config["weights_sha256"],
+        "Metrics": metrics,
+        "DipySynthVersion": __version__,
+    }
+    write_json(sidecar, content)  # last: it marks completion
+    return True
+
+
+def _target(out_dir, key):
+    return out_dir / key.split("_")[0] / "anat" / f"{key}{SUFFIX}"
+
+
+def _on_grid(prepared, decoded):
+    """Compare with the prepared volume, inside the brain."""
+    pair = (prepared.data, decoded)
+    return {
+        "psnr_grid_db": round(psnr(*pair, mask=prepared.mask), 3),
+        "ssim_grid": round(ssim(*pair, mask=prepared.mask), 4),
+    }
+
+
+def _in_native(prepared, restored, native, *, bias):
+    """Compare with the scan, inside the brain as it comes back from the grid."""
+    if native is None:
+        return {"psnr_native_db": None, "ssim_native": None}
+    mask = prepared.mask.astype(np.float32)
+    back = restore_t1(replace(prepared, data=mask, intensity_range=(0.0, 1.0)))[0]
+    inside, (low, high) = back > 0.5, prepared.intensity_range
+    data, affine = read_volume(native)
+    if bias:  # the reconstruction has no shading to compare with
+        data = correct_bias(data, inside, affine)
+    pair = (np.where(inside, data, 0), restored)
+    options = {"mask": inside, "data_range": high - low}
+    return {
+        "psnr_native_db": round(psnr(*pair, **options), 3),
+        "ssim_native": round(ssim(*pair, **options), 4),
+    }
+
+
+def _check_output(out_dir, vqvae, *, force):
+    """Refuse to write into another data set, or to mix two models' reconstructions."""
+    path = out_dir / "dataset_description.json"
+    if not path.is_file():
+        there = out_dir.exists() and (
+            not out_dir.is_dir() or any(p.name != PREPARED for p in out_dir.iterdir())
+        )
+        if there:
+            raise InputError(f"{out_dir}: not empty; expected a new folder for out_dir")
+        return
+    told = read_json(path).get("DipySynth") or {}
+    if "ReconstructedBy" not in told:
+        raise InputError(f"{out_dir}: another data set; expected a new folder")
+    if told != _told(vqvae) and not force:
+        raise InputError(
+            f"{out_dir}: reconstructed by another model; expected the same, --force to "
+            "replace what is there, or another out_dir"
+        )
+
+
+def _told(vqvae):
+    return {"ReconstructedBy": vqvae.config["weights_sha256"]}
+
+
+def _claim(out_dir, vqvae):
+    """Write the BIDS description; what another model made goes."""
+    path, told = out_dir / "dataset_description.json", _told(vqvae)
+    if path.is_file() and read_json(path)["DipySynth"] != told:
+        for old in _sidecars(out_dir):
+            old.unlink()
+            old.with_name(old.name.replace(".json", ".nii.gz")).unlink(missing_ok=True)
+    content = {
+        "Name": "T1 brains, reconstructed by dipy_synth",
+        "BIDSVersion": "1.10.0",
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "dipy_synth", "Version": __version__}],
+        "DipySynth": told,
+    }
+    write_json(path, content)
+
+
+def _sidecars(out_dir):
+    pattern = f"sub-*/anat/*{SUFFIX.replace('.nii.gz', '.json')}"
+    return sorted(out_dir.glob(pattern))
+
+
+def _write_table(out_dir):
+    """Write reconstruction.tsv: the metrics of all that is there."""
+    rows = []
+    for path in _sidecars(out_dir):
+        scan = path.name.removesuffix(SUFFIX.replace(".nii.gz", ".json"))
+        metrics = read_json(path)["Metrics"]
+        rows.append({"subject": scan.split("_")[0], "scan": scan, **metrics})
+    write_table(out_dir / "reconstruction.tsv", rows)
+
+
+def _draw(vqvae, root, keys, out_dir):
+    """Draw scans on the grid, originals above and reconstructions below."""
+    originals = [read_prepared(prepared_path(root, key)).data for key in keys]
+    rows = [originals, [vqvae.predict(volume) for volume in originals]]
+    titles = ["originals", "reconstructions"]
+    save_montage(out_dir / "reconstruction.png", rows, titles=titles, columns=SHOWN)

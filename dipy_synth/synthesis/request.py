@@ -1,0 +1,244 @@
+"""What a synthetic cohort is to be: whose brains, with which conditions, made how."""
+
+from dataclasses import dataclass, field, fields, replace
+from itertools import product
+import logging
+
+import numpy as np
+
+from dipy_synth.conditions import is_missing
+from dipy_synth.diffusion.sampling_settings import SETTINGS, completed_settings
+from dipy_synth.errors import InputError
+from dipy_synth.utils.files import read_table
+
+logger = logging.getLogger("dipy_synth")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a synthetic cohort is to be; two equal requests give equal volumes.
+
+    A cohort is made of samples, each with noise of its own. A sample is one volume, or
+    with a sweep as many as there are values, all from the same noise.
+
+    Attributes
+    ----------
+    seed : int
+        Seed of the noise.
+    conditions : dict
+        Values asked for of every volume, such as ``{"age": 70, "sex": "F"}``.
+    participants : sequence of dict
+        A cohort to match, as `read_matched_participants` gives it: sample i is asked
+        for the conditions of row i, besides `conditions`.
+    sweep : dict
+        Values to go through, such as ``{"age": [20, 55, 90]}``; every combination when
+        there are several columns.
+    steps : int or None
+        Steps of the sampler; None takes what the model recommends.
+    sampler : str or None
+        The sampler; likewise.
+    guidance : float or None
+        Weight of the conditions; likewise.
+    guidance_rescale : float or None
+        Share of the spread that guidance adds to be taken back; likewise.
+    eta : float or None
+        Share of fresh noise in a step of the sampler ddim, the only one that has it.
+
+    Raises
+    ------
+    InputError
+        If a condition is asked for in two ways, or a sweep has no value.
+    """
+
+    seed: int = 0
+    conditions: dict = field(default_factory=dict)
+    participants: tuple = ()
+    sweep: dict = field(default_factory=dict)
+    steps: int | None = None
+    sampler: str | None = None
+    guidance: float | None = None
+    guidance_rescale: float | None = None
+    guidance_interval: tuple | None = None
+    eta: float | None = None
+
+    def __post_init__(self):
+        plain = {
+            "conditions": _plain(self.conditions),
+            "participants": tuple(_plain(row) for row in self.participants),
+            "sweep": {n: [*map(_plain_value, v)] for n, v in self.sweep.items()},
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
+        table = {name for row in self.participants for name in row}
+        names = [*self.conditions, *(table - {"participant_id"}), *self.sweep]
+        for name in names:
+            if names.count(name) > 1:
+                raise InputError(
+                    f"condition {name}: asked for twice; expected one of conditions, "
+                    "participants and sweep"
+                )
+        if not all(self.sweep.values()):
+            raise InputError(f"sweep {self.sweep}: expected a value or more")
+
+    def completed(self, defaults):
+        """Fill what was left open with a model's recommended sampling (dict)."""
+        return replace(self, **completed_settings(self.settings(), defaults))
+
+    def settings(self):
+        """Give how it is to be sampled, as `LDM.generate` takes it: dict."""
+        return {name: getattr(self, name) for name in SETTINGS}
+
+    def count(self, n=None):
+        """Count the volumes.
+
+        Parameters
+        ----------
+        n : int, optional
+            Samples; by default as many as there are participants, or one.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        InputError
+            If `n` is below 1, or is not the number of participants.
+        """
+        there = len(self.participants)
+        n = (there or 1) if n is None else n
+        if n < 1:
+            raise InputError(f"n_samples {n}: expected at least 1")
+        if there and n != there:
+            raise InputError(
+                f"n_samples {n}: the cohort to match has {there} rows; expected as "
+                "many, or to leave it out"
+            )
+        return n * len(self.variants())
+
+    def sample(self, number):
+        """Tell what one volume is to be, as its sidecar does.
+
+        Parameters
+        ----------
+        number : int
+            Its number in the cohort, from 0.
+
+        Returns
+        -------
+        dict
+            ``SampleNumber``, which is that of its noise, ``Conditions``, and
+            ``MatchedId`` where it is to match a participant.
+        """
+        variants = self.variants()
+        sample, place = divmod(number, len(variants))
+        row = dict(self.participants[sample]) if self.participants else {}
+        matched = (
+            {"MatchedId": row.pop("participant_id", None)} if self.participants else {}
+        )
+        conditions = {**self.conditions, **row, **variants[place]}
+        return {"SampleNumber": sample, "Conditions": conditions, **matched}
+
+    def variants(self):
+        """Give the combinations of the sweep's values; an empty one without a sweep."""
+        return [dict(zip(self.sweep, v)) for v in product(*self.sweep.values())]
+
+    def to_config(self):
+        """Tell the request as sidecars do: CamelCase keys, JSON values."""
+        content = {
+            **{each.name: getattr(self, each.name) for each in fields(self)},
+            "participants": [dict(row) for row in self.participants],
+            "sweep": {name: list(values) for name, values in self.sweep.items()},
+        }
+        return {_camel(name): value for name, value in content.items()}
+
+
+def _plain(row):
+    return {name: _plain_value(value) for name, value in row.items()}
+
+
+def _plain_value(value):
+    """Give what JSON can tell: NumPy's numbers as Python's, None where missing."""
+    value = value.item() if isinstance(value, np.generic) else value
+    return None if is_missing(value) else value
+
+
+def _camel(name):
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def difference(found, told):
+    """Tell in what a request on disk is another one; empty if it is not.
+
+    Of two lists of participants the longer may go on where the shorter ends.
+
+    Parameters
+    ----------
+    found : dict
+        What was told of the request on disk.
+    told : dict
+        What is told of this one: `Request.to_config` and what goes with it.
+
+    Returns
+    -------
+    str
+    """
+    parts = []
+    for key, value in told.items():
+        there = found.get(key)
+        if key == "Participants" and value and there:
+            pairs = [*enumerate(zip(there, value), start=1)]
+            pairs = [(f"{key} row {i}", *pair) for i, pair in pairs]
+        else:
+            pairs = [(key, _short(there), _short(value))]
+        parts += [f"{k} {a} (asked for: {b})" for k, a, b in pairs if a != b]
+    return ", ".join(parts[:5])
+
+
+def _short(value):
+    """Tell a table by its length: hundreds of rows would hide what matters."""
+    is_table = isinstance(value, list) and value and isinstance(value[0], dict)
+    return f"{len(value)} rows" if is_table else value
+
+
+def read_matched_participants(path, schema):
+    """Read a cohort to match from a table.
+
+    Parameters
+    ----------
+    path : str or Path
+        A tab-separated table, one row a subject, such as a ``participants.tsv``.
+    schema : ConditionSchema
+        The model's conditions. Other columns are left aside, and told.
+
+    Returns
+    -------
+    list of dict
+        ``participant_id`` (None where the table has none) and the conditions of each
+        row; None where a value is missing, which leaves it open.
+
+    Raises
+    ------
+    InputError
+        If the table has no row or no condition, or a value that cannot be asked for.
+    """
+    rows = read_table(path)
+    if not rows:
+        raise InputError(f"{path}: no row (expected one a subject)")
+    used = [name for name in schema.names if name in rows[0]]
+    if not used:
+        there = ", ".join(schema.names) or "none, the model is unconditional"
+        raise InputError(
+            f"{path}: columns {', '.join(rows[0])}; expected a condition of the model: "
+            f"{there}"
+        )
+    others = [name for name in rows[0] if name not in (*used, "participant_id")]
+    if others:
+        logger.info(f"{path}: left aside, no conditions: {', '.join(others)}")
+    for number, row in enumerate(rows, start=1):
+        try:
+            schema.encode([row])
+        except InputError as error:
+            raise InputError(f"{path}, row {number}: {error}") from error
+    names = ("participant_id", *used)
+    return [{name: row.get(name) for name in names} for row in rows]

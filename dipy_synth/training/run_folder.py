@@ -1,0 +1,154 @@
+"""The folder of a run: its settings, state, best weights, history and curves."""
+
+import csv
+from dataclasses import asdict
+from pathlib import Path
+
+from keras import ops
+import numpy as np
+
+from dipy_synth.errors import InputError
+from dipy_synth.utils.files import atomic_path, read_json, write_json
+
+# They change what a run writes or how long it takes, not what it learns: to rounding,
+# and but for a last batch that several devices fill up with its own rows
+_FREE = ("tensorboard", "devices")
+_FILES = ("state.npz", "best.npz", "settings.json", "history.csv")
+
+
+def is_fresh(run_dir, *, force=False):
+    """Tell whether a run begins, rather than goes on: bool.
+
+    Parameters
+    ----------
+    run_dir : str or Path
+        The run's folder, which may be absent.
+    force : bool, optional
+        Whether it is to start anew.
+    """
+    return force or not (Path(run_dir) / "state.npz").exists()
+
+
+def start_anew(run_dir):
+    """Remove what a run would go on from; its model and pictures stay until replaced.
+
+    Parameters
+    ----------
+    run_dir : str or Path
+        The run's folder, which may be absent.
+    """
+    for name in _FILES:
+        (Path(run_dir) / name).unlink(missing_ok=True)
+
+
+def check_settings(run_dir, model, settings, about):
+    """Refuse to mix two runs in one folder; write down the settings of a new one."""
+    path = run_dir / "settings.json"
+    training = {k: v for k, v in asdict(settings).items() if k not in _FREE}
+    wanted = _as_json(
+        {"network": model.get_config(), "training": training, "about": about}
+    )
+    if not path.exists():
+        write_json(path, wanted)
+        return
+    found = read_json(path)
+    both = [(group, found.get(group, {}), values) for group, values in wanted.items()]
+    changed = [
+        f"{group}.{name}: {there.get(name)} there, {here.get(name)} asked for"
+        for group, there, here in both
+        for name in {**there, **here}
+        if there.get(name) != here.get(name)
+    ]
+    if changed:
+        raise InputError(
+            f"{run_dir}: holds a run with other settings ({'; '.join(changed)}). "
+            "Use the same settings to go on with it, another output folder, or --force "
+            "to start anew."
+        )
+
+
+def _as_json(value):
+    """Turn tuples into lists, as JSON does."""
+    if isinstance(value, dict):
+        return {key: _as_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(item) for item in value]
+    return value
+
+
+def write_state(run_dir, model, epochs):
+    """Write all that changes in training, and the epochs done."""
+    arrays = [ops.convert_to_numpy(variable) for variable in _variables(model)]
+    arrays += model.optimizer.state()
+    values = {str(i): array for i, array in enumerate(arrays)}
+    with atomic_path(run_dir / "state.npz") as temporary:
+        np.savez(temporary, epochs=epochs, **values)
+
+
+def read_state(run_dir, model):
+    """Put a model and its optimizer where the last whole epoch left them.
+
+    Returns
+    -------
+    int
+        Epochs done; 0 when the folder holds no state.
+    """
+    path = run_dir / "state.npz"
+    if not path.exists():
+        return 0
+    with np.load(path, allow_pickle=False) as state:
+        arrays = [state[str(i)] for i in range(len(state.files) - 1)]
+        epochs = int(state["epochs"])
+    variables = _variables(model)
+    for variable, array in zip(variables, arrays):
+        variable.assign(array)
+    model.optimizer.set_state(arrays[len(variables) :])
+    return epochs
+
+
+def _variables(model):
+    """Give what changes in training beside the optimizer, in a fixed order."""
+    return [*model.variables, *model.metrics_variables]
+
+
+def write_best(run_dir, weights):
+    """Write the averaged weights of the best epoch so far."""
+    with atomic_path(run_dir / "best.npz") as temporary:
+        np.savez(temporary, *weights)
+
+
+def read_best(run_dir):
+    """Read the averaged weights of the best epoch: list of ndarray."""
+    with np.load(run_dir / "best.npz", allow_pickle=False) as best:
+        return [best[name] for name in best.files]
+
+
+def write_history(run_dir, history):
+    """Write one row an epoch to history.csv."""
+    with atomic_path(run_dir / "history.csv") as temporary:
+        with open(temporary, "w", newline="", encoding="utf-8") as stream:
+            writer = csv.DictWriter(stream, list(history[0]))
+            writer.writeheader()
+            writer.writerows(history)
+
+
+def read_history(run_dir, epochs):
+    """Read the first epochs of history.csv: list of dict."""
+    with open(run_dir / "history.csv", newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))[:epochs]
+    return [{name: float(value) for name, value in row.items()} for row in rows]
+
+
+def draw_curves(run_dir, history):
+    """Draw the losses over the epochs to curves.png."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for name in ("loss", "val_loss"):
+        values = [row[name] for row in history if name in row]
+        axes.plot(range(1, len(values) + 1), values, label=name)
+    axes.set(xlabel="epoch", ylabel="loss", yscale="log")
+    axes.legend()
+    with atomic_path(run_dir / "curves.png") as temporary:
+        figure.savefig(temporary, dpi=100)

@@ -1,0 +1,1 @@
+"""Files, parallel runs, progress bars and montages."""

@@ -1,0 +1,99 @@
+"""Files that are not what they should be, each told by name."""
+
+import gzip
+
+import nibabel as nib
+import numpy as np
+from numpy.testing import assert_allclose
+import pytest
+
+from dipy_synth.data.nifti import check_headers, read_scan, read_volume, write_volume
+from dipy_synth.errors import InputError
+
+
+@pytest.fixture
+def save(tmp_path):
+    """Write an image; give its path."""
+
+    def write(name, data=None, affine=None):
+        data = np.random.default_rng(0).random((6, 7, 8)) if data is None else data
+        affine = np.diag([2.0, 2, 2, 1]) if affine is None else affine
+        nib.save(nib.Nifti1Image(data, affine), tmp_path / name)
+        return tmp_path / name
+
+    return write
+
+
+def test_what_is_written_is_read(tmp_path):
+    data, affine = np.random.default_rng(0).random((3, 4, 5)), np.diag([-2.0, 3, 4, 1])
+    write_volume(tmp_path / "new" / "a.nii.gz", data.astype(np.float32), affine)
+    found, found_affine = read_volume(tmp_path / "new" / "a.nii.gz")
+    assert_allclose(found, data, rtol=1e-6)
+    assert_allclose(found_affine, affine)
+    header = nib.load(tmp_path / "new" / "a.nii.gz").header
+    assert (int(header["sform_code"]), int(header["qform_code"])) == (1, 1)
+    assert header.get_xyzt_units()[0] == "mm"
+
+
+def test_a_last_axis_of_one_is_dropped(save):
+    assert read_volume(save("a.nii", np.ones((3, 4, 5, 1))))[0].shape == (3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    "data, match",
+    [
+        (np.ones((3, 4, 5, 2)), r"shape \(3, 4, 5, 2\), expected three dimensions"),
+        (np.ones((3, 4)), r"shape \(3, 4\), expected three"),
+        (np.ones((3, 4, 5), np.complex64), "complex64 voxels"),
+    ],
+)
+def test_images_of_another_kind_are_refused(save, data, match):
+    with pytest.raises(InputError, match=f"a.nii: {match}"):
+        check_headers(save("a.nii", data))
+
+
+def test_files_that_are_no_nifti_are_refused(save, tmp_path):
+    (tmp_path / "text.nii.gz").write_text("no image")
+    (tmp_path / "packed.nii.gz").write_bytes(gzip.compress(b"no image"))
+    (tmp_path / "empty.nii.gz").touch()
+    nib.save(
+        nib.MGHImage(np.ones((3, 4, 5), np.float32), np.eye(4)), tmp_path / "a.mgz"
+    )
+    for name in ("text.nii.gz", "packed.nii.gz", "empty.nii.gz", "a.mgz"):
+        with pytest.raises(InputError, match=f"{name}: .*NIfTI"):
+            check_headers(tmp_path / name)
+    with pytest.raises(InputError, match="absent.nii: no such file"):
+        check_headers(tmp_path / "absent.nii")
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_a_file_cut_short_is_told(save, name):
+    path = save(name, np.random.default_rng(0).random((20, 20, 20)))
+    path.write_bytes(path.read_bytes()[:20000])
+    with pytest.raises(InputError, match=f"{name}: .*cut short"):
+        read_volume(path)
+
+
+def test_a_mask_must_share_the_grid_and_hold_something(save):
+    image, affine = save("t1.nii.gz"), np.diag([2.0, 2, 2, 1])
+    shifted = affine.copy()
+    shifted[0, 3] = 1
+    ones = np.ones((6, 7, 8), np.uint8)
+    with pytest.raises(InputError, match=r"m.nii: a mask of shape \(6, 7, 9\).*t1.nii"):
+        check_headers(image, save("m.nii", np.ones((6, 7, 9), np.uint8)))
+    with pytest.raises(InputError, match="m.nii: the mask's affine .*1.00 mm"):
+        check_headers(image, save("m.nii", ones, shifted))
+    with pytest.raises(InputError, match="m.nii: .*all zero"):
+        read_scan(image, save("m.nii", ones * 0))
+    shifted[0, 3] = 1e-3  # what a header loses by rounding
+    assert read_scan(image, save("m.nii", ones, shifted))[2].all()
+
+
+def test_an_image_without_orientation_is_told(save, caplog):
+    path = save("a.nii")
+    image = nib.load(path)
+    image.set_sform(None, code=0)
+    image.set_qform(None, code=0)
+    nib.save(image, path)
+    check_headers(path)
+    assert "no orientation" in caplog.text

@@ -1,0 +1,151 @@
+"""Noise per sample, and guidance, in closed form."""
+
+import numpy as np
+import pytest
+
+from dipy_synth.diffusion.guidance import (
+    guided_denoiser,
+    sample_numbers,
+    sampling_settings,
+)
+from dipy_synth.diffusion.noise import NoiseStreams
+from dipy_synth.diffusion.pairs import NoisyPairs
+from dipy_synth.diffusion.samplers import sample_ddim, sample_euler
+from dipy_synth.diffusion.sampling_settings import SETTINGS
+from dipy_synth.diffusion.schedules import RectifiedFlow
+from dipy_synth.errors import InputError
+
+
+def test_noise_belongs_to_seed_and_number():
+    together = NoiseStreams(1, (3, 4), (5, 2))
+    alone = NoiseStreams(1, (4,), (5, 2))
+    np.testing.assert_array_equal(together.start()[1], alone.start()[0])
+    np.testing.assert_array_equal(together.at_step(2)[1], alone.at_step(2)[0])
+    drawn = [together.start(), together.at_step(0), together.at_step(1)]
+    drawn.append(NoiseStreams(2, (3, 4), (5, 2)).start())
+    flat = np.concatenate([noise.reshape(2, -1) for noise in drawn])
+    assert len(np.unique(flat[:, 0])) == len(flat)
+
+
+def test_each_attempt_has_noise_of_its_own():
+    first, third, other = (
+        NoiseStreams(1, (3, 4), (50,), attempts=attempts)
+        for attempts in ((0, 0), (0, 2), (2, 0))
+    )
+    np.testing.assert_array_equal(first.start(), NoiseStreams(1, (3, 4), (50,)).start())
+    np.testing.assert_array_equal(first.start()[0], third.start()[0])
+    drawn = [first.start(), first.at_step(0), first.at_step(1), third.start()[1:]]
+    drawn += [other.start()[:1], third.at_step(0)[1:], other.at_step(0)[:1]]
+    # a seed of two words must not pass for a number and a seed
+    drawn.append(NoiseStreams(1 + 2**32 * 3, (0,), (50,)).start())
+    drawn.append(NoiseStreams(3, (1,), (50,)).start())
+    assert len(np.unique(np.concatenate(drawn)[:, 0])) == sum(map(len, drawn))
+    for wrong in ((0,), (0, -1)):
+        with pytest.raises(InputError, match="attempts"):
+            NoiseStreams(1, (3, 4), (50,), attempts=wrong)
+
+
+def test_noise_of_a_sample_was_never_noise_of_the_training():
+    shape, seed, epoch = (1, 4, 4, 4, 2), 5, 3
+    pairs = NoisyPairs(
+        np.zeros(shape, "float32"),
+        np.zeros((1, 0), "float32"),
+        RectifiedFlow(),
+        seed=seed,
+        epoch=epoch,
+    )
+    trained = -pairs[0][1]  # of images that are zero, the velocity is their noise
+    sampled = NoiseStreams(seed, range(8), shape[1:]).start()
+    flat = sampled.reshape(8, -1) @ trained.reshape(-1) / trained.size
+    assert np.abs(flat).max() < 0.5
+
+
+def test_guidance_moves_past_what_the_conditions_say():
+    calls = []
+
+    def constant(inputs):
+        calls.append(inputs["time"].tolist())
+        asked = not np.isnan(inputs["conditions"]).all()
+        return np.full_like(inputs["latents"], 3.0 if asked else 1.0)
+
+    state = np.zeros((1, 4, 4, 2), "float32")
+    wanted = np.array([[0.5, 1.0]], "float32")
+    for conditions, guidance, velocity, times in (
+        (wanted, 1.0, 3.0, 1),
+        (wanted, 2.0, 5.0, 2),
+        (wanted * np.nan, 2.0, 1.0, 1),
+    ):
+        calls.clear()
+        denoise = guided_denoiser(constant, RectifiedFlow(), conditions, guidance)
+        np.testing.assert_allclose(denoise(state, 0.5), -0.5 * velocity)
+        assert calls == [[0.5]] * times
+
+
+@pytest.mark.parametrize("share", [0.0, 0.7, 1.0])
+def test_rescaling_takes_back_a_share_of_the_spread(share):
+    """Lin et al., eq. 14 to 16: the spread of each sample, not of the batch."""
+    rng = np.random.default_rng(0)
+    plain, asked = rng.normal(size=(2, 3, 4, 4, 2)).astype("float32")
+    asked *= np.array([1, 2, 5], "float32").reshape(3, 1, 1, 1)
+
+    def predict(inputs):
+        return plain if np.isnan(inputs["conditions"]).all() else asked
+
+    state = np.zeros_like(plain)
+    denoise = guided_denoiser(
+        predict, RectifiedFlow(), np.ones((3, 1), "float32"), 3.0, rescale=share
+    )
+    prediction = -denoise(state, 0.5) / 0.5  # x0 = x - t v
+    for got, without, wanted in zip(prediction, plain, asked):
+        moved = without + 3 * (wanted - without)
+        expected = share * moved * wanted.std() / moved.std() + (1 - share) * moved
+        np.testing.assert_allclose(got, expected, atol=1e-4)
+
+
+def test_open_choices_are_filled_and_set_ones_checked():
+    defaults = {
+        "steps": 9,
+        "sampler": "euler",
+        "guidance": 1.5,
+        "guidance_rescale": 0.7,
+    }
+    given = dict.fromkeys(SETTINGS)
+    filled = sampling_settings(defaults, **given)
+    assert filled == {**defaults, "sampler": sample_euler}
+    kept = sampling_settings(defaults, **{**given, "guidance": 0.0, "sampler": len})
+    assert (kept["guidance"], kept["sampler"]) == (0.0, len)
+    for wrong in ({"steps": 0}, {"sampler": "magic"}, {"guidance_rescale": 2}):
+        with pytest.raises(InputError, match="expected"):
+            sampling_settings(defaults, **{**given, **wrong})
+
+
+def test_eta_is_a_choice_of_ddim_alone():
+    defaults = {"steps": 9, "sampler": "ddim", "guidance": 1.5, "guidance_rescale": 0.7}
+    given = dict.fromkeys(SETTINGS)
+
+    def sampler(defaults=defaults, **wanted):
+        settings = sampling_settings(defaults, **{**given, **wanted})
+        assert "eta" not in settings
+        return settings["sampler"]
+
+    assert sampler(eta=0.5).keywords == {"eta": 0.5}
+    assert sampler(eta=0.5).func is sample_ddim
+    assert sampler().keywords == {"eta": 0.0}
+    assert sampler({**defaults, "eta": 0.3}).keywords == {"eta": 0.3}
+    assert sampler({**defaults, "eta": 0.3}, sampler="euler") is sample_euler
+    for wrong in ({"eta": 1.5}, {"eta": -0.1}, {"eta": 0.5, "sampler": "heun"}):
+        with pytest.raises(InputError, match="eta .*expected"):
+            sampler(**wrong)
+    with pytest.raises(InputError, match="with sampler ddim"):
+        sampler(eta=0.5, sampler=sample_euler)
+
+
+def test_numbers_may_be_counted_or_given():
+    assert list(sample_numbers(None, None)) == [0]
+    assert list(sample_numbers(3, None)) == [0, 1, 2]
+    assert sample_numbers(None, [4, 4]) == (4, 4)
+    with pytest.raises(InputError, match="2 numbers for 3 samples"):
+        sample_numbers(3, [0, 1])
+    for seed, number in ((-1, 0), (0, -1)):
+        with pytest.raises(InputError, match="0 or more"):
+            NoiseStreams(seed, [number], (1,))

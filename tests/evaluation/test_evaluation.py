@@ -1,0 +1,370 @@
+"""Cohorts of phantoms, of noise, of blurred and of copied phantoms, judged."""
+
+from dataclasses import replace
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from dipy_synth.errors import InputError
+from dipy_synth.evaluation import Volumes, evaluate, load_cohorts, load_volumes
+from dipy_synth.evaluation.adherence import Followed, compare_ageing, follow_conditions
+from dipy_synth.evaluation.findings import as_asked, not_copied
+from dipy_synth.evaluation.tables import metric_rows, volume_rows
+from dipy_synth.grid import Grid
+from dipy_synth.metrics.comparison import noise_like
+from dipy_synth.metrics.conditioning import NumberFollowed
+from dipy_synth.metrics.memorization import plant_copies
+from dipy_synth.phantom import make_phantom
+from dipy_synth.utils.files import read_table, write_json, write_table
+
+GRID = Grid((36, 44, 36), (4.5,) * 3)
+COARSE = Grid((20, 24, 20), (8.0,) * 3)
+QUICK = {"repeats": 12, "pairs": 12, "tissues": False}
+
+
+def phantoms(seeds, grid=GRID, name="phantoms"):
+    made = [
+        make_phantom(s, shape=grid.shape, voxel_size=grid.voxel_size) for s in seeds
+    ]
+    volumes = np.stack([phantom.data for phantom in made]).astype("float16")
+    rows = tuple(phantom.covariates for phantom in made)
+    return Volumes(volumes, grid, name=name, rows=rows)
+
+
+def changed(cohort, function):
+    volumes = np.stack([function(v.astype("float32")) for v in cohort.volumes])
+    return replace(cohort, volumes=volumes.astype("float16"))
+
+
+@pytest.fixture(scope="module")
+def real():
+    return phantoms(range(12), name="real")
+
+
+@pytest.fixture(scope="module")
+def train():
+    return phantoms(range(100, 120), name="train")
+
+
+@pytest.fixture(scope="module")
+def others():
+    return phantoms(range(300, 312), name="others")
+
+
+@pytest.fixture(scope="module")
+def good(real, train, others):
+    return evaluate(real, others, train=train, **QUICK)
+
+
+@pytest.fixture(scope="module")
+def coarse():
+    return phantoms(range(16), COARSE), phantoms(range(50, 66), COARSE)
+
+
+def answers(evaluation):
+    return {finding.question: finding.good for finding in evaluation.findings}
+
+
+def words(evaluation):
+    return {finding.question: finding.words for finding in evaluation.findings}
+
+
+def test_other_real_volumes_are_told_as_real(good):
+    assert answers(good) == dict.fromkeys(
+        ["not noise", "alike", "diverse", "not copied", "as asked"], True
+    ), words(good)
+    assert not any(audit.void for audit in good.copies.values())
+    names = [metric.name for metric in good.distribution["voxel noise"]]
+    assert names[:3] == ["fid", "kid", "mmd"] and "coverage" in names
+    assert {one.column for one in good.asked} == {"age", "sex"}
+    assert all(one.real.p_value < 0.05 for one in good.asked)
+
+
+def test_noise_is_told(real, train, others):
+    noise = replace(others, volumes=noise_like(others.volumes).astype("float16"))
+    found = evaluate(real, noise, **QUICK)
+    assert answers(found)["not noise"] is False and answers(found)["alike"] is False
+    assert answers(found)["diverse"] is None
+    followed, _ = follow_conditions(noise, real, train)
+    assert as_asked(followed, None).good is False
+    assert words(found)["not noise"].startswith("0 of 12 pass")
+    mmd = found.distribution["voxel noise"][2]
+    assert mmd.normalized == pytest.approx(1, abs=0.1)
+
+
+def test_blur_is_told_and_lack_of_diversity(real, others):
+    blurred = changed(others, lambda volume: gaussian_filter(volume, 1))
+    found = evaluate(real, blurred, **QUICK)
+    assert answers(found)["not noise"] is False
+    assert "high-frequency power of real (12)" in words(found)["not noise"]
+    assert answers(found)["diverse"] is False
+    one = replace(others, volumes=np.repeat(others.volumes[:1], 12, axis=0))
+    noise = np.random.default_rng(0).normal(0, 0.01, one.volumes.shape)
+    one = replace(one, volumes=(one.volumes + noise).clip(0, 1).astype("float16"))
+    found = evaluate(real, one, **QUICK)
+    assert answers(found)["diverse"] is False
+
+
+def test_copies_are_told_though_most_volumes_are_none(real, train, others):
+    planted = [
+        plant_copies(train.volumes[[i]], kind)[0]
+        for i, kind in enumerate(("noisy", "shifted", "flipped"))
+    ]
+    volumes = np.concatenate([np.array(planted, "float16"), others.volumes[3:]])
+    mixed = replace(others, volumes=volumes)
+    found = evaluate(real, mixed, train=train, **QUICK)
+    assert answers(found)["not copied"] is False
+    audit = found.copies["voxels"]
+    assert audit.copies[:3].all() and not audit.copies[3:].any()
+    assert audit.samples.index[:3].tolist() == [0, 1, 2]
+
+
+def test_an_audit_that_finds_nothing_is_void(good):
+    audit = good.copies["voxels"]
+    blind = replace(audit, found=audit.found | {"blurred": 0.5})
+    finding = not_copied({"voxels": blind})
+    assert finding.good is None and "void, planted copies (blurred)" in finding.words
+    finding = not_copied({})
+    assert finding.good is None and "training volumes" in finding.words
+
+
+def test_volumes_that_ignore_what_was_asked_are_told(real, train, others):
+    order = np.random.default_rng(2).permutation(len(others))
+    rows = [others.rows[i] for i in order]
+    followed, _ = follow_conditions(replace(others, rows=rows), real, train)
+    finding = as_asked(followed, None)
+    assert finding.good is False and finding.words.startswith("age r")
+    same = replace(others, rows=(others.rows[0],) * 12)
+    for nothing in (replace(others, rows=()), same):
+        followed, notes = follow_conditions(nothing, real, train)
+        assert followed == () and "nothing was asked" in notes[0]
+    assert as_asked((), None).good is None
+
+
+@pytest.mark.parametrize(
+    ("mae", "real_p", "answer"),
+    [(8.0, 0.01, True), (16.0, 0.01, False), (8, 0.4, None)],
+)
+def test_a_correlation_alone_is_not_following(mae, real_p, answer):
+    # values off by 100 years can have an r; a reader that fails on real brains is blind
+    one = NumberFollowed(0.7, mae, 0.0, 17.0, 0.001, 20)
+    real = NumberFollowed(0.8, 6.0, 0.0, 17.0, real_p, 20)
+    assert as_asked((Followed("age", one, real, ()),), None).good is answer
+
+
+def test_without_training_volumes_half_of_the_real_ones_is_fitted_on(real, others):
+    found = evaluate(real, others, **QUICK)
+    assert found.about["extractor"]["fitted_on"] == "6 of real"
+    assert any("fitted on 6 of the real" in note for note in found.about["notes"])
+    assert found.distribution["voxel noise"][1].n == 3
+    assert found.copies == {} and answers(found)["not copied"] is None
+
+
+def test_ventricles_grow_with_age_as_in_real_brains(real, others):
+    def measured(cohort, factor):
+        noise = np.random.default_rng(0).normal(0, 0.5, len(cohort))
+        return [factor * row["age"] for row in cohort.rows] + noise
+
+    trend = compare_ageing(others, measured(others, 0.5), real, measured(real, 0.5))
+    assert trend.agrees and trend.ratio == pytest.approx(1, abs=0.1)
+    trend = compare_ageing(others, measured(others, 0), real, measured(real, 0.5))
+    assert not trend.agrees
+    nobody = replace(others, rows=())
+    assert compare_ageing(nobody, [1.0] * 12, real, [1.0] * 12) is None
+
+
+class Predictor:
+    """Stands for a network: coarse means, and the age it was told of."""
+
+    config = {"weights_sha256": "ab" * 32}
+
+    def __init__(self, *cohorts):
+        self.ages = {h: r["age"] for c in cohorts for h, r in zip(c.hashes(), c.rows)}
+
+    def __call__(self, volumes):
+        return np.asarray(volumes)[:, ::6, ::6, ::6].reshape(len(volumes), -1)
+
+    def predict(self, volumes):
+        hashes = Volumes(np.asarray(volumes), GRID).hashes()
+        return {"age": np.array([self.ages[h] for h in hashes])}
+
+
+def test_a_predictor_gives_features_and_reads_conditions(real, train, others):
+    predictor = Predictor(real, train, others)
+    found = evaluate(
+        real, others, train=train, predictor=predictor, noise=train, **QUICK
+    )
+    assert found.about["extractor"]["sha256"] == "ab" * 32
+    assert found.about["extractor"]["components"] == 16
+    assert set(found.distribution) == {"voxel noise", "decoded noise"}
+    (age,) = found.asked
+    assert age.column == "age" and age.synthetic.mae == 0
+    assert any("sex: the predictor cannot read it" in n for n in found.about["notes"])
+
+
+def test_class_probabilities_give_the_inception_score(coarse):
+    middle = np.median(coarse[0].volumes.mean(axis=(1, 2, 3)))
+
+    def classes(volumes):
+        high = np.asarray(volumes).mean(axis=(1, 2, 3)) > middle
+        return np.stack([high, ~high], axis=1).astype(float)
+
+    black = Volumes(np.zeros_like(coarse[0].volumes), COARSE, name="black")
+    found = evaluate(*coarse, classes=classes, noise=black, **QUICK)
+    rows = {name: rows[-1] for name, rows in found.distribution.items()}
+    assert all(row.name == "inception_score" for row in rows.values())
+    assert all(1 <= row.value <= 2 for row in rows.values())
+    assert rows["decoded noise"].ceiling == pytest.approx(1)  # of one class
+    assert rows["voxel noise"].ceiling > 1.01  # as light as the real ones, of both
+
+
+def test_tissues_are_judged_and_metrics_agree_with_tables(coarse):
+    real, synthetic = coarse
+    found = evaluate(real, synthetic, **QUICK | {"tissues": True})
+    assert len(found.ranges.limits) == 9
+    content = json.loads(json.dumps(found.to_config(), allow_nan=False))
+    assert content["not_noise"]["ranges"]["limits"]["similarity"][1] is None
+    rows = {row["metric"]: row for row in metric_rows(found)}
+    passed = np.mean([verdict.passed for verdict in found.verdicts])
+    assert float(rows["share_passing"]["value"]) == pytest.approx(passed, abs=1e-4)
+    mean = np.mean([row["brain_ml"] for row in found.ranges.real])
+    assert float(rows["mean_brain_ml"]["floor"]) == pytest.approx(mean, rel=1e-4)
+    table = volume_rows(found, synthetic, real)
+    assert [row["cohort"] for row in table] == ["synthetic"] * 16 + ["real"] * 16
+    assert table[0]["asked_age"] == f"{synthetic.rows[0]['age']:.5g}"
+
+
+def test_two_evaluations_of_one_seed_are_equal(coarse):
+    first, second = (evaluate(*coarse, **QUICK).to_config() for _ in range(2))
+    assert first == second
+
+
+def test_training_volumes_among_the_real_ones_are_refused(real, others):
+    with pytest.raises(InputError, match="held out"):
+        evaluate(real, others, train=real.take(slice(0, 3)), **QUICK)
+
+
+def test_too_few_volumes_or_another_grid_are_refused(real, others):
+    with pytest.raises(InputError, match="1 volumes; expected 4"):
+        evaluate(real, others.take([0]), **QUICK)
+    with pytest.raises(InputError, match="7 volumes; expected 8"):
+        evaluate(real.take(slice(0, 7)), others, **QUICK)
+    with pytest.raises(InputError, match="expected the real volumes'"):
+        evaluate(real, phantoms(range(4), COARSE), **QUICK)
+
+
+# --- folders ----------------------------------------------------------------------
+
+
+def save(folder, cohort, *, affine=None, table=True):
+    folder.mkdir(parents=True)
+    for name, volume in zip(cohort.names, cohort.volumes):
+        image = nib.Nifti1Image(
+            volume.astype("float32"), cohort.grid.affine if affine is None else affine
+        )
+        nib.save(image, folder / f"sub-{name}_T1w.nii.gz")
+    rows = [
+        {"participant_id": f"sub-{n}", "matched_id": "x", **row}
+        for n, row in zip(cohort.names, cohort.rows)
+    ]
+    if table:
+        write_table(folder / "participants.tsv", rows)
+    return folder
+
+
+def test_a_prepared_cohort_gives_its_sides(prepared_folder, tmp_path):
+    found = load_cohorts(prepared_folder, prepared_folder)
+    sizes = {name: side and len(side) for name, side in found.items()}
+    assert sizes == {"real": 2, "synthetic": 8, "train": 6, "noise": None}
+    assert found["real"].names == ("sub-03", "sub-06")
+    assert found["real"].rows[0] == {"age": "38.0", "sex": "F"}
+    other = load_cohorts(prepared_folder, prepared_folder, train=prepared_folder)
+    assert other["train"].hashes() == found["train"].hashes()
+    pattern = f"{prepared_folder}/sub-0[1-4]/anat/*prepared_T1w.nii.gz"
+    plain = load_volumes(pattern)
+    assert plain.names == tuple(f"sub-0{i}" for i in range(1, 5))
+    assert plain.hashes() == found["synthetic"].hashes()[:4]
+    assert plain.rows[0]["sex"] == "F" and plain.grid == found["real"].grid
+
+
+def test_a_session_of_a_prepared_cohort_has_its_own_columns(prepared_folder, tmp_path):
+    folder = shutil.copytree(prepared_folder, tmp_path / "prepared")
+    for path in list((folder / "sub-03" / "anat").iterdir()):
+        name = path.name.replace("sub-03_", "sub-03_ses-b_")
+        path.rename(path.with_name(name))
+    visit = {"session_id": "ses-b", "tumor": "meningioma", "age": "39"}
+    write_table(folder / "sub-03" / "sub-03_sessions.tsv", [visit])
+    found = load_volumes(folder, split="validation")
+    assert found.names == ("sub-03_ses-b", "sub-06")
+    assert found.rows[0] == {"age": "39", "sex": "F", "tumor": "meningioma"}
+    assert "tumor" not in found.rows[1]
+
+
+def test_a_synthetic_cohort_is_read_with_what_was_asked(coarse, tmp_path):
+    folder = save(tmp_path / "made", coarse[1].take([0, 1]))
+    told = {"DipySynth": {"ModelHash": "x", "Steps": 12, "Sampler": "heun"}}
+    write_json(folder / "dataset_description.json", told)
+    found = load_volumes(folder)
+    assert len(found) == 2 and set(found.rows[0]) == {"age", "sex"}
+
+
+def test_axes_that_run_the_other_way_are_turned(coarse, tmp_path):
+    one = coarse[0].take([0, 1])
+    flip = np.diag([-1.0, 1, 1, 1])
+    flip[0, 3] = one.grid.shape[0] - 1
+    turned = replace(one, volumes=one.volumes[:, ::-1])
+    folder = save(tmp_path / "lps", turned, affine=one.grid.affine @ flip)
+    found = load_volumes(folder, grid=one.grid)
+    assert found.hashes() == one.hashes() and not found.notes
+    assert load_volumes(folder).grid == one.grid
+
+
+def test_another_grid_is_resampled_and_said_or_refused(tmp_path):
+    fine = phantoms([0, 1], Grid((40, 48, 40), (4.0,) * 3))
+    folder = save(tmp_path / "fine", fine)
+    found = load_volumes(folder, grid=COARSE)
+    assert found.volumes.shape == (2, 20, 24, 20) and found.grid == COARSE
+    assert "2 volumes" in found.notes[0] and "20 x 24 x 20" in found.notes[0]
+    direct = phantoms([0, 1], COARSE)
+    both = (found.volumes[0].ravel(), direct.volumes[0].ravel())
+    assert np.corrcoef(*np.array(both, float))[0, 1] > 0.9
+    nowhere = save(tmp_path / "nowhere", fine, affine=np.diag([4.0, 4, 4, 1]))
+    with pytest.raises(InputError) as told:
+        load_volumes(nowhere, grid=COARSE)
+    assert "(40, 48, 40)" in str(told.value) and "(20, 24, 20)" in str(told.value)
+    assert "sub-0_T1w" in str(told.value)
+    oblique = COARSE.affine
+    oblique[0, 1] = 2.0
+    with pytest.raises(InputError, match="oblique"):
+        load_volumes(save(tmp_path / "oblique", direct, affine=oblique))
+
+
+def spoilt(volumes, value):
+    volumes = volumes.astype("float32")
+    volumes[1, 5, 5, 5] = value
+    return volumes
+
+
+def test_volumes_that_cannot_be_judged_are_named(coarse, tmp_path):
+    two = coarse[0].take([0, 1])
+    for name, volumes, match in (
+        ("nan", spoilt(two.volumes, np.nan), "sub-1_T1w.nii.gz: 1 voxels are NaN"),
+        ("unit", two.volumes.astype("float32") * 900, "expected .0, 1."),
+        ("flat", two.volumes * 0, "sub-0_T1w.nii.gz: all voxels are 0"),
+    ):
+        folder = save(tmp_path / name, replace(two, volumes=volumes))
+        with pytest.raises(InputError, match=match):
+            load_volumes(folder)
+    with pytest.raises(InputError, match="empty"):
+        (tmp_path / "empty").mkdir()
+        load_volumes(tmp_path / "empty")
+    with pytest.raises(InputError, match="2 volumes; expected 3"):
+        load_volumes(save(tmp_path / "two", two), least=3)
+    folder = save(tmp_path / "over", replace(two, volumes=spoilt(two.volumes, 1.5)))
+    found = load_volumes(folder)
+    assert found.volumes.max() == 1 and "goes from 0 to 1.5" in found.notes[0]
+    assert read_table(folder / "participants.tsv")

@@ -1,0 +1,167 @@
+"""The predictor end to end, small: fit, resume, save, load, predict."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from dipy_synth.conditions import Column, ConditionSchema
+from dipy_synth.data.cohort import Cohort
+from dipy_synth.data.image_cohort import ArrayCohort
+from dipy_synth.errors import InputError
+from dipy_synth.nn.predictor import CovariatePredictor
+from dipy_synth.store import read_config
+from dipy_synth.training import TrainingSettings
+
+SETTINGS = TrainingSettings(epochs=2, batch_size=4, learning_rate=1e-3)
+SMALL = {"widths": (4, 8), "features": 6}
+
+
+@pytest.fixture(scope="module")
+def cohort(write_prepared, tmp_path_factory):
+    """30 phantoms with age and sex, one of them unknown."""
+    folder = write_prepared(tmp_path_factory.mktemp("judged") / "cohort", 30)
+    table = folder / "participants.tsv"
+    first, row, *rows = table.read_text().splitlines()
+    name, age, *others = row.split("\t")
+    table.write_text("\n".join([first, "\t".join([name, "n/a", *others]), *rows, ""]))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(cohort, tmp_path_factory):
+    run = tmp_path_factory.mktemp("run")
+    CovariatePredictor().fit(cohort, run_dir=run, settings=SETTINGS, **SMALL)
+    return run
+
+
+@pytest.fixture(scope="module")
+def predictor(run):
+    return CovariatePredictor(run)
+
+
+@pytest.fixture(scope="module")
+def held_out(cohort):
+    return Cohort.load(cohort).volumes("validation")
+
+
+def test_age_is_read_from_phantoms_not_seen(predictor, cohort):
+    found = predictor.evaluate(cohort)
+    assert found["age"].r > 0.8
+    assert found["age"].n == found["sex"].n == 10
+    assert found["age"].mae < found["age"].control_mae
+    assert predictor.evaluate(cohort, "train")["age"].n == 19  # one age is not known
+
+
+def test_what_has_a_side_is_learnt_from_mirror_images_too(cohort):
+    predictor, brains = CovariatePredictor(), Cohort.load(cohort)
+    places = ["frontal-left", "frontal-right"] * 3 + [None]
+    rows = tuple({"location": places[i % 7]} for i in range(len(brains.keys)))
+    brains = replace(brains, rows=rows)
+    predictor.schema = ConditionSchema.fit(rows, ["location"])
+    data = predictor._batches(brains, "train", SETTINGS)
+    n = len(brains.volumes("train"))
+    np.testing.assert_array_equal(data.volumes[n:], data.volumes[:n, ::-1])
+    asked, mirrored = data.targets[:n], data.targets[n:]
+    np.testing.assert_array_equal(mirrored, 1 - asked)  # and NaN stays
+    assert np.isnan(asked).any() and data.augment.flip == 0
+    assert len(predictor._batches(brains, "validation", SETTINGS).volumes) == 10
+
+
+def test_features_and_predictions_have_their_shapes(predictor, held_out):
+    features = predictor(held_out, batch_size=3)
+    assert features.shape == (10, 6) and features.dtype == np.float32
+    np.testing.assert_allclose(features, predictor(held_out, batch_size=10), atol=1e-4)
+    predicted = predictor.predict(held_out)
+    assert set(predicted) == {"age", "sex"} and predicted["age"].shape == (10,)
+    assert set(predicted["sex"]) <= {"F", "M"}
+    chances = predictor.probabilities(held_out)
+    assert chances.shape == (10, 2)
+    np.testing.assert_allclose(chances.sum(axis=1), 1)
+    names = np.array(["F", "M"])[chances.argmax(axis=1)]
+    assert names.tolist() == predicted["sex"]
+
+
+def test_a_saved_predictor_says_the_same_in_half_the_space(
+    predictor, run, held_out, tmp_path
+):
+    again = CovariatePredictor(predictor.save(tmp_path / "copy"))
+    np.testing.assert_array_equal(again(held_out), predictor(held_out))
+    with np.load(run / "model" / "weights.npz") as values:
+        assert {value.dtype for value in values.values()} == {np.dtype("float16")}
+    _, config = read_config(run, kinds=("predictor",))
+    split = config["split"]
+    assert len(split["train"]) == 20 and not {*split["train"]} & {*split["validation"]}
+
+
+def test_a_killed_run_ends_as_an_uninterrupted_one(cohort, run, tmp_path, monkeypatch):
+    from dipy_synth.training.checkpoint import CheckpointCallback
+
+    class Killed(BaseException):
+        pass
+
+    def fit():
+        return CovariatePredictor().fit(
+            cohort, run_dir=tmp_path, settings=SETTINGS, **SMALL
+        )
+
+    whole = CheckpointCallback.on_epoch_end
+
+    def killed(self, *args):
+        whole(self, *args)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CheckpointCallback, "on_epoch_end", killed)
+        with pytest.raises(Killed):
+            fit()
+    assert len(fit()) == SETTINGS.epochs
+    with (
+        np.load(tmp_path / "model" / "weights.npz") as resumed,
+        np.load(run / "model" / "weights.npz") as straight,
+    ):
+        for name in straight.files:
+            np.testing.assert_allclose(resumed[name], straight[name], atol=1e-3)
+
+
+def test_digits_are_read_by_their_label(tmp_path):
+    """Bars, upright or lying, anywhere: what only the convolutions can tell."""
+    rng = np.random.default_rng(0)
+    images, labels = np.zeros((400, 12, 12), "uint8"), rng.integers(0, 2, 400)
+    for image, label in zip(images, labels):
+        row, column = rng.integers(2, 7, 2)
+        (image if label else image.T)[row, column : column + 4] = 255
+    cohort = ArrayCohort(tmp_path / "bars.npz", images, labels)
+    settings = TrainingSettings(epochs=8, batch_size=16, learning_rate=1e-2)
+    predictor = CovariatePredictor()
+    predictor.fit(cohort, run_dir=tmp_path, settings=settings, widths=(16,))
+    assert predictor.evaluate(cohort)["label"].accuracy > 0.95
+    held_out = cohort.volumes("validation")
+    assert set(predictor.predict(held_out)["label"]) == {"0", "1"}
+    assert predictor.probabilities(held_out, column="label").shape == (80, 2)
+
+
+def test_wrong_input_is_told(predictor, cohort, run, tmp_path):
+    with pytest.raises(InputError, match="no weights yet"):
+        CovariatePredictor()(np.zeros((1, 8, 8, 8)))
+    with pytest.raises(InputError, match="no weights yet"):
+        CovariatePredictor().probabilities(np.zeros((1, 8, 8, 8)))
+    with pytest.raises(InputError, match=r"expected \(n, 16, 24, 16\)"):
+        predictor(np.zeros((1, 8, 8, 8)))
+    with pytest.raises(InputError, match="no volume"):
+        predictor(np.zeros((0, 16, 24, 16)))
+    with pytest.raises(InputError, match="with categories, sex"):
+        predictor.probabilities(np.zeros((1, 16, 24, 16)), column="age")
+    with pytest.raises(InputError, match="no column 'height'"):
+        CovariatePredictor().fit(cohort, run_dir=tmp_path, conditions=("height",))
+    with pytest.raises(InputError, match="holds a run with other settings"):
+        CovariatePredictor().fit(cohort, run_dir=run, conditions=("age",), **SMALL)
+    with pytest.raises(InputError, match="a predictor model, expected ldm"):
+        read_config(run, kinds=("ldm",))
+
+
+def test_columns_are_decoded_as_they_were_encoded():
+    age = Column("age", low=20, high=80)
+    np.testing.assert_allclose(age.decode([age.encode(v) for v in (20, 95)]), [20, 95])
+    sex = Column("sex", "category", categories=("F", "M"))
+    assert sex.decode([1, 0]) == ["M", "F"]

@@ -1,0 +1,371 @@
+"""The page of a prepared cohort: its metrics on arrays, its text on phantoms."""
+
+from html.parser import HTMLParser
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from dipy_synth.data.prepared import mask_path, prepared_path
+from dipy_synth.errors import InputError
+from dipy_synth.metrics.array_checks import correlation
+from dipy_synth.report import measure_quality, quality_page
+from dipy_synth.report.drawing import histogram_path, outline, slices_svg
+from dipy_synth.report.html_tables import describe_columns
+from dipy_synth.report.measures import robust_z, sorted_by_score, tilts
+from dipy_synth.utils.files import read_json, read_table, write_json, write_table
+
+VOID = {"meta", "input", "br", "img", "link", "hr"}
+LOADS = {"src", "href", "srcset", "data", "poster", "action", "background"}
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, text, and whether tags are closed in order."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.text, self.open, self.wrong = [], [], [], []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.wrong += self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+    def values(self, *names):
+        return [v for _, attrs in self.tags for n, v in attrs.items() if n in names]
+
+
+def change(root, key, volume=lambda x: x, mask=lambda x: x):
+    """Write a prepared volume and its mask anew."""
+    image = prepared_path(root, key)
+    for path, function in ((image, volume), (mask_path(image), mask)):
+        old = nib.load(path)
+        data = np.asanyarray(old.dataobj)
+        nib.save(nib.Nifti1Image(function(data).astype(data.dtype), old.affine), path)
+
+
+def measure(volumes, masks=None, **options):
+    """Measure volumes whose brains are where they are not 0, if no mask is given."""
+    volumes = np.asarray(volumes)
+    return measure_quality(zip(volumes, volumes if masks is None else masks), **options)
+
+
+def turned(degrees, i, j):
+    """A rotation in the plane of two axes."""
+    matrix = np.eye(3)
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    matrix[[i, i, j, j], [i, j, i, j]] = c, -s, s, c
+    return matrix
+
+
+def shifted(x):
+    return np.roll(x, 3, axis=1)
+
+
+def halved(x):
+    return x * (np.arange(len(x)) < len(x) // 2)[:, None, None]
+
+
+def noisy(x):
+    noise = np.random.default_rng(0).random(x.shape)
+    return np.where(x > 0, noise, 0)
+
+
+@pytest.fixture
+def cohort(prepared_folder, tmp_path):
+    """Copy of the shared cohort that a test may change."""
+    return shutil.copytree(prepared_folder, tmp_path / "cohort")
+
+
+@pytest.fixture(scope="module")
+def written(prepared_folder, tmp_path_factory):
+    return quality_page(
+        prepared_folder, path=tmp_path_factory.mktemp("page") / "look.html"
+    )
+
+
+def test_robust_z_against_hand_computed_values():
+    z = robust_z([1, 2, 3, 4, 100])  # median 3, deviations 2 1 0 1 97: their median 1
+    assert z == pytest.approx(np.array([-2, -1, 0, 1, 97]) / 1.482602)
+
+
+def test_robust_z_of_normal_values_is_their_z():
+    values = np.random.default_rng(0).normal(5, 2, 20_000)
+    assert robust_z(values) == pytest.approx((values - 5) / 2, abs=0.1)
+
+
+def test_robust_z_survives_equal_and_unknown_values():
+    assert robust_z([2, 2, 2]).tolist() == [0, 0, 0]
+    assert robust_z([np.nan]).tolist() == [0]
+    z = robust_z([1, 1, 1, 1, np.nan, 6])  # mean deviation 1
+    assert z == pytest.approx([0, 0, 0, 0, 0, 5 / 1.253314])
+
+
+def test_correlation_leaves_out_the_common_background():
+    x, y = np.zeros((2, 4, 4, 4))
+    x[0, 0, :3], y[0, 0, :3] = [1, 2, 3], [3, 1, 2]
+    assert correlation(x, y) == pytest.approx(-0.5)
+    assert correlation(x, 5 * x) == pytest.approx(1)
+    assert correlation(x, np.zeros_like(x)) == correlation(0 * x, 0 * x) == 0
+
+
+def test_metrics_against_closed_forms():
+    rng = np.random.default_rng(0)
+    volumes = rng.random((3, 4, 4, 4)) * 0.9 + 0.1
+    volumes[:, :2] = 0
+    rows, mean, share = measure(volumes, voxel_volumes=[1, 2, 0.5])
+    assert [row.brain_volume for row in rows] == [32, 64, 16]
+    assert mean == pytest.approx(volumes.mean(axis=0))
+    assert share == pytest.approx((volumes > 0).mean(axis=0))
+    others = (volumes[0, 2:] + volumes[1, 2:]).ravel() / 2
+    expected = np.corrcoef(volumes[2, 2:].ravel(), others)[0, 1]
+    assert rows[2].correlation == pytest.approx(expected, abs=1e-6)
+    mirrored = np.corrcoef(volumes[1].ravel(), volumes[1, ::-1].ravel())[0, 1]
+    assert rows[1].symmetry == pytest.approx(mirrored, abs=1e-6)
+
+
+def test_size_is_not_held_against_a_brain():
+    places = np.stack(np.meshgrid(*[np.arange(40) - 19.5] * 3, indexing="ij"))
+    radii = [12, 12, 12, 14]
+    brains = []
+    for radius in radii:
+        away = np.linalg.norm(places, axis=0) / radius
+        brains.append(np.where(away < 1, 0.5 + 0.4 * np.cos(9 * away), 0))
+    rows, _, _ = measure(brains)
+    assert correlation(brains[3], brains[0]) < 0.7
+    assert rows[3].correlation > 0.95
+
+
+def test_blocks_of_about_4_mm_are_compared():
+    rng = np.random.default_rng(0)
+    smooth = rng.random((6, 4, 6)).repeat(2, 0).repeat(2, 1).repeat(2, 2) / 2 + 0.25
+    fine = [np.indices(smooth.shape).sum(0) % 2 * sign for sign in (0.2, -0.2)]
+    volumes = [smooth + x for x in fine]
+    assert measure(volumes, voxel_size=(2, 2, 2))[0][0].correlation > 0.999
+    assert measure(volumes, voxel_size=(4, 4, 4))[0][0].correlation < 0.9
+
+
+def test_a_lesion_on_one_side_costs_symmetry():
+    rng = np.random.default_rng(0)
+    half = rng.random((3, 4, 8, 8)) * 0.5 + 0.5
+    volumes = np.concatenate([half, half[:, ::-1]], axis=1)
+    assert measure(volumes)[0][0].symmetry == pytest.approx(1)
+    volumes[0, 5:, 2:5, 2:5] = 0.1
+    rows, _, _ = measure(volumes)
+    assert rows[0].symmetry < 0.9 < rows[1].symmetry
+
+
+def test_tilt_is_the_angle_from_the_mean_orientation():
+    nods = [-10, -5, 0, 5, 10]
+    found = tilts([turned(20 + nod, 1, 2) for nod in nods])
+    assert found == pytest.approx(np.abs(nods), abs=1e-6)
+    stretched = turned(30, 0, 1) @ np.diag([1.1, 0.9, 1.2])
+    assert tilts([turned(30, 0, 1), stretched]) == pytest.approx([0, 0], abs=1e-6)
+    nods = [12, 13, 11, 12.5, 11.5, 12, -20]
+    heads = [turned(nod, 1, 2) for nod in nods]
+    rows, _, _ = measure(np.ones((7, 2, 2, 2)), orientations=heads)
+    assert sorted_by_score(rows)[0] is rows[6] and rows[6].outliers == ["tilt"]
+
+
+def test_histogram_distance_is_how_far_intensities_move():
+    levels = [0.21, 0.21, 0.51]  # all voxels in one bin each, 15 bins of 0.02 apart
+    volumes = np.stack([np.full((3, 3, 3), level) for level in levels])
+    rows, _, _ = measure(volumes)
+    distances = [row.histogram_distance for row in rows]
+    assert distances == pytest.approx([0.15, 0.15, 0.3])  # half of the others is near
+
+
+def test_masks_tell_the_brain():
+    volumes, masks = np.ones((2, 4, 4, 4)), np.zeros((2, 4, 4, 4), bool)
+    masks[:, 0] = True
+    rows, _, _ = measure(volumes, masks, voxel_volumes=0.5, names=["a", "b"])
+    assert [row.brain_volume for row in rows] == [8, 8]
+    assert [row.name for row in rows] == ["a", "b"]
+
+
+def test_only_less_alike_is_odd_and_volume_on_both_sides():
+    rng = np.random.default_rng(1)
+    volumes = rng.random((9, 6, 6, 6)) * 0.1 + 0.4
+    volumes[3, 1:] = 0
+    rows, _, _ = measure(volumes)
+    assert sorted_by_score(rows)[0] is rows[3]
+    assert rows[3].z["brain_volume"] < 0 < rows[3].outlier_scores["brain_volume"]
+    assert rows[3].score == max(rows[3].outlier_scores.values())
+    best = max(rows, key=lambda row: row.correlation)
+    assert best.z["correlation"] > 0 == best.outlier_scores["correlation"]
+
+
+def test_a_cohort_of_one_or_none():
+    rows, _, _ = measure(np.ones((1, 2, 2, 2)))
+    assert rows[0].score == 0 and np.isnan(rows[0].correlation)
+    with pytest.raises(InputError, match="no volume"):
+        measure_quality([])
+
+
+def test_outline_runs_along_the_pixels():
+    mask = np.zeros((4, 5), bool)
+    mask[1:3, 1:4] = True
+    edges = "M1 1h3M1 3h3M1 1v2M4 1v2"
+    assert outline(mask) == edges
+    assert outline(np.zeros((2, 2))) == ""
+
+
+def test_histogram_is_drawn_upwards_and_cut():
+    assert histogram_path([0, 0.5, 3], top=1) == "M0 20V20.0h1V10.0h1V0.0h1V20Z"
+
+
+def test_planes_keep_their_proportions_in_mm():
+    x = np.zeros((4, 6, 8))
+    svg = slices_svg(x, x, (3.0, 2.0, 1.0), label="<&>")
+    assert 'viewBox="0 0 44 12"' in svg  # 12 + 12 + 12 mm and two gaps, 8 8 12 high
+    assert 'aria-label="&lt;&amp;&gt;"' in svg
+
+
+def test_columns_are_described_by_their_kind():
+    rows = [{"age": a, "sex": s} for a, s in (("20", "F"), ("30.5", "M"), (None, "F"))]
+    rows = [row | {"site": f"s{i}"} for i, row in enumerate(rows * 3)]
+    age, sex = describe_columns(rows[:9], ["train"] * 8 + ["validation"])
+    assert age["all"] == "mean 25.2, 20.0 to 30.5, 3 unknown"
+    assert age["validation"] == "n/a"
+    assert sex["train"] == "F 5, M 3" and sex["validation"] == "F 1, M 0"
+
+
+def test_page_stands_alone_and_is_well_formed(written):
+    page = Page(written)
+    assert page.wrong == []
+    assert all(v.startswith(("data:image/", "#")) for v in page.values(*LOADS))
+    assert not {tag for tag, _ in page.tags} & {"script", "link", "iframe"}
+    assert "url(" not in written.read_text() and "@import" not in written.read_text()
+
+
+def test_page_shows_every_volume_and_its_links_lead_somewhere(written):
+    page = Page(written)
+    text = "".join(page.text)
+    assert all(f"sub-0{i}" in text for i in range(1, 9))
+    anchors = page.values("id")
+    assert len(anchors) == len({*anchors})
+    aims = [v[1:] for v in page.values("href") if v.startswith("#")]
+    assert {*aims} <= {*anchors}
+    assert sum(tag == "article" for tag, _ in page.tags) == 8
+    assert sum(tag == "image" for tag, _ in page.tags) == 3 * 9
+    assert "8 volumes of 8 subjects (6 train, 2 validation)" in text
+
+
+def test_table_has_the_metrics_worst_first(written, prepared_folder):
+    rows = read_table(written.with_suffix(".tsv"))
+    scores = [float(row["score"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    for row in rows:
+        image = prepared_path(prepared_folder, row["volume"])
+        mask = np.asanyarray(nib.load(mask_path(image)).dataobj)
+        volume = mask.sum() * 0.8  # 10 x 8 x 10 mm
+        assert float(row["brain_volume"]) == pytest.approx(volume, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "volume, mask, metric",
+    [
+        (shifted, shifted, "correlation"),
+        (halved, halved, "brain_volume"),
+        (noisy, lambda x: x, "histogram_distance"),
+        (lambda x: x**3, lambda x: x, "histogram_distance"),
+    ],
+    ids=["shifted", "half", "noise", "dark"],
+)
+def test_an_injected_outlier_comes_first(cohort, volume, mask, metric):
+    change(cohort, "sub-05", volume, mask)
+    path = quality_page(cohort)
+    assert path == cohort / "quality.html"
+    first, second = read_table(cohort / "quality.tsv")[:2]
+    assert first["volume"] == "sub-05" and metric in first["outliers"]
+    assert float(first["score"]) > 1.5 * float(second["score"])
+    page = Page(path)
+    assert [a["href"] for tag, a in page.tags if tag == "a"][0] == "#v0"
+    assert next(t for t in page.text if t.startswith("sub-")) == "sub-05"
+    assert sum(a.get("class") == "outlier" for tag, a in page.tags if tag == "circle")
+
+
+def test_volume_is_told_in_native_space(cohort):
+    path = prepared_path(cohort, "sub-02")
+    sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
+    half = np.diag([0.5, 1, 1, 1]).tolist()
+    before = {r["volume"]: r for r in read_table(quality_page_table(cohort))}
+    write_json(sidecar, read_json(sidecar) | {"PreparedToNative": half})
+    after = {r["volume"]: r for r in read_table(quality_page_table(cohort))}
+    ratio = [float(t["sub-02"]["brain_volume"]) for t in (after, before)]
+    assert ratio[0] / ratio[1] == pytest.approx(0.5, rel=1e-4)
+
+
+def test_tilt_is_told_only_where_something_was_aligned(cohort):
+    tables = []
+    for align in ("rigid", "none"):
+        path = prepared_path(cohort, "sub-02")
+        sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
+        matrix = np.eye(4)
+        matrix[:3, :3] = turned(40, 1, 2)
+        told = {"PreparedToNative": matrix.tolist(), "Preprocessing": {"align": align}}
+        write_json(sidecar, read_json(sidecar) | told)
+        tables.append({r["volume"]: r for r in read_table(quality_page_table(cohort))})
+    turned_one, unknown = (table["sub-02"] for table in tables)
+    assert "tilt" in turned_one["outliers"] and float(turned_one["tilt"]) > 30
+    assert unknown["tilt"] is None and "tilt" not in (unknown["outliers"] or "")
+
+
+def quality_page_table(cohort):
+    return quality_page(cohort).with_suffix(".tsv")
+
+
+def test_hostile_names_are_only_text(cohort):
+    label = "sub-<img src='http:x' onerror=\"alert(1)\">&$title"
+    label = label.replace("/", "")
+    (cohort / "sub-03").rename(cohort / label)
+    for path in (cohort / label / "anat").iterdir():
+        path.rename(path.with_name(path.name.replace("sub-03", label)))
+    rows = read_table(cohort / "participants.tsv")
+    rows[2] |= {"participant_id": label, "sex": "<script>"}
+    write_table(cohort / "participants.tsv", rows)
+    told = read_json(cohort / "dataset_description.json")
+    write_json(cohort / "dataset_description.json", told | {"Name": "</title><b>$x"})
+    page = Page(quality_page(cohort))
+    assert page.wrong == []
+    assert not {tag for tag, _ in page.tags} & {"img", "script"}
+    assert label in "".join(page.text) and "</title><b>$x" in "".join(page.text)
+
+
+def test_one_volume_gets_a_page(write_prepared, tmp_path):
+    root = write_prepared(tmp_path / "one", 1)
+    assert "cannot be compared" in "".join(Page(quality_page(root)).text)
+
+
+def test_the_cohort_is_only_read(cohort, tmp_path):
+    before = sorted(p for p in cohort.rglob("*"))
+    quality_page(cohort, path=tmp_path / "new" / "page.html")
+    assert sorted(p for p in cohort.rglob("*")) == before
+    assert (tmp_path / "new" / "page.tsv").is_file()
+
+
+def test_absent_empty_or_broken_cohorts_are_told(cohort, tmp_path):
+    with pytest.raises(InputError, match="nowhere"):
+        quality_page(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"\.html"):
+        quality_page(cohort, path=tmp_path / "page.tsv")
+    change(cohort, "sub-04", lambda x: np.where(x > 0.5, np.nan, x))
+    with pytest.raises(InputError, match="sub-04.*NaN"):
+        quality_page(cohort)
+    for folder in cohort.glob("sub-*"):
+        shutil.rmtree(folder)
+    with pytest.raises(InputError, match="no prepared volume"):
+        quality_page(cohort)

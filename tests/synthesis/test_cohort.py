@@ -1,0 +1,294 @@
+"""Synthetic cohorts on disk: names, sidecars, resuming, refusing, streaming."""
+
+import json
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+import tracemalloc
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from dipy_synth.conditions import Column, ConditionSchema
+from dipy_synth.errors import InputError
+from dipy_synth.grid import Grid
+from dipy_synth.synthesis.cohort import Request, synthesize_cohort
+from dipy_synth.utils.files import read_json, read_table
+
+GRID = Grid((8, 8, 8), (4.0, 4.0, 4.0))
+
+
+class Model:
+    """Stands for an LDM: noise i of seed s at age a is an image filled by all three."""
+
+    schema = ConditionSchema(
+        (
+            Column("age", low=20, high=80),
+            Column("sex", "category", categories=("F", "M")),
+        )
+    )
+
+    config = {
+        "grid": GRID.to_config(),
+        "license": "CC BY-SA 3.0",
+        "weights_sha256": "abc",
+        "sampling": {
+            "sampler": "heun",
+            "steps": 12,
+            "guidance": 1.5,
+            "guidance_rescale": 0.0,
+        },
+    }
+
+    def __init__(self, shape=(8, 8, 8), *, seconds=0):
+        self.shape, self.seconds, self.made = shape, seconds, []
+
+    def generate(self, *, seed, numbers, conditions, progress, **kwargs):
+        self.schema.check(conditions)
+        self.made += numbers
+        time.sleep(self.seconds)
+        progress(len(numbers))
+        ages = [float(row.get("age") or 0) for row in conditions]
+        values = [(seed * 10 + i) / 100 + a / 1e4 for i, a in zip(numbers, ages)]
+        return np.stack([np.full(self.shape, v, "float32") for v in values])
+
+
+def values(paths):
+    return [float(nib.load(path).get_fdata()[0, 0, 0]) for path in paths]
+
+
+def test_a_cohort_is_a_bids_derivative_with_its_origin_told(tmp_path):
+    request = Request(seed=3, conditions={"age": "70"}, steps=5)
+    (path,) = synthesize_cohort(Model(), tmp_path, n=1, request=request)
+    assert path.relative_to(tmp_path).as_posix() == (
+        "sub-synth00001/anat/sub-synth00001_desc-synthetic_T1w.nii.gz"
+    )
+    np.testing.assert_allclose(nib.load(path).affine, GRID.affine)
+    sidecar = json.loads(
+        path.with_name(path.name.replace(".nii.gz", ".json")).read_text()
+    )
+    expected = {
+        "Synthetic": True,
+        "ModelHash": "abc",
+        "Seed": 3,
+        "SampleNumber": 0,
+        "Sampler": "heun",
+        "Steps": 5,
+        "Guidance": 1.5,
+        "GuidanceRescale": 0.0,
+        "Conditions": {"age": "70"},
+    }
+    assert expected.items() <= sidecar.items()
+    description = json.loads((tmp_path / "dataset_description.json").read_text())
+    assert description["DatasetType"] == "derivative"
+    assert description["License"] == "CC BY-SA 3.0"
+    rows = read_table(tmp_path / "participants.tsv")
+    assert rows == [{"participant_id": "sub-synth00001", "age": "70"}]
+    assert (tmp_path / "mid-slices.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_what_is_missing_is_made_and_nothing_else(tmp_path, batch_size):
+    model = Model()
+    paths = synthesize_cohort(model, tmp_path, n=5, batch_size=batch_size)
+    whole = values(paths)
+    for number in (1, 2, 4):
+        paths[number].unlink()
+    model.made.clear()
+    kept = paths[0].stat().st_mtime_ns
+    assert (
+        values(synthesize_cohort(model, tmp_path, n=5, batch_size=batch_size)) == whole
+    )
+    assert model.made == [1, 2, 4]
+    assert paths[0].stat().st_mtime_ns == kept
+
+
+def test_more_can_be_asked_for_later(tmp_path):
+    model = Model()
+    synthesize_cohort(model, tmp_path, n=2)
+    assert values(synthesize_cohort(model, tmp_path, n=4)) == pytest.approx(
+        [0, 0.01, 0.02, 0.03]
+    )
+    assert model.made == [0, 1, 2, 3]
+    assert len(read_table(tmp_path / "participants.tsv")) == 4
+
+
+def test_another_request_is_refused_unless_forced(tmp_path):
+    synthesize_cohort(Model(), tmp_path, n=3)
+    other = Request(seed=1)
+    with pytest.raises(InputError, match=r"Seed 0 \(asked for: 1\).*--force"):
+        synthesize_cohort(Model(), tmp_path, n=1, request=other)
+    assert len(list(tmp_path.glob("sub-*/anat/*.nii.gz"))) == 3
+    paths = synthesize_cohort(Model(), tmp_path, n=1, request=other, force=True)
+    assert values(paths) == pytest.approx([0.1])
+    assert len(list(tmp_path.glob("sub-*/anat/*.nii.gz"))) == 1
+
+
+@pytest.mark.parametrize("content", [None, "{}", '{"DipySynth": {"Grid": 1}}'])
+def test_another_data_set_is_never_touched(tmp_path, content):
+    (tmp_path / "sub-01").mkdir()
+    if content is not None:
+        (tmp_path / "dataset_description.json").write_text(content)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    with pytest.raises(InputError, match="another data set"):
+        synthesize_cohort(Model(), tmp_path, force=True)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_a_request_that_made_nothing_binds_nobody(tmp_path):
+    with pytest.raises(InputError, match="expected one of F, M"):
+        synthesize_cohort(
+            Model(), tmp_path / "a", request=Request(conditions={"sex": "X"})
+        )
+    assert not (tmp_path / "a").exists()
+
+    class Refusing(Model):
+        def generate(self, **kwargs):
+            raise InputError("magic")
+
+    with pytest.raises(InputError, match="magic"):
+        synthesize_cohort(Refusing(), tmp_path, request=Request(sampler="ddim"))
+    synthesize_cohort(Model(), tmp_path, request=Request(sampler="euler"))
+
+
+@pytest.mark.parametrize("wrong", [{"sampler": "magic"}, {"steps": 0}, {"seed": -1}])
+def test_a_wrong_request_costs_nothing_that_is_there(tmp_path, wrong):
+    (path,) = synthesize_cohort(Model(), tmp_path)
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        synthesize_cohort(Model(), tmp_path, request=Request(**wrong), force=True)
+    assert path.exists()
+
+
+def test_force_makes_a_damaged_volume_anew(tmp_path):
+    (path,) = synthesize_cohort(Model(), tmp_path)
+    path.write_bytes(b"damaged")
+    with pytest.raises(InputError, match=path.name):
+        synthesize_cohort(Model(), tmp_path)
+    synthesize_cohort(Model(), tmp_path, force=True)
+    assert values([path]) == [0]
+
+
+COHORT = (
+    {"participant_id": "sub-a", "age": "30", "sex": "F"},
+    {"participant_id": "sub-b", "age": None, "sex": "M"},
+    {"participant_id": "sub-c", "age": "50", "sex": None},
+)
+
+
+def test_a_cohort_is_matched_row_by_row_and_grows_with_its_table(tmp_path):
+    model = Model()
+    two, three = (Request(participants=COHORT[:n]) for n in (2, 3))
+    synthesize_cohort(model, tmp_path, request=two)
+    paths = synthesize_cohort(model, tmp_path, request=three, batch_size=2)
+    assert model.made == [0, 1, 2]
+    assert values(paths) == pytest.approx([0.003, 0.01, 0.025])
+    rows = read_table(tmp_path / "participants.tsv")
+    assert [list(row.values()) for row in rows] == [
+        ["sub-synth00001", "sub-a", "30", "F"],
+        ["sub-synth00002", "sub-b", None, "M"],
+        ["sub-synth00003", "sub-c", "50", None],
+    ]
+    sidecar = read_json(str(paths[1]).replace(".nii.gz", ".json"))
+    assert sidecar["Conditions"] == {"age": None, "sex": "M"}
+    assert sidecar["MatchedId"] == "sub-b" and "Participants" not in sidecar
+    synthesize_cohort(model, tmp_path, request=two)  # the first two of three
+    assert len(read_table(tmp_path / "participants.tsv")) == 3
+    assert len(model.made) == 3
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Request(participants=COHORT[1:]),
+        Request(),
+        Request(participants=COHORT, seed=1),
+    ],
+)
+def test_another_cohort_to_match_is_another_request(tmp_path, other):
+    synthesize_cohort(Model(), tmp_path, request=Request(participants=COHORT))
+    with pytest.raises(InputError, match="made by another request: (Part|Seed)"):
+        synthesize_cohort(Model(), tmp_path, request=other)
+
+
+def test_a_sweep_moves_one_condition_and_leaves_the_noise(tmp_path):
+    model = Model((32, 32, 32))
+    request = Request(conditions={"sex": "F"}, sweep={"age": ["20", "50", "80"]})
+    synthesize_cohort(model, tmp_path, n=1, request=request, batch_size=2)
+    paths = synthesize_cohort(model, tmp_path, n=2, request=request, batch_size=2)
+    assert model.made == [0, 0, 0, 1, 1, 1]
+    expected = [0.002, 0.005, 0.008, 0.012, 0.015, 0.018]
+    assert values(paths) == pytest.approx(expected)
+    rows = read_table(tmp_path / "participants.tsv")
+    assert [(row["sample"], row["sex"], row["age"]) for row in rows[2:4]] == [
+        ("0", "F", "80"),
+        ("1", "F", "20"),
+    ]
+
+
+def test_what_the_training_did_not_see_is_told_once(tmp_path):
+    request = Request(sweep={"age": ["20", "85", "90"]})
+    with pytest.warns(UserWarning) as told:
+        synthesize_cohort(Model((32, 32, 32)), tmp_path, n=3, request=request)
+    assert [str(warning.message) for warning in told] == [
+        "condition age=85, 90 lies outside of what the training saw, 20 to 80"
+    ]
+
+
+def test_a_thousand_volumes_are_never_held(tmp_path):
+    """64 MB of volumes by way of a few; the picture at the end reads no more."""
+    model = Model((16, 32, 32))
+    synthesize_cohort(model, tmp_path / "warm", n=2)
+    tracemalloc.start()
+    try:
+        paths = synthesize_cohort(model, tmp_path / "many", n=1000, batch_size=4)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(paths) == len(model.made) - 2 == 1000
+    assert all(path.exists() for path in paths)
+    assert peak < 16e6  # the picture takes half of it
+
+
+def files_of(root):
+    paths = sorted(path for path in root.rglob("*") if path.is_file())
+    return {str(path.relative_to(root)): path.read_bytes() for path in paths}
+
+
+def test_a_kill_loses_a_batch_at_most(tmp_path):
+    """Killed as the system kills: no handler, no clean-up."""
+    code = (
+        f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}, "
+        f"{str(Path(__file__).parents[1])!r}, "
+        f"{str(Path(__file__).parents[2])!r}]\n"
+        "from test_cohort import Model, synthesize_cohort\n"
+        "model = Model((32, 32, 32), seconds=0.02)\n"
+        f"synthesize_cohort(model, {str(tmp_path / 'killed')!r}, n=60, batch_size=2)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    pattern = "killed/sub-*/anat/sub-*.nii.gz"
+    while process.poll() is None and len([*tmp_path.glob(pattern)]) < 7:
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, process.stderr.read()
+    there = {path: path.stat().st_mtime_ns for path in tmp_path.glob(pattern)}
+    assert 7 <= len(there) < 60
+    for path in there:
+        assert nib.load(path).get_fdata().shape == (32, 32, 32)
+    leftover = next(iter(there)).with_name(".tmp-1-sub-synth00001.nii.gz")
+    leftover.write_bytes(b"cut short")
+    model = Model((32, 32, 32))
+    synthesize_cohort(model, tmp_path / "killed", n=60, batch_size=2)
+    assert len(model.made) == 60 - len(there)
+    assert all(path.stat().st_mtime_ns == told for path, told in there.items())
+    synthesize_cohort(Model((32, 32, 32)), tmp_path / "whole", n=60, batch_size=2)
+    assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
+
+
+def test_a_number_below_one_is_refused(tmp_path):
+    with pytest.raises(InputError, match="at least 1"):
+        synthesize_cohort(Model(), tmp_path / "new", n=0)
+    assert not (tmp_path / "new").exists()

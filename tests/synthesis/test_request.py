@@ -1,0 +1,154 @@
+"""Requests: who is asked for what, and tables of participants read."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dipy_synth.conditions import Column, ConditionSchema
+from dipy_synth.errors import InputError
+from dipy_synth.synthesis.request import Request, read_matched_participants
+from dipy_synth.utils.files import write_table
+
+ROWS = (
+    {"participant_id": "sub-a", "sex": "F"},
+    {"participant_id": "sub-b", "sex": None},
+)
+
+
+@pytest.fixture
+def schema():
+    sex = Column("sex", "category", categories=("F", "M"))
+    return ConditionSchema((Column("age", low=20, high=80), sex))
+
+
+def asked(request, n=None):
+    samples = [request.sample(i) for i in range(request.count(n))]
+    return [(each["SampleNumber"], each["Conditions"]) for each in samples]
+
+
+def test_samples_have_noise_of_their_own():
+    assert asked(Request(conditions={"age": 7}), 2) == [
+        (0, {"age": 7}),
+        (1, {"age": 7}),
+    ]
+    assert asked(Request()) == [(0, {})]
+
+
+def test_a_sweep_goes_through_values_sample_by_sample():
+    swept = Request(sweep={"age": (1, 2)})
+    first = [(0, {"age": 1}), (0, {"age": 2})]
+    assert asked(swept) == first
+    assert asked(swept, 2) == [*first, (1, {"age": 1}), (1, {"age": 2})]
+    both = Request(sweep={"age": (1, 2), "sex": "FM"})
+    assert [tuple(row.values()) for _, row in asked(both)] == [
+        (1, "F"),
+        (1, "M"),
+        (2, "F"),
+        (2, "M"),
+    ]
+
+
+def test_participants_are_matched_and_may_be_swept():
+    matched = Request(participants=ROWS, conditions={"age": 7})
+    assert asked(matched) == [
+        (0, {"age": 7, "sex": "F"}),
+        (1, {"age": 7, "sex": None}),
+    ]
+    assert matched.sample(1)["MatchedId"] == "sub-b"
+    nothing_known = Request(participants=[{"age": 30}, {}])
+    assert [nothing_known.sample(i)["MatchedId"] for i in (0, 1)] == [None, None]
+    swept = asked(Request(participants=ROWS, sweep={"age": (1, 2)}))
+    assert [(number, row["age"]) for number, row in swept] == [
+        (0, 1),
+        (0, 2),
+        (1, 1),
+        (1, 2),
+    ]
+    with pytest.raises(InputError, match="has 2 rows"):
+        matched.count(3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"conditions": {"sex": "F"}, "participants": ROWS},
+        {"conditions": {"sex": "F"}, "sweep": {"sex": "FM"}},
+        {"participants": ROWS, "sweep": {"sex": "FM"}},
+        {"sweep": {"age": []}},
+    ],
+)
+def test_a_condition_is_asked_for_in_one_way(wrong):
+    with pytest.raises(InputError, match="expected"):
+        Request(**wrong)
+
+
+def test_what_is_open_is_filled_and_what_is_set_stays():
+    defaults = {
+        "steps": 12,
+        "sampler": "heun",
+        "guidance": 1.5,
+        "guidance_rescale": 0.7,
+    }
+    request = Request(steps=3, guidance=0.0).completed(defaults)
+    assert request.settings() == {**defaults, "steps": 3, "guidance": 0.0, "eta": None}
+    assert Request(sampler="ddim").completed(defaults).eta == 0.0
+    assert Request(sampler="ddim", eta=0.5).completed(defaults).eta == 0.5
+    defaults = {**defaults, "sampler": "ddim", "eta": 0.3}
+    assert Request().completed(defaults).eta == 0.3
+    assert Request(sampler="heun").completed(defaults).eta is None
+
+
+def test_a_request_is_told_in_json():
+    request = Request(participants=ROWS, sweep={"age": (1, 2)}, guidance_rescale=0.5)
+    config = request.to_config()
+    assert json.loads(json.dumps(config)) == config
+    assert config["Sweep"] == {"age": [1, 2]}
+    assert config["GuidanceRescale"] == 0.5
+
+
+def test_numbers_of_numpy_and_missing_values_are_told_in_json_too():
+    given = Request(
+        conditions={"age": np.float32(70)},
+        participants=({"participant_id": "sub-a", "sex": float("nan")},),
+        sweep={"height": np.array([150, 190])},
+    )
+    plain = Request(
+        conditions={"age": 70.0},
+        participants=({"participant_id": "sub-a", "sex": None},),
+        sweep={"height": [150, 190]},
+    )
+    assert given == plain and given.sample(1) == plain.sample(1)
+    assert json.loads(json.dumps(given.to_config())) == plain.to_config()
+
+
+def test_a_table_gives_what_the_model_knows(tmp_path, schema, caplog):
+    path = tmp_path / "cohort.tsv"
+    write_table(
+        path,
+        [
+            {"participant_id": "sub-a", "age": 30, "hand": "left", "sex": "F"},
+            {"participant_id": "sub-b", "age": None, "hand": "right", "sex": "M"},
+        ],
+    )
+    with caplog.at_level("INFO", logger="dipy_synth"):
+        rows = read_matched_participants(path, schema)
+    assert rows == [
+        {"participant_id": "sub-a", "age": "30", "sex": "F"},
+        {"participant_id": "sub-b", "age": None, "sex": "M"},
+    ]
+    assert "left aside, no conditions: hand" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("participant_id\tage\n", "no row"),
+        ("participant_id\thand\nsub-a\tleft\n", "a condition of the model: age, sex"),
+        ("sex\nF\nX\n", "row 2: condition sex=X: expected one of F, M"),
+    ],
+)
+def test_a_table_that_cannot_be_matched_is_told(tmp_path, schema, text, told):
+    (tmp_path / "cohort.tsv").write_text(text)
+    with pytest.raises(InputError, match=f"cohort.tsv.*{told}"):
+        read_matched_participants(tmp_path / "cohort.tsv", schema)

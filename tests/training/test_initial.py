@@ -1,0 +1,138 @@
+"""Starting a latent diffusion model from another one."""
+
+import re
+
+import numpy as np
+import pytest
+
+from dipy_synth.diffusion.schedules import DiscreteDiffusion, RectifiedFlow
+from dipy_synth.errors import InputError
+from dipy_synth.nn.initial import rotation
+from dipy_synth.nn.ldm import LDM
+from dipy_synth.nn.vqvae import VQVAE
+from dipy_synth.training import TrainingSettings
+
+ONE = TrainingSettings(epochs=1, batch_size=2, learning_rate=1e-9)
+SMALL = {"widths": (8, 16), "blocks": 1, "attention": (False, True)}
+
+
+@pytest.fixture(scope="module")
+def vqvaes(prepared_folder, tmp_path_factory):
+    """Two autoencoders of the same shape that differ by their seed."""
+    runs = [tmp_path_factory.mktemp(f"vqvae{seed}") for seed in (0, 1)]
+    for seed, run in enumerate(runs):
+        settings = TrainingSettings(epochs=1, batch_size=2, seed=seed)
+        network = {"channels": (8, 8), "blocks": 1}
+        VQVAE().fit(prepared_folder, run_dir=run, settings=settings, **network)
+    return runs
+
+
+@pytest.fixture(scope="module")
+def first(prepared_folder, vqvaes, tmp_path_factory):
+    run = tmp_path_factory.mktemp("first")
+    settings = TrainingSettings(epochs=2, batch_size=2, learning_rate=1e-3)
+    options = {"run_dir": run, "settings": settings, "conditions": ("age",)}
+    LDM().fit(prepared_folder, vqvaes[0], **options, **SMALL)
+    return run
+
+
+def test_the_rotation_of_channels_is_found():
+    rng = np.random.default_rng(0)
+    latents = rng.normal(size=(4, 5, 6, 3))
+    turned = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    np.testing.assert_allclose(rotation(latents, latents @ turned), turned, atol=1e-9)
+
+
+def test_a_model_starts_where_the_other_ended(prepared_folder, vqvaes, first, tmp_path):
+    options = {"run_dir": tmp_path, "settings": ONE}
+    LDM().fit(prepared_folder, vqvaes[0], initial=first, **options)
+    begun, ended = LDM(tmp_path), LDM(first)
+    for ours, theirs in zip(begun.network.get_weights(), ended.network.get_weights()):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert begun.schema.to_config() == ended.schema.to_config()
+
+
+def test_a_network_without_a_field_gains_one(prepared_folder, vqvaes, tmp_path_factory):
+    runs = [tmp_path_factory.mktemp(name) for name in ("old", "new")]
+    begun = {"settings": TrainingSettings(epochs=2, batch_size=2, learning_rate=1e-2)}
+    begun |= {"conditions": ("age",), "field": False, **SMALL}
+    LDM().fit(prepared_folder, vqvaes[0], run_dir=runs[0], **begun)
+    further = {"settings": ONE, "initial": runs[0]}
+    LDM().fit(prepared_folder, vqvaes[0], run_dir=runs[1], **further)
+    old, new = (LDM(run).network for run in runs)
+    assert new.field and not old.field
+    assert len(new.weights) == len(old.weights) + len(new.places.weights)
+    inputs = {
+        "latents": np.random.default_rng(0).normal(size=(2, *old.shape)),
+        "time": np.array([0.3, 0.9], "float32"),
+        "conditions": np.array([[0.5], [np.nan]], "float32"),
+    }
+    assert np.abs(old(inputs)).max() > 0.01
+    np.testing.assert_allclose(new(inputs), old(inputs), atol=1e-4)
+
+
+def test_other_training_times_ask_the_same_of_the_network(
+    prepared_folder, vqvaes, first, tmp_path
+):
+    other = RectifiedFlow(times="uniform", shift=3.0, weighting="min_snr")
+    options = {"run_dir": tmp_path, "settings": ONE, "schedule": other}
+    LDM().fit(prepared_folder, vqvaes[0], initial=first, **options)
+    assert LDM(tmp_path).schedule.to_config() == other.to_config()
+    with pytest.raises(InputError, match="schedule"):
+        options = {"run_dir": tmp_path / "v", "schedule": DiscreteDiffusion()}
+        LDM().fit(prepared_folder, vqvaes[0], initial=first, **options)
+
+
+def test_subjects_that_the_first_model_saw_are_told(
+    prepared_folder, vqvaes, first, tmp_path, caplog, monkeypatch
+):
+    """Trained before, held out now: the held-out metrics would be too good."""
+
+    def stop(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dipy_synth.nn.ldm.reserve_output", stop)
+    initial, told = LDM(first), "validation subjects .* have names on which"
+    split = initial.config["split"]
+    for seen in ([], split["validation"][:1]):
+        split["train"] += seen
+        options = {"run_dir": tmp_path, "settings": ONE, "initial": initial}
+        with caplog.at_level("WARNING", "dipy"), pytest.raises(KeyboardInterrupt):
+            LDM().fit(prepared_folder, vqvaes[0], **options)
+        assert bool(re.search(told, caplog.text)) == bool(seen)
+
+
+def test_another_autoencoder_turns_the_network(
+    prepared_folder, vqvaes, first, tmp_path
+):
+    options = {"run_dir": tmp_path, "settings": ONE}
+    LDM().fit(prepared_folder, vqvaes[1], initial=first, **options)
+    kernels = [LDM(run).network.last.get_weights()[0] for run in (first, tmp_path)]
+    strengths = [np.linalg.norm(kernel) for kernel in kernels]
+    np.testing.assert_allclose(*strengths, rtol=1e-3)  # turned, and no more
+    assert np.abs(kernels[0] - kernels[1]).max() > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"conditions": ("sex",)}, "conditions sex"),
+        ({"widths": (8, 8)}, "widths"),
+    ],
+)
+def test_what_the_model_brings_cannot_be_chosen(
+    prepared_folder, vqvaes, first, tmp_path, arguments, told
+):
+    with pytest.raises(InputError, match=told):
+        LDM().fit(
+            prepared_folder, vqvaes[0], run_dir=tmp_path, initial=first, **arguments
+        )
+
+
+def test_a_run_begun_from_a_model_does_not_go_on_without(
+    prepared_folder, vqvaes, first, tmp_path
+):
+    options = {"run_dir": tmp_path, "settings": ONE, "conditions": ("age",)}
+    LDM().fit(prepared_folder, vqvaes[0], initial=first, **options)
+    with pytest.raises(InputError, match="about.initial"):
+        LDM().fit(prepared_folder, vqvaes[0], **options, **SMALL)

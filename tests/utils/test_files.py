@@ -1,0 +1,165 @@
+"""Files are whole or absent, and a broken one is named in the error."""
+
+import hashlib
+import json
+
+import pytest
+
+from dipy_synth.errors import InputError
+from dipy_synth.utils.files import (
+    atomic_path,
+    file_hash,
+    read_json,
+    read_table,
+    write_json,
+    write_table,
+    write_text,
+)
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_atomic_path_makes_the_folder_and_leaves_no_temporary_file(tmp_path):
+    path = tmp_path / "new" / "deep" / "volume.nii.gz"
+    with atomic_path(path) as temporary:
+        assert temporary.parent == path.parent
+        assert not path.exists()
+        temporary.write_bytes(b"whole")
+        assert not path.exists()
+    assert path.read_bytes() == b"whole"
+    assert names_in(path.parent) == ["volume.nii.gz"]
+
+
+@pytest.mark.parametrize("name", ["volume.nii.gz", "model.weights.h5", "a.npz", "x"])
+def test_temporary_name_keeps_the_suffixes(tmp_path, name):
+    with atomic_path(tmp_path / name) as temporary:
+        assert temporary.name != name
+        assert temporary.name.endswith(name)
+        temporary.touch()
+
+
+def test_atomic_path_keeps_the_old_file_when_writing_fails(tmp_path):
+    path = tmp_path / "table.tsv"
+    path.write_text("old")
+    with pytest.raises(RuntimeError, match="disk"):
+        with atomic_path(path) as temporary:
+            temporary.write_text("half of the n")
+            raise RuntimeError("disk full")
+    assert path.read_text() == "old"
+    assert names_in(tmp_path) == ["table.tsv"]
+
+
+def test_atomic_path_removes_the_half_on_ctrl_c(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        with atomic_path(tmp_path / "a.txt") as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+    assert names_in(tmp_path) == []
+
+
+def test_atomic_path_does_not_hide_that_nothing_was_written(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        with atomic_path(tmp_path / "a.txt"):
+            pass
+
+
+def test_write_text_replaces_and_encodes_as_utf8(tmp_path):
+    path = tmp_path / "card.md"
+    write_text(path, "first")
+    write_text(str(path), "Fréchet ≤ 1\n")
+    assert path.read_bytes() == "Fréchet ≤ 1\n".encode()
+
+
+def test_json_round_trip_ends_with_a_newline(tmp_path):
+    content = {"shape": [80, 96, 80], "name": "Fréchet", "none": None, "x": 0.1}
+    path = tmp_path / "config.json"
+    write_json(path, content)
+    assert read_json(path) == content
+    assert list(read_json(path)) == list(content)
+    assert path.read_text(encoding="utf-8").endswith("}\n")
+
+
+def test_write_json_keeps_the_old_file_when_the_content_is_not_json(tmp_path):
+    path = tmp_path / "config.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert names_in(tmp_path) == ["config.json"]
+
+
+@pytest.mark.parametrize("content", [None, b'{"a": 1', b"", b"\xff\xfe"])
+def test_read_json_names_an_absent_or_broken_file(tmp_path, content):
+    path = tmp_path / "config.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match="config.json: no"):
+        read_json(path)
+
+
+def test_table_round_trip(tmp_path):
+    rows = [
+        {"participant_id": "sub-01", "age": "34.5", "note": 'a "b", c'},
+        {"participant_id": "sub-02", "age": None, "note": "é"},
+    ]
+    path = tmp_path / "participants.tsv"
+    write_table(path, rows)
+    assert read_table(path) == rows
+
+
+def test_table_is_tab_separated_with_na_where_empty(tmp_path):
+    path = tmp_path / "participants.tsv"
+    write_table(path, [{"id": "a", "age": 30}, {"id": "b", "sex": ""}])
+    assert path.read_bytes() == b"id\tage\tsex\na\t30\tn/a\nb\tn/a\tn/a\n"
+
+
+def test_read_table_as_other_programs_write_it(tmp_path):
+    """A byte-order mark, Windows line ends, a blank last line, an empty cell."""
+    path = tmp_path / "participants.tsv"
+    path.write_bytes(b"\xef\xbb\xbfid\tage\r\na\tn/a\r\nb\t\r\n\r\n")
+    assert read_table(path) == [{"id": "a", "age": None}, {"id": "b", "age": None}]
+
+
+@pytest.mark.parametrize("cells", ["a", "a\t30\tF"])
+def test_read_table_names_the_line_of_another_length(tmp_path, cells):
+    path = tmp_path / "participants.tsv"
+    path.write_text(f"id\tage\nb\t20\n{cells}\n")
+    with pytest.raises(InputError, match=r"participants.tsv, line 3: .* expected 2"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("content", [None, "", "\n\n"])
+def test_read_table_names_an_absent_or_empty_file(tmp_path, content):
+    path = tmp_path / "participants.tsv"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(InputError, match="participants.tsv: (no such file|empty)"):
+        read_table(path)
+
+
+def test_file_hash_is_sha256_of_the_files_in_their_order(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    a.write_bytes(b"x" * (1 << 20) + b"y")  # more than one block
+    b.write_bytes(b"z")
+    whole = a.read_bytes() + b.read_bytes()
+    assert file_hash(a, str(b)) == hashlib.sha256(whole).hexdigest()
+    assert file_hash(a, b) != file_hash(b, a)
+
+
+def test_table_errors_tell_the_line_as_an_editor_counts_it(tmp_path):
+    path = tmp_path / "participants.tsv"
+    path.write_text("participant_id\tage\n\nsub-01\t30\nsub-02\n")
+    with pytest.raises(InputError, match="line 4: 1 cells, expected 2"):
+        read_table(path)
+
+
+def test_tables_in_other_encodings_or_with_twin_columns_are_refused(tmp_path):
+    path = tmp_path / "participants.tsv"
+    path.write_bytes("participant_id\tort\nsub-01\tKöln\n".encode("latin-1"))
+    with pytest.raises(InputError, match="not a UTF-8 text"):
+        read_table(path)
+    path.write_text("age\tage\n1\t2\n")
+    with pytest.raises(InputError, match="two columns of one name"):
+        read_table(path)
