@@ -133,7 +133,9 @@ def _metrics(ceiling, metrics):
 
 
 def _title(name):
-    return name.upper() if len(name) == 3 else name.replace("_", " ").capitalize()
+    if len(name) == 3:
+        return name.upper()
+    return name.replace("_", " ").capitalize().replace("Auc", "AUC")
 
 
 def _place(one):
