@@ -7,7 +7,10 @@ from dipy_synth.diagnostics.results import grade, make_result, skipped
 from dipy_synth.diffusion.guidance import sampling_settings
 from dipy_synth.diffusion.noise import NoiseStreams
 from dipy_synth.diffusion.sampling_settings import SETTINGS
+from dipy_synth.grid import Grid
+from dipy_synth.metrics.regions import cut_brain
 from dipy_synth.metrics.similarity import psnr
+from dipy_synth.metrics.spectrum import band_power, power_ratio
 
 SCALE = 0.01, 0.03  # of the range of intensities
 ABOVE = 1.0  # dB
@@ -58,16 +61,28 @@ def check_round_trip(context):
     ]
     got, floor = (float(np.mean(values)) for values in metrics)
     where = " in the brain" if brains else ""
+    power = _power_kept(context, decoded) if brains else []
+    fine = f" and {power[-1]:.0%} of their power in the finest band" if power else ""
     return make_result(
         name,
         grade(passes=got >= floor + ABOVE, warns=got >= floor),
-        f"{len(context.volumes)} volumes come back at {got:.1f} dB{where}; means over "
-        f"blocks of {vqvae.network.factor} voxels have {floor:.1f} dB",
+        f"{len(context.volumes)} volumes come back at {got:.1f} dB{where}{fine}; "
+        f"means over blocks of {vqvae.network.factor} voxels have {floor:.1f} dB",
         expected=f"at least {ABOVE:g} dB above the means over blocks",
         advice="train the autoencoder longer, or give it more channels; nothing "
         "generated can be better than this",
-        values={"psnr_db": got, "floor_db": floor},
+        values={"psnr_db": got, "floor_db": floor, "power_ratio": power},
     )
+
+
+def _power_kept(context, decoded):
+    """Return the power of decoded brains over that of the volumes, in four bands."""
+    size = Grid.from_config(context.ldm.config["grid"]).voxel_size
+    sides = [
+        np.stack([band_power(cut_brain(volume, voxel_size=size)) for volume in volumes])
+        for volumes in (context.volumes, decoded)
+    ]
+    return power_ratio(*sides).tolist()
 
 
 def in_blocks(volume, size):

@@ -10,7 +10,6 @@ from dipy_synth.metrics.comparison import noise_like
 from dipy_synth.metrics.features import PCA, InceptionFeatures, VoxelPCA
 
 COMPONENTS = 16  # of features, for metrics of distribution
-FOR_AUDIT = 48  # components in which a copy is looked for: what is a person's own
 _BLOCK = 8.0  # mm
 _PART = 8  # volumes at a time
 

@@ -31,11 +31,13 @@ class Finding:
         return f"{self.question}: {self.words}"
 
 
-def find_all(*, distribution, ranges, verdicts, diversity, copies, asked, ageing):
+def find_all(
+    *, distribution, texture, ranges, verdicts, diversity, copies, asked, ageing
+):
     """Give all findings, from the parts of an `Evaluation`: tuple of Finding."""
     return (
         not_noise(verdicts, ranges),
-        alike(next(iter(distribution.values()))),
+        alike(next(iter(distribution.values())), next(iter(texture.values()))),
         diverse(**diversity),
         not_copied(copies),
         as_asked(asked, ageing),
@@ -74,29 +76,78 @@ def count_reasons(verdicts):
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
-def alike(metrics):
+def alike(distribution, texture):
+    """Say whether the cohort is told apart from real brains.
+
+    It must be like them by both, features of whole volumes and texture of the cortex.
+
+    Parameters
+    ----------
+    distribution : sequence of Comparison
+        Metrics of features, noise as their ceiling.
+    texture : sequence of Comparison
+        Metrics of texture, blotches as their ceiling.
+
+    Returns
+    -------
+    Finding
+    """
+    answers = (_by_features(distribution), _by_texture(texture))
+    good = [answer.good for answer in answers]
+    words = "; ".join(f"by {answer.question}, {answer.words}" for answer in answers)
+    answer = False if False in good else (True if True in good else None)
+    return Finding("alike", answer, words)
+
+
+def _by_features(metrics):
     """Say where the cohort lies between real against real and noise.
 
     By MMD: its kernel is bounded, so that noise is not infinitely far, and it needs no
     more volumes than there are.
     """
-    mmd = next(metric for metric in metrics if metric.name == "mmd")
-    low, high = mmd.normalized_interval
-    if not np.isfinite(mmd.normalized):
-        return Finding("alike", None, "; ".join(mmd.warnings))
-    good = bool(low <= 0)
-    words = "not told apart from real brains" if good else "told apart from real brains"
-    words += (
-        f": MMD {mmd.normalized:.2f} ({low:.2f} to {high:.2f}), where real against "
-        "real is 0 and noise is 1"
+    name, found = "features", {metric.name: metric for metric in metrics}
+    answer = _between(name, found["mmd"], "MMD", "noise")
+    recall = found["recall"]
+    if answer.good is None or not np.isfinite(recall.value):
+        return answer
+    words = (
+        f"{answer.words}, and {recall.value:.0%} of real brains are within their reach "
+        f"(recall; of other real brains {recall.floor:.0%})"
     )
-    recall = next(metric for metric in metrics if metric.name == "recall")
-    if np.isfinite(recall.value):
-        words += (
-            f"; {recall.value:.0%} of real brains are within their reach (recall; of "
-            f"other real brains {recall.floor:.0%})"
-        )
-    return Finding("alike", good, words)
+    return Finding(name, answer.good, words)
+
+
+def _by_texture(metrics):
+    """Say where the cohort lies between real against real and blotches for folds."""
+    name, found = "the texture of the cortex", {m.name: m for m in metrics}
+    answer = _between(
+        name, found["texture_of_cortex"], "Fréchet distance", "brains of blotches"
+    )
+    brains, block = found["auc_of_brains"], found["auc_of_blocks"]
+    if not np.isfinite(brains.value):
+        return answer
+    words = (
+        f"{answer.words}, and a classifier's AUC is {brains.value:.2f} by a brain, "
+        f"{block.value:.2f} by a block of 16 mm (0.5 is by chance)"
+    )
+    return Finding(name, answer.good, words)
+
+
+def _between(name, metric, words, ceiling):
+    """Say where a metric lies between real against real and its ceiling."""
+    low, high = metric.normalized_interval
+    if not np.isfinite(metric.normalized):
+        return Finding(name, None, "; ".join(metric.warnings))
+    good = bool(low <= 0)
+    answer = (
+        "not told apart from real brains" if good else "told apart from real brains"
+    )
+    return Finding(
+        name,
+        good,
+        f"{answer}: {words} {metric.normalized:.2f} ({low:.2f} to {high:.2f}), where "
+        f"real against real is 0 and {ceiling} 1",
+    )
 
 
 def diverse(*, real, synthetic):

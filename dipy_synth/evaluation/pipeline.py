@@ -9,7 +9,6 @@ from dipy_synth import __version__
 from dipy_synth.errors import InputError
 from dipy_synth.evaluation.adherence import compare_ageing, follow_conditions
 from dipy_synth.evaluation.extractors import (
-    FOR_AUDIT,
     Extractor,
     in_parts,
     of_noise,
@@ -17,11 +16,12 @@ from dipy_synth.evaluation.extractors import (
     voxels_in,
 )
 from dipy_synth.evaluation.findings import find_all
+from dipy_synth.evaluation.texture import compare_texture
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.comparison import CLASS_METRICS, METRICS, Metric, compare
 from dipy_synth.metrics.distribution import fid
 from dipy_synth.metrics.diversity import Similarity, similarity_within
-from dipy_synth.metrics.features import VoxelPCA
+from dipy_synth.metrics.fingerprint import Fingerprint
 from dipy_synth.metrics.memorization import FeatureSearch, VoxelSearch, audit_copies
 from dipy_synth.metrics.verdicts import (
     LEAST,
@@ -46,6 +46,8 @@ class Evaluation:
         What was compared, by which extractor, and notes on how; JSON's own types.
     distribution : dict of str to tuple of Comparison
         Kind of noise that makes the ceiling to metrics.
+    texture : dict of str to tuple of Comparison
+        The same of texture; ceilings are blotches, and noise.
     ranges : AcceptanceRanges
         What a volume must show to pass as a brain, and what real ones show.
     verdicts : tuple of Verdict, (n,)
@@ -53,7 +55,7 @@ class Evaluation:
     diversity : dict of str to Similarity
         "real" and "synthetic".
     copies : dict of str to CopyAudit
-        "voxels" and "features"; empty without training volumes.
+        "voxels" and "fingerprints"; empty without training volumes.
     asked : tuple of Followed
         Conditions that were asked for.
     ageing : Trend or None
@@ -64,6 +66,7 @@ class Evaluation:
 
     about: dict
     distribution: dict
+    texture: dict
     ranges: AcceptanceRanges
     verdicts: tuple
     diversity: dict[str, Similarity]
@@ -84,6 +87,7 @@ class Evaluation:
             "about": self.about,
             "findings": self.findings,
             "distribution": self.distribution,
+            "texture": self.texture,
             "not_noise": {"ranges": ranges, "verdicts": self.verdicts},
             "diversity": self.diversity,
             "copies": {
@@ -192,6 +196,8 @@ def evaluate(
         features, compared, synthetic, noise, classes, repeats=repeats, seed=seed
     )
     notes += words
+    logger.info("texture: %d volumes, and blotches and noise", len(real))
+    texture = compare_texture(real, synthetic, repeats=repeats, seed=seed, each=each)
     logger.info("not noise: anatomy of %d volumes", len(real) + len(synthetic))
     ranges = fit_acceptance_ranges(
         real.volumes, grid=real.grid, tissues=tissues, each=each
@@ -205,7 +211,7 @@ def evaluate(
     copies = {}
     if train is not None:
         logger.info("copies: nearest of %d training volumes", len(train))
-        copies = _audits(real, synthetic, train, extractor, seed)
+        copies = _audits(real, synthetic, train, seed)
     logger.info("as asked")
     followed, words = follow_conditions(
         synthetic, compared, fit, predictor=predictor, seed=seed
@@ -214,6 +220,7 @@ def evaluate(
     ageing = _ageing(synthetic, verdicts, real, ranges, seed) if tissues else None
     parts = {
         "distribution": distribution,
+        "texture": texture,
         "ranges": ranges,
         "verdicts": verdicts,
         "diversity": diversity,
@@ -329,20 +336,13 @@ def _distribution(features, real, synthetic, noise, classes, *, repeats, seed):
     return found, (note,) if first < a.shape[1] else ()
 
 
-def _audits(real, synthetic, train, extractor, seed):
-    """Look for copies in voxels and in features."""
+def _audits(real, synthetic, train, seed):
+    """Look for copies in voxels and by fingerprints."""
     trio = (synthetic.volumes, train.volumes, real.volumes)
-    reach = 0  # networks take long, and small shifts hardly move their features
-    if isinstance(extractor, VoxelPCA):
-        reach, told_pca = 1, {"grid": train.grid, "components": FOR_AUDIT}
-        extractor = voxel_pca(train.volumes, **told_pca)
-
-    def extract(volumes):
-        return in_parts(extractor, volumes)
-
+    fingerprint = Fingerprint(train.volumes, voxel_size=train.grid.voxel_size)
     searches = {
         "voxels": VoxelSearch(train.volumes, factor=voxels_in(_BLOCK, train.grid)),
-        "features": FeatureSearch(train.volumes, extract, reach=reach),
+        "fingerprints": FeatureSearch(train.volumes, fingerprint, reach=0),
     }
     return {
         name: audit_copies(*trio, search=search, seed=seed)

@@ -78,7 +78,8 @@ def _neighbor(where, found, i, train):
 
 
 def _distribution(evaluation):
-    for ceiling, metrics in evaluation.distribution.items():
+    comparisons = (*evaluation.distribution.items(), *evaluation.texture.items())
+    for ceiling, metrics in comparisons:
         for one in metrics:
             low, high = one.normalized_interval
             yield {

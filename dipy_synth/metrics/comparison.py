@@ -35,12 +35,16 @@ class Metric:
         Volumes for each feature below which it says more of n than of the volumes.
     bounds : tuple of float, (2,), optional
         Its least and its greatest value; intervals stay between them.
+    two_sided : bool, optional
+        Whether it is best at the floor and worse on either side, as a ratio is; it is
+        not normalised then.
     """
 
     function: Callable
     least: int = 2
     per_feature: float = 0.0
     bounds: tuple = (-np.inf, np.inf)
+    two_sided: bool = False
 
 
 #: Metrics on features; any other goes beside them.
@@ -77,7 +81,8 @@ class Comparison:
         means over many draws.
     normalized : float
         Where `matched` lies between floor (0) and ceiling (1); NaN where the two do
-        not differ. Below 0 is better than real against real.
+        not differ, or the metric has two sides. Below 0 is better than real against
+        real.
     normalized_interval : tuple of float, (2,)
         Of `normalized`.
     n : int
@@ -200,7 +205,7 @@ def _compare_one(name, metric, real, synthetic, draws, level):
     ).T
     halves = np.array([metric.function(*halves) for _, _, halves in draws])
     floor, ceiling = floors.mean(), ceilings.mean()
-    span = ceiling - floor
+    span = float("nan") if metric.two_sided else ceiling - floor
     if abs(span) <= 2 * floors.std():
         warnings += (
             f"{name}: noise gives {ceiling:.4g}, real against real {floor:.4g}; it "

@@ -29,7 +29,7 @@ class Description(NamedTuple):
     texture: np.ndarray
 
 
-def describe(volumes, *, voxel_size, each=map):
+def describe(volumes, *, voxel_size, function=None, each=map):
     """Describe a cohort, one volume at a time.
 
     Parameters
@@ -39,6 +39,9 @@ def describe(volumes, *, voxel_size, each=map):
         grids of one voxel size.
     voxel_size : tuple of float, (3,)
         In mm.
+    function : callable, optional
+        ``(item, *, voxel_size) -> Description`` of an item of `volumes`;
+        `describe_volume` by default.
     each : callable, optional
         ``(function, volumes) -> iterable`` of what the function returns for each, in
         order: in parallel, for instance, or with a progress bar.
@@ -47,7 +50,8 @@ def describe(volumes, *, voxel_size, each=map):
     -------
     Description
     """
-    rows = [*each(partial(describe_volume, voxel_size=tuple(voxel_size)), volumes)]
+    function = describe_volume if function is None else function
+    rows = [*each(partial(function, voxel_size=tuple(voxel_size)), volumes)]
     return Description(*(np.stack(column) for column in zip(*rows, strict=True)))
 
 

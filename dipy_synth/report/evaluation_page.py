@@ -27,7 +27,7 @@ from dipy_synth.utils.files import write_text
 
 QUESTIONS = {
     "not noise": "Brains, not noise?",
-    "alike": "Like real ones, as a cohort?",
+    "alike": "Like real ones?",
     "diverse": "As diverse?",
     "not copied": "Not copied?",
     "as asked": "As asked?",
@@ -74,6 +74,7 @@ def evaluation_page(evaluation, real, synthetic, *, train=None, path):
         sprites=sprites(cohorts),
         means=means_and_stds(cohorts),
         metrics="".join(_metrics(*item) for item in evaluation.distribution.items()),
+        texture="".join(_metrics(*item) for item in evaluation.texture.items()),
         warnings="".join(
             f"<li>{escape(words)}</li>" for words in _warnings(evaluation)
         ),
@@ -132,7 +133,9 @@ def _metrics(ceiling, metrics):
 
 
 def _title(name):
-    return name.upper() if len(name) == 3 else name.replace("_", " ").capitalize()
+    if len(name) == 3:
+        return name.upper()
+    return name.replace("_", " ").capitalize().replace("Auc", "AUC")
 
 
 def _place(one):
@@ -151,9 +154,8 @@ def _range(pair):
 
 
 def _warnings(evaluation):
-    found = [
-        w for f in evaluation.distribution.values() for one in f for w in one.warnings
-    ]
+    groups = (*evaluation.distribution.values(), *evaluation.texture.values())
+    found = [words for group in groups for one in group for words in one.warnings]
     return dict.fromkeys([*found, *evaluation.about["notes"]])
 
 

@@ -99,6 +99,16 @@ is noise.</p>
 $metrics
 <ul class="soft">$warnings</ul>
 
+<h2>Texture of the cortex</h2>
+<p>Is there cortex, or are there blotches? Texture is the Fréchet distance of features
+of blocks of 16 mm. AUC says how often a classifier that was trained on other volumes
+tells the synthetic one of a pair of brains, or of single blocks: 0.5 is by chance, 1
+always. The distance of histograms is how far intensities are off, as a part of the
+range. Power is relative to real brains, by parts of the Nyquist frequency: less than 1
+is blur, more is noise. Blotches are the real brains with the phases of one frequency
+band shuffled: their power is right, and their folds are gone.</p>
+$texture
+
 <h2>Not noise: each volume beside real brains</h2>
 <p>The shaded band is what passes: set on $n_real real volumes. Dots above are real
 volumes, below synthetic ones.</p>

@@ -3,11 +3,13 @@
 import copy
 from html.parser import HTMLParser
 import shutil
+from types import SimpleNamespace
 
 import keras
 from keras import ops
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from dipy_synth.data.cohort import cohort_config
 from dipy_synth.data.image_cohort import ArrayCohort
@@ -44,10 +46,12 @@ from dipy_synth.diagnostics.volume_checks import (
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.schedules import DiscreteDiffusion, RectifiedFlow
 from dipy_synth.errors import InputError
+from dipy_synth.grid import Grid
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
+from dipy_synth.phantom import make_phantom
 from dipy_synth.training import TrainingSettings
 from dipy_synth.utils.files import read_json, write_json
 
@@ -337,6 +341,23 @@ def test_an_autoencoder_worse_than_blocks_is_found(sound):
     vqvae.network = copy_of(vqvae.network)
     vqvae.network.set_weights([0.5 * w for w in vqvae.network.get_weights()])
     assert check_round_trip(planted(sound, vqvae=vqvae)).verdict == "fail"
+
+
+def test_decoded_brains_are_shown_with_the_power_that_they_keep():
+    grid = Grid((36, 44, 36), (4.5,) * 3)
+    brains = [make_phantom(i, shape=grid.shape, voxel_size=4.5).data for i in range(3)]
+    network = SimpleNamespace(rank=3, factor=4)
+    vqvae = SimpleNamespace(
+        network=network,
+        predict=lambda x, batch_size: np.stack(
+            [np.where(v > 0, gaussian_filter(v, 0.6), 0) for v in x]
+        ),
+    )
+    ldm = SimpleNamespace(vqvae=vqvae, config={"grid": grid.to_config()})
+    result = check_round_trip(SimpleNamespace(ldm=ldm, volumes=np.stack(brains)))
+    ratio = result.values["power_ratio"]
+    assert 0.1 < ratio[3] < 0.6 and ratio[0] == pytest.approx(1, abs=0.2)
+    assert f"and {ratio[3]:.0%} of their power in the finest band" in result.message
 
 
 def test_blocks_are_means():

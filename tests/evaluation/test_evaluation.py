@@ -18,6 +18,7 @@ from dipy_synth.grid import Grid
 from dipy_synth.metrics.comparison import noise_like
 from dipy_synth.metrics.conditioning import NumberFollowed
 from dipy_synth.metrics.memorization import plant_copies
+from dipy_synth.metrics.spectrum import shuffle_phases
 from dipy_synth.phantom import make_phantom
 from dipy_synth.utils.files import read_table, write_json, write_table
 
@@ -107,6 +108,23 @@ def test_blur_is_told_and_lack_of_diversity(real, others):
     one = replace(one, volumes=(one.volumes + noise).clip(0, 1).astype("float16"))
     found = evaluate(real, one, **QUICK)
     assert answers(found)["diverse"] is False
+
+
+def test_blotches_are_told_by_texture_though_shapes_are_right(real, others):
+    blotched = changed(others, lambda volume: shuffle_phases(volume, seed=1))
+    found = evaluate(real, blotched, **QUICK)
+    assert answers(found)["alike"] is False
+    by_features, by_texture = words(found)["alike"].split("; by the texture")
+    assert "features, not told apart" in by_features
+    assert "cortex, told apart" in by_texture and "brains of blotches 1" in by_texture
+    metrics = {one.name: one for one in found.texture["blotches"]}
+    assert 0.5 < metrics["texture_of_cortex"].normalized < 1.5
+    assert metrics["auc_of_brains"].value > 0.9 > metrics["auc_of_brains"].floor
+    bands = [one for name, one in metrics.items() if name.startswith("power_0.")]
+    assert len(bands) == 4 and all(0.5 < one.value < 1.6 for one in bands)
+    assert all(np.isnan(one.normalized) and not one.warnings for one in bands)
+    rows = [row for row in metric_rows(found) if row["ceiling_is"] == "blotches"]
+    assert [row["metric"] for row in rows] == [*metrics]
 
 
 def test_copies_are_told_though_most_volumes_are_none(real, train, others):

@@ -96,7 +96,7 @@ def test_an_epoch_tells_how_many_codes_it_met():
         ("residual", (8, 8, 9), "multiples of 4"),
         ("plain", (28, 28), "multiples of 8"),
         ("patch", (8,), "2 or 3"),
-        ("magic", (8, 8), "expected one of default, plain, residual"),
+        ("magic", (8, 8), "expected one of patch, plain, residual"),
     ],
 )
 def test_what_does_not_fit_is_told(name, shape, told):

@@ -134,7 +134,7 @@ def test_a_qc_filter_is_for_its_own_model(folder, cohort, tmp_path, write_prepar
     with pytest.raises(InputError, match="6 training and 2 validation volumes"):
         QCFilter.fit(few)
     config = read_json(folder / "config.json")
-    bare = {k: v for k, v in config.items() if k != "gate_sha256"}
+    bare = {k: v for k, v in config.items() if k != "qc_filter_sha256"}
     write_json(tmp_path / "bare" / "config.json", bare)
     with pytest.raises(InputError, match="has no QC filter.*add_qc_filter"):
         QCFilter.load(tmp_path / "bare")

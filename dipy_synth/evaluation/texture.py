@@ -1,0 +1,105 @@
+"""Texture of the cortex in a synthetic cohort, between real brains, blotches and noise.
+
+Features of distribution see shape and size. What an eye sees first, whether there are
+folds or blotches, is seen here: by power in four bands, intensities in the brain,
+texture of blocks of 16 mm, and a classifier that is to tell real from synthetic.
+"""
+
+from functools import partial
+
+from dipy_synth.metrics.classifier import block_auc, classifier_auc, texture_features
+from dipy_synth.metrics.comparison import Metric, compare, noise_like
+from dipy_synth.metrics.description import describe, describe_volume
+from dipy_synth.metrics.histograms import histogram_distance
+from dipy_synth.metrics.spectrum import (
+    BANDS,
+    power_distance,
+    power_ratio,
+    shuffle_phases,
+)
+from dipy_synth.metrics.texture import texture_distance
+
+BLOTCHES = "blotches"  # real brains, the phases of one band shuffled
+NOISE = "voxel noise"
+_AUC = {"bounds": (0, 1)}
+_DISTANCE = {"bounds": (0, float("inf"))}
+
+
+def _band(index):
+    return Metric(lambda a, b: power_ratio(a, b)[index], two_sided=True, **_DISTANCE)
+
+
+#: Part of a `Description` to the metrics that are made of it.
+TEXTURE_METRICS = {
+    "texture": {
+        "texture_of_cortex": Metric(texture_distance, **_DISTANCE),
+        "texture_of_deep_parts": Metric(
+            partial(texture_distance, region="deep"), **_DISTANCE
+        ),
+        "auc_of_blocks": Metric(block_auc, 4, **_AUC),
+    },
+    "volumes": {"auc_of_brains": Metric(classifier_auc, 4, **_AUC)},
+    "histogram": {"histogram_distance": Metric(histogram_distance, **_DISTANCE)},
+    "power": {
+        "power_distance": Metric(power_distance, **_DISTANCE),
+        **{
+            f"power_{low:.2f}-{high:.2f}": _band(i)
+            for i, (low, high) in enumerate(BANDS)
+        },
+    },
+}
+
+
+def compare_texture(real, synthetic, *, repeats=100, seed=0, each=map):
+    """Compare the texture of two cohorts.
+
+    Parameters
+    ----------
+    real, synthetic : Volumes
+        On one grid; real ones that no model was trained on.
+    repeats : int, optional
+        Draws of floors, ceilings and intervals.
+    seed : int, optional
+        Seed of all that is drawn.
+    each : callable, optional
+        ``(function, items) -> iterable``, as of
+        `dipy_synth.metrics.verdicts.fit_acceptance_ranges`.
+
+    Returns
+    -------
+    dict of str to tuple of Comparison
+        What makes the ceiling, "blotches" and "voxel noise", to metrics. Both are made
+        of the real volumes: their phases shuffled in one band, or all their voxels.
+    """
+    told = {"voxel_size": real.grid.voxel_size, "each": each}
+    sides = [_parts(describe(v.volumes, **told)) for v in (real, synthetic)]
+    found = {}
+    for name, change in ((BLOTCHES, shuffle_phases), (NOISE, _noise)):
+        items = [(volume, seed + i) for i, volume in enumerate(real.volumes)]
+        changed = partial(_describe_changed, change=change)
+        ceiling = _parts(describe(items, function=changed, **told))
+        found[name] = tuple(
+            comparison
+            for part, metrics in TEXTURE_METRICS.items()
+            for comparison in compare(
+                *(side[part] for side in (*sides, ceiling)),
+                metrics=metrics,
+                repeats=repeats,
+                seed=seed,
+            )
+        )
+    return found
+
+
+def _parts(description):
+    """Return the rows that metrics take, by name: dict of ndarray."""
+    return description._asdict() | {"volumes": texture_features(description.texture)}
+
+
+def _describe_changed(item, *, change, voxel_size):
+    volume, seed = item
+    return describe_volume(change(volume, seed=seed), voxel_size=voxel_size)
+
+
+def _noise(volume, *, seed):
+    return noise_like(volume[None], seed=seed)[0]
