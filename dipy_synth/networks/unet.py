@@ -15,8 +15,8 @@ from dipy_synth.networks.attention import (
 )
 from dipy_synth.networks.blocks import (
     DenoisingBlock,
-    PixelShuffle,
     LayerNorm,
+    PixelShuffle,
     convolution,
 )
 from dipy_synth.networks.unfolding import Unfolding
