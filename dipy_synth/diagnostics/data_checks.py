@@ -12,11 +12,14 @@ STEEP = 30  # how much of its error the network may have multiplied in the first
 
 
 def check_latents(context):
-    """Check that the network's input has mean 0 and standard deviation 1."""
+    """Check that normalised latents have mean 0 and the variance of the model's map."""
     name = "latents at the input"
     if context.latents is None:
         return skipped(name, "no training latents are at hand", GIVE_COHORT)
-    mean, std = input_statistics(context)
+    mean, own = input_statistics(context)
+    recorded = context.ldm.normalizer.variance
+    recorded = np.sqrt(recorded.mean(axis=tuple(range(recorded.ndim - 1))))
+    std = own / recorded
     offset, excess = np.abs(mean).max(), np.abs(std - 1).max()
     verdict = grade(
         passes=offset <= MEAN and excess <= STD,
@@ -26,17 +29,16 @@ def check_latents(context):
         name,
         verdict,
         f"over {len(context.latents)} training latents, channel by channel, the mean "
-        "is "
-        f"{mean.min():.3f} to {mean.max():.3f} and the standard deviation "
-        f"{std.min():.3f} to {std.max():.3f}",
-        expected=f"mean within {MEAN} of 0, standard deviation within {STD} of 1",
+        f"is {mean.min():.3f} to {mean.max():.3f} and the standard deviation "
+        f"{std.min():.3f} to {std.max():.3f} times that recorded in the model",
+        expected=f"mean within {MEAN} of 0, standard deviation within {STD} of 1 times",
         advice="the normaliser is not that of these latents: fit it on the whole "
         "training set (LatentNormalizer.fit), and train the network anew",
         values={
             "mean": mean.tolist(),
             "std": std.tolist(),
             "mean_overall": float(mean.mean()),
-            "std_overall": float(np.sqrt(np.mean(std**2 + mean**2) - mean.mean() ** 2)),
+            "std_overall": float(np.sqrt(np.mean(own**2 + mean**2) - mean.mean() ** 2)),
         },
     )
 

@@ -107,7 +107,7 @@ class VQVAE:
         adversarial=0.0,
         adversarial_start=0.67,
         force=False,
-        **network,
+        network=None,
     ):
         """Train on a prepared cohort, or go on with a run that was stopped.
 
@@ -131,12 +131,12 @@ class VQVAE:
             as a `texture_weight`. Its encoder and codebook stay as they are, so that a
             latent diffusion model of its latents is one of these, too.
         adversarial : float, optional
-            Weight of a discriminator that asks for texture; 0 trains without one.
+            Weight of the adversarial (PatchGAN) loss; 0 trains without one.
         adversarial_start : float, optional
-            Share of the training after which it is heard.
+            Share of the training after which it is enabled.
         force : bool, optional
             Start anew where the folder holds a run, instead of going on with it.
-        **network
+        network : dict, optional
             Arguments of the autoencoder that differ from the preset's, such as
             ``channels``, ``quantizer`` or ``background_weight``.
 
@@ -149,9 +149,10 @@ class VQVAE:
         ------
         InputError
             If the cohort has no training subject, its shape does not suit the
-            network, two options do not go together, or the folder holds another run.
+            network, an argument is unknown, two options do not go together, or the
+            folder holds another run.
         """
-        cohort = open_cohort(cohort)
+        cohort, network = open_cohort(cohort), network or {}
         preset, run_dir = find_preset(preset), Path(run_dir)
         settings = settings or TrainingSettings(**preset["training"])
         if settings.patience and adversarial:
@@ -203,14 +204,14 @@ class VQVAE:
     def _some_images(self, volumes, seed, *, most):
         """Draw training images to start from: `most` brains, more where they are small.
 
-        Gives an ndarray (n, *shape, 1) in [-1, 1].
+        Returns an ndarray (n, *shape, 1) in [-1, 1].
         """
         most = max(most, min(2000, 2**22 // math.prod(self.network.shape)))
         chosen = np.random.default_rng(seed).permutation(len(volumes))[:most]
         return to_network(volumes[np.sort(chosen)], self.network.shape)
 
     def _start_codebook(self, volumes, settings, steps):
-        """Give the callbacks that start a codebook; none where there is no codebook."""
+        """Return the callbacks that start a codebook; none without a codebook."""
         if not isinstance(self.network.quantizer, VectorQuantizer):
             return []
         images = self._some_images(volumes, settings.seed, most=8)
@@ -328,7 +329,7 @@ class VQVAE:
 
 
 def _validation(volumes, data):
-    """Give batches of held-out volumes, or None where there are none.
+    """Return batches of held-out volumes, or None where there are none.
 
     They are whole volumes: as many as fill a training batch of `data`, or one.
     """

@@ -40,9 +40,11 @@ class Request:
     guidance : float or None
         Weight of the conditions; likewise.
     guidance_rescale : float or None
-        Share of the spread that guidance adds to be taken back; likewise.
+        Guidance rescale in [0, 1]; likewise.
+    guidance_interval : sequence of float or None
+        Lowest and highest noise-to-signal ratio at which guidance acts; likewise.
     eta : float or None
-        Share of fresh noise in a step of the sampler ddim, the only one that has it.
+        Share of fresh noise in a step of the samplers ddim and sde_dpmpp_2m; likewise.
 
     Raises
     ------
@@ -58,7 +60,7 @@ class Request:
     sampler: str | None = None
     guidance: float | None = None
     guidance_rescale: float | None = None
-    guidance_interval: tuple | None = None
+    guidance_interval: list | None = None
     eta: float | None = None
 
     def __post_init__(self):
@@ -67,6 +69,8 @@ class Request:
             "participants": tuple(_plain(row) for row in self.participants),
             "sweep": {n: [*map(_plain_value, v)] for n, v in self.sweep.items()},
         }
+        if self.guidance_interval is not None:
+            plain["guidance_interval"] = [*map(float, self.guidance_interval)]
         for name, value in plain.items():
             object.__setattr__(self, name, value)
         table = {name for row in self.participants for name in row}

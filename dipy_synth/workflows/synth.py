@@ -9,7 +9,7 @@ class SynthMRIFlow(Workflow):
 
     @classmethod
     def get_short_name(cls):
-        """Give the name that DIPY's combined workflows use."""
+        """Return the name that DIPY's combined workflows use."""
         return "synth_mri"
 
     def run(
@@ -24,6 +24,7 @@ class SynthMRIFlow(Workflow):
         steps=None,
         guidance=None,
         guidance_rescale=None,
+        guidance_interval=None,
         eta=None,
         batch_size=None,
         engine="serial",
@@ -62,19 +63,22 @@ class SynthMRIFlow(Workflow):
             the difference: age=20:90:8 for 8 ages from 20 to 90, or sex=F,M. Of several
             conditions every combination is made.
         sampler : string, optional
-            heun, euler, dpmpp_2m, ddim, ddpm, or ddpm_large for the larger of its two
-            variances. By default what the model recommends.
+            sde_dpmpp_2m, dpmpp_2m, heun, euler, ddim, ddpm, or ddpm_large for the
+            larger of its two variances. By default what the model recommends.
         steps : int, optional
             Steps of the sampler. By default what the model recommends.
         guidance : float, optional
-            Weight of the conditions; 1 adds none. By default what the model
-            recommends.
+            Guidance scale, the weight of the conditions; 1 adds none. By default what
+            the model recommends.
         guidance_rescale : float, optional
-            Share, from 0 to 1, of the contrast added by guidance to be taken back. By
-            default what the model recommends.
+            Guidance rescale, from 0 to 1: the share of the contrast added by guidance
+            to be removed. By default what the model recommends.
+        guidance_interval : variable float, optional
+            Lowest and highest noise-to-signal ratio at which guidance acts, such as 0.3
+            5; 0 1000 for all. By default what the model recommends.
         eta : float, optional
-            Share, from 0 to 1, of fresh noise in a step of --sampler ddim: 0 (by
-            default) adds none, 1 as much as ddpm. With no other sampler.
+            Share, from 0 to 1, of fresh noise in a step of --sampler ddim (0 by
+            default) or sde_dpmpp_2m (1 by default); 0 adds none. With no other sampler.
         batch_size : int, optional
             Volumes at a time, by default 1, or 64 small images. With ixi-2mm a process
             takes about 1.1 GB, and each further volume of a batch some 20 MB.
@@ -113,6 +117,7 @@ class SynthMRIFlow(Workflow):
             steps=steps,
             guidance=guidance,
             guidance_rescale=guidance_rescale,
+            guidance_interval=guidance_interval or None,
             eta=eta,
         )
         options = {"n": n_samples, "request": request, "force": self._force_overwrite}

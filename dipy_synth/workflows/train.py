@@ -1,7 +1,5 @@
 """The commands that train the autoencoder, the diffusion model and the predictor."""
 
-from dataclasses import fields
-
 from dipy.workflows.workflow import Workflow
 
 
@@ -10,7 +8,7 @@ class TrainVQVAEFlow(Workflow):
 
     @classmethod
     def get_short_name(cls):
-        """Give the name that DIPY's combined workflows use."""
+        """Return the name that DIPY's combined workflows use."""
         return "train_vqvae"
 
     def run(
@@ -29,9 +27,9 @@ class TrainVQVAEFlow(Workflow):
         texture_weight=None,
         decoder_of=None,
         adversarial=0.0,
-        precision="float32",
-        accumulation=1,
-        patience=0,
+        precision=None,
+        accumulation=None,
+        patience=None,
         tensorboard=False,
         devices=1,
         seed=0,
@@ -83,16 +81,18 @@ class TrainVQVAEFlow(Workflow):
             A run of this command, or a model folder, whose decoder alone is trained
             further, so that its latents stay what they are.
         adversarial : float, optional
-            Weight of a discriminator that asks for texture in the last third of the
-            training, such as 0.1; 0 trains without one.
+            Weight of the adversarial (PatchGAN) loss in the last third of the training,
+            such as 0.1; 0 trains without one.
         precision : string, optional
-            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16.
+            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16. By
+            default the preset's.
         accumulation : int, optional
             Batches that make one update: as a batch so many times as large, in the
-            memory of one.
+            memory of one. By default the preset's, 1 in most.
         patience : int, optional
             Stop after so many epochs without a lower validation loss, and keep the
-            weights of the best one. By default all epochs are trained.
+            weights of the best one; 0 trains all epochs. By default the preset's, 0 in
+            most.
         tensorboard : bool, optional
             Write the curves for TensorBoard too.
         devices : int, optional
@@ -106,7 +106,18 @@ class TrainVQVAEFlow(Workflow):
         from dipy_synth.networks.presets import find_preset
         from dipy_synth.nn.vqvae import VQVAE
 
-        settings = _settings(locals(), **find_preset(preset)["training"])
+        settings = _settings(
+            find_preset(preset)["training"],
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            precision=precision,
+            accumulation=accumulation,
+            patience=patience,
+            tensorboard=tensorboard,
+            devices=devices,
+            seed=seed,
+        )
         network = {
             "channels": channels,
             "quantizer": {"name": "fsq", "levels": levels} if levels else None,
@@ -124,7 +135,7 @@ class TrainVQVAEFlow(Workflow):
             decoder_of=decoder_of,
             adversarial=adversarial,
             force=self._force_overwrite,
-            **_given(network),
+            network=_given(network),
         )
 
 
@@ -133,7 +144,7 @@ class TrainLDMFlow(Workflow):
 
     @classmethod
     def get_short_name(cls):
-        """Give the name that DIPY's combined workflows use."""
+        """Return the name that DIPY's combined workflows use."""
         return "train_ldm"
 
     def run(
@@ -149,17 +160,20 @@ class TrainLDMFlow(Workflow):
         learning_rate=None,
         widths=None,
         attention="preset",
-        schedule="rectified_flow",
+        unfold=None,
+        crop=None,
+        schedule=None,
         diffusion_steps=None,
         prediction=None,
         zero_terminal_snr=False,
         times=None,
+        noise_range=None,
         shift=None,
         spacing=None,
         weighting=None,
-        precision="float32",
-        accumulation=1,
-        patience=0,
+        precision=None,
+        accumulation=None,
+        patience=None,
         tensorboard=False,
         devices=1,
         seed=0,
@@ -183,20 +197,21 @@ class TrainLDMFlow(Workflow):
             Columns of participants.tsv that the model is to follow, such as age sex;
             label of a file of images. Numbers and categories; values may be missing.
         condition_dropout : float, optional
-            Share of the training pairs whose conditions are all left open, from which
-            guidance learns.
+            Probability of dropping all conditions of a training pair (classifier-free
+            guidance).
         initial : string, optional
-            A model to start from instead of random weights: a run, a model folder or
-            the name of a bundled model. It brings its conditions and its shape.
+            A model of the same autoencoder whose weights the training starts from
+            (fine-tuning): a run, a model folder or the name of a bundled model. Its
+            conditions and the shape of its U-Net are kept.
         preset : string, optional
             Shape of the U-Net, and how it is trained by default: default, small (for
             cohorts of some dozens), original (three levels of two residual layers, no
             attention) or mnist (for images of 28x28).
         epochs : int, optional
-            Passes over the training subjects, each in four views: as it is, mirrored,
-            and both moved by up to a voxel. By default the preset's, 100 for brains.
+            Passes over the training subjects, brains in ten views each: mirrored, and
+            moved by up to 3 voxels. By default the preset's.
         batch_size : int, optional
-            Volumes a step. By default the preset's, 2 for brains.
+            Latent images, or parts of them, a step. By default the preset's.
         learning_rate : float, optional
             Peak of the learning rate. By default the preset's.
         widths : variable int, optional
@@ -204,38 +219,51 @@ class TrainLDMFlow(Workflow):
             as are given. By default the preset's.
         attention : string, optional
             Levels of the U-Net that have attention: none, coarsest or all. By default
-            preset: the preset's, the coarsest in most.
+            preset: the preset's.
+        unfold : int, optional
+            Refinement of the latent grid for the U-Net's finest level, such as 2; 1
+            works on the latent grid. By default the preset's, 2 for brains.
+        crop : int, optional
+            Side, in latent positions, of the random parts that are trained on; 0 for
+            whole images. By default the preset's.
         schedule : string, optional
             rectified_flow, or a discrete chain with linear, scaled_linear, cosine or
-            sigmoid betas, as DDPM has them.
+            sigmoid betas, as DDPM has them. By default the preset's, as are its
+            options below.
         diffusion_steps : int, optional
             Steps of a discrete chain. By default 1000.
         prediction : string, optional
-            What the network predicts: noise, image, v or velocity. By default velocity
-            for a flow and noise for a chain.
+            What the network predicts: noise, image, v, velocity or preconditioned (what
+            the best linear estimate lacks).
         zero_terminal_snr : bool, optional
             Rescale a discrete chain so that it ends in noise; not with noise
             prediction.
         times : string, optional
-            How training times of a flow are drawn: uniform (by default) or logit_normal
-            (more of them half way, next to none in the noise where sampling begins).
+            Distribution of a flow's training times: log_snr (uniform in the logarithm
+            of the noise-to-signal ratio over --noise_range), uniform, or logit_normal
+            (more of them half way, next to none at the noise where sampling begins).
+        noise_range : variable float, optional
+            Lowest and highest noise-to-signal ratio of --times log_snr, such as 0.02 5.
+            Above it a closed-form Gaussian denoises.
         shift : float, optional
-            Above 1, times of a flow move towards the noise, in training and, with
-            --spacing time, in sampling: the more, the more voxels latents have. By
-            default 3, for brains; try 1 for small images.
+            Above 1, times of a flow, other than log_snr, move towards the noise, in
+            training and, with --spacing time, in sampling.
         spacing : string, optional
-            How a sampler's steps of a flow are spaced: log_snr (by default), evenly in
-            the signal-to-noise ratio down to the deepest noise of use, or time.
+            Spacing of a sampler's steps of a flow: log_snr, even in the signal-to-noise
+            ratio from the highest noise level of use, or time.
         weighting : string, optional
-            Weights of the loss over time: plain (by default), min_snr or p2.
+            Weights of the loss over time: plain, or, for other predictions than
+            preconditioned, min_snr or p2.
         precision : string, optional
-            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16.
+            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16. By
+            default the preset's.
         accumulation : int, optional
             Batches that make one update: as a batch so many times as large, in the
-            memory of one.
+            memory of one. By default the preset's, 1 in most.
         patience : int, optional
             Stop after so many epochs without a lower validation loss, and keep the
-            weights of the best one. By default all epochs are trained.
+            weights of the best one; 0 trains all epochs. By default the preset's, 0 in
+            most.
         tensorboard : bool, optional
             Write the curves for TensorBoard too.
         devices : int, optional
@@ -250,9 +278,20 @@ class TrainLDMFlow(Workflow):
         from dipy_synth.networks.presets import UNET_PRESETS, find_preset
         from dipy_synth.nn.ldm import LDM
 
-        training = find_preset(preset, UNET_PRESETS)["training"]
-        settings = _settings(locals(), **training)
-        network = {"widths": widths}
+        chosen = find_preset(preset, UNET_PRESETS)
+        settings = _settings(
+            chosen["training"],
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            precision=precision,
+            accumulation=accumulation,
+            patience=patience,
+            tensorboard=tensorboard,
+            devices=devices,
+            seed=seed,
+        )
+        network = {"widths": widths, "unfold": unfold}
         if attention != "preset":  # DIPY's parser turns the word "none" into None
             network["attention"] = attention or "none"
         LDM(verbose=True).fit(
@@ -264,18 +303,21 @@ class TrainLDMFlow(Workflow):
             conditions=conditions or (),
             schedule=choose_schedule(
                 schedule,
+                default=chosen["schedule"],
                 steps=diffusion_steps,
                 prediction=prediction,
                 zero_terminal_snr=zero_terminal_snr,
                 times=times,
+                noise_range=noise_range or None,
                 shift=shift,
                 spacing=spacing,
                 weighting=weighting,
             ),
+            crop=crop,
             dropout=condition_dropout,
             initial=initial,
             force=self._force_overwrite,
-            **_given(network),
+            network=_given(network),
         )
 
 
@@ -284,7 +326,7 @@ class TrainPredictorFlow(Workflow):
 
     @classmethod
     def get_short_name(cls):
-        """Give the name that DIPY's combined workflows use."""
+        """Return the name that DIPY's combined workflows use."""
         return "train_predictor"
 
     def run(
@@ -294,8 +336,8 @@ class TrainPredictorFlow(Workflow):
         epochs=None,
         batch_size=None,
         learning_rate=None,
-        precision="float32",
-        accumulation=1,
+        precision=None,
+        accumulation=None,
         patience=None,
         tensorboard=False,
         devices=1,
@@ -325,10 +367,11 @@ class TrainPredictorFlow(Workflow):
         learning_rate : float, optional
             Peak of the learning rate. By default 5e-4 for brains, 3e-3 for images.
         precision : string, optional
-            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16.
+            float32 (by default), mixed_bfloat16 (faster on recent hardware) or
+            mixed_float16.
         accumulation : int, optional
             Batches that make one update: as a batch so many times as large, in the
-            memory of one.
+            memory of one. By default 1.
         patience : int, optional
             Stop after so many epochs without a lower validation loss, and keep the
             weights of the best one; 0 trains all epochs. By default 3.
@@ -348,7 +391,18 @@ class TrainPredictorFlow(Workflow):
         from dipy_synth.nn.predictor import CovariatePredictor, predictor_training
 
         cohort = open_cohort(prepared)
-        settings = _settings(locals(), **predictor_training(cohort))
+        settings = _settings(
+            predictor_training(cohort),
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            precision=precision,
+            accumulation=accumulation,
+            patience=patience,
+            tensorboard=tensorboard,
+            devices=devices,
+            seed=seed,
+        )
         predictor = CovariatePredictor(verbose=True)
         predictor.fit(
             cohort,
@@ -362,16 +416,11 @@ class TrainPredictorFlow(Workflow):
                 logger.info("validation subjects, %s: %s", name, found)
 
 
-def _settings(options, **defaults):
-    """Pick the training settings from the options of a flow, which bear their names.
-
-    What was not given is taken from the defaults.
-    """
+def _settings(defaults, **given):
+    """Make the training settings from defaults and the options that were given."""
     from dipy_synth.training import TrainingSettings
 
-    names = {field.name for field in fields(TrainingSettings)}
-    chosen = {k: v for k, v in options.items() if k in names}
-    return TrainingSettings(**{**defaults, **_given(chosen)})
+    return TrainingSettings(**{**defaults, **_given(given)})
 
 
 def _given(options):

@@ -31,7 +31,7 @@ def cohort(write_prepared, tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(cohort, tmp_path_factory):
     run = tmp_path_factory.mktemp("run")
-    CovariatePredictor().fit(cohort, run_dir=run, settings=SETTINGS, **SMALL)
+    CovariatePredictor().fit(cohort, run_dir=run, settings=SETTINGS, network=SMALL)
     return run
 
 
@@ -102,7 +102,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(cohort, run, tmp_path, monkey
 
     def fit():
         return CovariatePredictor().fit(
-            cohort, run_dir=tmp_path, settings=SETTINGS, **SMALL
+            cohort, run_dir=tmp_path, settings=SETTINGS, network=SMALL
         )
 
     whole = CheckpointCallback.on_epoch_end
@@ -134,7 +134,9 @@ def test_digits_are_read_by_their_label(tmp_path):
     cohort = ArrayCohort(tmp_path / "bars.npz", images, labels)
     settings = TrainingSettings(epochs=8, batch_size=16, learning_rate=1e-2)
     predictor = CovariatePredictor()
-    predictor.fit(cohort, run_dir=tmp_path, settings=settings, widths=(16,))
+    predictor.fit(
+        cohort, run_dir=tmp_path, settings=settings, network={"widths": (16,)}
+    )
     assert predictor.evaluate(cohort)["label"].accuracy > 0.95
     held_out = cohort.volumes("validation")
     assert set(predictor.predict(held_out)["label"]) == {"0", "1"}
@@ -155,7 +157,9 @@ def test_wrong_input_is_told(predictor, cohort, run, tmp_path):
     with pytest.raises(InputError, match="no column 'height'"):
         CovariatePredictor().fit(cohort, run_dir=tmp_path, conditions=("height",))
     with pytest.raises(InputError, match="holds a run with other settings"):
-        CovariatePredictor().fit(cohort, run_dir=run, conditions=("age",), **SMALL)
+        CovariatePredictor().fit(
+            cohort, run_dir=run, conditions=("age",), network=SMALL
+        )
     with pytest.raises(InputError, match="a predictor model, expected ldm"):
         read_config(run, kinds=("ldm",))
 
