@@ -15,6 +15,7 @@ from dipy_synth.data.cohort import (
     open_cohort,
     persistent_config,
     rows_of,
+    subjects_of,
 )
 from dipy_synth.data.laterality import names_a_side
 from dipy_synth.diffusion.denoising import choose_threshold, fit_gaussian
@@ -39,9 +40,7 @@ from dipy_synth.nn.vqvae import DEFAULT_MODEL, VQVAE
 from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.synthesis.qc_filter import (
     add_qc_filter_if_possible,
-    has_qc_filter,
-    put_qc_filter,
-    qc_filter_arrays,
+    qc_filter_files,
 )
 from dipy_synth.training import (
     TrainingSettings,
@@ -52,6 +51,8 @@ from dipy_synth.training import (
     train,
 )
 from dipy_synth.training.initial import check_initial, seen_subjects
+from dipy_synth.utils.labels import labels_on_side
+from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
 from dipy_synth.utils.progress import volume_bar
 
@@ -138,6 +139,7 @@ class LDM:
             variance = self.normalizer.variance
             self.gaussian = GaussianDenoiser.load(config["gaussian"], arrays, variance)
 
+    @locks("run_dir")
     def fit(
         self,
         cohort,
@@ -152,6 +154,7 @@ class LDM:
         dropout=0.12,
         initial=None,
         force=False,
+        with_gate=False,
         **network,
     ):
         """Train on a prepared cohort, or go on with a run that was stopped.
@@ -172,6 +175,9 @@ class LDM:
             A row of `dipy_synth.networks.presets.UNET_PRESETS`.
         force : bool, optional
             Start anew where the folder holds a run, instead of going on with it.
+        with_gate : bool, optional
+            Put into the model what its QC filter finds copies by: the training brains,
+            in blocks of 4 voxels. Who has the model then has these.
         schedule : Schedule, optional
             What is learnt; as the preset says by default.
         crop : int, optional
@@ -221,7 +227,7 @@ class LDM:
             initial = initial if isinstance(initial, LDM) else LDM(initial)
             check_initial(initial, self.vqvae, self.schedule, conditions, network)
             self.schema = initial.schema
-            if seen := seen_subjects(initial, self.config["split"]):
+            if seen := seen_subjects(initial, subjects_of(cohort, "validation")):
                 logger.warning(
                     f"validation subjects {', '.join(seen[:5])} have names on which "
                     f"{initial.folder or 'the initial model'} was trained: if they are "
@@ -269,7 +275,7 @@ class LDM:
         )
         choose_threshold(self, validation)
         self.save(run_dir / "model")
-        add_qc_filter_if_possible(run_dir / "model", cohort)
+        add_qc_filter_if_possible(run_dir / "model", cohort, copies=with_gate)
         self.load_model_weights(run_dir / "model")
         return history
 
@@ -567,10 +573,7 @@ class LDM:
         if self.gaussian is not None:
             extra = {"gaussian": self.gaussian.to_config()}
             arrays = self.gaussian.arrays()
-        qc_filter = (
-            qc_filter_arrays(self.folder) if has_qc_filter(self.config) else None
-        )
-        saved = save_model(
+        return save_model(
             folder,
             kind="ldm",
             config={
@@ -587,12 +590,10 @@ class LDM:
                 "variance": self.normalizer.variance,
                 **arrays,
             },
+            files=qc_filter_files(self.folder, self.config),
             dtype=dtype,
             card=card,
         )
-        if qc_filter is not None:
-            put_qc_filter(saved, qc_filter)
-        return saved
 
 
 SAMPLING = {
@@ -612,9 +613,10 @@ def _check_match(cohort, vqvae):
             f"{cohort.root}: grid {here['grid']}, but the autoencoder was trained on "
             f"{there['grid']}"
         )
-    seen = set(there["split"]["train"]) & set(here["split"]["validation"])
+    held_out = subjects_of(cohort, "validation")
+    seen = labels_on_side(there["split"], held_out, "train")
     if seen:
         raise InputError(
-            f"{cohort.root}: validation subjects {', '.join(sorted(seen)[:5])} were "
+            f"{cohort.root}: validation subjects {', '.join(seen[:5])} were "
             "trained on by the autoencoder; use the cohort it was trained on"
         )

@@ -25,6 +25,7 @@ from dipy_synth.networks.conversion import in_batches, need_weights, to_network
 from dipy_synth.networks.predictor import PredictorNetwork
 from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.training import TrainingSettings, building, is_fresh, train
+from dipy_synth.utils.lock import locks
 
 _LEAST = 4  # values, for a correlation
 DEFAULT_PREDICTOR = "predictor-ixi-2mm"
@@ -90,6 +91,7 @@ class CovariatePredictor:
         self.config = config
         self.schema = ConditionSchema.from_config(config["conditions"])
 
+    @locks("run_dir")
     def fit(
         self,
         cohort,

@@ -89,8 +89,9 @@ class SynthMRIFlow(Workflow):
         gate : bool, optional
             Keep only volumes that pass as brains, by acceptance ranges that real brains
             have set (form, size, symmetry, similarity, sharpness; tissues are not
-            looked at, which would take 2 s a volume), and that are no copies of
-            training brains. Others are drawn again and counted. A volume may be drawn
+            looked at, which would take 2 s a volume) and, with a model trained
+            --with_gate, are no copies of training brains. Others are drawn again and
+            counted. A volume may be drawn
             20 times; where the first 10 draws are all dropped the command says why, and
             ends.
         out_dir : string or Path, optional
@@ -130,6 +131,11 @@ def _make_brains(ldm, out_dir, *, gate, **options):
     from dipy_synth.synthesis.qc_filter import QCFilter
 
     qc_filter = QCFilter.load(ldm.folder) if gate else None
+    if qc_filter is not None and qc_filter.search is None:
+        logger.warning(
+            "--gate looks at form alone: the model was trained without --with_gate, so "
+            "that it holds no training brains to look for copies of"
+        )
     paths = synthesize_cohort(ldm, out_dir, qc_filter=qc_filter, **options)
     logger.info("%d synthetic brains in %s", len(paths), out_dir)
 

@@ -160,6 +160,7 @@ class TrainLDMFlow(Workflow):
         precision="float32",
         accumulation=1,
         patience=0,
+        with_gate=False,
         tensorboard=False,
         devices=1,
         seed=0,
@@ -236,6 +237,11 @@ class TrainLDMFlow(Workflow):
         patience : int, optional
             Stop after so many epochs without a lower validation loss, and keep the
             weights of the best one. By default all epochs are trained.
+        with_gate : bool, optional
+            Let dipy_synth_mri --gate look for copies of training brains. The model's
+            folder then holds the training brains, in blocks of 4 voxels (8 mm at 2 mm):
+            do not share it where the scans may not be shared. Without it nothing of a
+            subject is in the folder, and --gate looks at form alone.
         tensorboard : bool, optional
             Write the curves for TensorBoard too.
         devices : int, optional
@@ -274,6 +280,7 @@ class TrainLDMFlow(Workflow):
             ),
             dropout=condition_dropout,
             initial=initial,
+            with_gate=with_gate,
             force=self._force_overwrite,
             **_given(network),
         )
