@@ -137,7 +137,9 @@ def save_model(
             content[f"{name}_sha256"] = _write_arrays(folder, name, stored)
         if card is not None:
             write_text(folder / "README.md", card)
-        _write_config(folder, content)
+        _write_config(
+            folder, _without_labels(content) if "split" in content else content
+        )
     return folder
 
 
@@ -298,7 +300,7 @@ def read_config(name, *, kinds):
             f"{folder}: a {config.get('kind')} model, expected {' or '.join(kinds)}"
         )
     _check_config(folder, config)
-    return folder, config if config["format"] == FORMAT else _from_format_1(config)
+    return folder, config if config["format"] == FORMAT else _without_labels(config)
 
 
 def _check_config(folder, config):
@@ -317,10 +319,13 @@ def _check_config(folder, config):
         )
 
 
-def _from_format_1(config):
-    """Convert what an earlier version wrote, which had the names of subjects."""
+def _without_labels(config):
+    """Hash the labels of subjects, which earlier versions wrote as they are."""
+    split = config["split"]
+    if "salt" in split:
+        return config
     salt = config["weights_sha256"][:16]
-    sides = {s: hash_labels(labels, salt) for s, labels in config["split"].items()}
+    sides = {side: hash_labels(labels, salt) for side, labels in split.items()}
     return {**config, "split": {"salt": salt, **sides}}
 
 

@@ -57,7 +57,7 @@ def is_split_of(split, train, validation):
     train, validation : iterable of str
         Labels, without ``sub-``.
     """
-    salt = split["salt"]
+    salt = split.get("salt", "")
     sides = {"train": train, "validation": validation}
     return all(
         split[side] == hash_labels(labels, salt) for side, labels in sides.items()

@@ -138,7 +138,8 @@ def _release(path, handle):
         path.unlink(missing_ok=True)
     except PermissionError:  # Windows removes no open file: it stays, and is free
         pass
-    os.close(handle)
+    finally:
+        os.close(handle)
 
 
 def _remove_empty(folders):
