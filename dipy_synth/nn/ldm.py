@@ -131,6 +131,7 @@ class LDM:
         self.folder = Path(folder).resolve()
         self.schedule = make_schedule(config["schedule"])
         self.schema = ConditionSchema.from_config(config["conditions"])
+        _check_agreement(self)
         self.normalizer = LatentNormalizer(
             *(arrays[name] for name in ("mean", "matrix", "variance"))
         )
@@ -603,6 +604,23 @@ SAMPLING = {
     "guidance_rescale": 0.0,
     "guidance_interval": None,
 }
+
+
+def _check_agreement(ldm):
+    """Refuse a configuration whose parts are of other models."""
+    categories = tuple(len(column.categories or ()) for column in ldm.schema.columns)
+    if categories != tuple(ldm.network.categories):
+        raise InputError(
+            f"{ldm.folder}: conditions {', '.join(ldm.schema.names)} with {categories} "
+            f"categories, but a network of {tuple(ldm.network.categories)}; expected "
+            "the configuration that was saved with the weights"
+        )
+    grid, shape = ldm.config["grid"], tuple(ldm.vqvae.network.shape)
+    if grid is not None and tuple(grid["shape"]) != shape:
+        raise InputError(
+            f"{ldm.folder}: a grid of {tuple(grid['shape'])}, but an autoencoder of "
+            f"{shape}; expected the configuration that was saved with the weights"
+        )
 
 
 def _check_match(cohort, vqvae):
