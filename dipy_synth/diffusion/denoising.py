@@ -3,10 +3,10 @@
 import numpy as np
 
 from dipy_synth.diffusion.gaussian import GaussianDenoiser
+from dipy_synth.utils.random import random_stream
 
 _RATIOS = np.geomspace(1.0, 300.0, 18)  # noise-to-signal ratios compared
 _IMAGES = 16
-_STREAM = 0xE440  # of the noise
 
 
 def fit_gaussian(ldm, data, rows):
@@ -35,7 +35,7 @@ def fit_gaussian(ldm, data, rows):
     return gaussian
 
 
-def choose_threshold(ldm, held_out):
+def choose_threshold(ldm, held_out, *, seed=0):
     """Lower the threshold of a model's Gaussian denoiser to where it is better.
 
     Parameters
@@ -44,6 +44,8 @@ def choose_threshold(ldm, held_out):
         With a trained network and a Gaussian denoiser.
     held_out : NoisyPairs
         Latents that it was not trained on.
+    seed : int, optional
+        Seed of the noise.
     """
     highest = min(ldm.schedule.highest_ratio, _RATIOS[-1])
     ratios = _RATIOS[_RATIOS <= highest]
@@ -55,7 +57,9 @@ def choose_threshold(ldm, held_out):
     for threshold in (np.inf, 0.0):  # the network alone, the Gaussian alone
         ldm.gaussian.threshold = threshold
         errors.append(
-            denoising_errors(ldm.denoiser, ldm.schedule, x0, conditions, ratios)
+            denoising_errors(
+                ldm.denoiser, ldm.schedule, x0, conditions, ratios, seed=seed
+            )
         )
     network, closed = errors
     # better there and at all higher levels
@@ -88,7 +92,7 @@ def denoising_errors(denoiser, schedule, x0, conditions, ratios, *, seed=0):
     """
     errors = []
     for level, t in enumerate(schedule.times_at(ratios)):
-        rng, total = np.random.default_rng([_STREAM, level, seed]), 0.0
+        rng, total = random_stream("denoising errors", level, seed=seed), 0.0
         for one, wanted in zip(x0, conditions):
             noise = rng.standard_normal((1, *one.shape), dtype="float32")
             x_t = schedule.add_noise(one[None], noise, t)

@@ -274,7 +274,7 @@ class LDM:
             about=about,
             after_epoch=lambda epoch: self._show(run_dir, epoch, settings.epochs),
         )
-        choose_threshold(self, validation)
+        choose_threshold(self, validation, seed=settings.seed)
         self.save(run_dir / "model")
         add_qc_filter_if_possible(run_dir / "model", cohort, copies=with_gate)
         self.load_model_weights(run_dir / "model")
@@ -296,7 +296,9 @@ class LDM:
         """Return training pairs of one side of the split, from latents kept on disk."""
         mirror = not names_a_side(self.schema)
         path = run_dir / f"latents-{split}"
-        latents = encode_cohort(cohort, self.vqvae, path, split, mirror=mirror)
+        latents = encode_cohort(
+            cohort, self.vqvae, path, split, mirror=mirror, seed=settings.seed
+        )
         if split == "train":
             basis = self.vqvae.network.patch_basis()
             self.normalizer = LatentNormalizer.fit(

@@ -26,6 +26,7 @@ from dipy_synth.networks.predictor import PredictorNetwork
 from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.training import TrainingSettings, building, is_fresh, train
 from dipy_synth.utils.lock import locks
+from dipy_synth.utils.random import random_stream
 
 _LEAST = 4  # values, for a correlation
 DEFAULT_PREDICTOR = "predictor-ixi-2mm"
@@ -147,7 +148,8 @@ class CovariatePredictor:
             )
         data = self._batches(cohort, "train", settings)
         if is_fresh(run_dir, force=force):
-            chosen = np.random.default_rng(settings.seed).permutation(len(data.volumes))
+            rng = random_stream("predictor: first images", seed=settings.seed)
+            chosen = rng.permutation(len(data.volumes))
             chosen = np.sort(chosen[:2000])
             images = to_network(data.volumes[chosen], cohort.shape)
             self.network.initialize(images, data.targets[chosen])

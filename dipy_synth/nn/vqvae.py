@@ -38,6 +38,7 @@ from dipy_synth.training.callbacks import AdversarialRamp, StartCodebook
 from dipy_synth.utils.labels import is_split_of
 from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
+from dipy_synth.utils.random import random_stream
 
 # flips alone: a resampled brain is a blurred one, and the network would learn the blur
 SHARP = Augmentation(rotation=0, scale=0, translation=0, gamma=0, bias=0)
@@ -210,7 +211,8 @@ class VQVAE:
         Gives an ndarray (n, *shape, 1) in [-1, 1].
         """
         most = max(most, min(2000, 2**22 // math.prod(self.network.shape)))
-        chosen = np.random.default_rng(seed).permutation(len(volumes))[:most]
+        rng = random_stream("autoencoder: first images", seed=seed)
+        chosen = rng.permutation(len(volumes))[:most]
         return to_network(volumes[np.sort(chosen)], self.network.shape)
 
     def _start_codebook(self, volumes, settings, steps):

@@ -19,6 +19,7 @@ from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
 from dipy_synth.utils.parallel import check_engine, processors_each, run_parallel
 from dipy_synth.utils.progress import volume_bar
+from dipy_synth.utils.random import check_seed
 
 MOST_ATTEMPTS = 20  # draws of a volume that a QC filter may drop
 MOST_IN_VAIN = 10  # the same of a whole cohort, before the first volume passes
@@ -126,8 +127,7 @@ def check_sampling(ldm, request):
     from dipy_synth.diffusion.guidance import sampling_settings
 
     sampling_settings(ldm.config["sampling"], **request.settings())
-    if request.seed < 0:
-        raise InputError(f"seed {request.seed}: expected 0 or more")
+    check_seed(request.seed)
 
 
 def _make_here(ldm, runs, work, *, total):
