@@ -16,6 +16,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.utils.files import atomic_path, file_stamp, read_json, write_json
 from dipy_synth.utils.labels import hash_labels
+from dipy_synth.utils.rows import VolumeRows
 
 SPLITS = ("train", "validation")
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -132,12 +133,14 @@ class Cohort:
 
         Returns
         -------
-        ndarray of float16, (n, I, J, K)
-            In [0, 1], the background exactly 0. All volumes together come mapped
-            from the file, one side comes in memory.
+        ndarray or VolumeRows of float16, (n, I, J, K)
+            In [0, 1], the background exactly 0. They are mapped from the file: what is
+            not used is not in memory.
         """
         stored = _cached(self)
-        return stored if split is None else stored[self.where(split)]
+        if split is None:
+            return stored
+        return VolumeRows(stored, np.flatnonzero(self.where(split)))
 
 
 def _rows(root, keys):

@@ -18,6 +18,7 @@ from scipy.stats import betabinom
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import check_features, check_volumes, foreground
 from dipy_synth.utils.random import random_stream
+from dipy_synth.utils.rows import total
 
 #: Kinds of planted copies. Noise as part of the range, shifts in voxels.
 COPIES = ("noisy", "blurred", "shifted", "flipped", "all of these")
@@ -110,7 +111,7 @@ class VoxelSearch:
     def __init__(self, train, *, factor=3, reach=2):
         train = check_volumes(train, "training volumes", least=2)
         self.shape, self.factor, self.reach = train.shape[1:], factor, reach
-        mean = self._smooth(train.mean(axis=0, dtype="float32"))
+        mean = self._smooth(total(train) / len(train))
         lattice = np.zeros(mean.shape, bool)
         lattice[(slice(reach, None, factor),) * lattice.ndim] = True
         self._inside = np.flatnonzero(lattice & foreground(mean))

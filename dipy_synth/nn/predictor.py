@@ -27,6 +27,7 @@ from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.training import TrainingSettings, building, is_fresh, train
 from dipy_synth.utils.lock import locks
 from dipy_synth.utils.random import random_stream
+from dipy_synth.utils.rows import as_rows
 
 _LEAST = 4  # values, for a correlation
 DEFAULT_PREDICTOR = "predictor-ixi-2mm"
@@ -331,7 +332,7 @@ class CovariatePredictor:
 
     def _run(self, function, volumes, batch_size):
         """Apply a function of the network, batch by batch."""
-        shape, volumes = self.network.shape, np.asarray(volumes)
+        shape, volumes = self.network.shape, as_rows(volumes)
         if not len(volumes):
             raise InputError("no volume: expected one or more")
         return in_batches(

@@ -19,6 +19,7 @@ class SynthMRIFlow(Workflow):
         seed=0,
         conditions=None,
         participants=None,
+        keep_ids=False,
         sweep=None,
         sampler=None,
         steps=None,
@@ -55,8 +56,11 @@ class SynthMRIFlow(Workflow):
         participants : string or Path, optional
             A cohort to match: a table such as participants.tsv, tab-separated, a row a
             brain. Columns that are conditions of the model are asked for, a missing
-            value is left open, other columns are left aside. The participants.tsv that
-            is written tells the row's participant_id as matched_id.
+            value is left open, other columns are left aside. Ages and other numbers
+            are rounded to whole units, since they are written beside the volumes.
+        keep_ids : bool, optional
+            With --participants: numbers as they are in the table, and the row's
+            participant_id as matched_id in the participants.tsv that is written.
         sweep : variable string, optional
             Values to go through with the same noise, so that a condition alone makes
             the difference: age=20:90:8 for 8 ages from 20 to 90, or sex=F,M. Of several
@@ -103,7 +107,9 @@ class SynthMRIFlow(Workflow):
 
         ldm = LDM(model)
         matched = (
-            read_matched_participants(participants, ldm.schema) if participants else ()
+            read_matched_participants(participants, ldm.schema, keep_ids=keep_ids)
+            if participants
+            else ()
         )
         request = Request(
             seed=seed,
