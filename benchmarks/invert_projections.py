@@ -1,7 +1,7 @@
 """How well brains can be drawn from random projections of them.
 
-``python benchmarks/invert_projections.py PREPARED``: the brains of a prepared cohort in blocks
-of 4 voxels; those of 40 subjects are projected, and estimated from the projections and the
+``python benchmarks/invert_projections.py PREPARED``: the brains of a prepared cohort in
+blocks of 4 voxels; those of 40 are projected, and estimated from projections and the
 projection matrix by the best linear estimate with principal components of the others.
 """
 
