@@ -37,9 +37,9 @@ small model to try commands on, and a check that both halves work.
 
 - **What it is not**: a model of all handwriting; it has seen {n_train} digits, and no
   copy audit was made.
-- **Contents**: `config.json` (networks, digits of either side of the split by their
-  place in the file, conditions, recommended sampling) and `weights.npz` (float16
-  arrays); nothing in this folder can run code.
+- **Contents**: `config.json` (networks, salted hashes of the digits of either side of
+  the split, conditions, recommended sampling) and `weights-*.npz` (float16 arrays);
+  nothing in this folder can run code.
 """
 
 

@@ -26,7 +26,9 @@ class Column:
     kind : {"number", "category"}, optional
         Whether values are compared or told apart.
     low, high : float, optional
-        Range of a number in the training table, in its own unit.
+        Range of a number in the training table, in its own unit; `fit` rounds it
+        outwards to whole units, or to a twentieth of a range below 20, so that a model
+        holds no exact age.
     categories : tuple of str, optional
         The values of a category, in the order of their indices.
 
@@ -88,7 +90,8 @@ class Column:
             )
         if category or words:
             return cls(name, "category", categories=sorted({str(v) for v in known}))
-        return cls(name, "number", low=min(numbers), high=max(numbers))
+        low, high = _rounded_range(min(numbers), max(numbers))
+        return cls(name, "number", low=low, high=high)
 
     def encode(self, value):
         """Turn a value to a number.
@@ -151,6 +154,17 @@ class Column:
                 f"{', '.join(self.categories)}"
             )
         return float(self.categories.index(value))
+
+
+def _rounded_range(low, high):
+    """Round a range outwards: a model that is shared holds nobody's exact value."""
+    span = high - low
+    step = min(1.0, 10.0 ** math.floor(math.log10(span / 2))) if span > 0 else 1.0
+    if span <= 0 and not float(low).is_integer():
+        return low, high
+    digits = max(0, -round(math.log10(step)))
+    rounded = math.floor(low / step) * step, math.ceil(high / step) * step
+    return tuple(round(value, digits) for value in rounded)
 
 
 @dataclass(frozen=True)

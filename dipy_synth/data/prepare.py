@@ -21,11 +21,13 @@ from dipy_synth.data.prepared import (
 from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1
 from dipy_synth.data.split import split_subjects
 from dipy_synth.errors import InputError
+from dipy_synth.utils.lock import locks
 from dipy_synth.utils.parallel import check_engine, processors_each, run_parallel
 
 logger = logging.getLogger("dipy_synth")
 
 
+@locks("out_dir")
 def prepare_cohort(
     records,
     out_dir,

@@ -1,6 +1,7 @@
 """The files of a prepared cohort: a BIDS derivative, written and read here only."""
 
 import logging
+import os
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from dipy_synth.utils.files import (
     write_json,
     write_table,
 )
+from dipy_synth.utils.lock import LOCK
 
 logger = logging.getLogger("dipy_synth")
 
@@ -231,7 +233,8 @@ def check_output(root, keys, preprocessing, *, force):
     """
     path = root / "dataset_description.json"
     if not path.is_file():
-        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        there = root.exists() and (not root.is_dir() or {*os.listdir(root)} - {LOCK})
+        if there:
             raise InputError(f"{root}: not empty; expected a new folder for out_dir")
         return False
     told = read_json(path).get("DipySynth") or {}

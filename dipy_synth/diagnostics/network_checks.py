@@ -8,6 +8,7 @@ from dipy_synth.diagnostics.data_checks import GIVE_COHORT
 from dipy_synth.diagnostics.results import grade, make_result, skipped
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.pairs import NoisyPairs
+from dipy_synth.utils.random import random_stream
 
 SAME = 1e-4  # relative difference of the answers in the two modes
 STEPS, RATE, BATCH = 40, 1e-3, 4
@@ -61,7 +62,7 @@ def _some_inputs(context):
     """Give a batch for the network: latents half way to noise, or noise alone."""
     shape, columns = context.ldm.network.shape, len(context.ldm.schema.names)
     if not context.sides():
-        rng = np.random.default_rng(context.seed)
+        rng = random_stream("diagnostics: networks", seed=context.seed)
         noise = rng.standard_normal((2, *shape), dtype="float32")
         nothing = np.full((2, columns), np.nan, "float32")
         level = np.zeros(2, "float32")

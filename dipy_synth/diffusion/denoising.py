@@ -3,11 +3,11 @@
 import numpy as np
 
 from dipy_synth.diffusion.gaussian import GaussianDenoiser
+from dipy_synth.utils.random import random_stream
 
 _RATIOS = np.geomspace(1.0, 300.0, 18)  # noise-to-signal ratios compared
 _IMAGES = 16
 _FITTED = 512  # images that a Gaussian is fitted to, at most
-_STREAM = 0xE440  # of the noise
 
 
 def fit_gaussian(pairs, *, categories=()):
@@ -34,7 +34,7 @@ def fit_gaussian(pairs, *, categories=()):
     )
 
 
-def choose_threshold(network, gaussian, held_out):
+def choose_threshold(network, gaussian, held_out, *, seed=0):
     """Find the noise level above which a Gaussian denoiser is better than a network.
 
     Parameters
@@ -45,6 +45,8 @@ def choose_threshold(network, gaussian, held_out):
         The Gaussian denoiser.
     held_out : NoisyPairs
         Pairs that neither was fitted to, with a normalizer.
+    seed : int, optional
+        Seed of the noise.
 
     Returns
     -------
@@ -61,7 +63,9 @@ def choose_threshold(network, gaussian, held_out):
         return lambda x, t: gaussian(x, t, schedule, conditions)
 
     of_network, of_gaussian = (
-        denoising_errors(d, schedule, x0, held_out.conditions[:_IMAGES], ratios)
+        denoising_errors(
+            d, schedule, x0, held_out.conditions[:_IMAGES], ratios, seed=seed
+        )
         for d in (network, closed_form)
     )
     # better there and at all higher levels
@@ -94,7 +98,7 @@ def denoising_errors(denoiser, schedule, x0, conditions, ratios, *, seed=0):
     """
     errors = []
     for level, t in enumerate(schedule.times_at(ratios)):
-        rng, total = np.random.default_rng([_STREAM, level, seed]), 0.0
+        rng, total = random_stream("denoising errors", level, seed=seed), 0.0
         for one, wanted in zip(x0, conditions):
             noise = rng.standard_normal((1, *one.shape), dtype="float32")
             x_t = schedule.add_noise(one[None], noise, t)

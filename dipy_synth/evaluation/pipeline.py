@@ -29,6 +29,7 @@ from dipy_synth.metrics.verdicts import (
     check_brains,
     fit_acceptance_ranges,
 )
+from dipy_synth.utils.random import random_stream
 
 LEAST_SYNTHETIC = 4
 _BLOCK = 6.0  # mm, in which copies are looked for
@@ -292,7 +293,7 @@ def _to_fit_on(real, train, seed):
     """Give volumes to fit on, those of `real` to compare with, and a note."""
     if train is not None:
         return train, real, ()
-    order = np.random.default_rng(seed).permutation(len(real))
+    order = random_stream("evaluation: halves", seed=seed).permutation(len(real))
     half = len(real) // 2
     note = (
         f"without training volumes, components and predictors are fitted on {half} of "

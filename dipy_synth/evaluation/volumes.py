@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 import hashlib
 from pathlib import Path
+import tempfile
 
 from nibabel import orientations
 import numpy as np
@@ -135,7 +136,8 @@ def load_volumes(source, *, split=None, grid=None, least=1):
     Returns
     -------
     Volumes
-        Float16. Values outside of [0, 1] are cut, which is noted.
+        Float16, mapped from a temporary file, so that a cohort need not fit into
+        memory. Values outside of [0, 1] are cut, which is noted.
 
     Raises
     ------
@@ -155,7 +157,7 @@ def load_volumes(source, *, split=None, grid=None, least=1):
         grid, own = grid or Grid.from_config(told["Grid"]), told["Grid"]
     reader = _Reader(grid, assumed=Grid.from_config(own) if prepared else None)
     names, files, rows = zip(*found)
-    volumes = np.stack([reader(path) for path in files])
+    volumes = _mapped(map(reader, files), len(files))
     return Volumes(
         volumes,
         reader.grid,
@@ -164,6 +166,17 @@ def load_volumes(source, *, split=None, grid=None, least=1):
         rows=rows,
         notes=reader.notes(),
     )
+
+
+def _mapped(volumes, n):
+    """Write volumes one by one into a file that nobody else sees; map it."""
+    found = None
+    for number, volume in enumerate(volumes):
+        if found is None:
+            file = tempfile.TemporaryFile(prefix="dipy_synth-")
+            found = np.memmap(file, volume.dtype, "w+", shape=(n, *volume.shape))
+        found[number] = volume
+    return found.view(np.ndarray)
 
 
 def _prepared_files(root, split):

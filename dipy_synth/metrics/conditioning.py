@@ -10,6 +10,7 @@ import numpy as np
 
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import check_features
+from dipy_synth.utils.random import random_stream
 
 
 @dataclass(frozen=True)
@@ -227,7 +228,7 @@ def compare_trends(asked, measured, real, real_measured, *, shuffles=1000, seed=
     InputError
         If numbers are fewer than 4, not finite, or do not vary.
     """
-    rng = np.random.default_rng(seed)
+    rng = random_stream("conditioning: trend", seed=seed)
     slope, draws, p_value = _trend(asked, measured, shuffles, rng)
     real_slope, real_draws, real_p_value = _trend(real, real_measured, shuffles, rng)
     low, high = _middle(draws - real_draws)
@@ -268,7 +269,7 @@ def _middle(draws):
 
 
 def _shuffles(values, shuffles, seed):
-    rng = np.random.default_rng(seed)
+    rng = random_stream("conditioning: shuffles", seed=seed)
     return (rng.permutation(values) for _ in range(shuffles))
 
 

@@ -15,6 +15,7 @@ from dipy_synth.data.cohort import (
     open_cohort,
     persistent_config,
     rows_of,
+    subjects_of,
 )
 from dipy_synth.diffusion.gaussian import GaussianDenoiser
 from dipy_synth.diffusion.guidance import (
@@ -36,9 +37,7 @@ from dipy_synth.nn.vqvae import DEFAULT_MODEL, VQVAE
 from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.synthesis.qc_filter import (
     add_qc_filter_if_possible,
-    has_qc_filter,
-    put_qc_filter,
-    qc_filter_arrays,
+    qc_filter_files,
 )
 from dipy_synth.training import (
     TrainingSettings,
@@ -57,6 +56,8 @@ from dipy_synth.training.denoiser import (
     measure_latents,
 )
 from dipy_synth.training.initial import check_initial, seen_subjects
+from dipy_synth.utils.labels import labels_on_side
+from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
 from dipy_synth.utils.progress import volume_bar
 
@@ -136,6 +137,7 @@ class LDM:
         self.folder = Path(folder).resolve()
         self.schedule = make_schedule(config["schedule"])
         self.schema = ConditionSchema.from_config(config["conditions"])
+        _check_agreement(self)
         self.normalizer = LatentNormalizer(
             *(arrays[name] for name in ("mean", "matrix", "variance"))
         )
@@ -144,6 +146,7 @@ class LDM:
             variance = self.normalizer.variance
             self.gaussian = GaussianDenoiser.load(config["gaussian"], arrays, variance)
 
+    @locks("run_dir")
     def fit(
         self,
         cohort,
@@ -159,6 +162,7 @@ class LDM:
         initial=None,
         force=False,
         network=None,
+        with_gate=False,
     ):
         """Train on a prepared cohort, or go on with a run that was stopped.
 
@@ -192,6 +196,9 @@ class LDM:
             (fine-tuning). Its conditions and the arguments of its U-Net are kept.
         force : bool, optional
             Start anew where the folder holds a run, instead of going on with it.
+        with_gate : bool, optional
+            Put into the model what its QC filter finds copies by: the training brains,
+            in blocks of 4 voxels. Whoever has the model then has these.
         network : dict, optional
             Arguments of `UNet` that differ from the preset's, such as ``widths``.
 
@@ -212,7 +219,7 @@ class LDM:
         crop = preset["crop"] if crop is None else crop
         check_share("dropout", dropout)
         self._start_config(cohort, vqvae, schedule or preset["schedule"])
-        initial = self._read_initial(initial, conditions, network)
+        initial = self._read_initial(initial, cohort, conditions, network)
         self.schema = initial.schema if initial else fit_schema(cohort, conditions)
         check_rows(self.schema, cohort)
         arguments = {**preset["network"], **(network or {})}
@@ -230,7 +237,7 @@ class LDM:
         if initial is not None and is_fresh(run_dir):
             self.network.set_weights(initial.network.get_weights())
         history = self._train(cohort, *pairs, run)
-        self._finish(run_dir, cohort)
+        self._finish(run_dir, cohort, with_gate)
         return history
 
     def _start_config(self, cohort, vqvae, schedule):
@@ -248,13 +255,13 @@ class LDM:
         self.gaussian = None
         self.config = {**cohort_config(cohort), "sampling": dict(SAMPLING)}
 
-    def _read_initial(self, initial, conditions, network):
+    def _read_initial(self, initial, cohort, conditions, network):
         """Read the model to start from, checked: LDM or None."""
         if initial is None:
             return None
         initial = initial if isinstance(initial, LDM) else LDM(initial)
         check_initial(initial, self.vqvae, self.schedule, conditions, network or {})
-        if seen := seen_subjects(initial, self.config["split"]):
+        if seen := seen_subjects(initial, subjects_of(cohort, "validation")):
             logger.warning(
                 f"validation subjects {', '.join(seen[:5])} have names on which "
                 f"{initial.folder or 'the initial model'} was trained: if they are "
@@ -281,7 +288,9 @@ class LDM:
 
     def _encode(self, cohort, run_dir, settings, *, dropout, crop):
         """Encode the cohort; return the pairs for training and for validation."""
-        latents = encode_splits(cohort, self.vqvae, self.schema, run_dir)
+        latents = encode_splits(
+            cohort, self.vqvae, self.schema, run_dir, seed=settings.seed
+        )
         self.normalizer = measure_latents(
             latents["train"], self.network, self.vqvae.network
         )
@@ -302,13 +311,13 @@ class LDM:
             after_epoch=lambda epoch: self._show(run_dir, epoch, epochs),
             **run,
         )
-        lower_threshold(self, validation)
+        lower_threshold(self, validation, seed=run["settings"].seed)
         return history
 
-    def _finish(self, run_dir, cohort):
+    def _finish(self, run_dir, cohort, with_gate):
         """Write the model, and read it back in float32."""
         self.save(run_dir / "model")
-        add_qc_filter_if_possible(run_dir / "model", cohort)
+        add_qc_filter_if_possible(run_dir / "model", cohort, copies=with_gate)
         self.load_model_weights(run_dir / "model")
 
     def _show(self, run_dir, epoch, epochs):
@@ -559,10 +568,7 @@ class LDM:
         if self.gaussian is not None:
             extra = {"gaussian": self.gaussian.to_config()}
             arrays = self.gaussian.arrays()
-        qc_filter = (
-            qc_filter_arrays(self.folder) if has_qc_filter(self.config) else None
-        )
-        saved = save_model(
+        return save_model(
             folder,
             kind="ldm",
             config={
@@ -579,12 +585,10 @@ class LDM:
                 "variance": self.normalizer.variance,
                 **arrays,
             },
+            files=qc_filter_files(self.folder, self.config),
             dtype=dtype,
             card=card,
         )
-        if qc_filter is not None:
-            put_qc_filter(saved, qc_filter)
-        return saved
 
 
 SAMPLING = {
@@ -610,6 +614,23 @@ def _validates(cohort):
     return bool(cohort.where("validation").any())
 
 
+def _check_agreement(ldm):
+    """Refuse a configuration whose parts are of other models."""
+    categories = tuple(len(column.categories or ()) for column in ldm.schema.columns)
+    if categories != tuple(ldm.network.categories):
+        raise InputError(
+            f"{ldm.folder}: conditions {', '.join(ldm.schema.names)} with {categories} "
+            f"categories, but a network of {tuple(ldm.network.categories)}; expected "
+            "the configuration that was saved with the weights"
+        )
+    grid, shape = ldm.config["grid"], tuple(ldm.vqvae.network.shape)
+    if grid is not None and tuple(grid["shape"]) != shape:
+        raise InputError(
+            f"{ldm.folder}: a grid of {tuple(grid['shape'])}, but an autoencoder of "
+            f"{shape}; expected the configuration that was saved with the weights"
+        )
+
+
 def _check_match(cohort, vqvae):
     """Refuse an autoencoder of another grid, or one that saw validation subjects."""
     here, there = cohort_config(cohort), vqvae.config
@@ -618,9 +639,10 @@ def _check_match(cohort, vqvae):
             f"{cohort.root}: grid {here['grid']}, but the autoencoder was trained on "
             f"{there['grid']}"
         )
-    seen = set(there["split"]["train"]) & set(here["split"]["validation"])
+    held_out = subjects_of(cohort, "validation")
+    seen = labels_on_side(there["split"], held_out, "train")
     if seen:
         raise InputError(
-            f"{cohort.root}: validation subjects {', '.join(sorted(seen)[:5])} were "
+            f"{cohort.root}: validation subjects {', '.join(seen[:5])} were "
             "trained on by the autoencoder; use the cohort it was trained on"
         )

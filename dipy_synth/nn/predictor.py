@@ -26,6 +26,9 @@ from dipy_synth.networks.conversion import in_batches, need_weights, to_network
 from dipy_synth.networks.predictor import PredictorNetwork
 from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.training import TrainingSettings, building, is_fresh, train
+from dipy_synth.utils.lock import locks
+from dipy_synth.utils.random import random_stream
+from dipy_synth.utils.rows import as_rows
 
 _LEAST = 4  # values, for a correlation
 DEFAULT_PREDICTOR = "predictor-ixi-2mm"
@@ -91,6 +94,7 @@ class CovariatePredictor:
         self.config = config
         self.schema = ConditionSchema.from_config(config["conditions"])
 
+    @locks("run_dir")
     def fit(
         self,
         cohort,
@@ -147,7 +151,8 @@ class CovariatePredictor:
             )
         data = self._batches(cohort, "train", settings)
         if is_fresh(run_dir, force=force):
-            chosen = np.random.default_rng(settings.seed).permutation(len(data.volumes))
+            rng = random_stream("predictor: first images", seed=settings.seed)
+            chosen = rng.permutation(len(data.volumes))
             chosen = np.sort(chosen[:2000])
             images = to_network(data.volumes[chosen], cohort.shape)
             self.network.initialize(images, data.targets[chosen])
@@ -329,7 +334,7 @@ class CovariatePredictor:
 
     def _run(self, function, volumes, batch_size):
         """Apply a function of the network, batch by batch."""
-        shape, volumes = self.network.shape, np.asarray(volumes)
+        shape, volumes = self.network.shape, as_rows(volumes)
         if not len(volumes):
             raise InputError("no volume: expected one or more")
         return in_batches(

@@ -12,6 +12,7 @@ from dipy_synth.data.cohort import (
     fingerprint,
     open_cohort,
     persistent_config,
+    subjects_of,
 )
 from dipy_synth.data.dataset import VolumeDataset
 from dipy_synth.errors import InputError
@@ -34,7 +35,10 @@ from dipy_synth.training import (
     train,
 )
 from dipy_synth.training.callbacks import AdversarialRamp, StartCodebook
+from dipy_synth.utils.labels import is_split_of
+from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
+from dipy_synth.utils.random import random_stream
 
 # flips alone: a resampled brain is a blurred one, and the network would learn the blur
 SHARP = Augmentation(rotation=0, scale=0, translation=0, gamma=0, bias=0)
@@ -95,6 +99,7 @@ class VQVAE:
         networks, _ = load_networks(folder, config, {"autoencoder": make_autoencoder})
         self.network, self.config = networks["autoencoder"], config
 
+    @locks("run_dir")
     def fit(
         self,
         cohort,
@@ -162,7 +167,7 @@ class VQVAE:
             )
         volumes, held_out = cohort.volumes("train"), cohort.volumes("validation")
         self.config = cohort_config(cohort)
-        known = _known(decoder_of, self.config)
+        known = _known(decoder_of, self.config, cohort)
         config = {"shape": cohort.shape, **preset["network"], **network}
         with building(settings):
             self.network = _go_on(known, network) if known else make_autoencoder(config)
@@ -207,7 +212,8 @@ class VQVAE:
         Returns an ndarray (n, *shape, 1) in [-1, 1].
         """
         most = max(most, min(2000, 2**22 // math.prod(self.network.shape)))
-        chosen = np.random.default_rng(seed).permutation(len(volumes))[:most]
+        rng = random_stream("autoencoder: first images", seed=seed)
+        chosen = rng.permutation(len(volumes))[:most]
         return to_network(volumes[np.sort(chosen)], self.network.shape)
 
     def _start_codebook(self, volumes, settings, steps):
@@ -339,18 +345,22 @@ def _validation(volumes, data):
     return VolumeDataset(volumes, batch_size=batch_size, shuffle=False)
 
 
-def _known(model, config):
+def _known(model, config, cohort):
     """Load the autoencoder whose decoder is to be trained further, if there is one."""
     if model is None:
         return None
     known = model if isinstance(model, VQVAE) else VQVAE(model)
     need_weights(known.network)
-    for name in ("grid", "split"):
-        if known.config[name] != config[name]:
-            raise InputError(
-                f"decoder_of: an autoencoder of another {name} than the cohort's; "
-                "expected one that was trained on this cohort"
-            )
+    sides = (subjects_of(cohort, side) for side in ("train", "validation"))
+    same = {
+        "grid": known.config["grid"] == config["grid"],
+        "split": is_split_of(known.config["split"], *sides),
+    }
+    for name in (name for name, agrees in same.items() if not agrees):
+        raise InputError(
+            f"decoder_of: an autoencoder of another {name} than the cohort's; expected "
+            "one that was trained on this cohort"
+        )
     return known
 
 

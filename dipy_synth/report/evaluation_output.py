@@ -6,6 +6,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.evaluation.tables import metric_rows, volume_rows
 from dipy_synth.report.evaluation_page import evaluation_page
 from dipy_synth.utils.files import read_json, write_json, write_table
+from dipy_synth.utils.lock import LOCK
 
 NUMBERS = "evaluation.json"
 
@@ -30,7 +31,10 @@ def check_folder(out_dir, request, *, force=False):
     out_dir = Path(out_dir)
     path = out_dir / NUMBERS
     if not path.is_file():
-        if out_dir.exists() and (not out_dir.is_dir() or any(out_dir.iterdir())):
+        taken = out_dir.exists() and (
+            not out_dir.is_dir() or any(p.name != LOCK for p in out_dir.iterdir())
+        )
+        if taken:
             raise InputError(f"{out_dir}: not empty; expected a new folder for out_dir")
         return
     before = read_json(path).get("request")

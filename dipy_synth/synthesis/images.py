@@ -14,6 +14,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.synthesis.cohort import check_sampling
 from dipy_synth.synthesis.request import Request, difference
 from dipy_synth.utils.files import atomic_path, read_json, write_json
+from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage, stacked_slices
 from dipy_synth.utils.progress import volume_bar
 
@@ -47,6 +48,7 @@ def check_for_images(*, gate=False, engine="serial", n_jobs=1, scheduler=None):
         )
 
 
+@locks("out_dir")
 def synthesize_images(
     ldm, out_dir, *, n=None, request=None, batch_size=64, force=False
 ):

@@ -24,6 +24,7 @@ from dipy_synth.grid import Grid
 from dipy_synth.metrics.similarity import psnr, ssim
 from dipy_synth.networks.conversion import need_weights
 from dipy_synth.utils.files import file_hash, read_json, write_json, write_table
+from dipy_synth.utils.lock import LOCK, locks
 from dipy_synth.utils.montage import save_montage
 
 SUFFIX = "_desc-reconstructed_T1w.nii.gz"
@@ -31,6 +32,7 @@ PREPARED = "prepared"  # where in out_dir the scans on the grid are kept
 SHOWN = 8
 
 
+@locks("out_dir")
 def reconstruct_cohort(vqvae, scans, out_dir, *, brain="auto", force=False):
     """Reconstruct scans, each back in its native space, or go on with that.
 
@@ -206,7 +208,8 @@ def _check_output(out_dir, vqvae, *, force):
     path = out_dir / "dataset_description.json"
     if not path.is_file():
         there = out_dir.exists() and (
-            not out_dir.is_dir() or any(p.name != PREPARED for p in out_dir.iterdir())
+            not out_dir.is_dir()
+            or any(p.name not in (PREPARED, LOCK) for p in out_dir.iterdir())
         )
         if there:
             raise InputError(f"{out_dir}: not empty; expected a new folder for out_dir")

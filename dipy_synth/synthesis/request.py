@@ -6,11 +6,12 @@ import logging
 
 import numpy as np
 
-from dipy_synth.conditions import is_missing
+from dipy_synth.conditions import as_number, is_missing
 from dipy_synth.diffusion.sampling_settings import SETTINGS, completed_settings
 from dipy_synth.errors import InputError
 from dipy_synth.utils.files import read_table
 
+_WIDE = 10  # units of a range within which whole units tell enough
 logger = logging.getLogger("dipy_synth")
 
 
@@ -132,14 +133,13 @@ class Request:
         -------
         dict
             ``SampleNumber``, which is that of its noise, ``Conditions``, and
-            ``MatchedId`` where it is to match a participant.
+            ``MatchedId`` where it is to match a participant whose id is known.
         """
         variants = self.variants()
         sample, place = divmod(number, len(variants))
         row = dict(self.participants[sample]) if self.participants else {}
-        matched = (
-            {"MatchedId": row.pop("participant_id", None)} if self.participants else {}
-        )
+        known = "participant_id" in row
+        matched = {"MatchedId": row.pop("participant_id")} if known else {}
         conditions = {**self.conditions, **row, **variants[place]}
         return {"SampleNumber": sample, "Conditions": conditions, **matched}
 
@@ -205,7 +205,7 @@ def _short(value):
     return f"{len(value)} rows" if is_table else value
 
 
-def read_matched_participants(path, schema):
+def read_matched_participants(path, schema, *, keep_ids=False):
     """Read a cohort to match from a table.
 
     Parameters
@@ -214,12 +214,16 @@ def read_matched_participants(path, schema):
         A tab-separated table, one row a subject, such as a ``participants.tsv``.
     schema : ConditionSchema
         The model's conditions. Other columns are left aside, and told.
+    keep_ids : bool, optional
+        Keep who each row is: ``participant_id``, and numbers as they are. By default
+        there are no ids, and numbers such as ages are rounded to whole units, since
+        both are written beside the synthetic brains.
 
     Returns
     -------
     list of dict
-        ``participant_id`` (None where the table has none) and the conditions of each
-        row; None where a value is missing, which leaves it open.
+        The conditions of each row, with `keep_ids` and its ``participant_id`` (None
+        where the table has none); None where a value is missing, which leaves it open.
 
     Raises
     ------
@@ -244,5 +248,16 @@ def read_matched_participants(path, schema):
             schema.encode([row])
         except InputError as error:
             raise InputError(f"{path}, row {number}: {error}") from error
-    names = ("participant_id", *used)
-    return [{name: row.get(name) for name in names} for row in rows]
+    if keep_ids:
+        names = ("participant_id", *used)
+        return [{name: row.get(name) for name in names} for row in rows]
+    columns = [column for column in schema.columns if column.name in used]
+    return [{c.name: _rounded(row.get(c.name), c) for c in columns} for row in rows]
+
+
+def _rounded(value, column):
+    """Round a number of a wide range, such as an age, to a whole one."""
+    number = as_number(value) if column.kind == "number" else None
+    if number is None or column.high - column.low < _WIDE:
+        return value
+    return round(number)

@@ -44,7 +44,7 @@ def make_unet(autoencoder, schema, arguments):
     return UNet(autoencoder.latent_shape, categories=categories, **arguments)
 
 
-def encode_splits(cohort, vqvae, schema, run_dir):
+def encode_splits(cohort, vqvae, schema, run_dir, *, seed=0):
     """Encode both sides of a cohort's split, or read what a run has kept.
 
     Parameters
@@ -57,6 +57,8 @@ def encode_splits(cohort, vqvae, schema, run_dir):
         Conditions; where one names a side of the body no view is mirrored.
     run_dir : Path
         The run's folder, in which the latents are kept.
+    seed : int, optional
+        Seed of the views.
 
     Returns
     -------
@@ -66,7 +68,12 @@ def encode_splits(cohort, vqvae, schema, run_dir):
     mirror = not names_a_side(schema)
     return {
         split: encode_cohort(
-            cohort, vqvae, run_dir / f"latents-{split}", split, mirror=mirror
+            cohort,
+            vqvae,
+            run_dir / f"latents-{split}",
+            split,
+            mirror=mirror,
+            seed=seed,
         )
         for split in SPLITS
     }
@@ -152,7 +159,7 @@ def fit_model_gaussian(ldm, pairs):
     return gaussian
 
 
-def lower_threshold(ldm, held_out):
+def lower_threshold(ldm, held_out, *, seed=0):
     """Use the Gaussian denoiser from where it is better than the trained network.
 
     Parameters
@@ -161,7 +168,11 @@ def lower_threshold(ldm, held_out):
         With a trained network and a Gaussian denoiser, whose threshold is set.
     held_out : NoisyPairs
         Pairs that it was not trained on; without any nothing is changed.
+    seed : int, optional
+        Seed of the noise.
     """
     if len(held_out.latents):
         network = partial(ldm.denoiser, gaussian=None)
-        ldm.gaussian.threshold = choose_threshold(network, ldm.gaussian, held_out)
+        ldm.gaussian.threshold = choose_threshold(
+            network, ldm.gaussian, held_out, seed=seed
+        )

@@ -11,6 +11,13 @@ from pathlib import Path
 from dipy_synth.errors import InputError
 
 
+def temporary_path(path):
+    """Name a temporary file beside a path, in a folder that is made when missing."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".tmp-{os.getpid()}-{path.name}")
+
+
 @contextmanager
 def atomic_path(path):
     """Give a temporary name beside `path`; rename it to `path` on success.
@@ -30,8 +37,7 @@ def atomic_path(path):
         was there before, is left as it was.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = temporary_path(path)
     try:
         yield temporary
         os.replace(temporary, path)

@@ -19,6 +19,7 @@ class SynthMRIFlow(Workflow):
         seed=0,
         conditions=None,
         participants=None,
+        keep_ids=False,
         sweep=None,
         sampler=None,
         steps=None,
@@ -56,8 +57,11 @@ class SynthMRIFlow(Workflow):
         participants : string or Path, optional
             A cohort to match: a table such as participants.tsv, tab-separated, a row a
             brain. Columns that are conditions of the model are asked for, a missing
-            value is left open, other columns are left aside. The participants.tsv that
-            is written tells the row's participant_id as matched_id.
+            value is left open, other columns are left aside. Ages and other numbers
+            are rounded to whole units, since they are written beside the volumes.
+        keep_ids : bool, optional
+            With --participants: numbers as they are in the table, and the row's
+            participant_id as matched_id in the participants.tsv that is written.
         sweep : variable string, optional
             Values to go through with the same noise, so that a condition alone makes
             the difference: age=20:90:8 for 8 ages from 20 to 90, or sex=F,M. Of several
@@ -93,8 +97,9 @@ class SynthMRIFlow(Workflow):
         gate : bool, optional
             Keep only volumes that pass as brains, by acceptance ranges that real brains
             have set (form, size, symmetry, similarity, sharpness; tissues are not
-            looked at, which would take 2 s a volume), and that are no copies of
-            training brains. Others are drawn again and counted. A volume may be drawn
+            looked at, which would take 2 s a volume) and, with a model trained
+            --with_gate, are no copies of training brains. Others are drawn again and
+            counted. A volume may be drawn
             20 times; where the first 10 draws are all dropped the command says why, and
             ends.
         out_dir : string or Path, optional
@@ -106,7 +111,9 @@ class SynthMRIFlow(Workflow):
 
         ldm = LDM(model)
         matched = (
-            read_matched_participants(participants, ldm.schema) if participants else ()
+            read_matched_participants(participants, ldm.schema, keep_ids=keep_ids)
+            if participants
+            else ()
         )
         request = Request(
             seed=seed,
@@ -135,6 +142,11 @@ def _make_brains(ldm, out_dir, *, gate, **options):
     from dipy_synth.synthesis.qc_filter import QCFilter
 
     qc_filter = QCFilter.load(ldm.folder) if gate else None
+    if qc_filter is not None and qc_filter.search is None:
+        logger.warning(
+            "--gate looks at form alone: the model was trained without --with_gate, so "
+            "that it holds no training brains to look for copies of"
+        )
     paths = synthesize_cohort(ldm, out_dir, qc_filter=qc_filter, **options)
     logger.info("%d synthetic brains in %s", len(paths), out_dir)
 

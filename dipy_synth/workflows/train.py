@@ -174,6 +174,7 @@ class TrainLDMFlow(Workflow):
         precision=None,
         accumulation=None,
         patience=None,
+        with_gate=False,
         tensorboard=False,
         devices=1,
         seed=0,
@@ -264,6 +265,11 @@ class TrainLDMFlow(Workflow):
             Stop after so many epochs without a lower validation loss, and keep the
             weights of the best one; 0 trains all epochs. By default the preset's, 0 in
             most.
+        with_gate : bool, optional
+            Let dipy_synth_mri --gate look for copies of training brains. The model's
+            folder then holds the training brains, in blocks of 4 voxels (8 mm at 2 mm):
+            do not share it where the scans may not be shared. Without it nothing of a
+            subject is in the folder, and --gate looks at form alone.
         tensorboard : bool, optional
             Write the curves for TensorBoard too.
         devices : int, optional
@@ -316,6 +322,7 @@ class TrainLDMFlow(Workflow):
             crop=crop,
             dropout=condition_dropout,
             initial=initial,
+            with_gate=with_gate,
             force=self._force_overwrite,
             network=_given(network),
         )

@@ -54,6 +54,7 @@ from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.phantom import make_phantom
 from dipy_synth.training import TrainingSettings
 from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.labels import labels_on_side
 
 UNET = {"widths": (48,), "blocks": 1, "attention": (True,)}
 PLAIN = {"widths": (48,), "blocks": 1, "attention": (False,)}
@@ -390,9 +391,14 @@ def test_collapsed_exploded_and_equal_samples_are_found(sound, results):
 def test_subjects_on_both_sides_are_found(sound):
     context = planted(sound)
     train, held_out = (sound.ldm.config["split"][s] for s in ("train", "validation"))
-    context.cohort_split = {"train": train[1:] + held_out[:1], "validation": train[:1]}
+    subjects = [f"image-{number:06d}" for number in range(200)]
+    split = sound.ldm.config["split"]
+    sides = [labels_on_side(split, subjects, s) for s in ("train", "validation")]
+    assert all(sides)
+    moved = {"train": sides[0][1:] + sides[1][:1], "validation": sides[0][:1]}
+    context.cohort_split = moved
     found = check_split(context)
-    assert found.verdict == "fail" and held_out[0] in found.message
+    assert found.verdict == "fail" and sides[1][0] in found.message
     context.cohort_split = None
     context.ldm.config["split"] = {"train": train, "validation": held_out + train[:1]}
     assert train[0] in check_split(context).message

@@ -10,7 +10,7 @@ from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.image_cohort import ArrayCohort
 from dipy_synth.errors import InputError
 from dipy_synth.nn.predictor import CovariatePredictor
-from dipy_synth.store import read_config
+from dipy_synth.store import arrays_path, read_config
 from dipy_synth.training import TrainingSettings
 
 SETTINGS = TrainingSettings(epochs=2, batch_size=4, learning_rate=1e-3)
@@ -87,9 +87,9 @@ def test_a_saved_predictor_says_the_same_in_half_the_space(
 ):
     again = CovariatePredictor(predictor.save(tmp_path / "copy"))
     np.testing.assert_array_equal(again(held_out), predictor(held_out))
-    with np.load(run / "model" / "weights.npz") as values:
+    folder, config = read_config(run, kinds=("predictor",))
+    with np.load(arrays_path(folder, config, "weights")) as values:
         assert {value.dtype for value in values.values()} == {np.dtype("float16")}
-    _, config = read_config(run, kinds=("predictor",))
     split = config["split"]
     assert len(split["train"]) == 20 and not {*split["train"]} & {*split["validation"]}
 
@@ -117,8 +117,8 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(cohort, run, tmp_path, monkey
             fit()
     assert len(fit()) == SETTINGS.epochs
     with (
-        np.load(tmp_path / "model" / "weights.npz") as resumed,
-        np.load(run / "model" / "weights.npz") as straight,
+        np.load(*(tmp_path / "model").glob("weights-*.npz")) as resumed,
+        np.load(*(run / "model").glob("weights-*.npz")) as straight,
     ):
         for name in straight.files:
             np.testing.assert_allclose(resumed[name], straight[name], atol=1e-3)

@@ -57,7 +57,7 @@ def test_participants_are_matched_and_may_be_swept():
     ]
     assert matched.sample(1)["MatchedId"] == "sub-b"
     nothing_known = Request(participants=[{"age": 30}, {}])
-    assert [nothing_known.sample(i)["MatchedId"] for i in (0, 1)] == [None, None]
+    assert not any("MatchedId" in nothing_known.sample(i) for i in (0, 1))
     swept = asked(Request(participants=ROWS, sweep={"age": (1, 2)}))
     assert [(number, row["age"]) for number, row in swept] == [
         (0, 1),
@@ -132,12 +132,26 @@ def test_a_table_gives_what_the_model_knows(tmp_path, schema, caplog):
         ],
     )
     with caplog.at_level("INFO", logger="dipy_synth"):
-        rows = read_matched_participants(path, schema)
+        rows = read_matched_participants(path, schema, keep_ids=True)
     assert rows == [
         {"participant_id": "sub-a", "age": "30", "sex": "F"},
         {"participant_id": "sub-b", "age": None, "sex": "M"},
     ]
     assert "left aside, no conditions: hand" in caplog.text
+
+
+def test_who_is_matched_is_written_only_if_asked_for(tmp_path, schema):
+    path = tmp_path / "cohort.tsv"
+    table = [
+        {"participant_id": "sub-a", "age": 30.27, "sex": "F"},
+        {"participant_id": "sub-b", "age": None, "sex": "M"},
+    ]
+    write_table(path, table)
+    rows = read_matched_participants(path, schema)
+    assert rows == [{"age": 30, "sex": "F"}, {"age": None, "sex": "M"}]
+    assert "MatchedId" not in Request(participants=rows).sample(0)
+    named = read_matched_participants(path, schema, keep_ids=True)
+    assert named[0] == {"participant_id": "sub-a", "age": "30.27", "sex": "F"}
 
 
 @pytest.mark.parametrize(

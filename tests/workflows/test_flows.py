@@ -16,6 +16,7 @@ from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.predictor import CovariatePredictor
 from dipy_synth.training import TrainingSettings
 from dipy_synth.utils.files import read_json, read_table
+from dipy_synth.utils.labels import labels_on_side
 from dipy_synth.workflows.preprocess import PreprocessT1Flow
 from dipy_synth.workflows.synth import SynthMRIFlow
 from dipy_synth.workflows.train import TrainLDMFlow, TrainPredictorFlow, TrainVQVAEFlow
@@ -217,7 +218,8 @@ def test_the_split_reaches_the_model(runs):
     config = json.loads((runs / "ldm" / "model" / "config.json").read_text())
     for side in ("train", "validation"):
         expected = [r["participant_id"][4:] for r in rows if r["split"] == side]
-        assert config["split"][side] == sorted(expected)
+        assert labels_on_side(config["split"], expected, side) == sorted(expected)
+        assert len(config["split"][side]) == len(expected)
 
 
 @pytest.mark.parametrize(
