@@ -5,9 +5,15 @@ from dataclasses import replace
 import logging
 import re
 
-from dipy_synth.data.layouts import LAYOUTS, is_mask, recognise
-from dipy_synth.data.records import Record, entities, list_images, stem
+from dipy_synth.data.columns import few
+from dipy_synth.data.duplicates import find_duplicates
+from dipy_synth.data.layouts import LAYOUTS, plain_scans, recognise
+from dipy_synth.data.listing import ASIDE_TOLD, OURS, find_images, list_images
+from dipy_synth.data.participants import add_covariates
+from dipy_synth.data.plain_names import choose_scans, is_mask
+from dipy_synth.data.records import Record, entities, labels, stem
 from dipy_synth.errors import InputError
+from dipy_synth.utils.files import not_fetched
 
 __all__ = ["Record", "read_records"]
 
@@ -15,7 +21,10 @@ logger = logging.getLogger("dipy_synth")
 
 
 def read_records(inputs, *, mask_paths=None, layout="auto"):
-    """Read which scans a cohort has. No image is opened.
+    """Read which scans a cohort has, and what its tables say of them.
+
+    No image is opened. What is left out beside the scans, and what the tables were
+    understood as, is logged.
 
     Parameters
     ----------
@@ -27,7 +36,7 @@ def read_records(inputs, *, mask_paths=None, layout="auto"):
         in the folder of a scan that is alone there. They go before the masks that the
         layout knows.
     layout : {"auto", "bids", "nfbs", "cc359", "ixi", "files"}, optional
-        How the files are named; recognised by their names by default.
+        How the files are named; by default as most of them are.
 
     Returns
     -------
@@ -37,19 +46,69 @@ def read_records(inputs, *, mask_paths=None, layout="auto"):
     Raises
     ------
     InputError
-        If there is no scan, two scans have one key, a scan has no mask among
-        `mask_paths`, or it has several.
+        If there is no scan, a label is not understood as a whole, two scans have one
+        key, a table cannot be read, a scan has no mask among `mask_paths`, or it has
+        several.
     """
     if layout != "auto" and layout not in LAYOUTS:
         raise InputError(f"layout {layout!r}: expected auto, {', '.join(LAYOUTS)}")
-    paths = list_images(inputs)
+    listing = find_images(inputs)
+    paths = listing.images
     layout = recognise(paths) if layout == "auto" else layout
-    records = sorted(LAYOUTS[layout](paths), key=lambda record: record.key)
+    scans, left_out = paths, {}
+    if layout == "files":
+        scans, left_out = choose_scans(paths, keep=listing.named)
+    records = sorted(LAYOUTS[layout](scans), key=lambda record: record.key)
+    left_out = {**listing.left_out, **left_out}
     if not records:
-        raise InputError(f"{inputs}: no T1 scan in the layout {layout!r}")
-    logger.info(f"{len(records)} T1 scans of {len(paths)} NIfTI files, layout {layout}")
+        raise InputError(
+            f"{inputs}: no T1 scan in the layout {layout!r}{_told(left_out)}"
+        )
+    logger.info(f"{len(records)} T1 scans of {len(paths)} images, layout {layout}")
     _refuse_collisions(records)
+    _log_what_is_left(records, paths, layout, left_out)
+    records = add_covariates(records, listing.roots)
     return match_masks(records, mask_paths) if mask_paths else records
+
+
+def _told(left_out):
+    """Return in words what was left out: str."""
+    parts = [
+        f"{len(paths)} {why} ({few(path.name for path in paths)})"
+        for why, paths in left_out.items()
+    ]
+    return f"; left out: {'; '.join(parts)}" * bool(parts)
+
+
+def _log_what_is_left(records, paths, layout, left_out):
+    """Log images that are not read, scans not fetched, and contents that are twice."""
+    read = {record.image for record in records}
+    if layout != "files":
+        scans = [p for p in plain_scans(paths) if p not in read]
+        left_out |= {f"not in the layout {layout}": scans} if scans else {}
+    if layout == "bids":
+        subjects = {record.subject for record in records}
+        raw = [p for p in paths if "derivatives" not in p.parts]
+        without = {labels(p).get("sub") for p in raw} - subjects - {None}
+        if without:
+            told = few(f"sub-{subject}" for subject in sorted(without))
+            logger.warning(f"{len(without)} subjects have images and no T1w: {told}")
+    quiet = {why: left_out.pop(why) for why in (OURS, ASIDE_TOLD) if why in left_out}
+    if quiet:
+        logger.info(_told(quiet).removeprefix("; "))
+    if left_out:
+        logger.warning(_told(left_out).removeprefix("; "))
+    absent = [record.image for record in records if not_fetched(record.image)]
+    if absent:
+        logger.warning(
+            f"{len(absent)} scans are not on this disk: {absent[0]}: "
+            f"{not_fetched(absent[0])}"
+        )
+    for group in find_duplicates(records):
+        logger.warning(
+            f"{few(map(str, group))} have one content under several subjects; are they "
+            "one person's? Training and validation must not share one"
+        )
 
 
 def _refuse_collisions(records):

@@ -9,7 +9,7 @@ import numpy as np
 from dipy_synth.conditions import is_missing
 from dipy_synth.diffusion.sampling_settings import SETTINGS, completed_settings
 from dipy_synth.errors import InputError
-from dipy_synth.utils.files import read_table
+from dipy_synth.utils.tables import read_table
 
 logger = logging.getLogger("dipy_synth")
 

@@ -24,7 +24,8 @@ from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1, restore_t1
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
-from dipy_synth.utils.files import read_json, read_table, write_json, write_table
+from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.tables import read_table, write_table
 
 STEPS = PreprocessConfig(
     bias=False, align="none", grid=Grid(shape=(24, 28, 24), voxel_size=(8, 8, 8))

@@ -6,7 +6,7 @@ import pytest
 
 from dipy_synth.data.readers import Record, read_records
 from dipy_synth.errors import InputError
-from dipy_synth.utils.files import write_table
+from dipy_synth.utils.tables import write_table
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from dipy_synth.metrics.conditioning import NumberFollowed
 from dipy_synth.metrics.memorization import plant_copies
 from dipy_synth.metrics.spectrum import shuffle_phases
 from dipy_synth.phantom import make_phantom
-from dipy_synth.utils.files import read_table, write_json, write_table
+from dipy_synth.utils.files import write_json
+from dipy_synth.utils.tables import read_table, write_table
 
 GRID = Grid((36, 44, 36), (4.5,) * 3)
 COARSE = Grid((20, 24, 20), (8.0,) * 3)

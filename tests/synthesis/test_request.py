@@ -8,7 +8,7 @@ import pytest
 from dipy_synth.conditions import Column, ConditionSchema
 from dipy_synth.errors import InputError
 from dipy_synth.synthesis.request import Request, read_matched_participants
-from dipy_synth.utils.files import write_table
+from dipy_synth.utils.tables import write_table
 
 ROWS = (
     {"participant_id": "sub-a", "sex": "F"},

@@ -10,11 +10,10 @@ from dipy_synth.utils.files import (
     atomic_path,
     file_hash,
     read_json,
-    read_table,
     write_json,
-    write_table,
     write_text,
 )
+from dipy_synth.utils.tables import read_table, write_table
 
 
 def names_in(folder):

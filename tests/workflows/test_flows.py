@@ -12,7 +12,7 @@ import pytest
 from dipy_synth.errors import InputError
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.predictor import CovariatePredictor
-from dipy_synth.utils.files import read_table
+from dipy_synth.utils.tables import read_table
 from dipy_synth.workflows.preprocess import PreprocessT1Flow
 from dipy_synth.workflows.synth import SynthMRIFlow
 from dipy_synth.workflows.train import TrainLDMFlow, TrainPredictorFlow, TrainVQVAEFlow
