@@ -209,8 +209,11 @@ def _described(name, values):
     numbers = [column_number(name, value) for value in known]
     if not known:
         return "all missing"
-    if None not in numbers:
-        return f"number, {min(numbers):g} to {max(numbers):g}{missing}"
+    words = [value for value, number in zip(known, numbers) if number is None]
+    if len(words) < len(known):
+        known_numbers = [number for number in numbers if number is not None]
+        told = f"number, {min(known_numbers):g} to {max(known_numbers):g}"
+        return f"{told}{f', but {few(sorted(set(words)))}' * bool(words)}{missing}"
     words = sorted(Counter(known).items())
     if len(words) > 2 * MOST:
         return f"{len(words)} different names{missing}"

@@ -87,7 +87,7 @@ def read_bids(paths):
         records.append(Record(subject, image, mask, session, run))
     if taken:
         logger.warning(
-            f"{len(taken)} subjects, sessions or runs have several T1 scans; taken: "
+            f"subjects, sessions or runs: {len(taken)} have several T1 scans; taken: "
             f"{few(taken)} (others by wildcards)"
         )
     return records
@@ -95,9 +95,10 @@ def read_bids(paths):
 
 def _not_ours(paths):
     """Leave out what dipy_synth wrote inside the dataset."""
-    ours = [path for path in paths if entities(path).get("desc") in OURS]
+    ours = {path for path in paths if entities(path).get("desc") in OURS}
     prepared = {p.parent for p in ours if entities(p)["desc"] == "prepared"}
-    ours = set(ours) if any(is_t1w(p) and p not in ours for p in paths) else set()
+    if not any(is_t1w(path) and path not in ours for path in paths):
+        ours = set()
     return [p for p in paths if p.parent not in prepared and p not in ours]
 
 
@@ -220,22 +221,25 @@ def read_files(paths):
     """
     scans = [path for path in paths if not is_mask(path)]
     check_names([path for path in scans if is_t1w(path)])
-    names = [person(path) or stem(path) for path in scans]
+    named = [path for path in scans if not _subject(path)]
+    names = [person(path) or stem(path) for path in named]
     if len(set(names)) < len(names):
-        names = [f"{path.parent.name}{name}" for path, name in zip(scans, names)]
-    return [_plain_record(path, name) for path, name in zip(scans, names)]
+        names = [f"{path.parent.name}{name}" for path, name in zip(named, names)]
+    names = dict(zip(named, names))
+    records = []
+    for path in scans:
+        found, subject, own = labels(path), _subject(path), None
+        if not subject:  # a table names it as the file or its folder is
+            subject, own = to_label(names[path]), person(path) or path.parent.name
+        session, run = found.get("ses"), found.get("run")
+        records.append(Record(subject, path, None, session, run, name=own or None))
+    return records
 
 
-def _plain_record(path, name):
-    """Return the record of a file; a table names it as the file or its folder is."""
-    found = labels(path)
+def _subject(path):
+    """Return the label of a subject, by a file's name or else its folder, or None."""
     folders = {key: folder.name[4:] for folder, key in folders_of(path)}
-    label, own = found.get("sub") or folders.get("sub"), None
-    if label is None:
-        label, own = to_label(name), person(path) or path.parent.name
-    return Record(
-        label, path, None, found.get("ses"), found.get("run"), name=own or None
-    )
+    return entities(path).get("sub") or folders.get("sub")
 
 
 LAYOUTS = {
@@ -273,6 +277,18 @@ def recognise(paths):
     }
     best = max(known, key=known.get)
     return best if known[best] else "files"
+
+
+def scans_of_others(paths, layout):
+    """Return the scans that are named as in other layouts: list of Path."""
+    if layout == "files":
+        return []
+    patterns = {"cc359": CC359, "ixi": IXI}
+    others = [pattern for name, pattern in patterns.items() if name != layout]
+    found = [p for p in paths if any(pattern.match(stem(p)) for pattern in others)]
+    if layout not in ("bids", "nfbs"):
+        found += [path for path in paths if is_t1w(path)]
+    return found + plain_scans(paths) * (layout != "nfbs")
 
 
 def plain_scans(paths):

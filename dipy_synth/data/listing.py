@@ -218,8 +218,8 @@ def images_below(root, *, listing=None):
                     found.append(path)
                 continue
             real = os.path.realpath(path) if entry.is_symlink() else None
-            if real in above:  # a link back to a folder that holds it
-                continue
+            if real and any(f"{a}/".startswith(f"{real}/") for a in above):
+                continue  # a link back to a folder that holds it
             if is_own_output(path):
                 listing.leave_out(OURS, path)
             elif is_aside(entry.name):

@@ -8,7 +8,7 @@ import re
 from dipy_synth.data.columns import describe, few, understand
 from dipy_synth.data.records import bids_root, stem
 from dipy_synth.errors import InputError
-from dipy_synth.utils.cells import is_age
+from dipy_synth.utils.cells import column_number, is_age
 from dipy_synth.utils.files import read_json
 from dipy_synth.utils.tables import read_table
 
@@ -111,7 +111,7 @@ class Participants:
         columns = (*SESSIONS, *(VISITS if several else ()))
         self._session = next((n for n in columns if rows and n in rows[0]), None)
         if nameless:
-            self.notes.append(f"{nameless} rows without a participant_id, not used")
+            self.notes.append(f"{_rows_of(nameless)} without a participant_id")
 
     @classmethod
     def find(cls, folder):
@@ -191,7 +191,7 @@ class Participants:
             self.notes.append(f"participant_id {told}, taken as the same")
         unused = sorted(self._rows.keys() - set(found.values()))
         if unused:
-            self.notes.append(f"{len(unused)} rows without a scan: {few(unused)}")
+            self.notes.append(f"{_rows_of(len(unused))} without a scan: {few(unused)}")
 
     def row(self, record):
         """Return what the table says of a scan, after `match`.
@@ -213,7 +213,8 @@ class Participants:
         own = [row for row in rows if self._is_of(row, record.session)]
         general = [row for row in rows if row.get(self._session) is None]
         others = [] if own or general else rows
-        row = _merged(general or others, f"{self.path}: {what}")
+        rest = [{k: v for k, v in r.items() if k != self._session} for r in others]
+        row = _merged(general or rest, f"{self.path}: {what}")
         if others and record.session is not None:
             logger.warning(f"{self.path}: {what} has no row for ses-{record.session}")
             row = {k: None if is_age(k) else v for k, v in row.items()}
@@ -226,6 +227,10 @@ class Participants:
         """Return whether a row is of a session: bool."""
         told = row.get(self._session)
         return None not in (told, session) and fold(_session(told)) == fold(session)
+
+
+def _rows_of(n):
+    return f"{n} row{'s' * (n != 1)}"
 
 
 def subject_label(text):
@@ -255,7 +260,8 @@ def _merged(rows, what):
     """Return what rows agree on; one row's value fills another's blank."""
     merged = {}
     for name in dict.fromkeys(name for row in rows for name in row):
-        values = list(dict.fromkeys(r[name] for r in rows if r.get(name) is not None))
+        known = [row[name] for row in rows if row.get(name) is not None]
+        values = list({_meaning(name, value): value for value in known}.values())
         if len(values) > 1:
             logger.warning(
                 f"{what} has {name} {' and '.join(values[:3])}; it is left out"
@@ -264,18 +270,22 @@ def _merged(rows, what):
     return merged
 
 
+def _meaning(name, value):
+    """Return what a value is compared by: 20 and 20.0 are one."""
+    number = column_number(name, value)
+    return value if number is None else number
+
+
 def _log(records, tables):
     """Log what the tables were understood as, in a line each."""
     for table in tables.values():
         for note in table.notes:
             logger.warning(f"{table.path}: {note}")
-    if not any(record.covariates for record in records):
-        logger.info("no table of participants: nothing is known of the subjects")
+    without = {r.subject: None for r in records if not r.covariates}
+    if without and not tables:
+        logger.info("no participants.tsv: nothing is known of the subjects")
         return
-    without = [r.subject for r in records if not _is_known(r, tables)]
-    told = f"; no row for {few(f'sub-{s}' for s in dict.fromkeys(without))}"
-    logger.info(f"{describe([r.covariates for r in records])}{told * bool(without)}")
-
-
-def _is_known(record, tables):
-    return bool(record.covariates) or not tables
+    parts = [describe([r.covariates for r in records])]
+    if without:
+        parts.append(f"no row for {few(f'sub-{s}' for s in without)}")
+    logger.info("; ".join(filter(None, parts)))

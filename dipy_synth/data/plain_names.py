@@ -28,6 +28,7 @@ PROCESSED = set(
     "reg registered mni norm normalized normalised defaced deface preproc preprocessed "
     "orig raw reoriented ras copy resampled denoised cropped unbiased".split()
 )
+LAST_WORD = re.compile(r"(.*)(?:^|[_\-. ]|(?<=[a-z])(?=T1))([A-Za-z0-9]+)")
 # Prefixes of SPM and CAT12, beside the file they are made of.
 SPM = re.compile(
     r"^(m|r|w|wm|s|y_|iy_|u_|mi|wmi|p\d|r?c[1-6]|m?w[cp]\d|m0?wp\d|BiasField_)"
@@ -62,7 +63,7 @@ def choose_scans(paths, *, keep=()):
     left_out : dict of str to list of Path
         Why, and which files.
     """
-    left_out, groups = {}, {}
+    keep, left_out, groups = set(keep), {}, {}
     names = {(path.parent, stem(path)) for path in paths}
     starts = {}
     for path in paths:
@@ -114,13 +115,12 @@ def _not_t1(path, names, starts):
 def person(path):
     """Return a file's name without T1, brain and what else may be at its end: str."""
     name = stem(path)
-    while True:
-        found = re.search(r"(?:^|[_\-. ]|(?<=[a-z0-9])(?=T1))([A-Za-z0-9]+)$", name)
-        if not found or found[1].lower() not in T1 | PROCESSED:
+    while name:
+        found = LAST_WORD.fullmatch(name)
+        if not found or found[2].lower() not in T1 | PROCESSED:
             return name
-        name = name[: found.start()]
-        if not name:
-            return ""
+        name = found[1]
+    return ""
 
 
 def _person(path):

@@ -7,15 +7,17 @@ import re
 
 from dipy_synth.data.columns import few
 from dipy_synth.data.duplicates import find_duplicates
-from dipy_synth.data.layouts import LAYOUTS, plain_scans, recognise
+from dipy_synth.data.layouts import LAYOUTS, recognise, scans_of_others
 from dipy_synth.data.listing import ASIDE_TOLD, OURS, find_images, list_images
 from dipy_synth.data.participants import add_covariates
 from dipy_synth.data.plain_names import choose_scans, is_mask
-from dipy_synth.data.records import Record, entities, labels, stem
+from dipy_synth.data.records import Record, labels, stem
 from dipy_synth.errors import InputError
 from dipy_synth.utils.files import not_fetched
 
 __all__ = ["Record", "read_records"]
+
+LABEL = re.compile("[a-zA-Z0-9+]+")
 
 logger = logging.getLogger("dipy_synth")
 
@@ -83,16 +85,15 @@ def _told(left_out):
 def _log_what_is_left(records, paths, layout, left_out):
     """Log images that are not read, scans not fetched, and contents that are twice."""
     read = {record.image for record in records}
-    if layout != "files":
-        scans = [p for p in plain_scans(paths) if p not in read]
-        left_out |= {f"not in the layout {layout}": scans} if scans else {}
+    if scans := [p for p in scans_of_others(paths, layout) if p not in read]:
+        left_out[f"not named as in the layout {layout}"] = scans
     if layout == "bids":
         subjects = {record.subject for record in records}
         raw = [p for p in paths if "derivatives" not in p.parts]
         without = {labels(p).get("sub") for p in raw} - subjects - {None}
         if without:
             told = few(f"sub-{subject}" for subject in sorted(without))
-            logger.warning(f"{len(without)} subjects have images and no T1w: {told}")
+            logger.warning(f"subjects with images and no T1w: {told}")
     quiet = {why: left_out.pop(why) for why in (OURS, ASIDE_TOLD) if why in left_out}
     if quiet:
         logger.info(_told(quiet).removeprefix("; "))
@@ -101,13 +102,13 @@ def _log_what_is_left(records, paths, layout, left_out):
     absent = [record.image for record in records if not_fetched(record.image)]
     if absent:
         logger.warning(
-            f"{len(absent)} scans are not on this disk: {absent[0]}: "
+            f"{len(absent)} of the scans are not on this disk, the first {absent[0]}: "
             f"{not_fetched(absent[0])}"
         )
     for group in find_duplicates(records):
         logger.warning(
-            f"{few(map(str, group))} have one content under several subjects; are they "
-            "one person's? Training and validation must not share one"
+            f"{' and '.join(map(str, group[:3]))} have one content under several "
+            "subjects; is that one person? Training and validation must not share one"
         )
 
 
@@ -117,6 +118,12 @@ def _refuse_collisions(records):
     for record in records:
         if not record.subject:
             raise InputError(f"{record.image}: no letter or digit to name a subject by")
+        for label in filter(None, (record.subject, record.session, record.run)):
+            if not LABEL.fullmatch(label):
+                raise InputError(
+                    f"{record.image}: the label {label!r}, of its folder; expected "
+                    "letters and digits"
+                )
         other = seen.setdefault(record.key.lower(), record.image)
         if other != record.image:
             raise InputError(
@@ -144,36 +151,64 @@ def match_masks(records, mask_paths):
         masks = [path for path in masks if is_mask(path)]
     if len(records) == 1 and len(masks) == 1:
         return [replace(records[0], mask=masks[0])]
-    crowd = Counter(record.image.parent for record in records)
+    index, crowd = _Masks(masks), Counter(record.image.parent for record in records)
     return [
-        replace(r, mask=_one_mask(r, masks, alone=crowd[r.image.parent] == 1))
+        replace(r, mask=index.one_of(r, alone=crowd[r.image.parent] == 1))
         for r in records
     ]
 
 
-def _one_mask(record, masks, *, alone):
-    """Find the one mask of a scan: by name, or in the folder that it has alone."""
-    found = [path for path in masks if _belongs(path, record)]
-    if alone and not found:
-        found = [path for path in masks if path.parent == record.image.parent]
-    if len(found) != 1:
-        what = ", ".join(map(str, found)) if found else "none"
-        raise InputError(
-            f"{record.image}: of the {len(masks)} masks given, {what} belongs to it; "
-            "expected one, with the same sub, ses and run, with the scan's name in its "
-            "own, or the only one in a folder with this scan alone"
-        )
-    return found[0]
+class _Masks:
+    """Mask files by what their names and folders say of their scans."""
 
+    def __init__(self, paths):
+        self._n = len(paths)
+        self._labels, self._names, self._folders = {}, {}, {}
+        for path in paths:
+            self._folders.setdefault(path.parent, []).append(path)
+            found = labels(path)
+            if "sub" in found:
+                key = (found["sub"], found.get("ses"), found.get("run"))
+                self._labels.setdefault(key, []).append(path)
+                continue
+            for name in self._starts(stem(path)):
+                self._names.setdefault(name, []).append(path)
 
-def _belongs(path, record):
-    """Tell by names whether a mask is a scan's."""
-    names = entities(path)
-    if "sub" in names:
-        key = (names["sub"], names.get("ses"), names.get("run"))
-        return key == (record.subject, record.session, record.run)
-    name = re.escape(stem(record.image))
-    return bool(re.match(rf"{name}([_.-]|$)", stem(path))) or (
-        re.fullmatch(rf"{re.escape(record.subject)}[_.-]?(brain)?_?mask", stem(path))
-        is not None
-    )
+    @staticmethod
+    def _starts(name):
+        """Return what a mask's name may begin with: a scan's name, or a subject."""
+        starts = {name[: found.start()] for found in re.finditer("[_.-]", name)}
+        subject = re.sub(r"[_.-]?(brain)?_?mask$", "", name)
+        return {name, subject, *starts} - {""}
+
+    def one_of(self, record, *, alone):
+        """Return the one mask of a scan: by name, or in the folder that it has alone.
+
+        Parameters
+        ----------
+        record : Record
+            The scan.
+        alone : bool
+            Whether its folder has no other scan.
+
+        Returns
+        -------
+        Path
+        """
+        key = (record.subject, record.session, record.run)
+        by_name = [*self._names.get(stem(record.image), [])]
+        for path in self._names.get(record.subject, []):
+            rest = stem(path).removeprefix(record.subject)
+            if re.fullmatch(r"[_.-]?(brain)?_?mask", rest):
+                by_name.append(path)
+        found = list(dict.fromkeys([*self._labels.get(key, []), *by_name]))
+        if alone and not found:
+            found = self._folders.get(record.image.parent, [])
+        if len(found) != 1:
+            what = ", ".join(map(str, found)) if found else "none"
+            raise InputError(
+                f"{record.image}: of the {self._n} masks given, {what} belongs to it; "
+                "expected one, with the same sub, ses and run, with the scan's name in "
+                "its own, or the only one in a folder with this scan alone"
+            )
+        return found[0]

@@ -8,7 +8,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.utils.cells import clean, is_missing
 from dipy_synth.utils.files import atomic_path, not_fetched
 
-SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas"}
+SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", " ": "blanks"}
 # Columns that are known by name, whatever their case, blanks and underscores.
 KNOWN = "participant_id session_id age sex gender split".split()
 
@@ -35,7 +35,7 @@ def write_table(path, rows):
 
 
 def read_table(path, *, needed=()):
-    """Read a table, separated by tabs, semicolons or commas.
+    """Read a table, separated by tabs, semicolons, commas or blanks.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def _separator(lines):
     counts = {s: [len(_split(line, s)) for line in lines] for s in SEPARATORS}
     there = [s for s, found in counts.items() if found[0] > 1]
     alike = [s for s in there if len(set(counts[s])) == 1]
-    return (alike or there or ["\t"])[0]
+    return (alike or [s for s in there if s != " "] or ["\t"])[0]
 
 
 def _split(line, separator, n=None):
@@ -110,7 +110,7 @@ def _split(line, separator, n=None):
 
     Of the two readings of a line with quotation marks, one that gives `n` cells counts.
     """
-    plain = line.split(separator)
+    plain = line.split() if separator == " " else line.split(separator)
     if '"' not in line:
         return plain
     try:
