@@ -16,7 +16,8 @@ import pytest
 from dipy_synth import __version__
 from dipy_synth.grid import Grid
 from dipy_synth.phantom import make_phantom
-from dipy_synth.utils.files import write_json, write_table
+from dipy_synth.utils.files import write_json
+from dipy_synth.utils.tables import write_table
 
 KINDS = (None, "glioblastoma", "meningioma", "low-grade")
 

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 
 from dipy_synth.errors import InputError
-from dipy_synth.utils.files import atomic_path
+from dipy_synth.utils.files import atomic_path, not_fetched
 
 logger = logging.getLogger("dipy_synth")
 
@@ -43,6 +43,8 @@ def open_nifti(path):
         If the file is absent, not NIfTI, or not one real-valued volume.
     """
     path = Path(path)
+    if problem := not_fetched(path):
+        raise InputError(f"{path}: {problem}")
     if not path.is_file():
         raise InputError(f"{path}: no such file (expected a NIfTI image)")
     try:

@@ -7,23 +7,24 @@ from pathlib import Path
 import numpy as np
 
 from dipy_synth import __version__
-from dipy_synth.data.layouts import bids_root
+from dipy_synth.data.columns import few
 from dipy_synth.data.nifti import read_volume, write_volume
 from dipy_synth.data.preprocess import PreparedT1, PreprocessConfig
-from dipy_synth.data.records import entities
+from dipy_synth.data.records import bids_root, entities
 from dipy_synth.data.split import split_subjects
 from dipy_synth.errors import InputError
-from dipy_synth.utils.files import (
-    file_hash,
-    read_json,
-    read_table,
-    write_json,
-    write_table,
-)
+from dipy_synth.utils.files import file_hash, read_json, write_json
 from dipy_synth.utils.lock import LOCK
+from dipy_synth.utils.tables import read_table, write_table
 
 logger = logging.getLogger("dipy_synth")
 
+# How studies name the sides; whom they keep for a test must not be trained on.
+SIDES = {
+    **dict.fromkeys(("train", "training", "tr"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "development"), "validation"),
+    **dict.fromkeys(("test", "testing", "holdout", "held-out"), "validation"),
+}
 IMAGE, MASK = "_desc-prepared_T1w.nii.gz", "_desc-brain_mask.nii.gz"
 
 
@@ -293,10 +294,36 @@ def write_description(root, records, preprocessing):
 
 
 def read_participants(root):
-    """Read participants.tsv: dict of subject label to its row, `split` included."""
-    path = Path(root) / "participants.tsv"
-    rows = read_table(path) if path.is_file() else []
-    return {row.pop("participant_id").removeprefix("sub-"): row for row in rows}
+    """Read participants.tsv of a prepared cohort, its `split` included.
+
+    Parameters
+    ----------
+    root : str or Path
+        The prepared cohort.
+
+    Returns
+    -------
+    dict
+        Subject label to its row (dict of column name to str or None); empty where
+        there is no table.
+
+    Raises
+    ------
+    InputError
+        If a subject has no name or two rows, or columns are missing.
+    """
+    path, table = Path(root) / "participants.tsv", {}
+    if not path.is_file():
+        return {}
+    for row in read_table(path, needed=["participant_id"]):
+        label = (row.pop("participant_id") or "").removeprefix("sub-")
+        if not label or label in table:
+            raise InputError(
+                f"{path}: {f'two rows of sub-{label}' if label else 'a nameless row'}; "
+                "expected one row a subject"
+            )
+        table[label] = row
+    return table
 
 
 def read_rows(root, keys):
@@ -334,12 +361,15 @@ def write_participants(root, records, **options):
     root : Path
         The prepared cohort.
     records : list of Record
-        Scans that are prepared. Subjects that the table has already keep their side.
+        Scans that are prepared. Subjects that the table has already keep their side;
+        of others the side in a column ``split`` of the study counts.
     **options
         For `dipy_synth.data.split.split_subjects`.
     """
     before = read_participants(root)
-    fixed = {subject: row.pop("split") for subject, row in before.items()}
+    fixed = {subject: row.pop("split", None) for subject, row in before.items()}
+    if None in fixed.values():
+        raise InputError(f"{root / 'participants.tsv'}: a row without split")
     known = _known_rows(root, records)
     rows = {**before, **_common(known)}
     if not rows:
@@ -347,6 +377,7 @@ def write_participants(root, records, **options):
     if fixed:
         told = ", ".join(options)
         logger.info(f"{len(fixed)} subjects keep their side; {told} are for others")
+    fixed = {**_study_split(records, fixed), **fixed}
     split = split_subjects(rows, fixed=fixed, **options)
     table = [
         {"participant_id": f"sub-{s}", **rows[s], "split": split[s]}
@@ -355,6 +386,34 @@ def write_participants(root, records, **options):
     write_table(root / "participants.tsv", table)
     for subject, scans in known.items():
         _write_sessions(root, subject, scans, rows[subject])
+
+
+def _study_split(records, fixed):
+    """Return the side of each subject by the study's own table: dict.
+
+    Empty where its column ``split`` has other words, or one side would be empty.
+    """
+    told = {}
+    for record in records:
+        if record.covariates.get("split") is not None:
+            told.setdefault(record.subject, set()).add(record.covariates["split"])
+    if not told:
+        return {}
+    words = sorted(set().union(*told.values()))
+    sides = {s: {SIDES.get(word.casefold()) for word in t} for s, t in told.items()}
+    found = {s: side.pop() for s, side in sides.items() if len(side) == 1}
+    if None in found.values() or len({*found.values(), *fixed.values()}) < 2:
+        logger.warning(
+            f"the study's column split ({few(words)}) is not used: it does not divide "
+            "subjects into train and validation; kept as study_split"
+        )
+        return {}
+    n = sum(side == "train" for side in found.values())
+    logger.info(
+        f"the study's own split is kept ({few(words)}): {n} subjects train, "
+        f"{len(found) - n} validate"
+    )
+    return found
 
 
 def _known_rows(root, records):
@@ -369,11 +428,18 @@ def _known_rows(root, records):
         if key.split("_")[0].removeprefix("sub-") in known
     ]
     told = dict(zip(earlier, read_rows(root, earlier)))
-    told |= {record.key: record.covariates for record in records}
+    for row in told.values():
+        row.pop("split", None)
+    told |= {record.key: _renamed(record.covariates) for record in records}
     for key, row in told.items():
-        row = {k: v and str(v) for k, v in row.items() if k != "split"}
+        row = {k: v and str(v) for k, v in row.items()}
         known[key.split("_")[0].removeprefix("sub-")][key] = row
     return known
+
+
+def _renamed(row):
+    """Keep the study's own column split under another name."""
+    return {{"split": "study_split"}.get(k, k): v for k, v in row.items()}
 
 
 def _common(known):

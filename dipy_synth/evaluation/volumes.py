@@ -8,9 +8,10 @@ import tempfile
 from nibabel import orientations
 import numpy as np
 
-from dipy_synth.data.layouts import is_mask
+from dipy_synth.data.listing import list_images
 from dipy_synth.data.nifti import read_volume
 from dipy_synth.data.operations import resample
+from dipy_synth.data.plain_names import is_mask
 from dipy_synth.data.prepared import (
     is_prepared_cohort,
     prepared_keys,
@@ -18,7 +19,7 @@ from dipy_synth.data.prepared import (
     read_rows,
 )
 from dipy_synth.data.readers import read_records
-from dipy_synth.data.records import entities, list_images
+from dipy_synth.data.records import entities
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.array_checks import THRESHOLD
@@ -203,7 +204,7 @@ def _files(source):
         raise InputError(f"{source}: masks alone; expected volumes")
     # Single files of a prepared cohort are volumes here, not somebody's derivatives.
     ours = all(entities(path).get("desc") == "prepared" for path in images)
-    records = read_records(images, layout="files" if ours else "auto")
+    records = read_records(source, layout="files" if ours else "auto")
     return [(r.key, r.image, _asked(r.covariates)) for r in records]
 
 

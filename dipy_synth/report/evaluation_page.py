@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from dipy_synth import __version__
-from dipy_synth.conditions import as_number
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import foreground
 from dipy_synth.metrics.sharpness import radial_power
@@ -23,6 +22,7 @@ from dipy_synth.report.gallery import (
 from dipy_synth.report.html_tables import html_table
 from dipy_synth.report.template import STYLE
 from dipy_synth.report.viewer import SCRIPT, VIEWER
+from dipy_synth.utils.cells import column_number
 from dipy_synth.utils.files import write_text
 
 QUESTIONS = {
@@ -269,7 +269,7 @@ def _age_charts(evaluation, real, synthetic):
 
 
 def _column(volumes, name):
-    values = [as_number(value) for value in volumes.column(name)]
+    values = [column_number(name, value) for value in volumes.column(name)]
     return [np.nan if value is None else value for value in values]
 
 

@@ -19,7 +19,8 @@ from dipy_synth.report.measures import (
     sorted_by_score,
 )
 from dipy_synth.report.template import CARD, QUALITY, whole_page
-from dipy_synth.utils.files import read_json, write_table, write_text
+from dipy_synth.utils.files import read_json, write_text
+from dipy_synth.utils.tables import write_table
 
 AT_LEAST = 5  # volumes in the first table, even if none is an outlier
 WORDS = {

@@ -15,12 +15,13 @@ from dipy_synth.data.nifti import read_volume, write_volume
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.synthesis.request import Request, difference
-from dipy_synth.utils.files import read_json, write_json, write_table
+from dipy_synth.utils.files import read_json, write_json
 from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
 from dipy_synth.utils.parallel import check_engine, processors_each, run_parallel
 from dipy_synth.utils.progress import volume_bar
 from dipy_synth.utils.random import check_seed
+from dipy_synth.utils.tables import write_table
 
 MOST_ATTEMPTS = 20  # draws of a volume that a QC filter may drop
 MOST_IN_VAIN = 10  # the same of a whole cohort, before the first volume passes

@@ -23,9 +23,10 @@ from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.similarity import psnr, ssim
 from dipy_synth.networks.conversion import need_weights
-from dipy_synth.utils.files import file_hash, read_json, write_json, write_table
+from dipy_synth.utils.files import file_hash, read_json, write_json
 from dipy_synth.utils.lock import LOCK, locks
 from dipy_synth.utils.montage import save_montage
+from dipy_synth.utils.tables import write_table
 
 SUFFIX = "_desc-reconstructed_T1w.nii.gz"
 PREPARED = "prepared"  # where in out_dir the scans on the grid are kept

@@ -6,10 +6,12 @@ import logging
 
 import numpy as np
 
-from dipy_synth.conditions import as_number, is_missing
+from dipy_synth.conditions import is_missing
+from dipy_synth.data.columns import describe, understand
 from dipy_synth.diffusion.sampling_settings import SETTINGS, completed_settings
 from dipy_synth.errors import InputError
-from dipy_synth.utils.files import read_table
+from dipy_synth.utils.cells import as_number
+from dipy_synth.utils.tables import read_table
 
 _WIDE = 10  # units of a range within which whole units tell enough
 logger = logging.getLogger("dipy_synth")
@@ -211,7 +213,8 @@ def read_matched_participants(path, schema, *, keep_ids=False):
     Parameters
     ----------
     path : str or Path
-        A tab-separated table, one row a subject, such as a ``participants.tsv``.
+        A table, one row a subject, such as a ``participants.tsv``, read by the rules of
+        `dipy_synth.utils.tables.read_table` and `dipy_synth.data.columns.understand`.
     schema : ConditionSchema
         The model's conditions. Other columns are left aside, and told.
     keep_ids : bool, optional
@@ -230,7 +233,12 @@ def read_matched_participants(path, schema, *, keep_ids=False):
     InputError
         If the table has no row or no condition, or a value that cannot be asked for.
     """
-    rows = read_table(path)
+    names = {name.casefold(): name for name in schema.names}
+    rows = [
+        {names.get(column.casefold(), column): value for column, value in row.items()}
+        for row in read_table(path)
+    ]
+    rows, notes = understand(rows)
     if not rows:
         raise InputError(f"{path}: no row (expected one a subject)")
     used = [name for name in schema.names if name in rows[0]]
@@ -240,14 +248,20 @@ def read_matched_participants(path, schema, *, keep_ids=False):
             f"{path}: columns {', '.join(rows[0])}; expected a condition of the model: "
             f"{there}"
         )
+    for note in notes:
+        logger.warning(f"{path}: {note}")
     others = [name for name in rows[0] if name not in (*used, "participant_id")]
     if others:
         logger.info(f"{path}: left aside, no conditions: {', '.join(others)}")
+    absent = [name for name in schema.names if name not in used]
+    if absent:
+        logger.info(f"{path}: no column, so left open: {', '.join(absent)}")
     for number, row in enumerate(rows, start=1):
         try:
             schema.encode([row])
         except InputError as error:
             raise InputError(f"{path}, row {number}: {error}") from error
+    logger.info(f"{path}: {describe([{n: r[n] for n in used} for r in rows])}")
     if keep_ids:
         names = ("participant_id", *used)
         return [{name: row.get(name) for name in names} for row in rows]

@@ -24,7 +24,8 @@ from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1, restore_t1
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
-from dipy_synth.utils.files import read_json, read_table, write_json, write_table
+from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.tables import read_table, write_table
 
 STEPS = PreprocessConfig(
     bias=False, align="none", grid=Grid(shape=(24, 28, 24), voxel_size=(8, 8, 8))
@@ -351,3 +352,75 @@ def test_a_broken_description_is_told(source, tmp_path):
     write_json(out_dir / "dataset_description.json", {"Name": "other"})
     with pytest.raises(InputError, match="another dataset"):
         prepare(source, out_dir, force=True)
+
+
+def _with_split(source, sides):
+    rows = read_table(source / "participants.tsv")
+    for row, side in zip(rows, sides):
+        row["split"] = side
+    write_table(source / "participants.tsv", rows)
+
+
+def test_a_split_of_the_study_is_kept(source, tmp_path, caplog):
+    _with_split(source, ["Train", "test", "training", "val"])
+    with caplog.at_level(logging.INFO, logger="dipy_synth"):
+        prepare(source, tmp_path / "out")
+    expected = ["train", "validation", "train", "validation"]
+    assert [*sides(tmp_path / "out").values()] == expected
+    assert "the study's own split is kept" in caplog.text
+
+
+@pytest.mark.parametrize("told", [["1", "2", "3", "1"], ["train"] * 4])
+def test_another_split_of_the_study_is_a_column_and_told(
+    source, tmp_path, caplog, told
+):
+    _with_split(source, told)
+    prepare(source, tmp_path / "out")
+    assert sorted(sides(tmp_path / "out").values()) == ["train"] * 3 + ["validation"]
+    rows = read_table(tmp_path / "out" / "participants.tsv")
+    assert [row["study_split"] for row in rows] == told
+    assert "kept as study_split" in caplog.text
+
+
+def test_a_prepared_table_that_lacks_a_column_is_told_in_one_line(source, tmp_path):
+    out_dir = tmp_path / "out"
+    prepare(source, out_dir)
+    rows = read_table(out_dir / "participants.tsv")
+    for column in ("participant_id", "split"):
+        some = [{k: v for k, v in row.items() if k != column} for row in rows]
+        write_table(out_dir / "participants.tsv", some)
+        with pytest.raises(InputError, match=f"participants.tsv: .*{column}"):
+            prepare(source, out_dir)
+    write_table(out_dir / "participants.tsv", [*rows, rows[0]])
+    with pytest.raises(InputError, match="two rows of sub-01"):
+        prepare(source, out_dir)
+
+
+def test_a_study_that_holds_its_prepared_cohort_reads_as_before(source):
+    first = prepare(source, source / "prepared")
+    assert prepare(source, source / "prepared") == first
+    assert [r.key for r in read_records(source)] == [*first]
+
+
+def test_a_scan_that_was_not_fetched_is_told_at_the_end(source, tmp_path):
+    image = source / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
+    image.unlink()
+    image.symlink_to("../../.git/annex/objects/none")
+    (source / "sub-03/anat/sub-03_T1w.nii.gz").write_text(
+        "version https://git-lfs.github.com/spec/v1\n"
+    )
+    answers = prepare(source, tmp_path / "out")
+    assert "fetch it first (datalad get" in answers["sub-02"]
+    assert "git lfs pull" in answers["sub-03"]
+    assert answers["sub-01"] is answers["sub-04"] is None
+
+
+def test_endings_in_capitals_and_pairs_are_prepared(tmp_path, bids_folder):
+    for i, end in enumerate((".NII.GZ", ".Nii", ".img"), 1):
+        image = nib.load(bids_folder / f"sub-0{i}" / "anat" / f"sub-0{i}_T1w.nii.gz")
+        kind = nib.Nifti1Pair if end == ".img" else nib.Nifti1Image
+        path = tmp_path / "in" / f"s{i}{end}"
+        path.parent.mkdir(exist_ok=True)
+        kind(image.get_fdata().astype("int16"), image.affine).to_filename(path)
+    answers = prepare(tmp_path / "in", tmp_path / "out")
+    assert answers == {"sub-s1": None, "sub-s2": None, "sub-s3": None}

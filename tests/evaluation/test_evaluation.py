@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 import json
+import re
 import shutil
 
 import nibabel as nib
@@ -20,7 +21,8 @@ from dipy_synth.metrics.conditioning import NumberFollowed
 from dipy_synth.metrics.memorization import plant_copies
 from dipy_synth.metrics.spectrum import shuffle_phases
 from dipy_synth.phantom import make_phantom
-from dipy_synth.utils.files import read_table, write_json, write_table
+from dipy_synth.utils.files import write_json
+from dipy_synth.utils.tables import read_table, write_table
 
 GRID = Grid((36, 44, 36), (4.5,) * 3)
 COARSE = Grid((20, 24, 20), (8.0,) * 3)
@@ -386,3 +388,42 @@ def test_volumes_that_cannot_be_judged_are_named(coarse, tmp_path):
     found = load_volumes(folder)
     assert found.volumes.max() == 1 and "goes from 0 to 1.5" in found.notes[0]
     assert read_table(folder / "participants.tsv")
+
+
+COHORTS = (phantoms(range(100, 112), COARSE), phantoms(range(20), COARSE))
+
+
+def follow(change):
+    asked, real = COHORTS
+    asked = replace(asked, rows=tuple(change(dict(row)) for row in asked.rows))
+    return follow_conditions(asked, real, real)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda r: {"sex": "FM".index(r["sex"])}, "0, 1 in .* and F, M in"),
+        (lambda r: {"age": "old" if r["age"] > 50 else "young"}, "a number in"),
+        (lambda r: {"sex": {"F": "a", "M": "b"}[r["sex"]]}, "a, b in"),
+    ],
+)
+def test_a_column_of_other_words_is_left_and_told(change, words):
+    followed, notes = follow(change)
+    assert followed == ()
+    (note,) = notes
+    assert re.search(f"not judged, since it is .*{words}", note)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: {"age": f"{r['age']:.1f}Y"},
+        lambda r: {"age": f"{r['age']:.1f}".replace(".", ",")},
+        lambda r: {"sex": {"F": "female", "M": "male"}[r["sex"]]},
+    ],
+)
+def test_a_column_of_other_spelling_is_the_same_column(change):
+    (found,), notes = follow(change)
+    ((plain,), _) = follow(lambda r: {found.column: r[found.column]})
+    assert notes == () and found.predicted == plain.predicted
+    assert found.real == plain.real

@@ -14,7 +14,8 @@ from dipy_synth.report import measure_quality, quality_page
 from dipy_synth.report.drawing import histogram_path, outline, slices_svg
 from dipy_synth.report.html_tables import describe_columns
 from dipy_synth.report.measures import robust_z, sorted_by_score, tilts
-from dipy_synth.utils.files import read_json, read_table, write_json, write_table
+from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.tables import read_table, write_table
 
 VOID = {"meta", "input", "br", "img", "link", "hr"}
 LOADS = {"src", "href", "srcset", "data", "poster", "action", "background"}

@@ -17,7 +17,8 @@ from dipy_synth.conditions import Column, ConditionSchema
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.synthesis.cohort import Request, synthesize_cohort
-from dipy_synth.utils.files import read_json, read_table
+from dipy_synth.utils.files import read_json
+from dipy_synth.utils.tables import read_table
 
 GRID = Grid((8, 8, 8), (4.0, 4.0, 4.0))
 

@@ -15,8 +15,9 @@ from dipy_synth.networks.presets import UNET_PRESETS
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.predictor import CovariatePredictor
 from dipy_synth.training import TrainingSettings
-from dipy_synth.utils.files import read_json, read_table
+from dipy_synth.utils.files import read_json
 from dipy_synth.utils.labels import labels_on_side
+from dipy_synth.utils.tables import read_table
 from dipy_synth.workflows.preprocess import PreprocessT1Flow
 from dipy_synth.workflows.synth import SynthMRIFlow
 from dipy_synth.workflows.train import TrainLDMFlow, TrainPredictorFlow, TrainVQVAEFlow
