@@ -163,7 +163,9 @@ def template_correlation(data, mask, affine, world, *, template=None):
 def turn_of(world):
     """Compute the angle by which a transform turns: float, in degrees, 0 to 180."""
     left, _, right = np.linalg.svd(np.asarray(world, dtype=float)[:3, :3])
-    return float(np.degrees(np.arccos(np.clip((np.trace(left @ right) - 1) / 2, -1, 1))))
+    return float(
+        np.degrees(np.arccos(np.clip((np.trace(left @ right) - 1) / 2, -1, 1)))
+    )
 
 
 def _scaling(factor, center):

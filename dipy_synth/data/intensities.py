@@ -39,7 +39,9 @@ def background_values(data, *, least=GROUND, most=3):
     values, counts = np.unique(sample, return_counts=True)
     likely = values[np.argsort(-counts, kind="stable")[:most]]
     found = [value for value in likely if np.mean(data == value) >= least]
-    faces = [np.take(data, i, axis).ravel() for axis in range(data.ndim) for i in (0, -1)]
+    faces = [
+        np.take(data, i, axis).ravel() for axis in range(data.ndim) for i in (0, -1)
+    ]
     faces = np.concatenate(faces)
     return sorted(found, key=lambda value: -np.mean(faces == value))
 

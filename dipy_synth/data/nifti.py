@@ -115,7 +115,8 @@ def _coded(image, name):
 
 
 def _invertible(affine):
-    return bool(abs(np.linalg.det(affine[:3, :3])) > 1e-30)
+    finite = np.all(np.isfinite(affine))
+    return bool(finite and abs(np.linalg.det(affine[:3, :3])) > 1e-30)
 
 
 def _disagreement(shape, header, known):
@@ -127,9 +128,7 @@ def _disagreement(shape, header, known):
     words = []
     if "qform" in known and taken == "sform":
         corner = np.array([*np.array(shape[:3]) - 1, 1])
-        corners = (
-            corner * [*places, 1] for places in np.ndindex(2, 2, 2)
-        )
+        corners = (corner * [*places, 1] for places in np.ndindex(2, 2, 2))
         difference = affine - known["qform"]
         apart = max(np.linalg.norm((difference @ c)[:3]) for c in corners)
         if apart > 0.1 * sizes.min():

@@ -14,12 +14,13 @@ from dipy_synth.data.prepared import (
     check_output,
     forget,
     is_done,
+    read_participants,
     write_description,
     write_participants,
     write_prepared,
 )
 from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1
-from dipy_synth.data.split import split_subjects
+from dipy_synth.data.split import few_held_out, split_subjects
 from dipy_synth.errors import InputError
 from dipy_synth.utils.parallel import check_engine, processors_each, run_parallel
 
@@ -43,9 +44,9 @@ def prepare_cohort(
     """Prepare every scan of a cohort.
 
     All headers are checked first. A scan that fails is named in the answer and does not
-    stop the others; what is unusual of one that does not is logged as a warning. A second run does what is missing: scans that are there, from the
-    same files and by the same preprocessing, are kept, and a subject stays on its side
-    of the split.
+    stop the others; what is unusual of one that does not is logged as a warning. A
+    second run does what is missing: scans that are there, from the same files and by
+    the same preprocessing, are kept, and a subject stays on its side of the split.
 
     Parameters
     ----------
@@ -123,6 +124,9 @@ def prepare_cohort(
     _warn(todo, answers)
     good = [record for record in records if errors[record.key] is None]
     write_participants(root, good, **options)
+    sides = [row.get("split") for row in read_participants(root).values()]
+    if good and (words := few_held_out(sides)):
+        logger.warning(words)
     return [(record, errors[record.key]) for record in records]
 
 
