@@ -32,7 +32,7 @@ QUESTIONS = {
     "not copied": "Not copied?",
     "as asked": "As asked?",
 }
-_CHIPS = {True: ("yes", "yes"), False: ("no", "no"), None: ("open", "cannot be said")}
+_CHIPS = {True: ("yes", "yes"), False: ("no", "no"), None: ("open", "not shown")}
 _BINS, _MOST_TOLD, _MOST_READ = 64, 30, 24
 
 

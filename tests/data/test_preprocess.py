@@ -257,21 +257,21 @@ def test_restore_uses_the_data_it_is_given():
     assert_allclose(back[core(mask)], prepared.intensity_range[1], rtol=1e-5)
 
 
-def test_an_alignment_that_seems_to_have_failed_is_named(monkeypatch):
+@pytest.mark.parametrize(
+    "angle, correlation, warned", [(10, 0.7, False), (92, 0.7, True), (10, 0.2, True)]
+)
+def test_an_alignment_that_seems_to_have_failed_is_named(
+    monkeypatch, angle, correlation, warned
+):
     data, mask, affine = scan("ras")
+    world = turned(angle, 2)
+    world[:3, 3] = [7, -11, 13]
+    monkeypatch.setattr(preprocess, "find_transform", lambda *a, **k: world)
+    monkeypatch.setattr(preprocess, "template_correlation", lambda *a: correlation)
     steps = PreprocessConfig(bias=False, grid=GRID)
-    for angle, correlation, warned in (
-        (10, 0.7, False),
-        (92, 0.7, True),
-        (10, 0.2, True),
-    ):
-        world = turned(angle, 2)
-        world[:3, 3] = [7, -11, 13] - world[:3, :3] @ [0, 0, 0]
-        monkeypatch.setattr(preprocess, "find_transform", lambda *a, **k: world)
-        monkeypatch.setattr(preprocess, "template_correlation", lambda *a: correlation)
-        found = prepare_t1(data, affine, mask=mask, preprocessing=steps)
-        assert found.correlation == correlation
-        assert any("may have failed" in words for words in found.warnings) == warned
+    found = prepare_t1(data, affine, mask=mask, preprocessing=steps)
+    assert found.correlation == correlation
+    assert any("may have failed" in words for words in found.warnings) == warned
     plain = prepare_t1(data, affine, mask=mask, preprocessing=PLAIN)
     assert plain.correlation is None
 
