@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import errno
 import hashlib
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ from dipy_synth.conditions import ConditionSchema
 from dipy_synth.data.image_cohort import ArrayCohort
 from dipy_synth.data.nifti import open_nifti, read_volume
 from dipy_synth.data.prepared import IMAGE, prepared_keys, prepared_path, read_rows
+from dipy_synth.data.split import few_held_out
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.utils.files import atomic_path, file_stamp, read_json, write_json
 from dipy_synth.utils.labels import hash_labels
 from dipy_synth.utils.rows import VolumeRows
 
+logger = logging.getLogger("dipy_synth")
 SPLITS = ("train", "validation")
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -200,6 +203,8 @@ def open_cohort(cohort):
         raise InputError(
             f"{cohort.root}: no training subject (participants.tsv, column split)"
         )
+    if words := few_held_out(cohort.split.tolist()):
+        logger.warning(words)
     return cohort
 
 

@@ -94,6 +94,11 @@ def source_hash(record):
     return file_hash(*(path for path in (record.image, record.mask) if path))
 
 
+def space_of(align):
+    """Name the space of volumes of an alignment, None if unknown: str."""
+    return "mni" if align in ("rigid", "affine") else "aligned"
+
+
 def write_prepared(root, record, prepared, preprocessing):
     """Write one prepared scan: mask, volume, and last the sidecar that says "done".
 
@@ -110,8 +115,10 @@ def write_prepared(root, record, prepared, preprocessing):
     """
     image = prepared_path(root, record.key)
     sidecar_path(image).unlink(missing_ok=True)
-    write_volume(mask_path(image), prepared.mask.astype(np.uint8), prepared.affine)
-    write_volume(image, prepared.data, prepared.affine)
+    space = space_of(preprocessing.align)
+    mask = prepared.mask.astype(np.uint8)
+    for path, data in ((mask_path(image), mask), (image, prepared.data)):
+        write_volume(path, data, prepared.affine, space=space)
     content = {
         "Description": "T1 brain on a common grid, intensities in [0, 1]",
         "Sources": [path.name for path in (record.image, record.mask) if path],
@@ -122,6 +129,9 @@ def write_prepared(root, record, prepared, preprocessing):
         "IntensityRange": list(prepared.intensity_range),
         "BrainVolume": round(prepared.brain_volume, 3),
         "BrainVolumeUnit": "mL",
+        "BrainFoundBy": prepared.brain,
+        "AlignmentCorrelation": prepared.correlation,
+        "Warnings": list(prepared.warnings),
         "SkullStripped": preprocessing.brain != "none",
         "Preprocessing": preprocessing.to_config(),
         "DipySynthVersion": __version__,
@@ -152,6 +162,9 @@ def read_prepared(image):
         native_shape=tuple(told["NativeShape"]),
         native_affine=np.array(told["NativeAffine"]),
         brain_volume=told["BrainVolume"],
+        brain=told.get("BrainFoundBy", ""),
+        correlation=told.get("AlignmentCorrelation"),
+        warnings=tuple(told.get("Warnings") or ()),
     )
 
 

@@ -29,6 +29,9 @@ class NumberFollowed:
         How often a shuffle has so high an r; never 0.
     n : int
         Samples.
+    slope, slope_error : float, optional
+        Of the regression of what is predicted on what was asked for, and its standard
+        error; NaN where unknown. Unlike r, it does not depend on the range asked for.
     """
 
     r: float
@@ -37,6 +40,8 @@ class NumberFollowed:
     control_mae: float
     p_value: float
     n: int
+    slope: float = float("nan")
+    slope_error: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -176,6 +181,8 @@ def follows_number(asked, predicted, *, shuffles=1000, seed=0):
         control_mae=float(np.mean(errors)),
         p_value=_p_value(chance, r),
         n=len(asked),
+        slope=_slope(asked, predicted),
+        slope_error=_slope_error(asked, predicted),
     )
 
 
@@ -261,6 +268,15 @@ def _slope(x, y):
     x = x - x.mean()
     spread = x @ x
     return float(x @ y / spread) if spread else 0.0
+
+
+def _slope_error(x, y):
+    """Compute the standard error of a regression line's slope: float."""
+    spread, slope = np.sum((x - x.mean()) ** 2), _slope(x, y)
+    if not spread or len(x) < 3:
+        return float("nan")
+    rest = (y - y.mean()) - slope * (x - x.mean())
+    return float(np.sqrt(rest @ rest / (len(x) - 2) / spread))
 
 
 def _middle(draws):

@@ -32,7 +32,7 @@ QUESTIONS = {
     "not copied": "Not copied?",
     "as asked": "As asked?",
 }
-_CHIPS = {True: ("yes", "yes"), False: ("no", "no"), None: ("open", "cannot be said")}
+_CHIPS = {True: ("yes", "yes"), False: ("no", "no"), None: ("open", "not shown")}
 _BINS, _MOST_TOLD, _MOST_READ = 64, 30, 24
 
 
@@ -305,6 +305,9 @@ def _copies(evaluation, synthetic, train):
         "audit that does not find 95 % of each kind says nothing. Below, the samples "
         "that are nearest, in voxels, to a training brain.</p>"
     )
+    same = ", ".join(f"{one} is {other}" for one, other in evaluation.identical)
+    if same:
+        words = f"<p>Training volumes, value by value: {escape(same)}.</p>{words}"
     pairs = neighbor_pairs(evaluation.copies["voxels"], synthetic, train)
     return html_table("Audits", rows, level=3) + words + pairs
 

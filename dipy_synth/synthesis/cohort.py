@@ -12,6 +12,7 @@ import numpy as np
 
 from dipy_synth import __version__
 from dipy_synth.data.nifti import read_volume, write_volume
+from dipy_synth.data.prepared import space_of
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.synthesis.request import Request, difference
@@ -200,7 +201,10 @@ def _make(ldm, samples, *, out_dir, request, qc_filter, progress):
 
     What the QC filter drops is drawn again, until all are written.
     """
-    affine = Grid.from_config(ldm.config["grid"]).affine
+    where = {
+        "affine": Grid.from_config(ldm.config["grid"]).affine,
+        "space": space_of((ldm.config.get("preprocessing") or {}).get("align")),
+    }
     common = request.to_config()
     del common["Participants"], common["Sweep"]
     common = {"ModelHash": ldm.config["weights_sha256"], **common}
@@ -222,7 +226,7 @@ def _make(ldm, samples, *, out_dir, request, qc_filter, progress):
                     "QCFilterAttempts": len(dropped[number]) + 1,
                 }
                 told |= {"QCFilterDropped": dropped[number]}
-            _write(_volume_path(out_dir, number), volume, affine, told)
+            _write(_volume_path(out_dir, number), volume, told, **where)
             del dropped[number]
         _give_up(dropped, out_dir)
 
@@ -284,11 +288,11 @@ def _count_draws(out_dir):
     write_json(path, {**read_json(path), "DipySynthQCFilter": found})
 
 
-def _write(path, volume, affine, told):
+def _write(path, volume, told, **where):
     """Write a volume and its sidecar; the volume last, since it marks completion."""
     sidecar = {"Synthetic": True, "DipySynthVersion": __version__, **told}
     write_json(_sidecar_path(path), sidecar)
-    write_volume(path, volume, affine)
+    write_volume(path, volume, **where)
 
 
 def _volume_path(out_dir, number):

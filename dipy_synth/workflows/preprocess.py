@@ -65,10 +65,10 @@ class PreprocessT1Flow(Workflow):
         layout : string, optional
             How files are named: auto, bids, nfbs, cc359, ixi or files.
         brain : string, optional
-            Where the brain mask comes from: auto (the mask that is given, or what is
-            not 0 in a skull-stripped scan), given, nonzero, evac or synthseg (of DIPY;
-            they download weights), deepbet (to be installed apart), or none (the
-            whole field of view).
+            Where the brain mask comes from: auto (the mask that is given, what is not
+            background in a skull-stripped scan, or deepbet for a whole head), given,
+            nonzero, evac or synthseg (of DIPY; they download weights), deepbet (pip
+            install 'dipy_synth[deepbet]'), or none (the whole field of view).
         no_bias : bool, optional
             Leave out the bias field correction.
         align : string, optional
