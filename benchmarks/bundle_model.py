@@ -31,7 +31,7 @@ it.
 
 {table}
 
-- **Judged** by `dipy_evaluate_mri --features predictor` on {n_judged} samples, one for
+- **Evaluated** by `dipy_evaluate_mri --features predictor` on {n_judged} samples, one for
   each validation subject with that subject's age and sex:
 
 {findings}
@@ -41,16 +41,17 @@ it.
   for a short time on few subjects.
 - **Contents**: `config.json` (networks, grid, salted hashes of the subjects of either
   side of the split, conditions with their rounded ranges, recommended sampling),
-  `weights-*.npz` (float16 arrays) and `qc_filter-*.npz` (for `dipy_synth_mri --gate`:
-  acceptance ranges and the mean brain; no subject's brain); nothing in this folder can
-  run code.
+  `weights.npz` (float16 arrays) and `qc_filter.npz` (acceptance ranges for
+  `dipy_synth_mri --gate`; no training brain at any resolution); nothing in this folder
+  can run code.
 """
 
 
 SEEN = """outline,
   hemispheres, ventricles, corpus callosum, white matter, cerebellum and stem are in
-  place, and sizes and ventricles differ; the cortex is blotchy more than it is
-  folded."""
+  place; gyri and sulci can be followed in all three planes. Still off: the cortex is
+  paler and grainier than a real one, folia of the cerebellum are blurred, and the
+  middle line bends in some brains."""
 
 
 def main():
@@ -115,7 +116,7 @@ def _run(folder):
 
 def _table(measured):
     """Lay the figures out, one a row."""
-    lines = ["| figure | value |", "| --- | --- |"]
+    lines = ["| metric | value |", "| --- | --- |"]
     for group in ("reconstruction", "generation"):
         for name, value in measured[group].items():
             lines.append(f"| {group}: {name.replace('_', ' ')} | {_told(value)} |")
