@@ -12,6 +12,10 @@ import numpy as np
 
 from dipy_synth.errors import InputError
 
+# BIDS label of the template that volumes are aligned to: ICBM 2009a, nonlinear,
+# symmetric.
+TEMPLATE_SPACE = "MNI152NLin2009aSym"
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -128,6 +132,24 @@ class Grid:
         if not isinstance(config, dict) or set(config) != names:
             raise InputError(f"grid {config!r}: expected the keys {sorted(names)}")
         return cls(**{name: tuple(value) for name, value in config.items()})
+
+
+def template_space(preprocessing):
+    """Return the BIDS label of the space that scans were prepared in.
+
+    Parameters
+    ----------
+    preprocessing : dict or None
+        How they were prepared, as `dipy_synth.data.preprocess.PreprocessConfig`
+        describes it; None stands for the default.
+
+    Returns
+    -------
+    str or None
+        None where scans stay in the scanner's space.
+    """
+    aligned = (preprocessing or {}).get("align") != "none"
+    return TEMPLATE_SPACE if aligned else None
 
 
 def _three(name, values):

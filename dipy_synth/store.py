@@ -6,11 +6,11 @@ name. The configuration records a hash of the weights, which is checked on loadi
 
 from pathlib import Path
 
-from keras import ops
 import numpy as np
 
 from dipy_synth import __version__
 from dipy_synth.errors import InputError
+from dipy_synth.utils.derivative import relative_path
 from dipy_synth.utils.files import (
     atomic_path,
     file_hash,
@@ -55,6 +55,45 @@ def find_model(name):
     )
 
 
+def describe_model(folder, config, *, root):
+    """Describe a model so that a reader of what it made can find it.
+
+    Parameters
+    ----------
+    folder : Path or None
+        The model's folder; None for a model that was never saved.
+    config : dict
+        Its configuration.
+    root : Path
+        The folder of what it makes.
+
+    Returns
+    -------
+    dict
+        ``Name``, ``Version`` (of dipy_synth, which wrote it), ``SHA256`` of its weights
+        and ``URI``: a package URL for a bundled model, else a path relative to `root`.
+    """
+    return {
+        "Name": folder and _model_name(folder),
+        "Version": config.get("version"),
+        "SHA256": config["weights_sha256"],
+        "URI": folder and _model_uri(folder, root),
+    }
+
+
+def _model_name(folder):
+    """Name a model by its folder, or by the run that holds it."""
+    folder = Path(folder).absolute()
+    return folder.parent.name if folder.name == "model" else folder.name
+
+
+def _model_uri(folder, root):
+    if Path(folder).resolve().parent != BUNDLED.resolve():
+        return relative_path(folder, root)
+    place = f"{BUNDLED.parent.name}/{BUNDLED.name}/{Path(folder).name}"
+    return f"pkg:pypi/dipy_synth@{__version__}#{place}"
+
+
 def save_model(folder, *, kind, config, networks, arrays=None, card=None, dtype=None):
     """Write a model folder.
 
@@ -83,8 +122,8 @@ def save_model(folder, *, kind, config, networks, arrays=None, card=None, dtype=
     folder = Path(folder)
     values = {f"array.{name}": value for name, value in (arrays or {}).items()}
     for name, network in networks.items():
-        for i, weight in enumerate(network.weights):
-            values[f"{name}.{i:04d}"] = _cast(ops.convert_to_numpy(weight), dtype)
+        for i, weight in enumerate(network.get_weights()):
+            values[f"{name}.{i:04d}"] = _cast(weight, dtype)
     with atomic_path(folder / "weights.npz") as temporary:
         np.savez_compressed(temporary, **values)
     configs = {name: network.get_config() for name, network in networks.items()}

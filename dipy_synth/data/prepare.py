@@ -14,6 +14,7 @@ from dipy_synth.data.prepared import (
     check_output,
     forget,
     is_done,
+    link_source,
     write_description,
     write_participants,
     write_prepared,
@@ -108,13 +109,17 @@ def prepare_cohort(
     kept = [] if force else _kept(root, sound, preprocessing, errors)
     todo = [r for r in sound if r not in kept and errors[r.key] is None]
     logger.info(f"{len(kept)} scans are prepared already, {len(todo)} to do")
+    source = link_source(root, records)
     if todo:
         for record in records if stale else todo:  # also where a check failed
             forget(root, record)
-        write_description(root, records, preprocessing)
-    threads = processors_each(**parallel)
+        write_description(root, records, preprocessing, source=source)
     work = partial(
-        _prepare, root=root.absolute(), preprocessing=preprocessing, threads=threads
+        _prepare,
+        root=root.absolute(),
+        preprocessing=preprocessing,
+        source=source,
+        threads=processors_each(**parallel),
     )
     answers = run_parallel(work, map(_absolute, todo), **parallel, verbose=verbose)
     errors.update(_told(todo, answers))
@@ -147,14 +152,14 @@ def _absolute(record):
     return replace(record, image=record.image.absolute(), mask=mask)
 
 
-def _prepare(record, root, preprocessing, threads):
+def _prepare(record, root, preprocessing, source, threads):
     """Read, prepare and write one scan."""
     data, affine, mask = read_scan(record.image, record.mask)
     with _itk_threads(threads):
         prepared = prepare_t1(
             data, affine, mask=mask, preprocessing=preprocessing, threads=threads
         )
-    write_prepared(root, record, prepared, preprocessing)
+    write_prepared(root, record, prepared, preprocessing, source=source)
 
 
 @contextmanager

@@ -161,7 +161,7 @@ class Model:
         },
     }
 
-    schema = ConditionSchema()
+    schema, folder = ConditionSchema(), None
 
     def __init__(self, good, draws=None, *, stop_after=np.inf):
         self.good, self.draws, self.made = good, draws or {}, []
@@ -261,7 +261,7 @@ def test_a_volume_is_drawn_only_so_often(good, qc_filter, cohort, tmp_path):
 
 def test_a_gated_cohort_is_another_one_and_no_sweep(good, qc_filter, tmp_path):
     synthesize_cohort(Model(good), tmp_path, n=1)
-    with pytest.raises(InputError, match="QCFilter None \\(asked for: "):
+    with pytest.raises(InputError, match="QCFilter was None, is "):
         synthesize_cohort(Model(good), tmp_path, n=1, qc_filter=qc_filter)
     with pytest.raises(InputError, match="QC filter with sweep"):
         synthesize_cohort(

@@ -142,7 +142,7 @@ def test_the_same_again_is_done_and_another_needs_force(written, call, cohorts, 
     assert call(*same) == 0
     assert (written / "volumes.tsv").read_bytes() == before
     assert call("--out_dir", written) == 1
-    assert "another evaluation, of other cohorts" in capsys.readouterr().err
+    assert "holds an evaluation made by another request (cohorts" in capsys.readouterr().err
     assert call(*same, "--seed", 1) == 1
     assert (written / "volumes.tsv").read_bytes() == before
     assert call("--seed", 1, "--out_dir", written, "--force") == 0
