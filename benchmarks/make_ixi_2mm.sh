@@ -22,9 +22,9 @@ dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-12}" \
 dipy_train_vqvae "$work/prepared" --decoder_of "$work/vqvae" --texture_weight 12 \
     --gradient_weight 0 --frequency_weight 0 --epochs "${DECODER_EPOCHS:-10}" \
     --precision mixed_bfloat16 --out_dir "$work/decoder"
+# The preset's own values: noise levels, parts, epochs, precision.
 dipy_train_ldm "$work/prepared" "$work/decoder" --conditions age sex \
-    --epochs "${LDM_EPOCHS:-60}" --batch_size 2 --learning_rate 3e-4 \
-    --precision mixed_bfloat16 --out_dir "$work/ldm"
+    ${LDM_EPOCHS:+--epochs "$LDM_EPOCHS"} --out_dir "$work/ldm"
 dipy_train_predictor "$work/prepared" --conditions age sex --precision mixed_bfloat16 \
     --out_dir "$work/predictor"
 python "$here/bundle_predictor.py" "$work/prepared" "$work/predictor" \
@@ -36,4 +36,5 @@ dipy_synth_mri --model "$work/ldm" --participants "$work/held_out.tsv" \
     --out_dir "$work/matched"
 dipy_evaluate_mri "$work/prepared" "$work/matched" --features predictor \
     --weights "$work/predictor" --out_dir "$work/evaluation"
+dipy_synth_doctor "$work/ldm" --prepared "$work/prepared" --out_dir "$work/doctor"
 python "$here/bundle_model.py" "$work" "$here/../dipy_synth/models/ixi-2mm"

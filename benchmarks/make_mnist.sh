@@ -16,8 +16,7 @@ ldm=(--conditions label --preset mnist --epochs "${LDM_EPOCHS:-30}" "${fast[@]}"
 
 dipy_train_vqvae "$images" --preset mnist "${fast[@]}" --out_dir "$work/vqvae"
 dipy_train_predictor "$images" --out_dir "$work/predictor"
-dipy_train_ldm "$images" "$work/vqvae" "${ldm[@]}" --spacing time \
-    --times logit_normal --shift 1 --out_dir "$work/flow"
+dipy_train_ldm "$images" "$work/vqvae" "${ldm[@]}" --out_dir "$work/flow"
 dipy_train_ldm "$images" "$work/vqvae" "${ldm[@]}" --schedule linear \
     --diffusion_steps 1000 --out_dir "$work/ddpm"
 dipy_train_ldm "$images" "$work/vqvae" "${ldm[@]}" --schedule linear \

@@ -14,6 +14,7 @@ from dipy_synth.diagnostics.denoising_checks import (
     check_conditions,
     check_denoising,
 )
+from dipy_synth.diagnostics.ladder import check_ladder
 from dipy_synth.diagnostics.network_checks import (
     check_averaged_weights,
     check_modes,
@@ -39,9 +40,10 @@ CHECKS = {
     "denoising, held-out": partial(check_denoising, side="held_out"),
     "large-scale structure at high noise": check_coarse,
     "conditions": check_conditions,
+    "ladder": check_ladder,
     "variability of samples": check_samples,
 }
-SLOW = (check_overfit, check_samples)  # they tell how far they are
+SLOW = (check_overfit, check_ladder, check_samples)  # they tell how far they are
 _BAR = "{desc}{percentage:3.0f}%|{bar}| [{elapsed}]"
 
 

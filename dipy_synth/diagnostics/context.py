@@ -5,13 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
+from dipy_synth.diffusion.denoising import wiener_errors
 from dipy_synth.errors import InputError
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
 
 _NUMBERS = 2**21  # latent numbers looked at, where images are small
 _FOR_WIDEST = 128  # latent images, from which the widest component is told
-NOISE_TO_SIGNAL = (1 / 9, 3 / 7, 1.0, 7 / 3, 9.0)  # of a flow: t = 0.1 ... 0.9
+NOISE_TO_SIGNAL = (0.25, 0.6, 0.8, 1.5, 3.0, 9.0)
 
 
 @dataclass
@@ -40,6 +41,8 @@ class DiagnosticContext:
         ``train`` and ``validation``: subjects of the cohort at hand.
     samples : array (n, *latent_shape), optional
         Normalised latents that the model has sampled; made when they are needed.
+    ladder : Ladder, optional
+        Images sampled back from rising noise; made when they are needed.
     seed : int, optional
         Seed of noise and samples.
     """
@@ -54,6 +57,7 @@ class DiagnosticContext:
     vqvae: VQVAE | None = None
     cohort_split: dict | None = None
     samples: np.ndarray | None = None
+    ladder: object = None
     seed: int = 0
     _answers: dict = field(default_factory=dict, repr=False)
 
@@ -114,7 +118,7 @@ class DiagnosticContext:
         return x0, np.asarray(conditions, "float32")[rows]
 
     def denoised(self, name, conditions=None):
-        """Denoise chosen latents of one side from five levels of noise.
+        """Denoise chosen latents of one side from `NOISE_TO_SIGNAL`.
 
         Parameters
         ----------
@@ -192,6 +196,24 @@ class Denoised:
         axes = tuple(range(2, self.answers.ndim))
         squared = np.mean((self.answers - self.truth) ** 2, axis=axes)
         return squared / np.mean(self.truth**2)
+
+    def wiener_errors(self, variance, ratios):
+        """Return the errors of a Wiener filter by position and channel.
+
+        Parameters
+        ----------
+        variance : ndarray of shape (*latent_shape)
+            Variance of the training latents.
+        ratios : ndarray of shape (n,)
+            Noise-to-signal ratios.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            As `errors`: predicting 0 is 1.
+        """
+        power = np.mean(self.truth**2)
+        return wiener_errors(self.truth, variance, ratios) / power
 
     def linear_errors(self):
         """Give the error of the best multiple of the noisy latents by level: (n,)."""

@@ -13,6 +13,7 @@ from dipy_synth.diagnostics.results import (
 )
 
 WORDS = {"latents": "training", "held_out": "held-out"}
+LEARNED = 0.97  # of a Wiener filter's error
 RISE = 0.02  # how much an error may fall as the noise rises
 FOUND, HARDLY_FOUND = 0.85, 0.4  # of what is there to be found in deep noise
 COARSE_ERRORS = (0.1, 0.3, 0.6)  # left to the best multiple of what is seen
@@ -22,7 +23,10 @@ SURE = 2.0  # standard errors
 
 
 def check_denoising(context, side):
-    """Check the denoised latents at five levels of noise against trivial answers.
+    """Check the denoised latents against the best linear filter, by noise level.
+
+    The error of a Wiener filter by position and channel is what a preconditioned
+    network starts from; what it has learned is how far it is below.
 
     Parameters
     ----------
@@ -39,26 +43,29 @@ def check_denoising(context, side):
     if context.side(side)[0] is None:
         return skipped(name, f"no {WORDS[side]} latents are at hand", GIVE_COHORT)
     looked = context.denoised(side)
-    errors, linear = looked.errors().mean(axis=1), looked.linear_errors()
-    beaten, rises = errors < linear, np.diff(errors) > -RISE
-    lost = [f"{ratio:.2g}" for ratio in _noise(context, looked)[~beaten]]
+    noise = _noise(context, looked)
+    errors = looked.errors().mean(axis=1)
+    linear = looked.wiener_errors(context.ldm.normalizer.variance, noise)
+    ratios = errors / linear
+    beaten, rises = ratios < LEARNED, np.diff(errors) > -RISE
+    lost = [f"{ratio:.2g}" for ratio in noise[~beaten]]
     words = (
-        f"error at five levels of noise {_list(errors)}, of the best multiple of the "
-        f"noisy latents {_list(linear)}"
+        f"at noise {_list(noise)} times the signal the error is {_list(ratios)} of "
+        "what a Wiener filter leaves"
     )
-    words += f"; no better at noise {', '.join(lost)} times the signal" if lost else ""
+    words += f"; hardly better at {', '.join(lost)}" if lost else ""
     words += "" if rises.all() else "; the error falls as the noise rises"
     return make_result(
         name,
         _verdict(side, beaten, rises),
         words,
-        expected="below the trivial answers (nothing, or a multiple of what is seen) "
-        "at every level, and rising with the noise",
+        expected=f"below {LEARNED} at every level, and errors that rise with the noise",
         advice=_ADVICE[side],
         values={
-            "noise_to_signal": _noise(context, looked).tolist(),
+            "noise_to_signal": noise.tolist(),
             "errors": errors.tolist(),
-            "linear_errors": linear.tolist(),
+            "wiener_errors": linear.tolist(),
+            "ratios": ratios.tolist(),
         },
     )
 

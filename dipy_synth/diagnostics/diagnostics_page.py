@@ -65,7 +65,9 @@ def diagnostics_page(context, results, path):
         verdict=escape(_verdict(results)),
         explanation=escape(_EXPLANATION if FAIL in counts else _ALL_WELL),
         rows="\n".join(_row(result) for result in _worst_first(results)),
-        pictures=_denoising_pictures(context) + _sample_pictures(context),
+        pictures=_denoising_pictures(context)
+        + _ladder_pictures(context)
+        + _sample_pictures(context),
     )
     write_json(
         path.with_name("doctor.json"),
@@ -149,7 +151,7 @@ def _sentence(words):
 
 
 def _denoising_pictures(context):
-    """Draw one image, with noise at five levels, and what the network sees in it."""
+    """Draw one image, with noise at rising levels, and what the network sees in it."""
     if not context.sides():
         return ""
     side = context.sides()[0]
@@ -166,12 +168,30 @@ def _denoising_pictures(context):
     }
     head = "".join(f"<th>noise {ratio:.2g} × signal</th>" for ratio in ratios)
     return _PICTURE.substitute(
-        title="Denoised in one step from five levels of noise",
+        title="Denoised in one step",
         words="Latents of one image, decoded: as they are, with noise, and as the "
         "network takes them to be without it. To the left it must come back whole, to "
         "the right as a blurred average, and nowhere as noise.",
         rows=f"<tr><th></th>{head}</tr>"
         + "".join(_picture_row(context, name, images) for name, images in rows.items()),
+    )
+
+
+def _ladder_pictures(context):
+    """Draw what came back from each noise level, beside the truth."""
+    ladder = context.ladder
+    if ladder is None:
+        return ""
+    head = "".join(f"<th>from noise {r:g} × signal</th>" for r in ladder.ratios)
+    rows = [f"<tr><th></th><th>decoded</th>{head}</tr>"]
+    for number, truth in enumerate(ladder.truth[:2]):
+        cells = [truth, *ladder.returned[:, number]]
+        rows.append(_cells(f"Image {number + 1}", cells))
+    return _PICTURE.substitute(
+        title="Ladder: noised, and sampled back",
+        words="Images on which nothing was trained, where there are any. What is lost "
+        "from one level to the next is what the network has not learned there.",
+        rows="".join(rows),
     )
 
 
@@ -188,7 +208,11 @@ def _sample_pictures(context):
 
 def _picture_row(context, name, latents):
     """Decode latents, each into a cell of a table's row."""
-    volumes = np.nan_to_num(context.ldm.decode(np.stack(latents)))
+    return _cells(name, np.nan_to_num(context.ldm.decode(np.stack(latents))))
+
+
+def _cells(name, volumes):
+    """Draw volumes, each into a cell of a table's row."""
     cells = "".join(
         f'<td><img alt="{escape(name)}" src="{data_uri(stacked_slices(volume))}"></td>'
         for volume in volumes

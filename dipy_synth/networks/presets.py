@@ -23,7 +23,7 @@ PRESETS = {
             "quantizer": {"name": "fsq", "levels": _FINE_TO_COARSE},
             "frequency_weight": 1.0,
         },
-        "training": {"epochs": 12, "batch_size": 2, "learning_rate": 5e-4},
+        "training": {"epochs": 10, "batch_size": 2, "learning_rate": 5e-4},
         "crop": 0.5,
         "command": "dipy_train_vqvae PREPARED --precision mixed_bfloat16",
         "hardware": "x86_64, 2 CPU cores, shared with other work",

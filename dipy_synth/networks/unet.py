@@ -15,8 +15,8 @@ from dipy_synth.networks.attention import (
 )
 from dipy_synth.networks.blocks import (
     DenoisingBlock,
-    PixelShuffle,
     LayerNorm,
+    PixelShuffle,
     convolution,
 )
 from dipy_synth.networks.unfolding import Unfolding
@@ -161,8 +161,8 @@ class UNet(keras.Model):
         latents = ops.cast(inputs["latents"], "float32")
         noise = ops.cast(inputs["noise_level"], "float32")
         embedding = self.embed_noise(_noise_features(noise))
-        if (shift := inputs.get("shift")) is not None:
-            embedding = embedding + self.embed_shift(_shift_features(shift))
+        shift = inputs.get("shift", np.zeros((1, self.rank), "float32"))
+        embedding = embedding + self.embed_shift(_shift_features(shift))
         tokens = None
         if self.tokens is not None:
             tokens = ops.cast(self.tokens(inputs["conditions"]), self.compute_dtype)

@@ -281,8 +281,8 @@ class LDM:
         arguments = {"patch": autoencoder.factor, **arguments}
         if arguments.get("unfold") is None:
             # a finer grid where the latents have a linear way to it
-            linear = autoencoder.patch_basis() is not None
-            arguments["unfold"] = 2 if linear and autoencoder.factor > 2 else 1
+            finer = autoencoder.patch_basis() is not None and autoencoder.factor > 2
+            arguments["unfold"] = 2 if finer and len(arguments["widths"]) > 1 else 1
         return UNet(shape, categories=categories, **arguments)
 
     def _pairs(self, cohort, run_dir, settings, split, about):

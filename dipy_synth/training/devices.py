@@ -1,12 +1,47 @@
 """Several devices of one machine: where a model lives, and how the shares add up."""
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import wraps
+from pathlib import Path
 
 import keras
 import numpy as np
 
 from dipy_synth.errors import InputError
+
+
+def inference_precision():
+    """Return the precision in which a denoiser is run where nothing else is asked for.
+
+    Returns
+    -------
+    str
+        ``mixed_bfloat16`` on processors that multiply in bfloat16, where it takes a
+        quarter of the time; else ``float32``.
+    """
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:  # not Linux
+        return "float32"
+    known = {"amx_bf16", "avx512_bf16"} & set(flags.split())
+    return "mixed_bfloat16" if known else "float32"
+
+
+@contextmanager
+def default_precision(policy):
+    """Make networks in a precision.
+
+    Parameters
+    ----------
+    policy : str
+        A Keras dtype policy.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def count_devices(settings):

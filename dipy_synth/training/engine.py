@@ -12,6 +12,7 @@ from dipy_synth.training.devices import (
     EqualShares,
     count_devices,
     count_replicas,
+    default_precision,
     placement,
     placement_of,
     share_own_loss,
@@ -38,13 +39,8 @@ def building(settings):
         If the devices are not there, or cannot share a batch.
     """
     keras.utils.set_random_seed(settings.seed)
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(settings.precision)
-    try:
-        with placement(settings):
-            yield
-    finally:
-        keras.config.set_dtype_policy(before)
+    with default_precision(settings.precision), placement(settings):
+        yield
 
 
 def train(
