@@ -134,6 +134,33 @@ class Grid:
         return cls(**{name: tuple(value) for name, value in config.items()})
 
 
+def make_grid(shape=None, voxel_size=None, default=None):
+    """Build a grid from a shape, a voxel size, or both.
+
+    Without a shape the grid has the extent of the default, in multiples of 8 voxels.
+
+    Parameters
+    ----------
+    shape : sequence of int, (3,), optional
+        Number of voxels.
+    voxel_size : sequence of float, (3,) or (1,), optional
+        In mm; one number is that of all axes.
+    default : Grid, optional
+        The grid without either; ``Grid()`` if None.
+
+    Returns
+    -------
+    Grid
+    """
+    default = default or Grid()
+    sizes = tuple(voxel_size or default.voxel_size)
+    sizes = sizes * 3 if len(sizes) == 1 else sizes
+    if shape is None and len(sizes) == 3 and all(size > 0 for size in sizes):
+        # Multiples of 8, for a network that halves three times.
+        shape = 8 * np.ceil(default.extent / sizes / 8 - 1e-6)
+    return Grid(default.shape if shape is None else shape, sizes, default.center)
+
+
 def template_space(preprocessing):
     """Return the BIDS label of the space that scans were prepared in.
 

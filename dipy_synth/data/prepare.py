@@ -121,7 +121,8 @@ def prepare_cohort(
         source=source,
         threads=processors_each(**parallel),
     )
-    answers = run_parallel(work, map(_absolute, todo), **parallel, verbose=verbose)
+    shown = {"desc": "prepared scans", "unit": "scan", "verbose": verbose}
+    answers = run_parallel(work, map(_absolute, todo), **parallel, **shown)
     errors.update(_told(todo, answers))
     good = [record for record in records if errors[record.key] is None]
     write_participants(root, good, **options)

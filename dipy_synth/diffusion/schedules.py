@@ -265,17 +265,20 @@ def make_schedule(config):
     return SCHEDULES[arguments.pop("name")](**arguments)
 
 
-def choose_schedule(name="rectified_flow", **options):
-    """Make a schedule from the words of a command line.
+def choose_schedule(name=None, *, preset=None, **options):
+    """Make a schedule from the options of a command line and a preset.
 
     Parameters
     ----------
     name : str, optional
         ``rectified_flow``, or the betas of a discrete chain: linear, scaled_linear,
-        cosine, sigmoid.
+        cosine, sigmoid. If None, the schedule of the preset.
+    preset : dict, optional
+        ``name`` and arguments of a schedule; its arguments are the defaults of a
+        schedule of the same kind. A plain rectified flow if None.
     **options
         Arguments of the schedule, such as ``prediction``, or a chain's ``steps``; None
-        stands for the default.
+        and False are not given.
 
     Returns
     -------
@@ -286,22 +289,29 @@ def choose_schedule(name="rectified_flow", **options):
     InputError
         If the name is none of these, or the options do not go together.
     """
-    options = {key: value for key, value in options.items() if value is not None}
+    options = {k: v for k, v in options.items() if v not in (None, False, [])}
+    defaults = dict(preset or {"name": "rectified_flow"})
+    kind = defaults.pop("name")
+    if name is None:
+        name = defaults.get("betas", "linear") if kind != "rectified_flow" else kind
+    elif (name == "rectified_flow") != (kind == "rectified_flow"):
+        defaults = {}
     if name == "rectified_flow":
-        if options.pop("zero_terminal_snr", False):
+        if "zero_terminal_snr" in options:
             raise InputError("zero_terminal_snr: a rectified flow ends in noise anyway")
         if "steps" in options:
             raise InputError(
                 f"{options['steps']} diffusion steps: a rectified flow has none; "
                 f"expected with one of {', '.join(ALPHA_BARS)}"
             )
-        return RectifiedFlow(**options)
+        return RectifiedFlow(**{**defaults, **options})
     if name not in ALPHA_BARS:
         raise InputError(
             f"schedule {name!r}: expected rectified_flow or {', '.join(ALPHA_BARS)}"
         )
-    if {"times", "shift", "spacing"} & {*options}:
+    if {"times", "shift", "spacing", "noise_range"} & {*options}:
         raise InputError(
-            f"schedule {name!r}: times, shift and spacing are of rectified_flow"
+            f"schedule {name!r}: times, shift, spacing and noise_range are of "
+            "rectified_flow"
         )
-    return DiscreteDiffusion(betas=name, **options)
+    return DiscreteDiffusion(**{**defaults, **options, "betas": name})

@@ -11,7 +11,7 @@ import numpy as np
 
 from dipy_synth import __version__
 from dipy_synth.data.nifti import read_volume, write_volume
-from dipy_synth.errors import InputError
+from dipy_synth.errors import InputError, QualityError
 from dipy_synth.grid import Grid, template_space
 from dipy_synth.store import describe_model
 from dipy_synth.synthesis.request import Request
@@ -20,6 +20,7 @@ from dipy_synth.utils.files import read_json, write_json, write_table
 from dipy_synth.utils.montage import save_montage
 from dipy_synth.utils.parallel import check_engine, processors_each, run_parallel
 from dipy_synth.utils.progress import volume_bar
+from dipy_synth.utils.startup import start_keras
 
 KIND = "synthetic cohort"
 PICTURE = "mid-slices.png"
@@ -91,8 +92,9 @@ def synthesize_cohort(
     Raises
     ------
     InputError
-        If the folder holds something else, or the request cannot be met; with a QC
-        filter, if 20 draws of a volume were dropped, or the first 10 of the cohort.
+        If the folder holds something else, or the request cannot be met.
+    QualityError
+        If the QC filter dropped 20 draws of a volume, or the first 10 of the cohort.
     """
     out_dir, request = Path(out_dir).resolve(), (request or Request())
     if qc_filter is not None and request.sweep:
@@ -156,7 +158,8 @@ def _make_elsewhere(ldm, runs, work, options):
     threads = processors_each(**options)
     model = {"folder": ldm.folder, "sha256": ldm.config["weights_sha256"]}
     make = partial(_make_there, **model, threads=threads, **work)
-    answers = run_parallel(make, runs, **options)
+    shown = {"desc": "batches of synthetic brains", "unit": "batch"}
+    answers = run_parallel(make, runs, **shown, **options)
     failed = {}
     for run, (_, words) in zip(runs, answers):
         failed.setdefault(words, []).append(f"sub-synth{run[0] + 1:05d}")
@@ -175,7 +178,8 @@ def _make_there(numbers, *, folder, sha256, threads, **work):
     # read when the backend starts, which a fresh process does below
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
-    _make(_load(folder, sha256), numbers, progress=False, **work)
+    start_keras()
+    _make(_load(folder, sha256), numbers, progress=None, **work)
 
 
 @lru_cache(maxsize=1)
@@ -202,8 +206,11 @@ def _make(ldm, numbers, *, out_dir, request, qc_filter, progress):
     dropped = {number: [] for number in numbers}  # what spoke against each attempt
     while dropped:
         attempts = [len(reasons) for reasons in dropped.values()]
-        volumes = _generate(ldm, request, [*dropped], attempts, progress)
-        progress = False  # the bar counts volumes, not draws
+        first = progress is not None and not any(attempts)
+        # the bar counts volumes; of further draws it shows the number
+        volumes = _generate(
+            ldm, request, [*dropped], attempts, progress if first else False
+        )
         for number, volume in zip([*dropped], volumes):
             reasons = qc_filter(volume) if qc_filter is not None else []
             if reasons:
@@ -218,6 +225,8 @@ def _make(ldm, numbers, *, out_dir, request, qc_filter, progress):
                 told |= {"QCFilterDropped": dropped[number]}
             _write(_volume_path(out_dir, number, ldm.config), volume, affine, told)
             del dropped[number]
+        if progress is not None and dropped:
+            progress.note(**{"drawn again": sum(map(len, dropped.values()))})
         _give_up(dropped, out_dir)
 
 
@@ -248,7 +257,7 @@ def _give_up(dropped, out_dir):
     name, times = next(iter(counts.items()))
     start = f"{name}: "
     values = [r for reasons in draws for r in reasons if r.startswith(start)]
-    raise InputError(
+    raise QualityError(
         f"the QC filter dropped all of {len(draws)} draws, {times} of them for {name}, "
         "such "
         f"as {values[-1].removeprefix(start)}. The model does not make brains that "

@@ -140,7 +140,7 @@ def _already_there(out_dir, told, *, force):
 
 def _generate(ldm, request, samples, batch_size):
     """Generate images of some samples: ndarray of uint8, (n, *shape)."""
-    with volume_bar(len(samples)) as done:
+    with volume_bar(len(samples), desc="synthetic images", unit="image") as done:
         images = ldm.generate(
             seed=request.seed,
             numbers=[sample["SampleNumber"] for sample in samples],

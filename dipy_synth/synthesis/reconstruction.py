@@ -10,7 +10,6 @@ from pathlib import Path
 
 from dipy.utils.logging import logger
 import numpy as np
-from tqdm import tqdm
 
 from dipy_synth import __version__
 from dipy_synth.data.cohort import Cohort
@@ -27,6 +26,7 @@ from dipy_synth.store import describe_model
 from dipy_synth.utils.derivative import OutputFolder, SourceLink
 from dipy_synth.utils.files import file_hash, read_json, write_json, write_table
 from dipy_synth.utils.montage import save_montage
+from dipy_synth.utils.progress import progress_bar
 
 KIND = "reconstruction"
 SUFFIX = "_desc-reconstructed_T1w.nii.gz"
@@ -137,7 +137,7 @@ def _open(prepared, vqvae):
 def _reconstruct(vqvae, source, keys, natives, out_dir, *, force):
     """Reconstruct prepared scans one by one; give what is wrong with each, by key."""
     problems, made = {}, 0
-    for key in tqdm(keys, unit="scan", desc="reconstructions"):
+    for key in progress_bar(keys, unit="scan", desc="reconstructions"):
         try:
             made += _one(vqvae, source, key, natives.get(key), out_dir, force=force)
             problems[key] = None
@@ -240,7 +240,7 @@ def _describe(folder, request, vqvae, source):
         request,
         name="T1 brains, reconstructed by dipy_synth",
         readme=README,
-        ignored=("reconstruction.*", f"{PREPARED}/"),
+        ignored=("reconstruction.*", PREPARED),
         License=told.get("License"),
         SourceDatasets=[{"URL": source.address}, *told.get("SourceDatasets", [])],
         DatasetLinks=source.links,

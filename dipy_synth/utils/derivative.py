@@ -140,9 +140,9 @@ class OutputFolder:
         if different and not force:
             shown = "; ".join(different[:MOST_SHOWN])
             raise InputError(
-                f"{self.root}: holds {_a(self.kind)} made by another request ({shown}); "
-                "expected the same request, which goes on with it, another out_dir, or "
-                "--force to replace it"
+                f"{self.root}: holds {_a(self.kind)} made by another request "
+                f"({shown}); expected the same request, which goes on with it, another "
+                "out_dir, or --force to replace it"
             )
         return different
 

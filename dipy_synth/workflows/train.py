@@ -1,7 +1,8 @@
 """The commands that train the autoencoder, the diffusion model and the predictor."""
 
-from dataclasses import fields
+from pathlib import Path
 
+from dipy.utils.logging import logger
 from dipy.workflows.workflow import Workflow
 
 
@@ -29,86 +30,101 @@ class TrainVQVAEFlow(Workflow):
         texture_weight=None,
         decoder_of=None,
         adversarial=0.0,
-        precision="float32",
-        accumulation=1,
-        patience=0,
+        precision=None,
+        accumulation=None,
+        patience=None,
         tensorboard=False,
         devices=1,
         seed=0,
         out_dir="vqvae",
     ):
-        """Train a quantised autoencoder on a prepared cohort, or on MNIST.
+        """Train a vector-quantised autoencoder on a prepared cohort, or on MNIST.
 
-        The run's folder gets curves (history.csv, curves.png), reconstructions of
-        validation subjects beside the originals (reconstructions.png), a checkpoint
-        an epoch and, in the end, the model in its folder "model". The same command
-        goes on with a run that was stopped; --force starts anew.
+        The run's folder has the curves (history.csv, curves.png), reconstructions of
+        validation subjects below the originals (reconstructions.png), a checkpoint of
+        the last epoch and, at the end, the model in its folder "model". The same
+        command resumes an interrupted run; --force starts anew.
 
         Parameters
         ----------
         prepared : string or Path
-            A cohort that dipy_preprocess_t1 wrote, or images in one file: an .npz
-            with "images" and, if known, "labels", or MNIST's own IDX file.
+            A cohort that dipy_preprocess_t1 wrote, or a file of images: an .npz with
+            "images" and, if known, "labels", or MNIST's IDX file.
         preset : string, optional
-            What is trained, and how by default: default, plain, residual, 128 (for
-            volumes of 1 mm) or mnist (for images of 28x28).
+            Architecture, and the defaults of the other options: default, plain,
+            residual, 128 (for volumes of 1 mm) or mnist (for images of 28x28).
         epochs : int, optional
-            Passes over the training subjects. By default the preset's.
+            Number of epochs. If None, that of the preset.
         batch_size : int, optional
-            Volumes, or parts of volumes, a step. By default the preset's.
+            Number of volumes, or crops, in a batch. If None, that of the preset.
         learning_rate : float, optional
-            Peak of the learning rate. By default the preset's.
+            Peak learning rate. If None, that of the preset.
         channels : variable int, optional
-            Widths of the network at its two resolutions. By default the preset's, 32
-            and 64 in most.
+            Number of channels at each resolution. If None, those of the preset.
         levels : variable int, optional
-            Round each latent channel to so many levels; as many channels as levels are
-            given. By default the preset's quantiser.
+            Levels of each latent channel in finite scalar quantization, for instance 15
+            15 15 15. If None, the quantizer of the preset.
         crop : float, optional
-            Side of the random parts of volumes that are trained on, as a share of the
-            volume's; 1 for whole volumes. By default the preset's, 0.5 for brains.
+            Side of the random crops for training, as a fraction of that of the volume;
+            1 trains on whole volumes. If None, that of the preset.
         background_weight : float, optional
-            Weight of background voxels in the loss, where the brain has 1. By default
-            the preset's, 0.1 for brains.
+            Weight of the background in the loss; that of the brain is 1. If None, that
+            of the preset.
         gradient_weight : float, optional
-            Weight of the distance between finite differences. By default the preset's,
-            0.5 for brains.
+            Weight of the L1 loss of finite differences. If None, that of the preset.
         frequency_weight : float, optional
-            Weight of the distance between magnitudes of fine detail, voxel by voxel. By
-            default the preset's, 1 for brains.
+            Weight of the L1 loss of the magnitudes of Haar detail coefficients. If
+            None, that of the preset.
         texture_weight : float, optional
-            Weight of the distance between local strengths of fine detail, such as 3:
-            texture as strong as in the originals. By default the preset's, 0.
+            Weight of the L1 loss of the local RMS of Haar detail coefficients. If None,
+            that of the preset.
         decoder_of : string, optional
-            A run of this command, or a model folder, whose decoder alone is trained
-            further, so that its latents stay what they are.
+            A run of this command, or a model folder, whose decoder is fine-tuned; its
+            encoder and codebook are frozen.
         adversarial : float, optional
-            Weight of a discriminator that asks for texture in the last third of the
-            training, such as 0.1; 0 trains without one.
+            Weight of the adversarial (PatchGAN) loss in the last third of the training;
+            0 trains without a discriminator.
         precision : string, optional
-            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16.
+            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16. If
+            None, that of the preset.
         accumulation : int, optional
-            Batches that make one update: as a batch so many times as large, in the
-            memory of one.
+            Number of batches whose gradients are averaged for one update. If None, that
+            of the preset.
         patience : int, optional
-            Stop after so many epochs without a lower validation loss, and keep the
-            weights of the best one. By default all epochs are trained.
+            Early stopping: number of epochs without a lower validation loss, after
+            which training ends with the weights of the best epoch; 0 trains all epochs.
+            If None, that of the preset.
         tensorboard : bool, optional
             Write the curves for TensorBoard too.
         devices : int, optional
-            GPUs of this machine that share each batch; -1 for all there are.
+            Number of GPUs of this machine that share each batch; -1 uses all.
         seed : int, optional
-            Seed of everything drawn.
+            Random seed.
         out_dir : string or Path, optional
-            Folder of the run.
+            Output folder: a new one, or that of a run to resume.
 
         """
+        from dipy_synth.utils.startup import start_keras
+
+        start_keras()
         from dipy_synth.networks.presets import find_preset
         from dipy_synth.nn.vqvae import VQVAE
+        from dipy_synth.training import TrainingSettings
 
-        settings = _settings(locals(), **find_preset(preset)["training"])
+        settings = TrainingSettings.completed(
+            find_preset(preset)["training"],
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            precision=precision,
+            accumulation=accumulation,
+            patience=patience,
+            tensorboard=tensorboard,
+            devices=devices,
+            seed=seed,
+        )
         network = {
-            "channels": channels,
+            "channels": channels or None,
             "quantizer": {"name": "fsq", "levels": levels} if levels else None,
             "background_weight": background_weight,
             "gradient_weight": gradient_weight,
@@ -126,6 +142,8 @@ class TrainVQVAEFlow(Workflow):
             force=self._force_overwrite,
             **_given(network),
         )
+        self.last_generated_outputs = {"out_dir": str(out_dir)}
+        logger.info(f"Model: {Path(out_dir) / 'model'}")
 
 
 class TrainLDMFlow(Workflow):
@@ -147,19 +165,21 @@ class TrainLDMFlow(Workflow):
         epochs=None,
         batch_size=None,
         learning_rate=None,
+        crop=None,
         widths=None,
         attention="preset",
-        schedule="rectified_flow",
+        schedule=None,
         diffusion_steps=None,
         prediction=None,
         zero_terminal_snr=False,
         times=None,
+        noise_range=None,
         shift=None,
         spacing=None,
         weighting=None,
-        precision="float32",
-        accumulation=1,
-        patience=0,
+        precision=None,
+        accumulation=None,
+        patience=None,
         tensorboard=False,
         devices=1,
         seed=0,
@@ -167,10 +187,10 @@ class TrainLDMFlow(Workflow):
     ):
         """Train a latent diffusion model on a prepared cohort.
 
-        The run's folder gets curves (history.csv, curves.png), samples
-        (samples.png), a checkpoint an epoch and, in the end, the model in its folder
-        "model", which dipy_synth_mri --model reads. The same command goes on with a
-        run that was stopped; --force starts anew.
+        The run's folder has the curves (history.csv, curves.png), samples
+        (samples.png), a checkpoint of the last epoch and, at the end, the model in its
+        folder "model", which dipy_synth_mri --model reads. The same command resumes an
+        interrupted run; --force starts anew.
 
         Parameters
         ----------
@@ -180,79 +200,98 @@ class TrainLDMFlow(Workflow):
         vqvae : string or Path
             The run of dipy_train_vqvae on the same cohort, or its model folder.
         conditions : variable string, optional
-            Columns of participants.tsv that the model is to follow, such as age sex;
-            label of a file of images. Numbers and categories; values may be missing.
+            Columns of participants.tsv to condition on, such as age sex; label of a
+            file of images. Values may be missing.
         condition_dropout : float, optional
-            Share of the training pairs whose conditions are all left open, from which
-            guidance learns.
+            Probability of dropping all conditions, for classifier-free guidance.
         initial : string, optional
-            A model to start from instead of random weights: a run, a model folder or
-            the name of a bundled model. It brings its conditions and its shape.
+            A model to fine-tune: a run, a model folder or the name of a bundled model.
+            Its conditions and its architecture are kept.
         preset : string, optional
-            Shape of the U-Net, and how it is trained by default: default, small (for
-            cohorts of some dozens), original (three levels of two residual layers, no
-            attention) or mnist (for images of 28x28).
+            Architecture, and the defaults of the other options: default, small (for
+            cohorts of some dozens), original (three levels of two residual layers, a
+            chain of 1000 steps) or mnist (for images of 28x28).
         epochs : int, optional
-            Passes over the training subjects, each in four views: as it is, mirrored,
-            and both moved by up to a voxel. By default the preset's, 100 for brains.
+            Number of epochs. If None, that of the preset.
         batch_size : int, optional
-            Volumes a step. By default the preset's, 2 for brains.
+            Number of volumes, or crops, in a batch. If None, that of the preset.
         learning_rate : float, optional
-            Peak of the learning rate. By default the preset's.
+            Peak learning rate. If None, that of the preset.
+        crop : int, optional
+            Side of the random crops of latents for training; 0 trains on whole latents.
+            If None, that of the preset.
         widths : variable int, optional
-            Channels of the U-Net's levels, each of half the resolution; as many levels
-            as are given. By default the preset's.
+            Number of channels of each level of the U-Net. If None, those of the preset.
         attention : string, optional
-            Levels of the U-Net that have attention: none, coarsest or all. By default
-            preset: the preset's, the coarsest in most.
+            Levels of the U-Net with attention: none, coarsest, all, or preset.
         schedule : string, optional
-            rectified_flow, or a discrete chain with linear, scaled_linear, cosine or
-            sigmoid betas, as DDPM has them.
+            rectified_flow, or the betas of a discrete chain (DDPM): linear,
+            scaled_linear, cosine or sigmoid. If None, that of the preset.
         diffusion_steps : int, optional
-            Steps of a discrete chain. By default 1000.
+            Number of steps of a discrete chain. If None, that of the preset.
         prediction : string, optional
-            What the network predicts: noise, image, v or velocity. By default velocity
-            for a flow and noise for a chain.
+            What the network predicts: noise, image, v, velocity or preconditioned. If
+            None, that of the preset.
         zero_terminal_snr : bool, optional
-            Rescale a discrete chain so that it ends in noise; not with noise
-            prediction.
+            Rescale a discrete chain to zero terminal SNR (Lin et al., 2024); not with
+            the prediction of noise.
         times : string, optional
-            How training times of a flow are drawn: uniform (by default) or logit_normal
-            (more of them half way, next to none in the noise where sampling begins).
+            Distribution of the training times of a flow: uniform, logit_normal or
+            log_snr (even in log SNR, over --noise_range). If None, that of the preset.
+        noise_range : variable float, optional
+            Lowest and highest noise-to-signal ratio of --times log_snr. If None, those
+            of the preset.
         shift : float, optional
-            Above 1, times of a flow move towards the noise, in training and, with
-            --spacing time, in sampling: the more, the more voxels latents have. By
-            default 3, for brains; try 1 for small images.
+            Shift of the times of a flow towards noise (Esser et al., 2024); 1 is
+            without. If None, that of the preset.
         spacing : string, optional
-            How a sampler's steps of a flow are spaced: log_snr (by default), evenly in
-            the signal-to-noise ratio down to the deepest noise of use, or time.
+            Spacing of the steps of the sampler of a flow: log_snr or time. If None,
+            that of the preset.
         weighting : string, optional
-            Weights of the loss over time: plain (by default), min_snr or p2.
+            Weights of the loss over time: plain, min_snr or p2. If None, that of the
+            preset.
         precision : string, optional
-            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16.
+            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16. If
+            None, that of the preset.
         accumulation : int, optional
-            Batches that make one update: as a batch so many times as large, in the
-            memory of one.
+            Number of batches whose gradients are averaged for one update. If None, that
+            of the preset.
         patience : int, optional
-            Stop after so many epochs without a lower validation loss, and keep the
-            weights of the best one. By default all epochs are trained.
+            Early stopping: number of epochs without a lower validation loss, after
+            which training ends with the weights of the best epoch; 0 trains all epochs.
+            If None, that of the preset.
         tensorboard : bool, optional
             Write the curves for TensorBoard too.
         devices : int, optional
-            GPUs of this machine that share each batch; -1 for all there are.
+            Number of GPUs of this machine that share each batch; -1 uses all.
         seed : int, optional
-            Seed of everything drawn.
+            Random seed.
         out_dir : string or Path, optional
-            Folder of the run.
+            Output folder: a new one, or that of a run to resume.
 
         """
+        from dipy_synth.utils.startup import start_keras
+
+        start_keras()
         from dipy_synth.diffusion.schedules import choose_schedule
         from dipy_synth.networks.presets import UNET_PRESETS, find_preset
         from dipy_synth.nn.ldm import LDM
+        from dipy_synth.training import TrainingSettings
 
-        training = find_preset(preset, UNET_PRESETS)["training"]
-        settings = _settings(locals(), **training)
-        network = {"widths": widths}
+        defaults = find_preset(preset, UNET_PRESETS)
+        settings = TrainingSettings.completed(
+            defaults["training"],
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            precision=precision,
+            accumulation=accumulation,
+            patience=patience,
+            tensorboard=tensorboard,
+            devices=devices,
+            seed=seed,
+        )
+        network = {"widths": widths or None}
         if attention != "preset":  # DIPY's parser turns the word "none" into None
             network["attention"] = attention or "none"
         LDM(verbose=True).fit(
@@ -264,23 +303,28 @@ class TrainLDMFlow(Workflow):
             conditions=conditions or (),
             schedule=choose_schedule(
                 schedule,
+                preset=defaults["schedule"],
                 steps=diffusion_steps,
                 prediction=prediction,
                 zero_terminal_snr=zero_terminal_snr,
                 times=times,
+                noise_range=noise_range,
                 shift=shift,
                 spacing=spacing,
                 weighting=weighting,
             ),
+            crop=crop,
             dropout=condition_dropout,
             initial=initial,
             force=self._force_overwrite,
             **_given(network),
         )
+        self.last_generated_outputs = {"out_dir": str(out_dir)}
+        logger.info(f"Model: {Path(out_dir) / 'model'}")
 
 
 class TrainPredictorFlow(Workflow):
-    """Train the predictor."""
+    """Train the covariate predictor."""
 
     @classmethod
     def get_short_name(cls):
@@ -294,86 +338,90 @@ class TrainPredictorFlow(Workflow):
         epochs=None,
         batch_size=None,
         learning_rate=None,
-        precision="float32",
-        accumulation=1,
+        precision=None,
+        accumulation=None,
         patience=None,
         tensorboard=False,
         devices=1,
         seed=0,
         out_dir="predictor",
     ):
-        """Train a network that reads age, sex or a digit from a volume.
+        """Train a network that predicts age, sex or a digit from a volume.
 
-        It is trained on training subjects alone. How well it reads the validation
-        subjects is told in the end. Its features compare real and synthetic cohorts;
-        what it reads from synthetic volumes tells whether they are as asked. The run's
-        folder gets curves, a checkpoint an epoch and the model in its folder "model".
-        The same command goes on with a run that was stopped; --force starts anew.
+        It is trained on the training subjects and evaluated on the validation subjects.
+        dipy_evaluate_mri --features predictor compares cohorts by its features, and
+        samples with their conditions by its predictions. The run's folder has the
+        curves, a checkpoint of the last epoch and the model in its folder "model". The
+        same command resumes an interrupted run; --force starts anew.
 
         Parameters
         ----------
         prepared : string or Path
-            A cohort that dipy_preprocess_t1 wrote, or images and labels in one file, as
-            dipy_train_vqvae takes it.
+            A cohort that dipy_preprocess_t1 wrote, or a file of images and labels, as
+            for dipy_train_vqvae.
         conditions : variable string, optional
-            Columns of participants.tsv to read, numbers or categories, whose values
-            may be missing. By default age and sex; label of a file of images.
+            Columns of participants.tsv to predict, numbers or categories; values may be
+            missing. If None, age and sex, or label of a file of images.
         epochs : int, optional
-            Passes over the training subjects. By default 8.
+            Number of epochs. If None, 8.
         batch_size : int, optional
-            Volumes a step. By default 8 brains or 64 small images.
+            Number of volumes in a batch. If None, 8 brains or 64 small images.
         learning_rate : float, optional
-            Peak of the learning rate. By default 5e-4 for brains, 3e-3 for images.
+            Peak learning rate. If None, 5e-4 for brains and 3e-3 for images.
         precision : string, optional
-            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16.
+            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16. If
+            None, float32.
         accumulation : int, optional
-            Batches that make one update: as a batch so many times as large, in the
-            memory of one.
+            Number of batches whose gradients are averaged for one update. If None, 1.
         patience : int, optional
-            Stop after so many epochs without a lower validation loss, and keep the
-            weights of the best one; 0 trains all epochs. By default 3.
+            Early stopping: number of epochs without a lower validation loss, after
+            which training ends with the weights of the best epoch; 0 trains all epochs.
+            If None, 3.
         tensorboard : bool, optional
             Write the curves for TensorBoard too.
         devices : int, optional
-            GPUs of this machine that share each batch; -1 for all there are.
+            Number of GPUs of this machine that share each batch; -1 uses all.
         seed : int, optional
-            Seed of everything drawn.
+            Random seed.
         out_dir : string or Path, optional
-            Folder of the run.
+            Output folder: a new one, or that of a run to resume.
 
         """
-        from dipy.utils.logging import logger
+        from dipy_synth.utils.startup import start_keras
 
+        start_keras()
         from dipy_synth.data.cohort import open_cohort
         from dipy_synth.nn.predictor import CovariatePredictor, predictor_training
+        from dipy_synth.training import TrainingSettings
 
         cohort = open_cohort(prepared)
-        settings = _settings(locals(), **predictor_training(cohort))
+        settings = TrainingSettings.completed(
+            predictor_training(cohort),
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            precision=precision,
+            accumulation=accumulation,
+            patience=patience,
+            tensorboard=tensorboard,
+            devices=devices,
+            seed=seed,
+        )
         predictor = CovariatePredictor(verbose=True)
         predictor.fit(
             cohort,
             run_dir=out_dir,
             settings=settings,
+            conditions=conditions or None,
             force=self._force_overwrite,
-            **_given({"conditions": conditions}),
         )
+        self.last_generated_outputs = {"out_dir": str(out_dir)}
         if cohort.where("validation").any():
             for name, found in predictor.evaluate(cohort).items():
                 logger.info("validation subjects, %s: %s", name, found)
-
-
-def _settings(options, **defaults):
-    """Pick the training settings from the options of a flow, which bear their names.
-
-    What was not given is taken from the defaults.
-    """
-    from dipy_synth.training import TrainingSettings
-
-    names = {field.name for field in fields(TrainingSettings)}
-    chosen = {k: v for k, v in options.items() if k in names}
-    return TrainingSettings(**{**defaults, **_given(chosen)})
+        logger.info(f"Model: {Path(out_dir) / 'model'}")
 
 
 def _given(options):
     """Keep the options that were given."""
-    return {k: v for k, v in options.items() if v is not None and v != []}
+    return {name: value for name, value in options.items() if value is not None}

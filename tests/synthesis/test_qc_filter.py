@@ -8,7 +8,7 @@ import pytest
 from dipy_synth.conditions import ConditionSchema
 from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.nifti import read_volume
-from dipy_synth.errors import InputError
+from dipy_synth.errors import InputError, QualityError
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.memorization import VoxelSearch, plant_copies
 from dipy_synth.phantom import make_phantom
@@ -244,7 +244,7 @@ def test_a_stopped_cohort_ends_as_one_that_was_not(
 
 def test_a_qc_filter_that_lets_nothing_out_says_why(good, qc_filter, tmp_path):
     hopeless = Model(good, {"else": noise(0)})
-    with pytest.raises(InputError, match="all of 10 draws, 10 of them for .*: train"):
+    with pytest.raises(QualityError, match="all of 10 draws, 10 of them for .*: train"):
         synthesize_cohort(hopeless, tmp_path / "none", n=3, qc_filter=qc_filter)
     assert len(hopeless.made) == MOST_IN_VAIN
     assert not list(tmp_path.glob("none/sub-*"))
@@ -253,7 +253,7 @@ def test_a_qc_filter_that_lets_nothing_out_says_why(good, qc_filter, tmp_path):
 def test_a_volume_is_drawn_only_so_often(good, qc_filter, cohort, tmp_path):
     copy = np.asarray(cohort.volumes("train")[0], "float32")
     model = Model(good, {(1, attempt): copy for attempt in range(99)})
-    with pytest.raises(InputError, match=f"all of 20 draws, 20 of them for {COPY}"):
+    with pytest.raises(QualityError, match=f"all of 20 draws, 20 of them for {COPY}"):
         synthesize_cohort(model, tmp_path, n=3, qc_filter=qc_filter)
     assert model.made == [(0, 0), *((1, attempt) for attempt in range(MOST_ATTEMPTS))]
     assert len(list(tmp_path.glob("sub-*/anat/*.nii.gz"))) == 1
