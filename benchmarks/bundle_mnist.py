@@ -26,9 +26,8 @@ small model to try commands on, and a check that both halves work.
 - **Data**: {n_train} of {n_all} digits of MNIST (Yann LeCun and Corinna Cortes), which
   is under [CC BY-SA 3.0](https://creativecommons.org/licenses/by-sa/3.0/); so are these
   weights, with credit to them.
-- **Made by** the commands of `benchmarks/make_mnist.sh`: autoencoder {vqvae_epochs}
-  epochs ({vqvae_minutes:.0f} minutes), U-Net {flow_epochs} epochs ({flow_minutes:.0f}
-  minutes), on one core beside other work.
+- **Made by** the commands of `benchmarks/make_mnist.sh`: {autoencoder}, U-Net
+  {epochs} epochs ({minutes:.0f} minutes), on one core beside other work.
 - **Measured** by `benchmarks/bundle_mnist.py` on {n} samples of these float16 weights,
   a tenth of each class, made with {sampling}, beside as many held-out digits, on
   {hardware} ({date}). FID and IS are of the features and probabilities of a predictor
@@ -38,9 +37,9 @@ small model to try commands on, and a check that both halves work.
 
 - **What it is not**: a model of all handwriting; it has seen {n_train} digits, and no
   copy audit was made.
-- **Contents**: `config.json` (networks, digits of either side of the split by their
-  place in the file, conditions, recommended sampling) and `weights.npz` (float16
-  arrays); nothing in this folder can run code.
+- **Contents**: `config.json` (networks, salted hashes of the digits of either side of
+  the split, conditions, recommended sampling) and `weights-*.npz` (float16 arrays);
+  nothing in this folder can run code.
 """
 
 
@@ -61,7 +60,10 @@ def main():
 def card(ldm, options):
     """Fill the card with what the run recorded, and what is measured."""
     split, defaults = ldm.config["split"], ldm.config["sampling"]
-    runs = {name: history(options.work / name) for name in ("vqvae", "flow")}
+    rows, known = history(options.work / "flow"), options.work / "vqvae"
+    autoencoder = "the autoencoder of the earlier model"
+    if known.exists():
+        autoencoder = f"autoencoder {len(history(known))} epochs"
     return CARD.format(
         name=options.folder.name,
         n_train=len(split["train"]),
@@ -71,8 +73,9 @@ def card(ldm, options):
         hardware=hardware(),
         date=date.today().isoformat(),
         table=table(ldm, options),
-        **{f"{name}_epochs": len(rows) for name, rows in runs.items()},
-        **{f"{name}_minutes": minutes(rows) for name, rows in runs.items()},
+        autoencoder=autoencoder,
+        epochs=len(rows),
+        minutes=minutes(rows),
     )
 
 

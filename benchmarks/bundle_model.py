@@ -39,10 +39,11 @@ it.
 - **What one sees** beside real brains (`doc/real_and_synthetic.png`): {seen}
 - **What it is not**: validated for any clinical or statistical use. It has been trained
   for a short time on few subjects.
-- **Contents**: `config.json` (networks, grid, subjects of either side of the split,
-  conditions with their ranges, recommended sampling), `weights.npz` (float16 arrays)
-  and `qc_filter.npz` (for `dipy_synth_mri --gate`: acceptance ranges, and the training
-  brains averaged over 8 mm); nothing in this folder can run code.
+- **Contents**: `config.json` (networks, grid, salted hashes of the subjects of either
+  side of the split, conditions with their rounded ranges, recommended sampling),
+  `weights-*.npz` (float16 arrays) and `qc_filter-*.npz` (for `dipy_synth_mri --gate`:
+  acceptance ranges and the mean brain; no subject's brain); nothing in this folder can
+  run code.
 """
 
 

@@ -45,8 +45,9 @@ KID). It serves to judge synthetic brains, and nothing else.
 - **What it is not**: validated for any clinical use, or a measure of a person's brain
   age. The accuracy for sex has a standard error of about 0.08. Brains of other
   scanners, or prepared otherwise, may be read wrongly.
-- **Contents**: `config.json` (network, grid, columns, subjects of either side of the
-  split) and `weights.npz` (float16 arrays); nothing in this folder can run code.
+- **Contents**: `config.json` (network, grid, columns with their rounded ranges, salted
+  hashes of the subjects of either side of the split) and `weights-*.npz` (float16
+  arrays); nothing in this folder can run code.
 """
 COMPONENTS = 32
 

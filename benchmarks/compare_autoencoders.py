@@ -74,8 +74,8 @@ def measure(cohort, choice, run_dir, options):
     seconds = seconds_per_epoch(cohort, config, PRESETS[preset]["crop"], settings)
     settings = replace(settings, epochs=max(1, round(60 * options.minutes / seconds)))
     vqvae, started = VQVAE(), time.perf_counter()
-    chosen = {"settings": settings, "preset": preset, "force": True, **choice}
-    vqvae.fit(cohort, run_dir=run_dir, **chosen)
+    chosen = {"settings": settings, "preset": preset, "force": True}
+    vqvae.fit(cohort, run_dir=run_dir, network=choice, **chosen)
     minutes = (time.perf_counter() - started) / 60
     train, held_out = (
         np.asarray(cohort.volumes(side), "float32") for side in ("train", "validation")

@@ -127,7 +127,7 @@ class Slices(ArrayCohort):
 def train_autoencoder(cohort, choice, run_dir):
     """Train an autoencoder, or go on, or read it back."""
     choice = {"preset": "default", "batch_size": 5, **choice}
-    batch_size = choice.pop("batch_size")
+    batch_size, preset = choice.pop("batch_size"), choice.pop("preset")
     slices = int(cohort.where("train").sum())
     each = -(-slices // batch_size)
     settings = TrainingSettings(
@@ -139,7 +139,8 @@ def train_autoencoder(cohort, choice, run_dir):
     if (run_dir / "model" / "config.json").is_file():
         vqvae.load_model_weights(run_dir / "model")
         return vqvae
-    vqvae.fit(cohort, run_dir=run_dir, settings=settings, crop=1, **choice)
+    options = {"run_dir": run_dir, "settings": settings, "preset": preset}
+    vqvae.fit(cohort, crop=1, network=choice, **options)
     return vqvae
 
 

@@ -20,7 +20,8 @@ from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.nifti import read_volume, write_volume
 from dipy_synth.data.prepared import mask_path, prepared_path
 from dipy_synth.phantom import KINDS, LOCATIONS, make_phantom, simulate_tumor
-from dipy_synth.utils.files import write_json, write_table
+from dipy_synth.utils.files import write_json
+from dipy_synth.utils.tables import write_table
 
 TUMOURS = 5  # scans of a brain with one; another is without
 SIZES = (28, 45)  # diameters, mm

@@ -6,11 +6,20 @@ the training table was, and one that the training never saw is refused, or told.
 
 from dataclasses import asdict, dataclass
 import math
+import re
 import warnings
 
 import numpy as np
 
 from dipy_synth.errors import InputError
+from dipy_synth.utils.cells import (
+    as_number,
+    column_number,
+    column_word,
+    is_age,
+    is_missing,
+    is_sex,
+)
 
 KINDS = ("number", "category")
 
@@ -26,7 +35,9 @@ class Column:
     kind : {"number", "category"}, optional
         Whether values are compared or told apart.
     low, high : float, optional
-        Range of a number in the training table, in its own unit.
+        Range of a number in the training table, in its own unit; `fit` rounds it
+        outwards to whole units, or to a twentieth of a range below 20, so that a model
+        holds no exact age.
     categories : tuple of str, optional
         The values of a category, in the order of their indices.
 
@@ -79,16 +90,23 @@ class Column:
         known = [value for value in values if not is_missing(value)]
         if not known:
             raise InputError(f"condition {name}: no value is known")
-        numbers = [as_number(value) for value in known]
+        numbers = [column_number(name, value) for value in known]
         words = sorted({str(v) for v, n in zip(known, numbers) if n is None})
+        if is_age(name) and (odd := [v for v in words if as_number(v) is not None]):
+            raise InputError(
+                f"condition {name}: {', '.join(odd[:3])} cannot be an age in years; "
+                "expected 0 to 120 (n/a where missing)"
+            )
         if not category and words and any(n is not None for n in numbers):
             raise InputError(
                 f"condition {name}: numbers and {', '.join(words[:3])}; expected "
                 "numbers alone (n/a where missing), or names alone"
             )
         if category or words:
-            return cls(name, "category", categories=sorted({str(v) for v in known}))
-        return cls(name, "number", low=min(numbers), high=max(numbers))
+            names = {column_word(name, value) for value in known}
+            return cls(name, "category", categories=sorted(names))
+        low, high = _rounded_range(min(numbers), max(numbers))
+        return cls(name, "number", low=low, high=high)
 
     def encode(self, value):
         """Turn a value to a number.
@@ -113,9 +131,7 @@ class Column:
             return math.nan
         if self.kind == "category":
             return self._index(str(value))
-        number = as_number(value)
-        if number is None:
-            raise InputError(f"condition {self.name}={value}: expected a number")
+        number = self._number(value)
         middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
         return (number - middle) / (half or 1.0)
 
@@ -141,16 +157,67 @@ class Column:
         """Give the numbers that lie outside of the training range: sorted list."""
         if self.kind == "category":
             return []
-        numbers = {as_number(value) for value in values} - {None}
+        numbers = {self._number(value) for value in values if not is_missing(value)}
         return sorted(x for x in numbers if not self.low <= x <= self.high)
 
+    def _number(self, value):
+        """Return a value as a number; of a column that is named for sex, as a code."""
+        number = column_number(self.name, value)
+        number = as_number(value) if is_sex(self.name) else number
+        if number is None:
+            possible = " of years, 0 to 120" * is_age(self.name)
+            raise InputError(
+                f"condition {self.name}={value}: expected a number{possible}"
+            )
+        return number
+
     def _index(self, value):
-        if value not in self.categories:
+        """Return the index of a category; another case or word for it will do."""
+        word = column_word(self.name, value)
+        for name in (value, word):
+            if name in self.categories:
+                return float(self.categories.index(name))
+        names = [column_word(self.name, c).casefold() for c in self.categories]
+        if names.count(word.casefold()) != 1:
             raise InputError(
                 f"condition {self.name}={value}: expected one of "
                 f"{', '.join(self.categories)}"
             )
-        return float(self.categories.index(value))
+        return float(names.index(word.casefold()))
+
+    def split(self, text):
+        """Split the values of a sweep, ``first:last:count`` or ``value,value``.
+
+        Parameters
+        ----------
+        text : str
+            Categories may hold commas and colons themselves.
+
+        Returns
+        -------
+        list of str
+        """
+        if self.kind == "number":
+            return _range(self.name, text) if ":" in text else text.split(",")
+        values, parts = [], text.split(",")
+        while parts:
+            # The longest run of parts that is a category, or else one part.
+            runs = [",".join(parts[:n]) for n in range(len(parts), 0, -1)]
+            value = next((run for run in runs if run in self.categories), parts[0])
+            values.append(value)
+            parts = parts[value.count(",") + 1 :]
+        return values
+
+
+def _rounded_range(low, high):
+    """Round a range outwards: a model that is shared holds nobody's exact value."""
+    span = high - low
+    step = min(1.0, 10.0 ** math.floor(math.log10(span / 2))) if span > 0 else 1.0
+    if span <= 0 and not float(low).is_integer():
+        return low, high
+    digits = max(0, -round(math.log10(step)))
+    rounded = math.floor(low / step) * step, math.ceil(high / step) * step
+    return tuple(round(value, digits) for value in rounded)
 
 
 @dataclass(frozen=True)
@@ -313,17 +380,22 @@ class ConditionSchema:
         """
         sweep = {}
         for name, value in self._settings(words).items():
-            values = _range(name, value) if ":" in value else value.split(",")
+            values = self._column(name).split(value)
             if "" in values or len(set(values)) < len(values):
                 raise InputError(f"condition {name}={value}: expected different values")
             self.encode([{name: value} for value in values])
             sweep[name] = values
         return sweep
 
+    def _column(self, name):
+        return self.columns[self.names.index(name)]
+
     def _settings(self, words):
         """Split words into name and value, of conditions that there are: dict."""
         settings = {}
-        for word in words.split() if isinstance(words, str) else words:
+        if isinstance(words, str):  # blanks may be part of a category
+            words = re.split(r"\s+(?=[^\s=]+=)", words.strip()) if words.strip() else []
+        for word in words:
             name, sign, value = word.partition("=")
             if not sign or not name or not value:
                 raise InputError(f"condition {word!r}: expected name=value")
@@ -356,17 +428,3 @@ def _range(name, text):
         )
     first, last, count = numbers
     return [f"{number:g}" for number in np.linspace(first, last, int(count))]
-
-
-def is_missing(value):
-    """Tell whether a table's value is missing: None, ``n/a``, empty or NaN."""
-    return value in (None, "", "n/a") or value != value
-
-
-def as_number(value):
-    """Give a value as a finite float, or None when it is none."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if math.isfinite(number) else None

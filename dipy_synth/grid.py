@@ -168,14 +168,14 @@ def template_space(preprocessing):
     ----------
     preprocessing : dict or None
         How they were prepared, as `dipy_synth.data.preprocess.PreprocessConfig`
-        describes it; None stands for the default.
+        describes it; None where that is not known.
 
     Returns
     -------
     str or None
-        None where scans stay in the scanner's space.
+        None where scans stay in the scanner's space, or the space is not known.
     """
-    aligned = (preprocessing or {}).get("align") != "none"
+    aligned = (preprocessing or {}).get("align") in ("rigid", "affine")
     return TEMPLATE_SPACE if aligned else None
 
 

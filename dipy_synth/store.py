@@ -1,10 +1,16 @@
-"""Model folders: ``config.json`` and ``weights.npz``; arrays and JSON, no code.
+"""Model folders: ``config.json`` and files of arrays; no code, nothing of a subject.
 
 A folder is read by its path or, for the models that come with the package, by its
-name. The configuration records a hash of the weights, which is checked on loading.
+name. Files of arrays are named after their hash (``weights-0123456789ab.npz``). The
+configuration, which is written last, has the hashes, and one of itself: so a folder
+whose writing was interrupted holds the earlier model or the new one, and files that do
+not belong together are refused.
 """
 
+import hashlib
+import json
 from pathlib import Path
+import re
 
 import numpy as np
 
@@ -12,14 +18,24 @@ from dipy_synth import __version__
 from dipy_synth.errors import InputError
 from dipy_synth.utils.derivative import relative_path
 from dipy_synth.utils.files import (
-    atomic_path,
     file_hash,
     read_json,
+    temporary_path,
     write_json,
     write_text,
 )
+from dipy_synth.utils.labels import hash_labels
+from dipy_synth.utils.lock import folder_lock
 
-FORMAT = 1
+FORMAT = 2
+_HASH, _DIGITS = "config_sha256", 12
+_OURS = re.compile(r"weights\.npz|qc_filter\.npz|[a-z_]+-[0-9a-f]{12}\.npz|\.tmp-.*npz")
+# what a configuration must have, by kind of model
+_KEYS = {
+    "vqvae": ("grid", "split"),
+    "ldm": ("grid", "split", "sampling", "schedule", "conditions"),
+    "predictor": ("grid", "split", "conditions"),
+}
 BUNDLED = Path(__file__).parent / "models"
 
 
@@ -46,9 +62,17 @@ def find_model(name):
     InputError
         If neither is there; the message lists the bundled names.
     """
-    for folder in (Path(name), Path(name) / "model", BUNDLED / str(name)):
-        if (folder / "config.json").is_file():
-            return folder
+    bundled = BUNDLED / str(name)
+    local = [p for p in (Path(name), Path(name) / "model") if _is_model(p)]
+    if str(name) in bundled_models():
+        if local and local[0].resolve() != bundled.resolve():
+            raise InputError(
+                f"{name}: a bundled model and a folder here; expected ./{name} for the "
+                f"folder, or {bundled} for the bundled model"
+            )
+        return bundled
+    if local:
+        return local[0]
     raise InputError(
         f"{name}: no such model (expected a run or model folder, or one of the "
         f"bundled models: {', '.join(bundled_models()) or 'none'})"
@@ -94,7 +118,21 @@ def _model_uri(folder, root):
     return f"pkg:pypi/dipy_synth@{__version__}#{place}"
 
 
-def save_model(folder, *, kind, config, networks, arrays=None, card=None, dtype=None):
+def _is_model(folder):
+    return (folder / "config.json").is_file()
+
+
+def save_model(
+    folder,
+    *,
+    kind,
+    config,
+    networks,
+    arrays=None,
+    files=None,
+    card=None,
+    dtype=None,
+):
     """Write a model folder.
 
     Parameters
@@ -109,6 +147,8 @@ def save_model(folder, *, kind, config, networks, arrays=None, card=None, dtype=
         Networks whose configuration and weights are kept.
     arrays : dict of str to ndarray, optional
         Other arrays to keep, in float32.
+    files : dict of str to (dict of str to ndarray), optional
+        Further files of arrays, by name, as `load_arrays` reads them.
     card : str, optional
         Text of the model's ``README.md``.
     dtype : str, optional
@@ -124,8 +164,6 @@ def save_model(folder, *, kind, config, networks, arrays=None, card=None, dtype=
     for name, network in networks.items():
         for i, weight in enumerate(network.get_weights()):
             values[f"{name}.{i:04d}"] = _cast(weight, dtype)
-    with atomic_path(folder / "weights.npz") as temporary:
-        np.savez_compressed(temporary, **values)
     configs = {name: network.get_config() for name, network in networks.items()}
     content = {
         "format": FORMAT,
@@ -133,12 +171,75 @@ def save_model(folder, *, kind, config, networks, arrays=None, card=None, dtype=
         "version": __version__,
         **config,
         "networks": configs,
-        "weights_sha256": file_hash(folder / "weights.npz"),
     }
-    write_json(folder / "config.json", content)
-    if card is not None:
-        write_text(folder / "README.md", card)
+    with folder_lock(folder):
+        for name, stored in {"weights": values, **(files or {})}.items():
+            content[f"{name}_sha256"] = _write_arrays(folder, name, stored)
+        if card is not None:
+            write_text(folder / "README.md", card)
+        _write_config(
+            folder, _without_labels(content) if "split" in content else content
+        )
     return folder
+
+
+def arrays_path(folder, config, name):
+    """Find a file of arrays of a model.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The model's folder.
+    config : dict
+        Its configuration.
+    name : str
+        Name of the file, such as ``weights``.
+
+    Returns
+    -------
+    Path
+        ``folder/name-<12 digits of its hash>.npz``.
+    """
+    if config["format"] == 1:
+        return Path(folder) / f"{name}.npz"
+    return Path(folder) / f"{name}-{config[f'{name}_sha256'][:_DIGITS]}.npz"
+
+
+def _write_arrays(folder, name, values):
+    """Write a file of arrays under the name of its hash, which is returned."""
+    temporary = temporary_path(folder / f"{name}.npz")
+    try:
+        np.savez_compressed(temporary, **values)
+        sha256 = file_hash(temporary)
+        temporary.replace(folder / f"{name}-{sha256[:_DIGITS]}.npz")
+    finally:
+        temporary.unlink(missing_ok=True)
+    return sha256
+
+
+def _write_config(folder, content):
+    """Write the configuration, which makes the folder's model another one."""
+    content = {key: value for key, value in content.items() if key != _HASH}
+    content = {**content, _HASH: config_hash(content)}
+    write_json(folder / "config.json", content)
+    names = [key.removesuffix("_sha256") for key in content if key.endswith("_sha256")]
+    kept = {arrays_path(folder, content, name).name for name in names}
+    for path in folder.iterdir():  # of the earlier model, or of a killed run
+        if _OURS.fullmatch(path.name) and path.name not in kept:
+            path.unlink(missing_ok=True)
+
+
+def config_hash(config):
+    """Hash a configuration, its own hash apart: 64 hexadecimal digits.
+
+    Parameters
+    ----------
+    config : dict
+        The configuration of a model. The order of its keys does not count.
+    """
+    content = {key: value for key, value in config.items() if key != _HASH}
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def add_arrays(folder, name, arrays):
@@ -159,12 +260,12 @@ def add_arrays(folder, name, arrays):
         The file.
     """
     folder = find_model(folder)
-    path = folder / f"{name}.npz"
-    with atomic_path(path) as temporary:
-        np.savez_compressed(temporary, **arrays)
-    config = read_json(folder / "config.json")
-    write_json(folder / "config.json", {**config, f"{name}_sha256": file_hash(path)})
-    return path
+    with folder_lock(folder):
+        config = read_json(folder / "config.json")
+        sha256 = _write_arrays(folder, name, arrays)
+        config = {**config, f"{name}_sha256": sha256}
+        _write_config(folder, config)
+    return arrays_path(folder, config, name)
 
 
 def load_arrays(folder, config, name):
@@ -188,16 +289,17 @@ def load_arrays(folder, config, name):
     InputError
         If the file is absent, or is not the one the configuration speaks of.
     """
-    path = _checked(folder / f"{name}.npz", config[f"{name}_sha256"])
+    path = _checked(folder, config, name)
     with np.load(path, allow_pickle=False) as values:
         return dict(values)
 
 
-def _checked(path, sha256):
-    """Give the path of a file that is there and has the hash it should have."""
+def _checked(folder, config, name):
+    """Return the path of a file that is there and has the hash it should have."""
+    path = arrays_path(folder, config, name)
     if not path.is_file():
         raise InputError(f"{path}: no such file (expected the model's arrays)")
-    if file_hash(path) != sha256:
+    if file_hash(path) != config[f"{name}_sha256"]:
         raise InputError(
             f"{path}: its hash is not that in config.json: the file is damaged, or "
             "belongs to another model"
@@ -227,16 +329,44 @@ def read_config(name, *, kinds):
     """
     folder = find_model(name)
     config = read_json(folder / "config.json")
-    if config.get("format") != FORMAT:
+    if not isinstance(config, dict) or config.get("format") not in (1, FORMAT):
+        written = config.get("format") if isinstance(config, dict) else "none"
         raise InputError(
-            f"{folder}/config.json: format {config.get('format')}, expected {FORMAT} "
-            "(written by another version of dipy_synth)"
+            f"{folder}/config.json: format {written}, expected {FORMAT} (written by "
+            "another version of dipy_synth)"
         )
     if config.get("kind") not in kinds:
         raise InputError(
             f"{folder}: a {config.get('kind')} model, expected {' or '.join(kinds)}"
         )
-    return folder, config
+    _check_config(folder, config)
+    return folder, config if config["format"] == FORMAT else _without_labels(config)
+
+
+def _check_config(folder, config):
+    """Refuse a configuration that was changed, or is not whole."""
+    needed = ["networks", "weights_sha256", *_KEYS.get(config["kind"], ())]
+    needed += [_HASH] if config["format"] == FORMAT else []
+    if absent := [key for key in needed if key not in config]:
+        raise InputError(
+            f"{folder}/config.json: no {', '.join(absent)}; expected the configuration "
+            "that was saved with the model"
+        )
+    if config["format"] == FORMAT and config[_HASH] != config_hash(config):
+        raise InputError(
+            f"{folder}/config.json: changed since it was saved (its hash is not that "
+            "of its content), and may not fit the weights; expected it as it was saved"
+        )
+
+
+def _without_labels(config):
+    """Hash the labels of subjects, which earlier versions wrote as they are."""
+    split = config["split"]
+    if "salt" in split:
+        return config
+    salt = config["weights_sha256"][:16]
+    sides = {side: hash_labels(labels, salt) for side, labels in split.items()}
+    return {**config, "split": {"salt": salt, **sides}}
 
 
 def load_networks(folder, config, makers):
@@ -261,7 +391,7 @@ def load_networks(folder, config, makers):
     InputError
         If the weights are absent, or are not those the configuration speaks of.
     """
-    path = _checked(folder / "weights.npz", config["weights_sha256"])
+    path = _checked(folder, config, "weights")
     networks = {}
     with np.load(path, allow_pickle=False) as values:
         for name, make in makers.items():
@@ -281,7 +411,7 @@ def _fill(network, name, values, folder):
     arrays = [values[key] for key in keys]
     if [a.shape for a in arrays] != [tuple(w.shape) for w in network.weights]:
         raise InputError(
-            f"{folder}/weights.npz: other weights than the {name} of config.json has; "
+            f"{folder}: other weights than the {name} of config.json has; "
             "it was written by an earlier state of dipy_synth: train it again"
         )
     for weight, array in zip(network.weights, arrays):

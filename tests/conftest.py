@@ -17,7 +17,8 @@ from dipy_synth import __version__
 from dipy_synth.data.prepared import KIND
 from dipy_synth.grid import TEMPLATE_SPACE, Grid
 from dipy_synth.phantom import make_phantom
-from dipy_synth.utils.files import write_json, write_table
+from dipy_synth.utils.files import write_json
+from dipy_synth.utils.tables import write_table
 
 TUMORS = (None, "glioblastoma", "meningioma", "low-grade")
 

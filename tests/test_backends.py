@@ -65,14 +65,21 @@ def ask_unet(shape):
     from dipy_synth.networks.unet import UNet
 
     network = UNet(
-        shape, widths=(8, 16), blocks=1, attention=(False, True), categories=(0, 2)
+        shape,
+        widths=(8, 16),
+        blocks=1,
+        attention=(False, True),
+        categories=(0, 2),
+        unfold=2,
     )
     give_weights(network)
     rng = np.random.default_rng(1)
     inputs = {
         "latents": rng.standard_normal((2, *shape)).astype("float32"),
-        "time": np.array([0.2, 0.7], "float32"),
+        "noise_level": np.array([-1.2, 0.7], "float32"),
         "conditions": np.array([[0.5, 1], [np.nan, 0]], "float32"),
+        "corner": np.zeros((2, len(shape) - 1), "int32"),
+        "shift": np.ones((2, len(shape) - 1), "float32"),
     }
     target = rng.standard_normal((2, *shape)).astype("float32")
     answers = as_arrays({"prediction": network(inputs)})

@@ -163,8 +163,8 @@ def test_a_column_cannot_be_there_twice():
 
 
 def test_a_word_among_numbers_is_told_rather_than_taken_for_a_name():
-    rows = [{"age": "20"}, {"age": "unknown"}, {"age": "40"}]
-    with pytest.raises(InputError, match="age: numbers and unknown"):
+    rows = [{"age": "20"}, {"age": "old"}, {"age": "40"}]
+    with pytest.raises(InputError, match="age: numbers and old"):
         ConditionSchema.fit(rows, ["age"])
 
 
@@ -173,3 +173,52 @@ def test_a_sweep_has_different_values(words):
     rows = [{"age": "20", "sex": "F"}, {"age": "60", "sex": "M"}]
     with pytest.raises(InputError, match="different values"):
         ConditionSchema.fit(rows, ["age", "sex"]).parse_sweep(words)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "kind", "expected"),
+    [
+        ("sex", ["F", "M", "NA"], "category", ("F", "M")),
+        ("sex", ["F", "M", "nan", "unknown"], "category", ("F", "M")),
+        ("sex", ["F", "F ", "M", "female"], "category", ("F", "M")),
+        ("sex", ["0", "1", 1.0], "category", ("0", "1")),
+        ("age", ["25,5", "30,1", "25,5"], "number", (25.5, 30.1)),
+        ("age", ["25Y", "30Y", ">89"], "number", (25, 89)),
+        ("site", ["a ", "a", "B"], "category", ("B", "a")),
+    ],
+)
+def test_a_column_is_what_its_values_mean(name, values, kind, expected):
+    column = Column.fit(name, values)
+    assert column.kind == kind
+    assert (column.categories or (column.low, column.high)) == expected
+
+
+@pytest.mark.parametrize("age", [999, -1, "-9", "9999"])
+def test_what_cannot_be_an_age_is_refused(schema, age):
+    with pytest.raises(InputError, match=f"{age} cannot be an age in years"):
+        Column.fit("age", [25, 30, age])
+    with pytest.raises(InputError, match=f"age={age}: expected a number of years"):
+        schema.check([{"age": age}])
+
+
+def test_a_category_may_be_asked_for_in_other_words(schema):
+    words = ("F", "f", "female", " FEMALE ", "woman")
+    assert {float(schema.encode([{"sex": word}])[0, 1]) for word in words} == {0}
+    column = Column("site", "category", categories=("Guys", "guys", "HH"))
+    assert [column.encode(site) for site in ("guys", "hh")] == [1, 2]
+    with pytest.raises(InputError, match="site=GUYS"):
+        column.encode("GUYS")
+
+
+def test_categories_with_signs_can_be_swept_and_asked_for():
+    names = ("none", "grade 2, left", "a:b", "c")
+    schema = ConditionSchema(
+        (Column("tumor", "category", categories=names), Column("x"))
+    )
+    assert schema.parse_sweep(["tumor=a:b,grade 2, left,c"]) == {
+        "tumor": ["a:b", "grade 2, left", "c"]
+    }
+    assert schema.parse("tumor=grade 2, left x=0.5") == {
+        "tumor": "grade 2, left",
+        "x": "0.5",
+    }

@@ -9,12 +9,17 @@ from functools import lru_cache
 
 import SimpleITK as sitk
 import numpy as np
+from scipy.ndimage import affine_transform, gaussian_filter
 
+from dipy_synth.data.intensities import offset_of
 from dipy_synth.data.operations import bounding_corners, resample, voxel_sizes
+from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # ITK's world against nibabel's
 WIDTH = 2.0  # mm, voxel size of the search
+SMOOTH = 4.0  # mm, width at which a brain is compared with the template: no folds
+KINDS = ("rigid", "affine")
 
 
 @lru_cache(maxsize=1)
@@ -52,7 +57,7 @@ def find_transform(data, mask, affine, *, template=None, kind="rigid", threads=1
     Parameters
     ----------
     data : ndarray, (X, Y, Z)
-        The volume, T1-weighted like the template.
+        The volume, T1-weighted like the template, in any unit and of any zero.
     mask : ndarray of bool, (X, Y, Z)
         The brain; nothing else takes part.
     affine : ndarray, (4, 4)
@@ -68,7 +73,14 @@ def find_transform(data, mask, affine, *, template=None, kind="rigid", threads=1
     -------
     ndarray, (4, 4)
         Map from template world to native world, in mm.
+
+    Raises
+    ------
+    InputError
+        If the kind is another one.
     """
+    if kind not in KINDS:
+        raise InputError(f"kind {kind!r}: expected one of {', '.join(KINDS)}")
     fixed, fixed_affine = load_template() if template is None else template
     moving, moving_affine = _coarse(data, mask, affine)
     pictures = [_picture(fixed, fixed_affine), _picture(moving, moving_affine)]
@@ -109,6 +121,60 @@ def _search(fixed, moving, transform, *, threads):
     return transform
 
 
+def template_correlation(data, mask, affine, world, *, template=None):
+    """Compute how like the template an aligned brain is: the check of an alignment.
+
+    Both are compared at 4 mm, the brain at the volume of the template's, over the
+    voxels of either brain: what is missing counts, size does not.
+
+    Parameters
+    ----------
+    data, mask, affine
+        As of `find_transform`.
+    world : ndarray, (4, 4)
+        Map from template world to native world, in mm.
+    template : tuple of (ndarray, (I, J, K)) and (ndarray, (4, 4)), optional
+        As of `find_transform`.
+
+    Returns
+    -------
+    float
+        Pearson correlation, -1 to 1.
+    """
+    fixed, fixed_affine = load_template() if template is None else template
+    moving, moving_affine = _coarse(data, mask, affine)
+    volumes = [
+        np.count_nonzero(a) * abs(np.linalg.det(b[:3, :3]))
+        for a, b in ((moving, moving_affine), (fixed, world @ fixed_affine))
+    ]
+    matrix = world @ _scaling(
+        np.cbrt(volumes[0] / volumes[1]), _middle(fixed, fixed_affine)
+    )
+    matrix = np.linalg.solve(moving_affine, matrix @ fixed_affine)
+    moved = affine_transform(
+        moving, matrix[:3, :3], matrix[:3, 3], output_shape=fixed.shape, order=1
+    )
+    inside = (fixed > 0) | (moved > 0)
+    sigma = SMOOTH / (voxel_sizes(fixed_affine) * np.sqrt(8 * np.log(2)))
+    both = [gaussian_filter(volume, sigma)[inside] for volume in (fixed, moved)]
+    return float(np.corrcoef(*both)[0, 1])
+
+
+def turn_of(world):
+    """Compute the angle by which a transform turns: float, in degrees, 0 to 180."""
+    left, _, right = np.linalg.svd(np.asarray(world, dtype=float)[:3, :3])
+    return float(
+        np.degrees(np.arccos(np.clip((np.trace(left @ right) - 1) / 2, -1, 1)))
+    )
+
+
+def _scaling(factor, center):
+    """Scale about a point: ndarray (4, 4)."""
+    matrix = np.diag([factor, factor, factor, 1.0])
+    matrix[:3, 3] = (1 - factor) * np.asarray(center)
+    return matrix
+
+
 def without_size(matrix, center):
     """Give the rigid part of a transform: it moves `center` as the whole does.
 
@@ -139,7 +205,10 @@ def _coarse(data, mask, affine):
     shape = tuple(int(n) for n in np.ceil((high - low) / WIDTH) + 20)
     grid = Grid(shape=shape, voxel_size=(WIDTH,) * 3, center=tuple((low + high) / 2))
     moving, inside = resample(data, mask, grid.voxel_map(affine), grid.shape, order=1)
-    return moving / np.percentile(moving[inside], 99), grid.affine
+    if not inside.any():
+        raise InputError(f"the brain mask has no voxel left at {WIDTH:g} mm")
+    moving = np.where(inside, moving + offset_of(moving, inside), 0)
+    return (moving / np.percentile(moving[inside], 99)).astype(np.float32), grid.affine
 
 
 def _middle(data, affine):

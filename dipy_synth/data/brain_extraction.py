@@ -2,11 +2,14 @@
 
 `EXTRACTORS` names the ways. Each is a callable ``(data, affine) -> mask``; those that
 need weights or another package load them when they are called, and say so clearly
-when they cannot. None of them is used unless it is asked for.
+when they cannot. Of the networks, deepbet alone is used without being asked for: for
+whole heads, where it is installed, since its weights are in its package.
 """
 
 from functools import lru_cache, partial
+from importlib.util import find_spec
 from pathlib import Path
+import sys
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -16,11 +19,17 @@ import nibabel as nib
 import numpy as np
 from scipy.ndimage import binary_fill_holes, label
 
+from dipy_synth.data.intensities import as_mask, background_values
 from dipy_synth.errors import InputError
 
 # An adult brain has 0.9 to 1.9 litres, an adult head in the field of view over 2.5.
-LARGEST_BRAIN = 2300.0  # mL
-SMALLEST_BACKGROUND = 0.15  # part of the voxels that a skull-stripped image has at 0
+USUAL = (500.0, 2300.0)  # mL
+POSSIBLE = (100.0, 4000.0)  # mL: a preterm infant's; what no brain has
+HOW_TO = (
+    "to find the brain in whole heads, install deepbet (pip install "
+    "'dipy_synth[deepbet]'), which is then used by itself (as with --brain deepbet); "
+    "or choose --brain evac or synthseg; or pass brain masks by --mask_path"
+)
 
 
 def volume_of(mask, affine):
@@ -39,6 +48,37 @@ def volume_of(mask, affine):
         In mL.
     """
     return float(mask.sum() * abs(np.linalg.det(affine[:3, :3])) / 1000)
+
+
+def check_volume_of(volume, brain):
+    """Check the volume of a brain mask, whatever the way to it.
+
+    Parameters
+    ----------
+    volume : float
+        In mL.
+    brain : str
+        A key of `EXTRACTORS`; "none" may have any volume above a brain's.
+
+    Returns
+    -------
+    str
+        What is unusual, "" if nothing is.
+
+    Raises
+    ------
+    InputError
+        If no human brain has this volume.
+    """
+    above = brain != "none"
+    words = (
+        f"the {'brain mask' if above else 'field of view'} has {volume:.4g} mL, "
+        f"expected {USUAL[0]:.0f} to {USUAL[1]:.0f}: is it a brain, are the voxel "
+        "sizes right, does the mask fit?"
+    )
+    if volume < POSSIBLE[0] or (above and volume > POSSIBLE[1]):
+        raise InputError(words)
+    return words if volume < USUAL[0] or (above and volume > USUAL[1]) else ""
 
 
 def largest_part(mask):
@@ -65,7 +105,7 @@ def nonzero_brain(data, affine=None):
     Parameters
     ----------
     data : ndarray, (X, Y, Z)
-        The volume, 0 outside of the brain.
+        The volume, of one value (0, most often) outside of the brain.
     affine : ndarray, (4, 4), optional
         Not used; every extractor takes it.
 
@@ -75,11 +115,22 @@ def nonzero_brain(data, affine=None):
     """
     if not data.any():
         raise InputError("every voxel is 0: expected a skull-stripped image")
-    return largest_part(data != 0)
+    return largest_part(_without_background(data))
+
+
+def _without_background(data):
+    """Leave out the values that fill a large part of an image, padding and all."""
+    values = background_values(data)
+    found = data != (values[0] if values else 0)
+    for value in values[1:]:
+        rest = found & (data != value)
+        if rest.sum() > 0.01 * found.sum():  # else it is the brain that has one value
+            found = rest
+    return found
 
 
 def looks_stripped(data, affine):
-    """Tell whether an image holds a brain on a background of exact zeros.
+    """Tell whether an image holds a brain on a background of one value.
 
     Parameters
     ----------
@@ -92,20 +143,53 @@ def looks_stripped(data, affine):
     -------
     bool
     """
-    background = np.mean(data == 0) >= SMALLEST_BACKGROUND
-    return bool(background and volume_of(data != 0, affine) <= LARGEST_BRAIN)
+    volume = volume_of(_without_background(data), affine)
+    return bool(background_values(data) and volume <= USUAL[1])
+
+
+def is_installed(package):
+    """Tell whether a package can be imported, without importing it: bool."""
+    if package in sys.modules:
+        return sys.modules[package] is not None
+    return find_spec(package) is not None
+
+
+def choose_way(data, affine, *, mask=None, brain="auto"):
+    """Say what "auto" means for an image: the mask, its background, or deepbet.
+
+    Parameters
+    ----------
+    data, affine, mask, brain
+        As of `find_brain`.
+
+    Returns
+    -------
+    str
+        A key of `EXTRACTORS` other than "auto".
+
+    Raises
+    ------
+    InputError
+        If it is a whole head, with no mask, and deepbet is not installed.
+    """
+    if brain != "auto":
+        return brain
+    if mask is not None:
+        return "given"
+    if looks_stripped(data, affine):
+        return "nonzero"
+    if is_installed("deepbet"):
+        return "deepbet"
+    raise InputError(
+        f"no brain mask was given and this looks like a whole head "
+        f"({volume_of(_without_background(data), affine):.0f} mL are not "
+        f"background, at most {USUAL[1]:.0f} mL are taken for a brain); {HOW_TO}"
+    )
 
 
 def _auto(data, affine):
-    """Use the zeros of a skull-stripped image; refuse a whole head."""
-    if looks_stripped(data, affine):
-        return nonzero_brain(data)
-    raise InputError(
-        f"no brain mask was given and this looks like a whole head "
-        f"({volume_of(data != 0, affine):.0f} mL are not 0, at most "
-        f"{LARGEST_BRAIN:.0f} mL are taken for a brain); expected masks (mask_path) or "
-        "the choice of a brain extraction (evac, synthseg or deepbet)"
-    )
+    """Use the background of a skull-stripped image; deepbet for a whole head."""
+    return EXTRACTORS[choose_way(data, affine)](data, affine)
 
 
 def _given(data, affine):
@@ -122,12 +206,24 @@ def _by_network(name, data, affine):
     """Ask a network."""
     find = load_network(name)
     try:
-        return np.asarray(find(data.astype(np.float32), affine)) > 0.5
+        return as_mask(find(_like_a_scan(data).astype(np.float32), affine))
     except Exception as error:  # an empty image fails deep inside of a package
         raise InputError(
             f"brain='{name}' failed on this image: {type(error).__name__}: {error}; "
             "expected a T1 scan of a whole head"
         ) from error
+
+
+def _like_a_scan(data):
+    """Take out padding below zero and outliers, which networks have not seen."""
+    if data.min() >= 0:
+        low = 0
+    else:
+        padding = data.min() if data.min() in background_values(data) else None
+        low = data[data != padding].min()
+    # Far above all else: a scanner's brightest voxels are about twice this percentile.
+    high = 10 * (np.percentile(data, 99.9) - low)
+    return (data - low).clip(0, high if high > 0 else None)
 
 
 @lru_cache(maxsize=1)
@@ -244,10 +340,12 @@ def find_brain(data, affine, *, mask=None, brain="auto"):
     affine : ndarray, (4, 4)
         Voxel-to-world affine, in mm.
     mask : ndarray, (X, Y, Z), optional
-        A mask that is known. "auto" and "given" use it, the others look anew.
+        A mask that is known: of 0 and 1, probabilities of any scale, or labels.
+        "auto" and "given" use it, the others look anew.
     brain : str, optional
-        A key of `EXTRACTORS`. "auto" takes the mask if there is one, and what is
-        not 0 in a skull-stripped image otherwise.
+        A key of `EXTRACTORS`. "auto" takes the mask if there is one, what is not
+        background in a skull-stripped image, and deepbet, where it is installed, for
+        a whole head.
 
     Returns
     -------
@@ -259,7 +357,7 @@ def find_brain(data, affine, *, mask=None, brain="auto"):
         If there is no mask and none can be made, or it is empty.
     """
     if mask is not None and brain in ("auto", "given"):
-        found = np.asarray(mask) > 0.5
+        found = as_mask(mask)
     else:
         found = np.asarray(EXTRACTORS[brain](data, affine), dtype=bool)
     if not found.any():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 import errno
 import hashlib
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,14 @@ from dipy_synth.conditions import ConditionSchema
 from dipy_synth.data.image_cohort import ArrayCohort
 from dipy_synth.data.nifti import open_nifti, read_volume
 from dipy_synth.data.prepared import IMAGE, prepared_keys, prepared_path, read_rows
+from dipy_synth.data.split import few_held_out
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.utils.files import atomic_path, file_stamp, read_json, write_json
+from dipy_synth.utils.labels import hash_labels
+from dipy_synth.utils.rows import VolumeRows
 
+logger = logging.getLogger("dipy_synth")
 SPLITS = ("train", "validation")
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -131,12 +136,14 @@ class Cohort:
 
         Returns
         -------
-        ndarray of float16, (n, I, J, K)
-            In [0, 1], the background exactly 0. All volumes together come mapped
-            from the file, one side comes in memory.
+        ndarray or VolumeRows of float16, (n, I, J, K)
+            In [0, 1], the background exactly 0. They are mapped from the file: what is
+            not used is not in memory.
         """
         stored = _cached(self)
-        return stored if split is None else stored[self.where(split)]
+        if split is None:
+            return stored
+        return VolumeRows(stored, np.flatnonzero(self.where(split)))
 
 
 def _rows(root, keys):
@@ -196,21 +203,39 @@ def open_cohort(cohort):
         raise InputError(
             f"{cohort.root}: no training subject (participants.tsv, column split)"
         )
+    if words := few_held_out(cohort.split.tolist()):
+        logger.warning(words)
     return cohort
 
 
 def cohort_config(cohort):
-    """Return what a model keeps of its cohort: grid, preprocessing, split, licence."""
-    subjects = np.array(cohort.subjects)
+    """Return what a model keeps of its cohort: grid, preprocessing, split, licence.
+
+    Labels of subjects are salted hashes, see `dipy_synth.utils.labels`.
+    """
+    salt = _salt(cohort)
     return {
         "grid": cohort.grid and cohort.grid.to_config(),
         "preprocessing": cohort.preprocessing,
         "license": cohort.license,
         "split": {
-            side: sorted(set(subjects[cohort.where(side)].tolist()))
-            for side in ("train", "validation")
+            "salt": salt,
+            **{side: hash_labels(subjects_of(cohort, side), salt) for side in SPLITS},
         },
     }
+
+
+def subjects_of(cohort, split):
+    """Return the subjects on one side of the split: set of str."""
+    return {s for s, kept in zip(cohort.subjects, cohort.where(split)) if kept}
+
+
+def _salt(cohort):
+    """Return a salt that all models of a cohort share: 16 hexadecimal digits."""
+    volumes = cohort.volumes()
+    digest = hashlib.sha256(f"{len(volumes)}".encode())
+    digest.update(np.ascontiguousarray(volumes[0]))
+    return digest.hexdigest()[:16]
 
 
 def rows_of(cohort, split):

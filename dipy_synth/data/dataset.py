@@ -7,6 +7,7 @@ import numpy as np
 
 from dipy_synth.data.augment import random_crop
 from dipy_synth.errors import InputError
+from dipy_synth.utils.random import random_stream
 
 
 class VolumeDataset(keras.utils.PyDataset):
@@ -79,7 +80,8 @@ class VolumeDataset(keras.utils.PyDataset):
         n = len(self.volumes) * self.parts
         if not self.shuffle:
             return np.arange(n)
-        return np.random.default_rng([self.seed, self.epoch]).permutation(n)
+        rng = random_stream("volumes: order", self.epoch, seed=self.seed)
+        return rng.permutation(n)
 
     def __getitem__(self, index):
         """Give one batch.
@@ -105,7 +107,7 @@ class VolumeDataset(keras.utils.PyDataset):
     def _volume(self, number):
         """Give one volume or part of it, augmented: float32 in [0, 1]."""
         volume = np.asarray(self.volumes[number % len(self.volumes)], np.float32)
-        rng = np.random.default_rng([self.seed, self.epoch, int(number)])
+        rng = random_stream("volumes: augmentation", self.epoch, number, seed=self.seed)
         if self.augment is not None:
             volume = np.asarray(self.augment(volume, rng), dtype=np.float32)
         return volume if self.crop is None else random_crop(volume, self.crop, rng)

@@ -16,6 +16,7 @@ from dipy.utils.logging import logger
 from dipy_synth.data.download import FetchError, RemoteFile, download, unpack
 from dipy_synth.errors import InputError
 from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.lock import folder_lock
 
 _RECEIPT = "source.json"  # written into a folder that is complete
 _IXI = "biomedic.doc.ic.ac.uk/brain-development/downloads/IXI"
@@ -89,13 +90,13 @@ SOURCES = {
             volumes=581,
             archive=RemoteFile(
                 name="IXI-T1.tar",
-                urls=(f"http://{_IXI}/IXI-T1.tar", f"https://{_IXI}/IXI-T1.tar"),
+                urls=(f"https://{_IXI}/IXI-T1.tar", f"http://{_IXI}/IXI-T1.tar"),
                 md5="34901a0593b41dd19c1a1f746eac2d58",
             ),
             extras=(
                 RemoteFile(  # age and sex
                     name="IXI.xls",
-                    urls=(f"http://{_IXI}/IXI.xls", f"https://{_IXI}/IXI.xls"),
+                    urls=(f"https://{_IXI}/IXI.xls", f"http://{_IXI}/IXI.xls"),
                     md5="066002afe250e4375d132266fcfceac5",
                 ),
             ),
@@ -148,8 +149,18 @@ def fetch_t1(source, out_dir=None, *, force=False, keep_archive=False, **options
     folder = root / source.folder
     if source.archive is None:
         return _by_hand(source, folder)
-    if folder.exists() and not force:
-        return _check_folder(source, folder, options)
+    with folder_lock(root / f".fetch-{source.name}"):
+        if folder.exists() and not force:
+            return _check_folder(source, folder, options)
+        _fetch(source, root, folder, options)
+        if not keep_archive:
+            (root / source.archive.name).unlink()
+    logger.info(f"{source.name}: complete in {folder}")
+    return folder
+
+
+def _fetch(source, root, folder, options):
+    """Download and unpack a data set."""
     logger.info(f"{source.title}\nhome: {source.home}\nlicence: {source.licence}")
     logger.info(f"please cite: {source.credit}")
     size = source.archive.size
@@ -157,10 +168,6 @@ def fetch_t1(source, out_dir=None, *, force=False, keep_archive=False, **options
     # The volumes are compressed one by one: unpacked they are as large as packed.
     archive = download(source.archive, root, room=1.05, **options)
     _install(source, archive, folder, options)
-    if not keep_archive:
-        archive.unlink()
-    logger.info(f"{source.name}: complete in {folder}")
-    return folder
 
 
 def _find(source):

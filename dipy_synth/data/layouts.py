@@ -13,148 +13,141 @@ References
    2018.
 """
 
+from collections import Counter
+import logging
 import re
 
+from dipy_synth.data.columns import few
 from dipy_synth.data.ixi import read_ixi_table
-from dipy_synth.data.records import Record, entities, images_below, stem, to_label
-from dipy_synth.errors import InputError
-from dipy_synth.utils.files import read_table
+from dipy_synth.data.listing import images_below
+from dipy_synth.data.plain_names import choose_scans, is_mask, person
+from dipy_synth.data.records import (
+    Record,
+    bids_root,
+    check_names,
+    entities,
+    folders_of,
+    is_t1w,
+    labels,
+    stem,
+    to_label,
+)
 
 CC359 = re.compile(r"^(CC\d{4})_([a-z]+)_(15|3)_(\d+)_([MF])$")
+CC359_START = re.compile(r"^CC\d{4}_[a-z]+_(15|3)_\d+_[MF]")
 IXI = re.compile(r"^(IXI\d{3})-([A-Za-z]+)-\d{4}-T1$")
 NFBS = re.compile(r"_T1w_brainmask$")
+OURS = ("prepared", "synthetic", "reconstructed")  # desc- of what dipy_synth writes
+FOLDERS_COUNT = 10  # a scan in a folder sub-X says BIDS as loud as so many files
+
+logger = logging.getLogger("dipy_synth")
 
 
 def read_bids(paths):
     """Read BIDS files, raw or derivative.
 
-    Of one subject, session and run, the scan as it left the scanner goes before one
-    with a ``desc`` (brain, preproc), and scanner space before another ``space``. Masks
-    are looked for beside the scan and in the whole dataset, by equal entities.
+    Of one subject, session and run one scan is taken, by a rule: the scan as it left
+    the scanner before one with a ``desc`` (brain, preproc), scanner space before
+    another ``space``, without contrast agent before with, and then the ``acq`` and
+    ``rec`` that most of the cohort has. Masks are looked for beside the scan and in the
+    whole dataset, by equal entities.
 
     Parameters
     ----------
     paths : list of Path
-        NIfTI files of any kind; those with the suffix T1w are scans.
+        Image files of any kind; those with the suffix T1w are scans.
 
     Returns
     -------
     list of Record
+
+    Raises
+    ------
+    InputError
+        If a scan's labels are not understood as a whole, or its folders are of
+        another subject or session.
     """
-    scans, masks = {}, {}
-    for path in _not_ours(paths):
-        names = entities(path)
-        if names["suffix"] == "T1w" and "sub" in names:
-            key = (names["sub"], names.get("ses"), names.get("run"))
-            scans.setdefault(key, []).append(path)
+    scans, masks, taken = {}, {}, []
+    found = [path for path in _not_ours(paths) if is_t1w(path)]
+    check_names(found)
+    for path in found:
+        names = labels(path)
+        key = (names["sub"], names.get("ses"), names.get("run"))
+        scans.setdefault(key, []).append(path)
+    popular = Counter(_variant(path) for path in found)
     records = []
-    for (subject, session, run), found in scans.items():
-        image = _preferred(found)
+    for (subject, session, run), group in scans.items():
+        image = min(group, key=lambda path: _cost(path, popular))
+        if sum(_cost(p, popular)[:3] == _cost(image, popular)[:3] for p in group) > 1:
+            taken.append(f"{image} of {len(group)}")
         root = bids_root(image)
         if root not in masks:
-            below = _not_ours(images_below(root))
-            masks[root] = [p for p in below if entities(p)["suffix"] == "mask"]
-        records.append(
-            Record(
-                subject=subject,
-                image=image,
-                mask=_mask_of(image, masks[root]),
-                session=session,
-                run=run,
-                covariates=read_covariates(root, subject, session),
-            )
+            masks[root] = _masks_below(root)
+        mask = _mask_of(image, masks[root])
+        records.append(Record(subject, image, mask, session, run))
+    if taken:
+        logger.warning(
+            f"subjects, sessions or runs: {len(taken)} have several T1 scans; taken: "
+            f"{few(taken)} (others by wildcards)"
         )
     return records
 
 
 def _not_ours(paths):
-    """Leave out what an earlier preparation wrote inside the dataset."""
-    ours = {path.parent for path in paths if entities(path).get("desc") == "prepared"}
-    return [path for path in paths if path.parent not in ours]
+    """Leave out what dipy_synth wrote inside the dataset."""
+    ours = {path for path in paths if entities(path).get("desc") in OURS}
+    prepared = {p.parent for p in ours if entities(p)["desc"] == "prepared"}
+    if not any(is_t1w(path) and path not in ours for path in paths):
+        ours = set()
+    return [p for p in paths if p.parent not in prepared and p not in ours]
 
 
-def _preferred(paths):
-    """Choose among the scans of one subject, session and run."""
-
-    def cost(path):
-        names = entities(path)
-        return ("derivatives" in path.parts, "space" in names, names.get("desc") or "")
-
-    best = min(map(cost, paths))
-    paths = [path for path in paths if cost(path) == best]
-    if len(paths) > 1:
-        raise InputError(
-            f"{len(paths)} T1 scans of one subject, session and run: "
-            f"{', '.join(map(str, paths))}; expected one, name the ones to take with "
-            "wildcards"
-        )
-    return paths[0]
+def _variant(path):
+    names = entities(path)
+    return (names.get("acq"), names.get("rec"))
 
 
-def bids_root(path):
-    """Give the folder above ``sub-X``, or the file's own."""
-    for folder in path.parents:
-        if folder.name.startswith("sub-"):
-            return folder.parent
-    return path.parent
+def _cost(path, popular):
+    """Order the scans of one subject, session and run: the one to take first."""
+    names = entities(path)
+    return (
+        "derivatives" in path.parts,
+        "space" in names,
+        names.get("desc") or "",
+        "ce" in names,
+        sum(key in names for key in ("part", "echo", "inv")),
+        -popular[_variant(path)],
+        path.name,
+    )
+
+
+def _masks_below(root):
+    """Return the brain masks of a dataset by their entities: dict to list of Path."""
+    found = {}
+    for path in _not_ours(images_below(root)):
+        names = labels(path)
+        if names.pop("suffix") == "mask":
+            kind = names.pop("desc", None) or names.pop("label", None)
+            if (kind or "brain") == "brain":
+                found.setdefault(frozenset(names.items()), []).append(path)
+    return found
 
 
 def _mask_of(image, masks):
     """Find the brain mask with the same entities, the nearest folder first."""
-    wanted = {k: v for k, v in entities(image).items() if k not in ("desc", "suffix")}
-    found = []
-    for path in masks:
-        names = entities(path)
-        names.pop("suffix")
-        kind = names.pop("desc", None) or names.pop("label", None)
-        if names == wanted and (kind or "brain") == "brain":
-            found.append(path)
+    wanted = {k: v for k, v in labels(image).items() if k not in ("desc", "suffix")}
+    found = masks.get(frozenset(wanted.items()), [])
     return min(found, key=lambda p: (p.parent != image.parent, str(p)), default=None)
-
-
-def read_covariates(root, subject, session=None):
-    """Read a subject's row of participants.tsv, and of its sessions.tsv.
-
-    Parameters
-    ----------
-    root : Path
-        The dataset; the tables of a derivative may lie in the dataset around it.
-    subject : str
-        Label without ``sub-``.
-    session : str, optional
-        Label without ``ses-``.
-
-    Returns
-    -------
-    dict
-        Column name to str or None; empty when there is no table or no such row.
-    """
-    around = [root, *list(root.parents)[:2]] if "derivatives" in root.parts else [root]
-    found = {}
-    for folder in reversed(around):
-        table = folder / "participants.tsv"
-        found |= _row(table, "participant_id", f"sub-{subject}")
-        if session is not None:
-            table = folder / f"sub-{subject}" / f"sub-{subject}_sessions.tsv"
-            found |= _row(table, "session_id", f"ses-{session}")
-    return found
-
-
-def _row(table, column, label):
-    """Give one row of a table, less the column that names it; {} if there is none."""
-    for row in read_table(table) if table.is_file() else ():
-        if row.get(column) in (label, label.split("-", 1)[1]):
-            return {name: value for name, value in row.items() if name != column}
-    return {}
 
 
 def read_nfbs(paths):
     """Read NFBS: ``sub-X_ses-Y_T1w.nii.gz`` with ``..._T1w_brainmask.nii.gz``."""
     masks = {NFBS.sub("_T1w", stem(path)): path for path in paths if is_mask(path)}
+    check_names([path for path in paths if is_t1w(path)])
     records = []
     for path in paths:
-        names = entities(path)
-        if names["suffix"] == "T1w" and "sub" in names:
+        if is_t1w(path):
+            names = entities(path)
             mask = masks.get(stem(path))
             beside = path.with_name(path.name.replace("_T1w.", "_T1w_brainmask."))
             if mask is None and beside.is_file():
@@ -212,35 +205,41 @@ def read_ixi(paths):
 def read_files(paths):
     """Read files of any name: each is a subject, named after its file.
 
-    BIDS entities in a name are understood. Files of one name in different folders
-    (``A/T1.nii.gz``, ``B/T1.nii.gz``) are named after folder and file.
+    BIDS entities in a name, and folders ``sub-X`` and ``ses-Y``, are understood. Files
+    of one name in different folders (``A/T1.nii.gz``, ``B/T1.nii.gz``) are named after
+    folder and file.
 
     Parameters
     ----------
     paths : list of Path
-        NIfTI files. Those whose name ends in "mask" are masks, not scans.
+        The scans, see `dipy_synth.data.plain_names.choose_scans`. Those whose name ends
+        in "mask" are masks, not scans.
 
     Returns
     -------
     list of Record
     """
     scans = [path for path in paths if not is_mask(path)]
-    names = [re.sub(r"[_-]?(T1w?|brain)$", "", stem(p)) or stem(p) for p in scans]
+    check_names([path for path in scans if is_t1w(path)])
+    named = [path for path in scans if not _subject(path)]
+    names = [person(path) or stem(path) for path in named]
     if len(set(names)) < len(names):
-        names = [f"{path.parent.name}{name}" for path, name in zip(scans, names)]
+        names = [f"{path.parent.name}{name}" for path, name in zip(named, names)]
+    names = dict(zip(named, names))
     records = []
-    for path, name in zip(scans, names):
-        found = entities(path)
-        label = found.get("sub") or to_label(name)
+    for path in scans:
+        found, subject, own = labels(path), _subject(path), None
+        if not subject:  # a table names it as the file or its folder is
+            subject, own = to_label(names[path]), person(path) or path.parent.name
         session, run = found.get("ses"), found.get("run")
-        known = read_covariates(bids_root(path), label, session)
-        records.append(Record(label, path, None, session, run, known))
+        records.append(Record(subject, path, None, session, run, name=own or None))
     return records
 
 
-def is_mask(path):
-    """Tell by its name whether a file is a mask."""
-    return stem(path).lower().endswith("mask")
+def _subject(path):
+    """Return the label of a subject, by a file's name or else its folder, or None."""
+    folders = {key: folder.name[4:] for folder, key in folders_of(path)}
+    return entities(path).get("sub") or folders.get("sub")
 
 
 LAYOUTS = {
@@ -253,21 +252,48 @@ LAYOUTS = {
 
 
 def recognise(paths):
-    """Tell the layout of files by their names.
+    """Return the layout that most scans among files are named by.
 
     Parameters
     ----------
     paths : list of Path
-        NIfTI files.
+        Image files.
 
     Returns
     -------
     str
         A key of `LAYOUTS`.
     """
-    stems = [stem(path) for path in paths]
-    for name, pattern in (("nfbs", NFBS), ("cc359", CC359), ("ixi", IXI)):
-        if any(pattern.search(each) for each in stems):
-            return name
-    scans = [path for path in paths if entities(path)["suffix"] == "T1w"]
-    return "bids" if any("sub" in entities(path) for path in scans) else "files"
+    raw = [path for path in paths if "derivatives" not in path.parts] or paths
+    bids = [path for path in raw if is_t1w(path)]
+    masks = sum(bool(NFBS.search(stem(path))) for path in raw)
+    in_folders = sum(bool(folders_of(path)) for path in bids)
+    known = {
+        "nfbs": len(bids) + masks if 2 * masks >= len(bids) else 0,
+        "cc359": sum(bool(CC359.match(stem(path))) for path in raw),
+        "ixi": sum(bool(IXI.match(stem(path))) for path in raw),
+        "bids": len(bids) + (FOLDERS_COUNT - 1) * in_folders,
+        "files": len(plain_scans(raw)),
+    }
+    best = max(known, key=known.get)
+    return best if known[best] else "files"
+
+
+def scans_of_others(paths, layout):
+    """Return the scans that are named as in other layouts: list of Path."""
+    if layout == "files":
+        return []
+    patterns = {"cc359": CC359, "ixi": IXI}
+    others = [pattern for name, pattern in patterns.items() if name != layout]
+    found = [p for p in paths if any(pattern.match(stem(p)) for pattern in others)]
+    if layout not in ("bids", "nfbs"):
+        found += [path for path in paths if is_t1w(path)]
+    return found + plain_scans(paths) * (layout != "nfbs")
+
+
+def plain_scans(paths):
+    """Return the files that only the layout of plain files reads: list of Path."""
+    known = (CC359_START, IXI, NFBS)
+    named = [p for p in paths if not any(k.search(stem(p)) for k in known)]
+    named = [p for p in named if not (is_t1w(p) or folders_of(p))]
+    return choose_scans(named)[0]

@@ -1,17 +1,20 @@
 """NIfTI files in and out, with errors that name the file."""
 
 import gzip
-import logging
 from pathlib import Path
 import zlib
 
 import nibabel as nib
 import numpy as np
 
+from dipy_synth.data.intensities import as_mask
 from dipy_synth.errors import InputError
-from dipy_synth.utils.files import atomic_path
+from dipy_synth.utils.files import atomic_path, not_fetched
 
-logger = logging.getLogger("dipy_synth")
+UNITS = {"meter": 1000.0, "micron": 0.001}  # in mm; all else is mm
+VOXEL = (0.05, 50.0)  # mm, sizes that a voxel of a head may have
+# The space of a volume: its code in the NIfTI header.
+SPACES = {"scanner": 1, "aligned": 2, "mni": 4}
 
 # What nibabel, gzip and zlib raise on files that are cut short or are something else.
 BROKEN = (
@@ -43,6 +46,8 @@ def open_nifti(path):
         If the file is absent, not NIfTI, or not one real-valued volume.
     """
     path = Path(path)
+    if problem := not_fetched(path):
+        raise InputError(f"{path}: {problem}")
     if not path.is_file():
         raise InputError(f"{path}: no such file (expected a NIfTI image)")
     try:
@@ -57,9 +62,101 @@ def open_nifti(path):
         raise InputError(
             f"{path}: {image.get_data_dtype()} voxels, expected real numbers"
         )
-    if not abs(np.linalg.det(image.affine[:3, :3])) > 1e-9:
+    if not _invertible(read_affine(image)[0]):
         raise InputError(f"{path}: expected an affine that can be inverted")
     return image
+
+
+def read_affine(image):
+    """Read the affine of an image in mm, and say where its header is of two minds.
+
+    Parameters
+    ----------
+    image : nibabel.Nifti1Pair
+        The image.
+
+    Returns
+    -------
+    affine : ndarray, (4, 4)
+        Voxel-to-world affine, in mm: of the sform, else the qform, else the voxel
+        sizes alone. Of these, what is not set or cannot be inverted is passed over;
+        all zero where that leaves nothing.
+    notes : tuple of str
+        What disagrees or is assumed, and what was taken.
+    """
+    header = image.header
+    known = {name: _coded(image, name) for name in ("sform", "qform")}
+    known = {name: affine for name, affine in known.items() if affine is not None}
+    notes = [_disagreement(image.shape, header, known)]
+    broken = [
+        name
+        for name in ("sform", "qform")
+        if int(header[f"{name}_code"]) > 0 and name not in known
+    ]
+    if broken and not known:
+        return np.zeros((4, 4)), ()
+    notes += [f"the {name} cannot be inverted and was not taken" for name in broken]
+    if not known:
+        notes.append(
+            "the header gives no orientation (no sform, no qform); its axes are taken "
+            "as left, anterior, superior"
+        )
+    affine = next(iter(known.values()), header.get_base_affine())
+    factor, words = _unit(header, affine)
+    affine = np.diag([factor] * 3 + [1.0]) @ affine
+    return affine, tuple(filter(None, [*notes, words]))
+
+
+def _coded(image, name):
+    """Read the sform or the qform; None where it is not set, or not a place."""
+    try:
+        affine = getattr(image, f"get_{name}")(coded=True)[0]
+    except BROKEN:
+        return None
+    return affine if affine is not None and _invertible(affine) else None
+
+
+def _invertible(affine):
+    finite = np.all(np.isfinite(affine))
+    return bool(finite and abs(np.linalg.det(affine[:3, :3])) > 1e-30)
+
+
+def _disagreement(shape, header, known):
+    """Say by how much sform, qform and voxel sizes disagree; "" if they do not."""
+    if not known:
+        return ""
+    taken, affine = next(iter(known.items()))
+    sizes, told = nib.affines.voxel_sizes(affine), np.abs(header.get_zooms()[:3])
+    words = []
+    if "qform" in known and taken == "sform":
+        corner = np.array([*np.array(shape[:3]) - 1, 1])
+        corners = (corner * [*places, 1] for places in np.ndindex(2, 2, 2))
+        difference = affine - known["qform"]
+        apart = max(np.linalg.norm((difference @ c)[:3]) for c in corners)
+        if apart > 0.1 * sizes.min():
+            words.append(f"sform and qform disagree by up to {apart:.3g} mm")
+    if np.any(np.abs(sizes - told) > 0.01 * sizes):
+        words.append(
+            f"the {taken} has voxels of {_sizes(sizes)}, pixdim says {_sizes(told)}"
+        )
+    return f"{'; '.join(words)}; the {taken} was taken" if words else ""
+
+
+def _sizes(values):
+    return " x ".join(f"{value:.3g}" for value in values)
+
+
+def _unit(header, affine):
+    """Give the factor to mm, and a note where the unit is another one."""
+    unit = header.get_xyzt_units()[0]
+    if unit not in UNITS:
+        return 1.0, ""
+    factor, sizes = UNITS[unit], nib.affines.voxel_sizes(affine)
+    possible = np.all((sizes * factor >= VOXEL[0]) & (sizes * factor <= VOXEL[1]))
+    words = f"the header's unit is {unit} for voxels of {_sizes(sizes)}"
+    if possible:
+        return factor, f"{words}; they were turned to mm"
+    return 1.0, f"{words}, which cannot be; mm was taken"
 
 
 def read_volume(path):
@@ -84,10 +181,10 @@ def read_volume(path):
         raise InputError(
             f"{path}: the voxels cannot be read, is the file cut short? ({error})"
         ) from error
-    return data.reshape(data.shape[:3]), image.affine
+    return data.reshape(data.shape[:3]), read_affine(image)[0]
 
 
-def write_volume(path, data, affine):
+def write_volume(path, data, affine, *, space="scanner"):
     """Write a NIfTI image atomically, in mm, with both its affines set.
 
     Parameters
@@ -98,11 +195,14 @@ def write_volume(path, data, affine):
         The volume; its type is kept.
     affine : ndarray, (4, 4)
         Voxel-to-world affine, in mm.
+    space : {"scanner", "aligned", "mni"}, optional
+        What the world is, as the header's codes say it: the scanner's, that of other
+        volumes, or MNI152.
     """
     image = nib.Nifti1Image(data, affine)
     image.header.set_xyzt_units("mm")
-    image.set_qform(affine, code="scanner")
-    image.set_sform(affine, code="scanner")
+    image.set_qform(affine, code=SPACES[space])
+    image.set_sform(affine, code=SPACES[space])
     with atomic_path(path) as temporary:
         nib.save(image, temporary)
 
@@ -117,20 +217,20 @@ def check_headers(image_path, mask_path=None):
     mask_path : str or Path, optional
         Its brain mask.
 
+    Returns
+    -------
+    tuple of str
+        What the scan's header says in two ways, or not at all, see `read_affine`.
+
     Raises
     ------
     InputError
         If a file is not what is expected, or the two do not share one grid.
     """
     image = open_nifti(image_path)
-    codes = [int(image.header[name]) for name in ("sform_code", "qform_code")]
-    if codes == [0, 0]:
-        logger.warning(
-            f"{image_path}: the header gives no orientation (sform and qform codes are "
-            "0); its axes are taken as left, anterior, superior"
-        )
+    affine, notes = read_affine(image)
     if mask_path is None:
-        return
+        return notes
     mask = open_nifti(mask_path)
     if mask.shape[:3] != image.shape[:3]:
         raise InputError(
@@ -139,12 +239,13 @@ def check_headers(image_path, mask_path=None):
         )
     # Half a tenth of a voxel, at the far corner, is what headers lose by rounding.
     corner = np.array([*image.shape[:3], 1])
-    apart = np.abs((mask.affine - image.affine) * corner).sum(axis=1).max()
-    if apart > 0.05 * np.linalg.norm(image.affine[:3, :3], axis=0).min():
+    apart = np.abs((read_affine(mask)[0] - affine) * corner).sum(axis=1).max()
+    if apart > 0.05 * nib.affines.voxel_sizes(affine).min():
         raise InputError(
             f"{mask_path}: the mask's affine differs from that of {image_path} by "
             f"up to {apart:.2f} mm; expected the same affine"
         )
+    return notes
 
 
 def read_scan(image_path, mask_path=None):
@@ -170,7 +271,7 @@ def read_scan(image_path, mask_path=None):
     data, affine = read_volume(image_path)
     if mask_path is None:
         return data, affine, None
-    mask = read_volume(mask_path)[0] > 0.5
+    mask = as_mask(read_volume(mask_path)[0])
     if not mask.any():
         raise InputError(f"{mask_path}: the brain mask is all zero, expected a brain")
     return data, affine, mask

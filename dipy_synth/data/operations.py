@@ -13,6 +13,7 @@ from scipy.ndimage import (
     gaussian_filter,
 )
 
+from dipy_synth.data.intensities import offset_of
 from dipy_synth.errors import InputError
 
 
@@ -30,7 +31,8 @@ def correct_bias(data, mask, affine, *, spacing=6.0, threads=1):
     Parameters
     ----------
     data : ndarray, (X, Y, Z)
-        The volume, in any unit.
+        The volume, in any unit. Where its zero cannot be a scanner's, another is
+        taken, see `dipy_synth.data.intensities.offset_of`.
     mask : ndarray of bool, (X, Y, Z)
         The brain. The field is fitted in it, and the result is exact only there.
     affine : ndarray, (4, 4)
@@ -50,6 +52,8 @@ def correct_bias(data, mask, affine, *, spacing=6.0, threads=1):
     .. [1] Tustison et al., "N4ITK: improved N3 bias correction", IEEE Transactions
        on Medical Imaging 29(6), 2010.
     """
+    offset = offset_of(data, mask)
+    data = data + np.float32(offset)
     usable = mask & (data > 0)  # N4 works on logarithms
     if not usable.any():
         raise InputError("no positive intensity in the brain: N4 takes logarithms")
@@ -66,7 +70,8 @@ def correct_bias(data, mask, affine, *, spacing=6.0, threads=1):
     fit.Execute(sitk.Shrink(image, shrink), sitk.Shrink(inside, shrink))
     field = np.exp(sitk.GetArrayFromImage(fit.GetLogBiasFieldAsImage(image)).T)
     corrected = data / field
-    return (corrected * (data[mask].mean() / corrected[mask].mean())).astype(np.float32)
+    corrected *= data[mask].mean() / corrected[mask].mean()
+    return (corrected - offset).astype(np.float32)
 
 
 def resample(data, mask, matrix, shape, *, order=3):

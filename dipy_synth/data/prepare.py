@@ -8,25 +8,28 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from dipy_synth.data.brain_extraction import NETWORKS, load_network
+from dipy_synth.data.brain_extraction import HOW_TO, NETWORKS, load_network
 from dipy_synth.data.nifti import check_headers, read_scan
 from dipy_synth.data.prepared import (
     check_output,
     forget,
     is_done,
     link_source,
+    read_participants,
     write_description,
     write_participants,
     write_prepared,
 )
 from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1
-from dipy_synth.data.split import split_subjects
+from dipy_synth.data.split import few_held_out, split_subjects
 from dipy_synth.errors import InputError
+from dipy_synth.utils.lock import locks
 from dipy_synth.utils.parallel import check_engine, processors_each, run_parallel
 
 logger = logging.getLogger("dipy_synth")
 
 
+@locks("out_dir")
 def prepare_cohort(
     records,
     out_dir,
@@ -43,10 +46,10 @@ def prepare_cohort(
 ):
     """Prepare every scan of a cohort.
 
-    All headers are checked first. A scan that fails is told in the answer and does not
-    stop the others. A second run does what is missing: scans that are there, from the
-    same files and by the same preprocessing, are kept, and a subject stays on its side
-    of the split.
+    All headers are checked first. A scan that fails is named in the answer and does not
+    stop the others; what is unusual of one that does not is logged as a warning. A
+    second run does what is missing: scans that are there, from the same files and by
+    the same preprocessing, are kept, and a subject stays on its side of the split.
 
     Parameters
     ----------
@@ -122,10 +125,14 @@ def prepare_cohort(
         threads=processors_each(**parallel),
     )
     shown = {"desc": "prepared scans", "unit": "scan", "verbose": verbose}
-    answers = run_parallel(work, map(_absolute, todo), **parallel, **shown)
+    answers = list(run_parallel(work, map(_absolute, todo), **parallel, **shown))
     errors.update(_told(todo, answers))
+    _warn(todo, answers)
     good = [record for record in records if errors[record.key] is None]
     write_participants(root, good, **options)
+    sides = [row.get("split") for row in read_participants(root).values()]
+    if good and (words := few_held_out(sides)):
+        logger.warning(words)
     return [(record, errors[record.key]) for record in records]
 
 
@@ -154,13 +161,29 @@ def _absolute(record):
 
 
 def _prepare(record, root, preprocessing, source, threads):
-    """Read, prepare and write one scan."""
+    """Read, prepare and write one scan; return its warnings."""
+    notes = check_headers(record.image, record.mask)
     data, affine, mask = read_scan(record.image, record.mask)
-    with _itk_threads(threads):
-        prepared = prepare_t1(
-            data, affine, mask=mask, preprocessing=preprocessing, threads=threads
-        )
+    try:
+        with _itk_threads(threads):
+            prepared = prepare_t1(
+                data, affine, mask=mask, preprocessing=preprocessing, threads=threads
+            )
+    except InputError as error:  # what the header says may be the reason
+        raise InputError("; ".join([str(error), *notes])) from error
+    prepared = replace(prepared, warnings=(*notes, *prepared.warnings))
     write_prepared(root, record, prepared, preprocessing, source=source)
+    return prepared.warnings
+
+
+def _warn(records, answers):
+    """Log what is unusual, by scan; and once how whole heads get a mask."""
+    for record, (warnings, _) in zip(records, answers):
+        for words in warnings or ():
+            logger.warning(f"{record.image}: {words}")
+    heads = sum(HOW_TO in (words or "") for _, words in answers)
+    if heads:
+        logger.warning(f"{heads} scans are whole heads without a brain mask: {HOW_TO}")
 
 
 @contextmanager
@@ -178,6 +201,7 @@ def _told(records, answers):
     """Give what is wrong with each scan, by key; the words name its file."""
     errors = {}
     for record, (_, words) in zip(records, answers):
+        words = words and words.replace(f"; {HOW_TO}", "")  # once for all, not for each
         paths = [str(path) for path in (record.image, record.mask) if path]
         named = words is None or any(path in words for path in paths)
         errors[record.key] = words if named else f"{record.image}: {words}"

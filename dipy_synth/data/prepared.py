@@ -8,25 +8,26 @@ import re
 import numpy as np
 
 from dipy_synth import __version__
-from dipy_synth.data.layouts import bids_root
+from dipy_synth.data.columns import few
 from dipy_synth.data.nifti import read_volume, write_volume
 from dipy_synth.data.preprocess import PreparedT1, PreprocessConfig
-from dipy_synth.data.records import entities
+from dipy_synth.data.records import bids_root, entities
 from dipy_synth.data.split import split_subjects
 from dipy_synth.errors import InputError
 from dipy_synth.grid import template_space
 from dipy_synth.utils.derivative import OutputFolder, SourceLink, describe_columns
-from dipy_synth.utils.files import (
-    file_hash,
-    read_json,
-    read_table,
-    write_json,
-    write_table,
-)
+from dipy_synth.utils.files import file_hash, read_json, write_json
+from dipy_synth.utils.tables import read_table, write_table
 
 logger = logging.getLogger("dipy_synth")
 
 KIND = "prepared cohort"
+# How studies name the sides; whom they keep for a test must not be trained on.
+SIDES = {
+    **dict.fromkeys(("train", "training", "tr"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "development"), "validation"),
+    **dict.fromkeys(("test", "testing", "holdout", "held-out"), "validation"),
+}
 IMAGE, MASK = "_desc-prepared_T1w.nii.gz", "_desc-brain_mask.nii.gz"
 PAGE = ("quality.html", "quality.tsv")  # written into the cohort by the report
 _AFTER_KEY = re.compile(rf"(_space-[a-zA-Z0-9]+)?{re.escape(IMAGE)}$")
@@ -122,6 +123,11 @@ def source_hash(record):
     return file_hash(*(path for path in (record.image, record.mask) if path))
 
 
+def space_of(align):
+    """Return the NIfTI code of the affines of an alignment, None if unknown: str."""
+    return "mni" if template_space({"align": align}) else "aligned"
+
+
 def write_prepared(root, record, prepared, preprocessing, *, source):
     """Write one prepared scan: mask, volume, and last the sidecar that says "done".
 
@@ -141,14 +147,9 @@ def write_prepared(root, record, prepared, preprocessing, *, source):
     image = _target_path(root, record.key, preprocessing)
     sidecar_path(image).unlink(missing_ok=True)
     uris = [source.uri(path) for path in (record.image, record.mask) if path]
-    mask = {
-        "Description": "Brain mask on the grid of the prepared volume",
-        "Type": "Brain",
-        "Sources": uris,
-    }
-    write_json(sidecar_path(mask_path(image)), mask)
-    write_volume(mask_path(image), prepared.mask.astype(np.uint8), prepared.affine)
-    write_volume(image, prepared.data, prepared.affine)
+    _write_mask(image, prepared, preprocessing, uris)
+    space = space_of(preprocessing.align)
+    write_volume(image, prepared.data, prepared.affine, space=space)
     content = {
         "Description": "T1 brain on a common grid, intensities in [0, 1]",
         "Sources": uris,
@@ -159,11 +160,27 @@ def write_prepared(root, record, prepared, preprocessing, *, source):
         "IntensityRange": list(prepared.intensity_range),
         "BrainVolume": round(prepared.brain_volume, 3),
         "BrainVolumeUnit": "mL",
+        "BrainFoundBy": prepared.brain,
+        "AlignmentCorrelation": prepared.correlation,
+        "Warnings": list(prepared.warnings),
         "SkullStripped": preprocessing.brain != "none",
         "Preprocessing": preprocessing.to_config(),
         "DipySynthVersion": __version__,
     }
     write_json(sidecar_path(image), content)
+
+
+def _write_mask(image, prepared, preprocessing, uris):
+    """Write the brain mask of a prepared volume, and what BIDS asks of a mask."""
+    path = mask_path(image)
+    content = {
+        "Description": "Brain mask on the grid of the prepared volume",
+        "Type": "Brain",
+        "Sources": uris,
+    }
+    write_json(sidecar_path(path), content)
+    mask = prepared.mask.astype(np.uint8)
+    write_volume(path, mask, prepared.affine, space=space_of(preprocessing.align))
 
 
 def read_prepared(image):
@@ -189,6 +206,9 @@ def read_prepared(image):
         native_shape=tuple(told["NativeShape"]),
         native_affine=np.array(told["NativeAffine"]),
         brain_volume=told["BrainVolume"],
+        brain=told.get("BrainFoundBy", ""),
+        correlation=told.get("AlignmentCorrelation"),
+        warnings=tuple(told.get("Warnings") or ()),
     )
 
 
@@ -347,10 +367,36 @@ def _source_description(records):
 
 
 def read_participants(root):
-    """Read participants.tsv: dict of subject label to its row, `split` included."""
-    path = Path(root) / "participants.tsv"
-    rows = read_table(path) if path.is_file() else []
-    return {row.pop("participant_id").removeprefix("sub-"): row for row in rows}
+    """Read participants.tsv of a prepared cohort, its `split` included.
+
+    Parameters
+    ----------
+    root : str or Path
+        The prepared cohort.
+
+    Returns
+    -------
+    dict
+        Subject label to its row (dict of column name to str or None); empty where
+        there is no table.
+
+    Raises
+    ------
+    InputError
+        If a subject has no name or two rows, or columns are missing.
+    """
+    path, table = Path(root) / "participants.tsv", {}
+    if not path.is_file():
+        return {}
+    for row in read_table(path, needed=["participant_id"]):
+        label = (row.pop("participant_id") or "").removeprefix("sub-")
+        if not label or label in table:
+            raise InputError(
+                f"{path}: {f'two rows of sub-{label}' if label else 'a nameless row'}; "
+                "expected one row a subject"
+            )
+        table[label] = row
+    return table
 
 
 def read_rows(root, keys):
@@ -388,12 +434,15 @@ def write_participants(root, records, **options):
     root : Path
         The prepared cohort.
     records : list of Record
-        Scans that are prepared. Subjects that the table has already keep their side.
+        Scans that are prepared. Subjects that the table has already keep their side;
+        of others the side in a column ``split`` of the study counts.
     **options
         For `dipy_synth.data.split.split_subjects`.
     """
     before = read_participants(root)
-    fixed = {subject: row.pop("split") for subject, row in before.items()}
+    fixed = {subject: row.pop("split", None) for subject, row in before.items()}
+    if None in fixed.values():
+        raise InputError(f"{root / 'participants.tsv'}: a row without split")
     known = _known_rows(root, records)
     rows = {**before, **_common(known)}
     if not rows:
@@ -401,6 +450,7 @@ def write_participants(root, records, **options):
     if fixed:
         told = ", ".join(options)
         logger.info(f"{len(fixed)} subjects keep their side; {told} are for others")
+    fixed = {**_study_split(records, fixed), **fixed}
     split = split_subjects(rows, fixed=fixed, **options)
     table = [
         {"participant_id": f"sub-{s}", **rows[s], "split": split[s]}
@@ -422,6 +472,34 @@ def _describe_participants(root, records, *, names):
     write_json(root / "participants.json", columns)
 
 
+def _study_split(records, fixed):
+    """Return the side of each subject by the study's own table: dict.
+
+    Empty where its column ``split`` has other words, or one side would be empty.
+    """
+    told = {}
+    for record in records:
+        if record.covariates.get("split") is not None:
+            told.setdefault(record.subject, set()).add(record.covariates["split"])
+    if not told:
+        return {}
+    words = sorted(set().union(*told.values()))
+    sides = {s: {SIDES.get(word.casefold()) for word in t} for s, t in told.items()}
+    found = {s: side.pop() for s, side in sides.items() if len(side) == 1}
+    if None in found.values() or len({*found.values(), *fixed.values()}) < 2:
+        logger.warning(
+            f"the study's column split ({few(words)}) is not used: it does not divide "
+            "subjects into train and validation; kept as study_split"
+        )
+        return {}
+    n = sum(side == "train" for side in found.values())
+    logger.info(
+        f"the study's own split is kept ({few(words)}): {n} subjects train, "
+        f"{len(found) - n} validate"
+    )
+    return found
+
+
 def _known_rows(root, records):
     """Give what is known of each scan of the records' subjects, by subject and key.
 
@@ -434,11 +512,18 @@ def _known_rows(root, records):
         if key.split("_")[0].removeprefix("sub-") in known
     ]
     told = dict(zip(earlier, read_rows(root, earlier)))
-    told |= {record.key: record.covariates for record in records}
+    for row in told.values():
+        row.pop("split", None)
+    told |= {record.key: _renamed(record.covariates) for record in records}
     for key, row in told.items():
-        row = {k: v and str(v) for k, v in row.items() if k != "split"}
+        row = {k: v and str(v) for k, v in row.items()}
         known[key.split("_")[0].removeprefix("sub-")][key] = row
     return known
+
+
+def _renamed(row):
+    """Keep the study's own column split under another name."""
+    return {{"split": "study_split"}.get(k, k): v for k, v in row.items()}
 
 
 def _common(known):

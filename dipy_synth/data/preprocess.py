@@ -4,8 +4,19 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from dipy_synth.data.align import find_transform
-from dipy_synth.data.brain_extraction import EXTRACTORS, find_brain, volume_of
+from dipy_synth.data.align import find_transform, template_correlation, turn_of
+from dipy_synth.data.brain_extraction import (
+    EXTRACTORS,
+    check_volume_of,
+    choose_way,
+    find_brain,
+    volume_of,
+)
+from dipy_synth.data.intensities import (
+    background_values,
+    check_contrast,
+    cut_outliers,
+)
 from dipy_synth.data.operations import (
     bounding_corners,
     check_fit,
@@ -25,6 +36,9 @@ CHOICES = {
     "order": (1, 3),
     "regrid": ("grid", "dipy"),
 }
+# Over real brains 0.6 to 0.75; halves of brains and heads on their side reach 0.4.
+LEAST_CORRELATION = 0.45
+MOST_TURNED = 60.0  # degrees: no head lies so in a scanner
 # The way to a grid: the grid that is meant when none is told.
 GRIDS = {"grid": Grid(), "dipy": Grid((128,) * 3, (2.0,) * 3, (0.0,) * 3)}
 
@@ -151,6 +165,13 @@ class PreparedT1:
         Voxel to native world, in mm.
     brain_volume : float
         Volume of the native brain mask, in mL.
+    brain : str, optional
+        What has found the brain: a key of `EXTRACTORS`, never "auto".
+    correlation : float or None, optional
+        With the template, after the alignment, see
+        `dipy_synth.data.align.template_correlation`; None without an alignment.
+    warnings : tuple of str, optional
+        What is unusual, and may be wrong.
     """
 
     data: np.ndarray
@@ -161,6 +182,9 @@ class PreparedT1:
     native_shape: tuple[int, int, int]
     native_affine: np.ndarray
     brain_volume: float
+    brain: str = ""
+    correlation: float | None = None
+    warnings: tuple[str, ...] = ()
 
 
 def prepare_t1(data, affine, *, mask=None, preprocessing=None, threads=1):
@@ -169,7 +193,7 @@ def prepare_t1(data, affine, *, mask=None, preprocessing=None, threads=1):
     Parameters
     ----------
     data : ndarray, (X, Y, Z)
-        The scan, in any unit and orientation.
+        The scan, in any unit and orientation, of any zero (z-scores, an offset).
     affine : ndarray, (4, 4)
         Voxel-to-world affine, in mm, RAS world.
     mask : ndarray, (X, Y, Z), optional
@@ -187,18 +211,27 @@ def prepare_t1(data, affine, *, mask=None, preprocessing=None, threads=1):
     ------
     InputError
         If the scan is not a finite, three-dimensional image with contrast, has no
-        brain, or the brain does not fit the grid.
+        brain, one of a volume that no human brain has, or one that the grid cuts.
     """
     preprocessing = PreprocessConfig() if preprocessing is None else preprocessing
     affine = np.asarray(affine, dtype=float)
     data = check_volume(data, affine, mask)
-    brain = find_brain(data, affine, mask=mask, brain=preprocessing.brain)
+    way = choose_way(data, affine, mask=mask, brain=preprocessing.brain)
+    brain = find_brain(data, affine, mask=mask, brain=way)
     volume, native_shape = volume_of(brain, affine), data.shape
+    warnings = [check_volume_of(volume, way)]
+    data, brain, words = _sound_values(data, brain)
+    warnings.append(words)
     if preprocessing.bias:
         data = correct_bias(data, brain, affine, threads=threads)
-    data, inside, grid, world = _regrid(data, brain, affine, preprocessing, threads)
+    given = data, brain, affine
+    data, inside, grid, world = _regrid(*given, preprocessing, threads)
     if not inside.any():
         raise InputError("the brain mask has no voxel left at the grid's resolution")
+    correlation = None
+    if preprocessing.align != "none":
+        correlation = template_correlation(*given, world)
+        warnings.append(_check_alignment(correlation, turn_of(world)))
     limits = (
         (0, 100) if preprocessing.scaling == "minmax" else preprocessing.percentiles
     )
@@ -212,6 +245,35 @@ def prepare_t1(data, affine, *, mask=None, preprocessing=None, threads=1):
         native_shape=native_shape,
         native_affine=affine,
         brain_volume=volume,
+        brain=way,
+        correlation=correlation,
+        warnings=tuple(filter(None, warnings)),
+    )
+
+
+def _sound_values(data, brain):
+    """Leave padding out of the brain, cut outliers, and refuse a constant brain."""
+    padding = [value for value in background_values(data) if value < 0]
+    without = brain & ~np.isin(data, padding)
+    brain = without if without.any() else brain
+    check_contrast(data, brain)
+    data, cut = cut_outliers(data, brain)
+    words = (
+        f"{cut} voxels of the brain are far from all others; they were cut to "
+        f"{data[brain].min():g} to {data[brain].max():g}"
+    )
+    return data, brain, words if cut else ""
+
+
+def _check_alignment(correlation, turned):
+    """Say how an alignment seems to have failed; "" if it does not."""
+    if correlation >= LEAST_CORRELATION and turned <= MOST_TURNED:
+        return ""
+    return (
+        f"the alignment may have failed: correlation with the template "
+        f"{correlation:.2f} (expected {LEAST_CORRELATION:g} or more), turned by "
+        f"{turned:.0f} degrees (at most {MOST_TURNED:.0f}); is it a whole T1 brain, "
+        "and its orientation right?"
     )
 
 

@@ -5,17 +5,28 @@ from dataclasses import replace
 import logging
 import re
 
-from dipy_synth.data.layouts import LAYOUTS, is_mask, recognise
-from dipy_synth.data.records import Record, entities, list_images, stem
+from dipy_synth.data.columns import few
+from dipy_synth.data.duplicates import find_duplicates
+from dipy_synth.data.layouts import LAYOUTS, recognise, scans_of_others
+from dipy_synth.data.listing import ASIDE_TOLD, OURS, find_images, list_images
+from dipy_synth.data.participants import add_covariates
+from dipy_synth.data.plain_names import choose_scans, is_mask
+from dipy_synth.data.records import Record, labels, stem
 from dipy_synth.errors import InputError
+from dipy_synth.utils.files import not_fetched
 
 __all__ = ["Record", "read_records"]
+
+LABEL = re.compile("[a-zA-Z0-9+]+")
 
 logger = logging.getLogger("dipy_synth")
 
 
 def read_records(inputs, *, mask_paths=None, layout="auto"):
-    """Read which scans a cohort has. No image is opened.
+    """Read which scans a cohort has, and what its tables say of them.
+
+    No image is opened. What is left out beside the scans, and what the tables were
+    understood as, is logged.
 
     Parameters
     ----------
@@ -27,7 +38,7 @@ def read_records(inputs, *, mask_paths=None, layout="auto"):
         in the folder of a scan that is alone there. They go before the masks that the
         layout knows.
     layout : {"auto", "bids", "nfbs", "cc359", "ixi", "files"}, optional
-        How the files are named; recognised by their names by default.
+        How the files are named; by default as most of them are.
 
     Returns
     -------
@@ -37,19 +48,68 @@ def read_records(inputs, *, mask_paths=None, layout="auto"):
     Raises
     ------
     InputError
-        If there is no scan, two scans have one key, a scan has no mask among
-        `mask_paths`, or it has several.
+        If there is no scan, a label is not understood as a whole, two scans have one
+        key, a table cannot be read, a scan has no mask among `mask_paths`, or it has
+        several.
     """
     if layout != "auto" and layout not in LAYOUTS:
         raise InputError(f"layout {layout!r}: expected auto, {', '.join(LAYOUTS)}")
-    paths = list_images(inputs)
+    listing = find_images(inputs)
+    paths = listing.images
     layout = recognise(paths) if layout == "auto" else layout
-    records = sorted(LAYOUTS[layout](paths), key=lambda record: record.key)
+    scans, left_out = paths, {}
+    if layout == "files":
+        scans, left_out = choose_scans(paths, keep=listing.named)
+    records = sorted(LAYOUTS[layout](scans), key=lambda record: record.key)
+    left_out = {**listing.left_out, **left_out}
     if not records:
-        raise InputError(f"{inputs}: no T1 scan in the layout {layout!r}")
-    logger.info(f"{len(records)} T1 scans of {len(paths)} NIfTI files, layout {layout}")
+        raise InputError(
+            f"{inputs}: no T1 scan in the layout {layout!r}{_told(left_out)}"
+        )
+    logger.info(f"{len(records)} T1 scans of {len(paths)} images, layout {layout}")
     _refuse_collisions(records)
+    _log_what_is_left(records, paths, layout, left_out)
+    records = add_covariates(records, listing.roots)
     return match_masks(records, mask_paths) if mask_paths else records
+
+
+def _told(left_out):
+    """Return in words what was left out: str."""
+    parts = [
+        f"{len(paths)} {why} ({few(path.name for path in paths)})"
+        for why, paths in left_out.items()
+    ]
+    return f"; left out: {'; '.join(parts)}" * bool(parts)
+
+
+def _log_what_is_left(records, paths, layout, left_out):
+    """Log images that are not read, scans not fetched, and contents that are twice."""
+    read = {record.image for record in records}
+    if scans := [p for p in scans_of_others(paths, layout) if p not in read]:
+        left_out[f"not named as in the layout {layout}"] = scans
+    if layout == "bids":
+        subjects = {record.subject for record in records}
+        raw = [p for p in paths if "derivatives" not in p.parts]
+        without = {labels(p).get("sub") for p in raw} - subjects - {None}
+        if without:
+            told = few(f"sub-{subject}" for subject in sorted(without))
+            logger.warning(f"subjects with images and no T1w: {told}")
+    quiet = {why: left_out.pop(why) for why in (OURS, ASIDE_TOLD) if why in left_out}
+    if quiet:
+        logger.info(_told(quiet).removeprefix("; "))
+    if left_out:
+        logger.warning(_told(left_out).removeprefix("; "))
+    absent = [record.image for record in records if not_fetched(record.image)]
+    if absent:
+        logger.warning(
+            f"{len(absent)} of the scans are not on this disk, the first {absent[0]}: "
+            f"{not_fetched(absent[0])}"
+        )
+    for group in find_duplicates(records):
+        logger.warning(
+            f"{' and '.join(map(str, group[:3]))} have one content under several "
+            "subjects; is that one person? Training and validation must not share one"
+        )
 
 
 def _refuse_collisions(records):
@@ -58,6 +118,12 @@ def _refuse_collisions(records):
     for record in records:
         if not record.subject:
             raise InputError(f"{record.image}: no letter or digit to name a subject by")
+        for label in filter(None, (record.subject, record.session, record.run)):
+            if not LABEL.fullmatch(label):
+                raise InputError(
+                    f"{record.image}: the label {label!r}, of its folder; expected "
+                    "letters and digits"
+                )
         other = seen.setdefault(record.key.lower(), record.image)
         if other != record.image:
             raise InputError(
@@ -85,36 +151,64 @@ def match_masks(records, mask_paths):
         masks = [path for path in masks if is_mask(path)]
     if len(records) == 1 and len(masks) == 1:
         return [replace(records[0], mask=masks[0])]
-    crowd = Counter(record.image.parent for record in records)
+    index, crowd = _Masks(masks), Counter(record.image.parent for record in records)
     return [
-        replace(r, mask=_one_mask(r, masks, alone=crowd[r.image.parent] == 1))
+        replace(r, mask=index.one_of(r, alone=crowd[r.image.parent] == 1))
         for r in records
     ]
 
 
-def _one_mask(record, masks, *, alone):
-    """Find the one mask of a scan: by name, or in the folder that it has alone."""
-    found = [path for path in masks if _belongs(path, record)]
-    if alone and not found:
-        found = [path for path in masks if path.parent == record.image.parent]
-    if len(found) != 1:
-        what = ", ".join(map(str, found)) if found else "none"
-        raise InputError(
-            f"{record.image}: of the {len(masks)} masks given, {what} belongs to it; "
-            "expected one, with the same sub, ses and run, with the scan's name in its "
-            "own, or the only one in a folder with this scan alone"
-        )
-    return found[0]
+class _Masks:
+    """Mask files by what their names and folders say of their scans."""
 
+    def __init__(self, paths):
+        self._n = len(paths)
+        self._labels, self._names, self._folders = {}, {}, {}
+        for path in paths:
+            self._folders.setdefault(path.parent, []).append(path)
+            found = labels(path)
+            if "sub" in found:
+                key = (found["sub"], found.get("ses"), found.get("run"))
+                self._labels.setdefault(key, []).append(path)
+                continue
+            for name in self._starts(stem(path)):
+                self._names.setdefault(name, []).append(path)
 
-def _belongs(path, record):
-    """Tell by names whether a mask is a scan's."""
-    names = entities(path)
-    if "sub" in names:
-        key = (names["sub"], names.get("ses"), names.get("run"))
-        return key == (record.subject, record.session, record.run)
-    name = re.escape(stem(record.image))
-    return bool(re.match(rf"{name}([_.-]|$)", stem(path))) or (
-        re.fullmatch(rf"{re.escape(record.subject)}[_.-]?(brain)?_?mask", stem(path))
-        is not None
-    )
+    @staticmethod
+    def _starts(name):
+        """Return what a mask's name may begin with: a scan's name, or a subject."""
+        starts = {name[: found.start()] for found in re.finditer("[_.-]", name)}
+        subject = re.sub(r"[_.-]?(brain)?_?mask$", "", name)
+        return {name, subject, *starts} - {""}
+
+    def one_of(self, record, *, alone):
+        """Return the one mask of a scan: by name, or in the folder that it has alone.
+
+        Parameters
+        ----------
+        record : Record
+            The scan.
+        alone : bool
+            Whether its folder has no other scan.
+
+        Returns
+        -------
+        Path
+        """
+        key = (record.subject, record.session, record.run)
+        by_name = [*self._names.get(stem(record.image), [])]
+        for path in self._names.get(record.subject, []):
+            rest = stem(path).removeprefix(record.subject)
+            if re.fullmatch(r"[_.-]?(brain)?_?mask", rest):
+                by_name.append(path)
+        found = list(dict.fromkeys([*self._labels.get(key, []), *by_name]))
+        if alone and not found:
+            found = self._folders.get(record.image.parent, [])
+        if len(found) != 1:
+            what = ", ".join(map(str, found)) if found else "none"
+            raise InputError(
+                f"{record.image}: of the {self._n} masks given, {what} belongs to it; "
+                "expected one, with the same sub, ses and run, with the scan's name in "
+                "its own, or the only one in a folder with this scan alone"
+            )
+        return found[0]

@@ -1,13 +1,15 @@
-"""What a scan of a cohort is, and what its file name tells."""
+"""What a scan of a cohort is, and what its path says of it."""
 
 from dataclasses import dataclass, field
-import glob
 from pathlib import Path
 import re
 
 from dipy_synth.errors import InputError
 
-ENTITY = re.compile(r"(?:^|_)([a-zA-Z]+)-([a-zA-Z0-9+]+)")
+ENDING = re.compile(r"\.(nii|img|hdr)(\.gz)?$", re.IGNORECASE)
+ENTITY = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9+]+)")
+# The folders of BIDS between that of a session, or subject, and a file.
+DATATYPES = "anat beh dwi eeg fmap func ieeg meg micr mrs motion nirs perf pet".split()
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,9 @@ class Record:
     session, run : str, optional
         BIDS labels, without ``ses-`` and ``run-``.
     covariates : dict, optional
-        Column name to str or None: age, sex and whatever the source tells.
+        Column name to str or None: age, sex and what else the tables have.
+    name : str, optional
+        The subject as tables may name it, where `subject` is not that.
     """
 
     subject: str
@@ -34,6 +38,7 @@ class Record:
     session: str | None = None
     run: str | None = None
     covariates: dict = field(default_factory=dict)
+    name: str | None = None
 
     @property
     def key(self):
@@ -43,12 +48,12 @@ class Record:
 
 
 def stem(path):
-    """Give a file's name without ``.nii`` or ``.nii.gz``."""
-    return re.sub(r"\.nii(\.gz)?$", "", Path(path).name)
+    """Return a file's name without ``.nii``, ``.nii.gz``, ``.img`` or ``.hdr``."""
+    return ENDING.sub("", Path(path).name)
 
 
 def entities(path):
-    """Give the BIDS entities of a file name, and its suffix.
+    """Return the BIDS entities of a file name, and its suffix.
 
     Parameters
     ----------
@@ -58,63 +63,113 @@ def entities(path):
     Returns
     -------
     dict of str
-        Entity to label; "suffix" to the last part, for instance ``T1w``.
+        Entity to label; "suffix" to the last part, for instance ``T1w``. Parts that
+        are not understood are missing, see `not_understood`.
     """
-    found = dict(ENTITY.findall(stem(path)))
-    return {**found, "suffix": stem(path).split("_")[-1]}
+    parts = stem(path).split("_")
+    found = (ENTITY.fullmatch(part) for part in parts)
+    names = {m[1].lower() if m[1].lower() == "sub" else m[1]: m[2] for m in found if m}
+    return {**names, "suffix": parts[-1]}
 
 
-def to_label(name):
-    """Make a BIDS label of a name: letters and digits only."""
-    return re.sub(r"[^a-zA-Z0-9]", "", name)
+def is_t1w(path):
+    """Return whether a file is a T1 scan of BIDS, by subject and suffix: bool."""
+    name = stem(path)
+    return name[:4].lower() == "sub-" and name.split("_")[-1].lower() == "t1w"
 
 
-def list_images(inputs):
-    """List the NIfTI files that folders, files and wildcards stand for.
-
-    Parameters
-    ----------
-    inputs : str, Path or sequence of them
-        A folder stands for every NIfTI file below it.
-
-    Returns
-    -------
-    list of Path
-        Sorted, each once.
-
-    Raises
-    ------
-    InputError
-        If one of the inputs stands for nothing.
-    """
-    inputs = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
-    if not inputs:
-        raise InputError("no input: expected a folder, files, or wildcards")
-    found = set()
-    for given in inputs:
-        paths = [Path(p) for p in glob.glob(str(given), recursive=True)]
-        below = {p for path in paths or [Path(given)] for p in images_below(path)}
-        if not below:
-            raise InputError(f"{given}: no NIfTI image there (.nii or .nii.gz)")
-        found |= below
-    return sorted(found)
-
-
-def images_below(path):
-    """List a folder's NIfTI files; a file stands for itself.
+def not_understood(path):
+    """Return which part of a BIDS file's path is not understood; "" if none.
 
     Parameters
     ----------
     path : Path
-        A folder or a file.
+        A file whose name begins with ``sub-`` and ends with a suffix.
 
     Returns
     -------
-    list of Path
+    str
+        An entity that is no ``key-label`` of letters and digits, one that is there
+        twice, or a folder of another subject or session than the file's name.
     """
-    if path.is_dir():
-        names = [*path.rglob("*.nii.gz"), *path.rglob("*.nii")]
-        return [p for p in names if not p.name.startswith(".") and not p.is_dir()]
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
-    return [path]
+    parts = stem(path).split("_")[:-1]
+    keys = [part.split("-")[0].lower() for part in parts]
+    for part, key in zip(parts, keys):
+        if not ENTITY.fullmatch(part):
+            return f"{part!r} is no entity (key-label, the label letters and digits)"
+        if keys.count(key) > 1:
+            return f"{key}- is there twice"
+    names = entities(path)
+    for folder, key in folders_of(path):
+        label = folder.name[4:]
+        if label != names.get(key, label if key == "ses" else None):
+            return f"it lies in a folder of another {key}-, {folder.name}"
+    return ""
+
+
+def folders_of(path):
+    """Return the folders of BIDS that a file lies in, of its session and its subject.
+
+    Parameters
+    ----------
+    path : Path
+        A file, such as ``sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz``.
+
+    Returns
+    -------
+    list of tuple (Path, str)
+        Folder and key, "ses" or "sub".
+    """
+    above = list(path.parents)
+    if above[0].name.lower() in DATATYPES:
+        above.pop(0)
+    found = []
+    for key in ("ses", "sub"):
+        if above and above[0].name[:4].lower() == f"{key}-":
+            found.append((above.pop(0), key))
+    return found
+
+
+def labels(path):
+    """Return the entities of a file, the session also by its folder: dict of str."""
+    names = entities(path)
+    for folder, key in folders_of(path):
+        if key == "ses":
+            names.setdefault("ses", folder.name[4:])
+    return names
+
+
+def bids_root(path):
+    """Return the folder above ``sub-X``, or the file's own: Path."""
+    own = f"sub-{entities(path).get('sub')}"
+    named = [folder for folder in path.parents if folder.name == own]
+    found = named or [folder for folder, key in folders_of(path) if key == "sub"]
+    return found[0].parent if found else path.parent
+
+
+def to_label(name):
+    """Return a BIDS label made of a name: its letters and digits."""
+    return re.sub(r"[^a-zA-Z0-9]", "", name)
+
+
+def check_names(paths):
+    """Refuse BIDS files whose labels are not understood as a whole.
+
+    Parameters
+    ----------
+    paths : list of Path
+        Files that are T1 scans by their suffix.
+
+    Raises
+    ------
+    InputError
+        It names the files.
+    """
+    wrong = [(path, why) for path in paths if (why := not_understood(path))]
+    if wrong:
+        more = f" (and {len(wrong) - 3} others)" * (len(wrong) > 3)
+        told = "; ".join(f"{path}: {why}" for path, why in wrong[:3])
+        raise InputError(
+            f"{told}{more}; expected names as sub-01_ses-2_T1w.nii.gz, in folders of "
+            "the same labels: rename, or choose other files by wildcards"
+        )

@@ -6,12 +6,39 @@ import numpy as np
 
 from dipy_synth.errors import InputError
 
+#: Held-out brains that an evaluation needs: fewer set no acceptance ranges.
+LEAST_HELD_OUT = 8
+
+
+def few_held_out(sides):
+    """Say that too few brains are held out for an evaluation.
+
+    Parameters
+    ----------
+    sides : iterable of str
+        "train" or "validation" of each volume or subject.
+
+    Returns
+    -------
+    str
+        "" where there are enough.
+    """
+    sides = list(sides)
+    count = sides.count("validation")
+    if count >= LEAST_HELD_OUT:
+        return ""
+    return (
+        f"{count} of {len(sides)} are held out from training (validation): "
+        f"dipy_evaluate_mri needs {LEAST_HELD_OUT}, a fifth of {5 * LEAST_HELD_OUT} "
+        "subjects, or another validation_fraction"
+    )
+
 
 def split_subjects(rows, *, validation_fraction=0.2, seed=0, stratify=(), fixed=None):
     """Divide subjects into training and validation.
 
     Within each stratum the order is a hash of seed and subject, so that it does not
-    depend on who else is in the cohort; every so-manieth subject then validates. A
+    depend on who else is in the cohort; every k-th subject then validates. A
     subject's sessions stay together, since it is subjects that are divided.
 
     Parameters

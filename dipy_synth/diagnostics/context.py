@@ -9,6 +9,7 @@ from dipy_synth.diffusion.denoising import wiener_errors
 from dipy_synth.errors import InputError
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
+from dipy_synth.utils.random import random_stream
 
 _NUMBERS = 2**21  # latent numbers looked at, where images are small
 _FOR_WIDEST = 128  # latent images, from which the widest component is told
@@ -238,7 +239,7 @@ def _widest(latents):
 def _denoise(context, times, x0, conditions, kind):
     """Denoise latents from some levels, the noise being the same at each."""
     schedule = context.ldm.schedule
-    rng = np.random.default_rng(context.seed)
+    rng = random_stream("diagnostics: latents", seed=context.seed)
     noise = rng.standard_normal(x0.shape, dtype="float32")
     if kind == "null":
         conditions = np.full_like(conditions, np.nan)

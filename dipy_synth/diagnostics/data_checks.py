@@ -4,6 +4,8 @@ import numpy as np
 
 from dipy_synth.diagnostics.results import grade, make_result, skipped
 from dipy_synth.utils.files import read_json
+from dipy_synth.utils.labels import labels_on_side
+from dipy_synth.utils.random import random_stream
 
 GIVE_COHORT = "give the cohort it was trained on (--prepared)"
 MEAN, STD = 0.05, 0.05  # how far from 0 and 1 passes; twice that is a warning
@@ -12,11 +14,14 @@ STEEP = 30  # how much of its error the network may have multiplied in the first
 
 
 def check_latents(context):
-    """Check that the network's input has mean 0 and standard deviation 1."""
+    """Check that normalised latents have mean 0 and the variance of the model's map."""
     name = "latents at the input"
     if context.latents is None:
         return skipped(name, "no training latents are at hand", GIVE_COHORT)
-    mean, std = input_statistics(context)
+    mean, own = input_statistics(context)
+    recorded = context.ldm.normalizer.variance
+    recorded = np.sqrt(recorded.mean(axis=tuple(range(recorded.ndim - 1))))
+    std = own / recorded
     offset, excess = np.abs(mean).max(), np.abs(std - 1).max()
     verdict = grade(
         passes=offset <= MEAN and excess <= STD,
@@ -26,17 +31,16 @@ def check_latents(context):
         name,
         verdict,
         f"over {len(context.latents)} training latents, channel by channel, the mean "
-        "is "
-        f"{mean.min():.3f} to {mean.max():.3f} and the standard deviation "
-        f"{std.min():.3f} to {std.max():.3f}",
-        expected=f"mean within {MEAN} of 0, standard deviation within {STD} of 1",
+        f"is {mean.min():.3f} to {mean.max():.3f} and the standard deviation "
+        f"{std.min():.3f} to {std.max():.3f} times that recorded in the model",
+        expected=f"mean within {MEAN} of 0, standard deviation within {STD} of 1 times",
         advice="the normaliser is not that of these latents: fit it on the whole "
         "training set (LatentNormalizer.fit), and train the network anew",
         values={
             "mean": mean.tolist(),
             "std": std.tolist(),
             "mean_overall": float(mean.mean()),
-            "std_overall": float(np.sqrt(np.mean(std**2 + mean**2) - mean.mean() ** 2)),
+            "std_overall": float(np.sqrt(np.mean(own**2 + mean**2) - mean.mean() ** 2)),
         },
     )
 
@@ -108,8 +112,8 @@ def check_split(context):
         )
     problems = [
         *_both_sides("the model", train, held_out),
-        *_problems_of_cohort(context, train, held_out),
-        *_problems_of_autoencoder(context, train, held_out),
+        *_problems_of_cohort(context, split),
+        *_problems_of_autoencoder(context, split),
         *_problems_of_run(context),
     ]
     seen = ["the model", *(["its run"] if context.run else [])]
@@ -135,21 +139,26 @@ def _both_sides(who, train, held_out):
     return [f"{who}: {_some(both)} on both sides"] if both else []
 
 
-def _problems_of_cohort(context, train, held_out):
+def _problems_of_cohort(context, split):
     """Compare with the cohort at hand, if it is the one that was trained on."""
-    split = context.cohort_split
-    if not split or not train & {*split["train"], *split["validation"]}:
+    sides = context.cohort_split
+    if not sides:
         return []
-    moved = sorted(train & set(split["validation"]) | held_out & set(split["train"]))
+    moved = labels_on_side(split, sides["validation"], "train")
+    moved += labels_on_side(split, sides["train"], "validation")
     return [f"{_some(moved)} changed sides in the cohort"] if moved else []
 
 
-def _problems_of_autoencoder(context, train, held_out):
+def _problems_of_autoencoder(context, split):
     """Compare with the run of the autoencoder: its split and its latents."""
     if context.vqvae is None:
         return []
-    seen = sorted(set(context.vqvae.config["split"]["train"]) & held_out)
-    problems = [f"the autoencoder was trained on {_some(seen)}"] if seen else []
+    theirs, problems = context.vqvae.config["split"], []
+    if theirs.get("salt") == split.get("salt"):
+        seen = set(theirs["train"]) & set(split["validation"])
+        problems = (
+            [f"the autoencoder was trained on {len(seen)} of them"] if seen else []
+        )
     if not _encode_alike(context.ldm.vqvae, context.vqvae, context.volumes):
         problems.append("this autoencoder gives other latents than the model's own")
     return problems
@@ -161,7 +170,8 @@ def _encode_alike(one, other, volumes):
     if here.shape != there.shape or here.latent_shape != there.latent_shape:
         return False
     if volumes is None:
-        volumes = np.random.default_rng(0).random((1, *here.shape), dtype="float32")
+        rng = random_stream("diagnostics: autoencoders", seed=0)
+        volumes = rng.random((1, *here.shape), dtype="float32")
     ours, theirs = (vqvae.encode(volumes[:1]) for vqvae in (one, other))
     # weights in float16 are of the same run
     return np.sqrt(np.mean((ours - theirs) ** 2)) <= 0.02 * np.std(ours)

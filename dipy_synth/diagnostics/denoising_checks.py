@@ -119,9 +119,8 @@ def check_coarse(context):
         f"three levels of noise {_list(errors)}, of the best multiple of what is seen "
         f"{_list(linear)}; {share:.0%} is found of what that finds",
         expected=f"{FOUND:.0%} or more",
-        advice="samples will be too much alike in size: train longer, with times near "
-        "the noise (--times uniform --shift 3, the default), going on from this model "
-        "with --initial",
+        advice="samples will be too much alike in size: train longer, or with a wider "
+        "--noise_range, going on from this model with --initial",
         values={
             "noise_to_signal": _noise(context, looked).tolist(),
             "errors": errors.tolist(),

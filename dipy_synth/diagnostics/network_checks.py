@@ -6,7 +6,9 @@ import numpy as np
 
 from dipy_synth.diagnostics.data_checks import GIVE_COHORT
 from dipy_synth.diagnostics.results import grade, make_result, skipped
+from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.pairs import NoisyPairs
+from dipy_synth.utils.random import random_stream
 
 SAME = 1e-4  # relative difference of the answers in the two modes
 STEPS, RATE, BATCH = 40, 1e-3, 4
@@ -34,7 +36,7 @@ def check_modes(context):
         grade(passes=apart <= SAME and not names, warns=apart <= SAME),
         f"answers in the two modes differ by {apart:.1e} of their size{blamed}",
         expected=f"at most {SAME:g}",
-        advice="replace BatchNormalization by GroupNormalization, and take Dropout out "
+        advice="replace BatchNormalization by LayerNormalization, and take Dropout out "
         "of the denoiser",
         values={"difference": apart},
     )
@@ -60,7 +62,7 @@ def _some_inputs(context):
     """Give a batch for the network: latents half way to noise, or noise alone."""
     shape, columns = context.ldm.network.shape, len(context.ldm.schema.names)
     if not context.sides():
-        rng = np.random.default_rng(context.seed)
+        rng = random_stream("diagnostics: networks", seed=context.seed)
         noise = rng.standard_normal((2, *shape), dtype="float32")
         nothing = np.full((2, columns), np.nan, "float32")
         level = np.zeros(2, "float32")
@@ -71,10 +73,14 @@ def _some_inputs(context):
 
 
 def _pairs(context, x0, conditions, batch_size):
+    """Return pairs of normalised latents, preconditioned as the model's own are."""
+    variance = context.ldm.normalizer.variance
+    identity = np.eye(variance.shape[-1])
     return NoisyPairs(
         x0,
         conditions,
         context.ldm.schedule,
+        normalizer=LatentNormalizer(np.zeros_like(variance), identity, variance),
         batch_size=batch_size,
         shuffle=False,
         seed=context.seed,
@@ -89,8 +95,7 @@ def check_averaged_weights(context):
             name, "there is no training state to compare with", "give a run's folder"
         )
     live, others = _stored_weights(context)
-    # the largest weight: no two of its averages are alike
-    index = int(np.argmax([w.size for w in context.ldm.network.get_weights()]))
+    index = _largest_trained(context.ldm.network)
     weight = context.ldm.network.get_weights()[index]
     is_last = index < len(live) and _equal(live[index], weight)
     is_kept = any(_equal(other, weight) for other in others)
@@ -110,6 +115,13 @@ def check_averaged_weights(context):
         expected="the exponential moving average of the weights",
         advice="give the run's command again: it writes the model from the averages",
     )
+
+
+def _largest_trained(network):
+    """Return the index of the largest trained weight: no two averages of it agree."""
+    trained = {id(weight) for weight in network.trainable_weights}
+    sizes = [np.prod(w.shape) if id(w) in trained else 0 for w in network.weights]
+    return int(np.argmax(sizes))
 
 
 def _stored_weights(context):

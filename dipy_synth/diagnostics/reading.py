@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from dipy_synth.data.cohort import cohort_config, open_cohort
+from dipy_synth.data.cohort import open_cohort, subjects_of
 from dipy_synth.diagnostics.context import DiagnosticContext
 from dipy_synth.diffusion.latents import conditions_of, encode_volumes
 from dipy_synth.errors import InputError
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.utils.files import read_json
+from dipy_synth.utils.labels import labels_on_side
 
 _SIDES = (
     ("train", "latents", "conditions"),
@@ -66,12 +67,14 @@ def _from_cohort(ldm, cohort):
     rows = np.flatnonzero(where)
     rows = rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).round().astype(int)]
     volumes = np.asarray(cohort.volumes()[rows], "float32")
-    return {"volumes": volumes, "cohort_split": cohort_config(cohort)["split"]}
+    sides = {side: subjects_of(cohort, side) for side in ("train", "validation")}
+    return {"volumes": volumes, "cohort_split": sides}
 
 
 def _where(ldm, cohort, side):
     """Tell which volumes are on a side of the model's split, not of the cohort's."""
-    trained = set(ldm.config.get("split", {}).get("train", ()))
+    split = ldm.config.get("split", {})
+    trained = set(labels_on_side(split, cohort.subjects, "train"))
     seen = np.array([subject in trained for subject in cohort.subjects])
     return seen if side == "train" else ~seen
 

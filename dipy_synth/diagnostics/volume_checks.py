@@ -11,6 +11,7 @@ from dipy_synth.grid import Grid
 from dipy_synth.metrics.regions import cut_brain
 from dipy_synth.metrics.similarity import psnr
 from dipy_synth.metrics.spectrum import band_power, power_ratio
+from dipy_synth.utils.random import random_stream
 
 SCALE = 0.01, 0.03  # of the range of intensities
 ABOVE = 1.0  # dB
@@ -26,7 +27,7 @@ def check_scale(context):
     if context.sides():
         latents = np.asarray(context.side(context.sides()[0])[0][:2], "float32")
     else:
-        rng = np.random.default_rng(context.seed)
+        rng = random_stream("diagnostics: volumes", seed=context.seed)
         noise = rng.standard_normal((2, *ldm.network.shape), dtype="float32")
         latents = ldm.normalizer.restore(noise)
     straight = ldm.vqvae.decode(latents)

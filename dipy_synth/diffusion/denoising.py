@@ -3,65 +3,75 @@
 import numpy as np
 
 from dipy_synth.diffusion.gaussian import GaussianDenoiser
+from dipy_synth.utils.random import random_stream
 
 _RATIOS = np.geomspace(1.0, 300.0, 18)  # noise-to-signal ratios compared
 _IMAGES = 16
-_STREAM = 0xE440  # of the noise
+_FITTED = 512  # images that a Gaussian is fitted to, at most
 
 
-def fit_gaussian(ldm, data, rows):
-    """Fit a Gaussian denoiser, for the noise levels that the network is not trained on.
+def fit_gaussian(pairs, *, categories=()):
+    """Fit a Gaussian denoiser to training pairs, images that were not moved alone.
 
     Parameters
     ----------
-    ldm : LDM
-        With a network, its schedule and its normalizer.
-    data : NoisyPairs
-        Latents and conditions that it is trained on.
-    rows : ndarray of int
-        Rows of `data` to fit to.
+    pairs : NoisyPairs
+        Training pairs with a normalizer; at most 512 of their images are used.
+    categories : sequence of int, optional
+        Number of categories of each condition, 0 for a number.
 
     Returns
     -------
     GaussianDenoiser
     """
-    gaussian = GaussianDenoiser.fit(
-        ldm.normalizer.normalize(data.latents[rows]),
-        data.conditions[rows],
-        ldm.normalizer.variance,
-        categories=ldm.network.categories,
+    rows = np.flatnonzero(~np.any(pairs.shifts, axis=1))
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, _FITTED).astype(int))]
+    return GaussianDenoiser.fit(
+        pairs.normalizer.normalize(pairs.latents[rows]),
+        pairs.conditions[rows],
+        pairs.normalizer.variance,
+        categories=categories,
     )
-    gaussian.threshold = ldm.schedule.highest_ratio
-    return gaussian
 
 
-def choose_threshold(ldm, held_out):
-    """Lower the threshold of a model's Gaussian denoiser to where it is better.
+def choose_threshold(network, gaussian, held_out, *, seed=0):
+    """Find the noise level above which a Gaussian denoiser is better than a network.
 
     Parameters
     ----------
-    ldm : LDM
-        With a trained network and a Gaussian denoiser.
+    network : callable
+        From encoded conditions (1, n_conditions) to the network as a denoiser.
+    gaussian : GaussianDenoiser
+        The Gaussian denoiser.
     held_out : NoisyPairs
-        Latents that it was not trained on.
+        Pairs that neither was fitted to, with a normalizer.
+    seed : int, optional
+        Seed of the noise.
+
+    Returns
+    -------
+    float
+        Noise-to-signal ratio, at most the highest that the network is trained on.
     """
-    highest = min(ldm.schedule.highest_ratio, _RATIOS[-1])
-    ratios = _RATIOS[_RATIOS <= highest]
-    if not (len(held_out.latents) and len(ratios)):
-        return
-    x0 = ldm.normalizer.normalize(held_out.latents[:_IMAGES])
-    conditions = held_out.conditions[:_IMAGES]
-    errors = []
-    for threshold in (np.inf, 0.0):  # the network alone, the Gaussian alone
-        ldm.gaussian.threshold = threshold
-        errors.append(
-            denoising_errors(ldm.denoiser, ldm.schedule, x0, conditions, ratios)
+    schedule = held_out.schedule
+    ratios = _RATIOS[schedule.highest_ratio >= _RATIOS]
+    if not len(ratios):
+        return schedule.highest_ratio
+    x0 = held_out.normalizer.normalize(held_out.latents[:_IMAGES])
+
+    def closed_form(conditions):
+        return lambda x, t: gaussian(x, t, schedule, conditions)
+
+    of_network, of_gaussian = (
+        denoising_errors(
+            d, schedule, x0, held_out.conditions[:_IMAGES], ratios, seed=seed
         )
-    network, closed = errors
+        for d in (network, closed_form)
+    )
     # better there and at all higher levels
-    better = np.cumprod((closed < network)[::-1])[::-1].astype(bool)
-    first = ratios[better][0] if better.any() else ldm.schedule.highest_ratio
-    ldm.gaussian.threshold = float(first * 0.999)
+    better = np.cumprod((of_gaussian < of_network)[::-1])[::-1].astype(bool)
+    first = ratios[better][0] if better.any() else schedule.highest_ratio
+    return float(first * 0.999)
 
 
 def denoising_errors(denoiser, schedule, x0, conditions, ratios, *, seed=0):
@@ -88,7 +98,7 @@ def denoising_errors(denoiser, schedule, x0, conditions, ratios, *, seed=0):
     """
     errors = []
     for level, t in enumerate(schedule.times_at(ratios)):
-        rng, total = np.random.default_rng([_STREAM, level, seed]), 0.0
+        rng, total = random_stream("denoising errors", level, seed=seed), 0.0
         for one, wanted in zip(x0, conditions):
             noise = rng.standard_normal((1, *one.shape), dtype="float32")
             x_t = schedule.add_noise(one[None], noise, t)

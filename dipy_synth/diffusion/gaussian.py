@@ -4,7 +4,6 @@ import numpy as np
 
 _REST = 0.15  # of the variance at a position, at least, outside the directions
 _RIDGE = 0.02  # of the number of images
-_IMAGES = 512  # from which it is fitted
 
 
 class GaussianDenoiser:
@@ -45,13 +44,13 @@ class GaussianDenoiser:
     def fit(cls, latents, conditions, variance, *, categories=(), directions=30):
         """Fit to normalised training latents.
 
-        Few images vary along their own directions more than other images do: the
-        variances along the directions are halved.
+        A few images vary more along their own principal directions than other images
+        do, so the variances along the directions are halved.
 
         Parameters
         ----------
         latents : ndarray of shape (n, *latent_shape)
-            Normalised latents; their mean is 0.
+            Normalised latents, some hundreds at most; their mean is 0.
         conditions : ndarray of shape (n, n_conditions)
             Encoded conditions; NaN where missing.
         variance : ndarray of shape (*latent_shape)
@@ -65,10 +64,9 @@ class GaussianDenoiser:
         -------
         GaussianDenoiser
         """
-        rows = np.unique(np.linspace(0, len(latents) - 1, _IMAGES).astype(int))
-        x = np.asarray(latents[rows], "float32").reshape(len(rows), -1)
+        x = np.asarray(latents, "float32").reshape(len(latents), -1)
         features = {"categories": [int(n) for n in categories]}
-        raw = _expand(conditions[rows], features["categories"])
+        raw = _expand(conditions, features["categories"])
         features["mean"] = _nanmean(raw).tolist()
         f = _centered(raw, features["mean"])
         gram = f.T @ f + _RIDGE * len(x) * np.eye(f.shape[1])

@@ -1,4 +1,4 @@
-"""What lies between a sampler and the U-Net: choices, noise per sample, guidance."""
+"""What lies between a sampler and the U-Net: its options, and guidance."""
 
 from functools import partial
 import math
@@ -14,20 +14,21 @@ _WITH_ETA = {"ddim": sample_ddim, "sde_dpmpp_2m": sample_dpmpp_2m}
 
 
 def sampling_settings(defaults, **given):
-    """Fill what was left open with what a model recommends, and check it.
+    """Complete sampling options by a model's defaults, and check them.
 
     Parameters
     ----------
     defaults : dict
-        The recommended values.
+        The model's defaults.
     **given
-        ``steps``, ``sampler``, ``guidance``, ``guidance_rescale`` and ``eta`` as
-        `LDM.generate` takes them; None is left open.
+        ``steps``, ``sampler``, ``guidance``, ``guidance_rescale``,
+        ``guidance_interval`` and ``eta`` as `LDM.generate` takes them; None for the
+        default.
 
     Returns
     -------
     dict
-        All but ``eta``, which is in the sampler, as `sample_latents` takes them.
+        All but ``eta``, which is in the sampler, as `LDM.sample_latents` takes them.
 
     Raises
     ------
@@ -46,9 +47,9 @@ def sampling_settings(defaults, **given):
             raise InputError(
                 f"eta {eta}: expected with sampler {' or '.join(_WITH_ETA)}, not {name}"
             )
-        _check_share("eta", eta)
+        check_share("eta", eta)
         settings["sampler"] = partial(_WITH_ETA[name], eta=eta)
-    _check_share("guidance_rescale", settings["guidance_rescale"])
+    check_share("guidance_rescale", settings["guidance_rescale"])
     if not math.isfinite(settings["guidance"]):
         raise InputError(f"guidance {settings['guidance']}: expected a finite number")
     settings["guidance_interval"] = _interval(settings["guidance_interval"])
@@ -59,8 +60,8 @@ def _interval(interval):
     """Return an interval of noise-to-signal ratios, or None for all."""
     if interval is None:
         return None
-    low, high = (float(n) for n in interval)
-    if not 0 <= low < high:
+    low, high = map(float, interval) if len(interval) == 2 else (0.0, 0.0)
+    if not 0 <= low < high < math.inf:
         raise InputError(
             f"guidance_interval {interval}: expected two noise-to-signal ratios, the "
             "lower first"
@@ -68,13 +69,14 @@ def _interval(interval):
     return low, high
 
 
-def _check_share(name, value):
+def check_share(name, value):
+    """Raise an InputError, naming a value, unless it is within [0, 1]."""
     if not 0 <= value <= 1:
         raise InputError(f"{name} {value}: expected a share from 0 to 1")
 
 
 def sample_numbers(n, numbers):
-    """Give the numbers of the samples, from how many there are or from themselves."""
+    """Return the numbers of the samples, from their count or from themselves."""
     n = (1 if numbers is None else len(numbers)) if n is None else n
     n = positive("n", n)
     numbers = range(n) if numbers is None else tuple(numbers)
@@ -84,7 +86,7 @@ def sample_numbers(n, numbers):
 
 
 def positive(name, value):
-    """Give a value as int; an InputError names it if it is not whole, or below 1."""
+    """Return a value as int; raise an InputError if it is not whole, or below 1."""
     if value < 1 or value != int(value):
         raise InputError(f"{name} {value}: expected a whole number, at least 1")
     return int(value)

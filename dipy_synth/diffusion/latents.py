@@ -9,10 +9,10 @@ from dipy_synth.data.augment import flip_left_right, move
 from dipy_synth.diffusion.pairs import MAX_SHIFT
 from dipy_synth.utils.files import atomic_path, read_json, write_json
 from dipy_synth.utils.progress import progress_bar
+from dipy_synth.utils.random import random_stream
 
 _VOXELS = 2**18  # encoded at a time, where images are small
 _VIEWS = 10  # of a training brain
-_STREAM = 0x71E5  # of the shifts
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _draw_views(n, rank, *, varied, mirror, seed):
     """Draw the views of n volumes: mirrored (n views,), shifts (n views, rank)."""
     if not varied:
         return np.zeros(n, bool), np.zeros((n, rank), int)
-    rng = np.random.default_rng([_STREAM, seed])
+    rng = random_stream("latents: views", seed=seed)
     shifts = rng.integers(-MAX_SHIFT, MAX_SHIFT + 1, (n, _VIEWS, rank))
     shifts[:, :2] = 0
     mirrored = rng.random((n, _VIEWS)) < 0.5

@@ -3,8 +3,7 @@
 import numpy as np
 
 from dipy_synth.errors import InputError
-
-_SAMPLING = 0x5D1B_6F0E_93C2_47A8_B1F4_2C7D_E806_9A35  # no other stream starts so
+from dipy_synth.utils.random import check_seed, random_stream
 
 
 class NoiseStreams:
@@ -33,7 +32,8 @@ class NoiseStreams:
     """
 
     def __init__(self, seed, numbers, shape, *, attempts=None):
-        self.seed, self.numbers, self.shape = seed, tuple(numbers), tuple(shape)
+        self.seed, self.numbers = check_seed(seed), tuple(numbers)
+        self.shape = tuple(shape)
         self.attempts = (0,) * len(self.numbers) if attempts is None else attempts
         if len(self.attempts) != len(self.numbers):
             raise InputError(
@@ -54,10 +54,9 @@ class NoiseStreams:
         return self._draw(step + 1)
 
     def _draw(self, time):
-        # the seed last: it alone may take several words, and must not shift the rest
         keys = [
-            [_SAMPLING, number, attempt, time, self.seed]
+            ("samples", number, attempt, time)
             for number, attempt in zip(self.numbers, self.attempts)
         ]
-        draws = [np.random.default_rng(key).standard_normal for key in keys]
+        draws = [random_stream(*key, seed=self.seed).standard_normal for key in keys]
         return np.stack([draw(self.shape, dtype="float32") for draw in draws])

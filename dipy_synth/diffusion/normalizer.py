@@ -39,7 +39,7 @@ class LatentNormalizer:
             May be memory-mapped; it is read one image at a time.
         coordinates : ndarray of shape (channels, channels), optional
             Multiplied by it, latents become orthonormal coordinates of patches (see
-            `PatchAutoencoder.patch_coordinates`); None to scale each channel.
+            `PatchAutoencoder.patch_basis`); None to scale each channel.
 
         Returns
         -------

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from dipy_synth.utils.random import random_stream
+
 MAX_SHIFT = 3  # voxels by which training images are moved, at most
 
 
@@ -44,8 +46,6 @@ class NoisyPairs(keras.utils.PyDataset):
     ----------
     Ho & Salimans (2022). Classifier-free diffusion guidance. arXiv:2207.12598.
     """
-
-    _ORDER, _PAIRS, _VALIDATION = 0x0FD3, 0x9A15, 0x7A1D  # streams of their own
 
     def __init__(
         self,
@@ -89,10 +89,11 @@ class NoisyPairs(keras.utils.PyDataset):
     def __getitem__(self, index):
         order = np.arange(len(self.latents))
         if self.shuffle:
-            np.random.default_rng([self._ORDER, self.epoch, self.seed]).shuffle(order)
+            rng = random_stream("pairs: order", self.epoch, seed=self.seed)
+            rng.shuffle(order)
         rows = order[index * self.batch_size : (index + 1) * self.batch_size]
-        use = self._PAIRS if self.shuffle else self._VALIDATION
-        rng = np.random.default_rng([use, self.epoch, index, self.seed])
+        use = "pairs: training" if self.shuffle else "pairs: validation"
+        rng = random_stream(use, self.epoch, index, seed=self.seed)
         x0 = np.asarray(self.latents[rows], "float32")
         if self.normalizer is not None:
             x0 = self.normalizer.normalize(x0)

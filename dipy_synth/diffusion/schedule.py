@@ -46,6 +46,11 @@ class Schedule:
                 raise InputError(
                     f"{name} {value!r}: expected one of {', '.join(choices)}"
                 )
+        if prediction == "preconditioned" and weighting != "plain":
+            raise InputError(
+                f"weighting {weighting!r} with prediction 'preconditioned': expected "
+                "plain (its errors have a weight of their own)"
+            )
         self.prediction, self.weighting = prediction, weighting
 
     def snr(self, t):
@@ -54,7 +59,7 @@ class Schedule:
             return np.square(self.alpha(t)) / np.square(self.sigma(t))
 
     def add_noise(self, x0, noise, t):
-        """Give the state at time t.
+        """Return the state at time t.
 
         Parameters
         ----------
@@ -166,7 +171,7 @@ class Schedule:
         return (x_t - sigma * prediction) / (alpha + sigma)
 
     def loss_weight(self, t, *, gamma=5.0, k=1.0):
-        """Give the weight of the squared error at times t.
+        """Return the weight of the squared error at times t.
 
         Parameters
         ----------
@@ -201,7 +206,6 @@ class Schedule:
             on_image = snr / (k + snr)
         # the error of a prediction times this is the error of the image
         carried = {
-            "preconditioned": sigma / np.sqrt(alpha**2 + sigma**2),
             "noise": sigma / np.maximum(alpha, 1e-8),
             "image": np.ones_like(t),
             "v": sigma / (alpha**2 + sigma**2),
@@ -238,16 +242,15 @@ class Schedule:
         return weight.astype("float32")
 
     def sampling_times(self, steps, *, size=None):
-        """Give the times a sampler visits.
+        """Return the times a sampler visits.
 
         Parameters
         ----------
         steps : int
             Steps from noise to image.
         size : int, optional
-            Numbers of an image. Normalised, none of its axes varies by more than the
-            square root of that, which says in how deep a noise there is something to
-            be found.
+            Numbers of an image. Normalised, none of its directions has a standard
+            deviation above the square root of that: in higher noise nothing is seen.
 
         Returns
         -------
@@ -257,9 +260,9 @@ class Schedule:
         return np.linspace(1.0, 0.0, steps + 1)
 
     def times_at(self, ratios):
-        """Give the times at which the noise is so many times the signal.
+        """Return the times of noise-to-signal ratios.
 
-        Where the schedule does not get there, its last time is given.
+        The last time stands for ratios that the schedule does not reach.
 
         Parameters
         ----------
@@ -276,7 +279,7 @@ class Schedule:
         return np.interp(np.log(ratios), ratio, t)
 
     def _mixing(self, t, x):
-        """Give alpha and sigma in a shape that multiplies images (batch, ...)."""
+        """Return alpha and sigma in a shape that multiplies images (batch, ...)."""
         t = np.asarray(t, "float64")
         shape = (-1, *[1] * (len(x.shape) - 1)) if t.ndim else ()
         return (

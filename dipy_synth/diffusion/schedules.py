@@ -19,10 +19,9 @@ class RectifiedFlow(Schedule):
     Parameters
     ----------
     times : {"uniform", "logit_normal", "log_snr"}, optional
-        How training times are drawn: all alike; with more of them in the middle of
-        the line, where the slope is hard to predict [2]_, and next to none near t = 1,
-        where a sampler begins; or evenly in the logarithm of the noise-to-signal ratio
-        over `noise_range`.
+        Distribution of training times: uniform; logit-normal, with more of them in
+        the middle of the line [2]_ and next to none near t = 1, where a sampler begins;
+        or uniform in the logarithm of the noise-to-signal ratio over `noise_range`.
     noise_range : (float, float), optional
         Lowest and highest noise-to-signal ratio of times "log_snr".
     logit_mean, logit_std : float, optional
@@ -32,10 +31,10 @@ class RectifiedFlow(Schedule):
         spaced by time): the more voxels a latent image has, the more noise it takes to
         hide it ([2]_, eq. 23). The default is for latents of brains.
     spacing : {"log_snr", "time"}, optional
-        How a sampler's steps are spaced: evenly in the logarithm of the signal-to-noise
+        Spacing of a sampler's steps: even in the logarithm of the signal-to-noise
         ratio, as [3]_ advises for its solver, or in (shifted) time. What all numbers of
-        an image tell together, such as a brain's size, is decided in noise far deeper
-        than the signal, where even steps in time are too large to follow it.
+        an image share, such as a brain's size, is decided at noise levels far above the
+        signal, where even steps in time are too large to follow it.
     prediction, weighting : str, optional
         As in `Schedule`.
 
@@ -128,7 +127,7 @@ class RectifiedFlow(Schedule):
         return shifted(t, self.shift).astype("float32")
 
     def sampling_times(self, steps, *, size=None):
-        """Give the times a sampler visits, spaced as `spacing` says.
+        """Return the times a sampler visits, spaced as `spacing` says.
 
         Parameters and result are those of `Schedule.sampling_times`.
         """
@@ -139,7 +138,7 @@ class RectifiedFlow(Schedule):
         return np.concatenate([[1.0], ratios / (1 + ratios), [0.0]])
 
     def to_config(self):
-        """Give the schedule's name and the arguments to make an equal one."""
+        """Return the schedule's name and the arguments to make an equal one."""
         return {
             "name": "rectified_flow",
             "times": self.times,
@@ -209,7 +208,7 @@ class DiscreteDiffusion(Schedule):
         self._alphas = self._make_alphas()
 
     def _make_alphas(self):
-        """Give alpha at k = 0 ... T, (T + 1,)."""
+        """Return alpha at k = 0 ... T, (T + 1,)."""
         alpha_bar = ALPHA_BARS[self.betas](self.steps, self.beta_start, self.beta_end)
         alphas = np.sqrt(alpha_bar)
         if self.zero_terminal_snr:
@@ -233,7 +232,7 @@ class DiscreteDiffusion(Schedule):
         return (rng.integers(1, self.steps + 1, size=n) / self.steps).astype("float32")
 
     def to_config(self):
-        """Give the schedule's name and the arguments to make an equal one."""
+        """Return the schedule's name and the arguments to make an equal one."""
         return {
             "name": "discrete_diffusion",
             "steps": self.steps,
@@ -265,17 +264,17 @@ def make_schedule(config):
     return SCHEDULES[arguments.pop("name")](**arguments)
 
 
-def choose_schedule(name=None, *, preset=None, **options):
-    """Make a schedule from the options of a command line and a preset.
+def choose_schedule(name=None, *, default=None, **options):
+    """Make a schedule from the options of a command line.
 
     Parameters
     ----------
     name : str, optional
         ``rectified_flow``, or the betas of a discrete chain: linear, scaled_linear,
-        cosine, sigmoid. If None, the schedule of the preset.
-    preset : dict, optional
-        ``name`` and arguments of a schedule; its arguments are the defaults of a
-        schedule of the same kind. A plain rectified flow if None.
+        cosine, sigmoid. By default that of `default`.
+    default : dict, optional
+        A schedule as `make_schedule` takes it, such as a preset's, whose arguments hold
+        where none is given; if `name` is of the other kind, it plays no part.
     **options
         Arguments of the schedule, such as ``prediction``, or a chain's ``steps``; None
         and False are not given.
@@ -289,29 +288,31 @@ def choose_schedule(name=None, *, preset=None, **options):
     InputError
         If the name is none of these, or the options do not go together.
     """
-    options = {k: v for k, v in options.items() if v not in (None, False, [])}
-    defaults = dict(preset or {"name": "rectified_flow"})
-    kind = defaults.pop("name")
-    if name is None:
-        name = defaults.get("betas", "linear") if kind != "rectified_flow" else kind
-    elif (name == "rectified_flow") != (kind == "rectified_flow"):
-        defaults = {}
-    if name == "rectified_flow":
-        if "zero_terminal_snr" in options:
-            raise InputError("zero_terminal_snr: a rectified flow ends in noise anyway")
-        if "steps" in options:
-            raise InputError(
-                f"{options['steps']} diffusion steps: a rectified flow has none; "
-                f"expected with one of {', '.join(ALPHA_BARS)}"
-            )
-        return RectifiedFlow(**{**defaults, **options})
-    if name not in ALPHA_BARS:
+    options = {key: value for key, value in options.items() if value is not None}
+    if not options.get("zero_terminal_snr"):
+        options.pop("zero_terminal_snr", None)
+    default = dict(default or {"name": "rectified_flow"})
+    if name is not None and name not in ("rectified_flow", *ALPHA_BARS):
         raise InputError(
             f"schedule {name!r}: expected rectified_flow or {', '.join(ALPHA_BARS)}"
         )
-    if {"times", "shift", "spacing", "noise_range"} & {*options}:
-        raise InputError(
-            f"schedule {name!r}: times, shift, spacing and noise_range are of "
-            "rectified_flow"
-        )
-    return DiscreteDiffusion(**{**defaults, **options, "betas": name})
+    kind = "discrete_diffusion" if name in ALPHA_BARS else name or default["name"]
+    _check_options(kind, options)
+    config = default if kind == default["name"] else {"name": kind}
+    if name in ALPHA_BARS:
+        config["betas"] = name
+    return make_schedule({**config, **options})
+
+
+def _check_options(kind, options):
+    """Refuse options of the other kind of schedule."""
+    own = {
+        "rectified_flow": {"times", "noise_range", "shift", "spacing"},
+        "discrete_diffusion": {"steps", "zero_terminal_snr"},
+    }
+    for other, names in own.items():
+        if other != kind and (wrong := sorted(names & {*options})):
+            raise InputError(
+                f"{', '.join(wrong)} with schedule {kind}: expected with {other}"
+                + (f" ({', '.join(ALPHA_BARS)})" if "discrete" in other else "")
+            )

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dipy_synth.conditions import as_number, is_missing
 from dipy_synth.evaluation.extractors import in_parts, voxel_pca
 from dipy_synth.metrics.conditioning import (
     RidgePredictor,
@@ -12,6 +11,7 @@ from dipy_synth.metrics.conditioning import (
     follows_category,
     follows_number,
 )
+from dipy_synth.utils.cells import column_number, column_word, is_missing
 
 LEAST = 8  # volumes with a value: fewer say nothing about following
 _FOR_PREDICTION = 48  # components; the penalty decides how much of them is used
@@ -62,6 +62,11 @@ def follow_conditions(synthetic, real, fit, *, predictor=None, seed=0):
     columns = [name for name in _columns(synthetic) if _varies(synthetic, name)]
     if not columns:
         return (), ("nothing was asked for that differs between the volumes",)
+    differ = {name: _difference(synthetic, (real, fit), name) for name in columns}
+    notes = tuple(f"{n}: not judged, {words}" for n, words in differ.items() if words)
+    columns = [name for name in columns if not differ[name]]
+    if not columns:
+        return (), notes
     predict = _by_regression(fit, columns) if predictor is None else predictor.predict
     read, truth = predict(synthetic.volumes), predict(real.volumes)
     found = tuple(
@@ -76,7 +81,46 @@ def follow_conditions(synthetic, real, fit, *, predictor=None, seed=0):
     )
     missing = [name for name in columns if name not in read]
     reader = "the predictor" if predictor is not None else f"a regression on {fit.name}"
-    return found, tuple(f"{name}: {reader} cannot read it" for name in missing)
+    unread = tuple(f"{name}: {reader} cannot read it" for name in missing)
+    return found, notes + unread
+
+
+def _difference(synthetic, others, name):
+    """Return how a column of real volumes differs in kind or words; "" if it does not.
+
+    Parameters
+    ----------
+    synthetic : Volumes
+        What was asked for.
+    others : sequence of Volumes
+        Real ones.
+    name : str
+        The column.
+
+    Returns
+    -------
+    str
+    """
+    there, number = _known(synthetic, name)
+    asked = _values(synthetic, name, there, number)
+    for side in others:
+        there, real_number = _known(side, name)
+        if not there.any():
+            continue
+        real = _values(side, name, there, real_number)
+        strange = real_number != number or not (number or set(asked) & set(real))
+        if strange:
+            return (
+                f"since it is {_in_words(asked)} in {synthetic.name} and "
+                f"{_in_words(real)} in {side.name}"
+            )
+    return ""
+
+
+def _in_words(values):
+    if values.dtype.kind == "f":
+        return "a number"
+    return ", ".join(sorted(set(values.tolist()))[:4])
 
 
 def compare_ageing(synthetic, measured, real, real_measured, *, seed=0):
@@ -107,7 +151,7 @@ def compare_ageing(synthetic, measured, real, real_measured, *, seed=0):
 
 def _numbers(ages, measured):
     """Give ages and measures where both are known: two arrays (n,)."""
-    pairs = [(as_number(a), m) for a, m in zip(ages, measured)]
+    pairs = [(column_number("age", a), m) for a, m in zip(ages, measured)]
     known = np.array([pair for pair in pairs if pair[0] is not None], "float64")
     return tuple(known.reshape(-1, 2).T)
 
@@ -120,19 +164,21 @@ def _known(volumes, name):
     """Tell which volumes have a value, and whether those are numbers."""
     values = volumes.column(name)
     there = np.array([not is_missing(value) for value in values])
-    number = all(as_number(v) is not None for v, k in zip(values, there) if k)
+    known = [column_number(name, v) for v, k in zip(values, there) if k]
+    number = bool(known) and None not in known
     return there, number
 
 
 def _values(volumes, name, there, number):
-    values = [v for v, k in zip(volumes.column(name), there) if k]
-    return np.array([float(v) for v in values] if number else [str(v) for v in values])
+    read = column_number if number else column_word
+    values = [read(name, v) for v, k in zip(volumes.column(name), there) if k]
+    return np.array(values, "float64" if number else "str")
 
 
 def _varies(volumes, name):
-    there, _ = _known(volumes, name)
-    values = {str(v) for v, k in zip(volumes.column(name), there) if k}
-    return there.sum() >= LEAST and len(values) > 1
+    there, number = _known(volumes, name)
+    values = _values(volumes, name, there, number)
+    return there.sum() >= LEAST and len(set(values.tolist())) > 1
 
 
 def _by_regression(fit, columns):

@@ -6,6 +6,11 @@ import numpy as np
 from scipy.stats import fisher_exact
 
 ALPHA = 0.05
+# Volumes on either side, half of a cohort, below which "not told apart" shows nothing;
+# and how far from real (0) towards its ceiling (1) a metric may reach to be alike.
+LEAST_ALIKE, MOST_APART = 10, 0.25
+COMPATIBLE = 0.25  # part of the real slope by which another may differ in any case
+NOT_SHOWN = "not shown"
 LESS = 0.9  # of the error of shuffled values that a number followed may have
 
 
@@ -18,7 +23,8 @@ class Finding:
     question : str
         What was asked: "not noise", "alike", "diverse", "not copied", "as asked".
     good : bool or None
-        Whether it is as it should be; None where that cannot be said.
+        Whether it is shown to be as it should be, or that it is not; None where
+        neither is.
     words : str
         The answer, with its numbers.
     """
@@ -32,14 +38,23 @@ class Finding:
 
 
 def find_all(
-    *, distribution, texture, ranges, verdicts, diversity, copies, asked, ageing
+    *,
+    distribution,
+    texture,
+    ranges,
+    verdicts,
+    diversity,
+    copies,
+    asked,
+    ageing,
+    identical=(),
 ):
     """Give all findings, from the parts of an `Evaluation`: tuple of Finding."""
     return (
         not_noise(verdicts, ranges),
         alike(next(iter(distribution.values())), next(iter(texture.values()))),
         diverse(**diversity),
-        not_copied(copies),
+        not_copied(copies, identical),
         as_asked(asked, ageing),
     )
 
@@ -95,8 +110,17 @@ def alike(distribution, texture):
     answers = (_by_features(distribution), _by_texture(texture))
     good = [answer.good for answer in answers]
     words = "; ".join(f"by {answer.question}, {answer.words}" for answer in answers)
-    answer = False if False in good else (True if True in good else None)
-    return Finding("alike", answer, words)
+    return Finding("alike", _all_of(good), words)
+
+
+def _all_of(good):
+    """Combine answers: no if one is no, yes if all are yes, else not known."""
+    return False if False in good else (None if None in good or not good else True)
+
+
+def _any_of(good):
+    """Combine ways to one answer: no if one is no, yes if one is yes, else None."""
+    return False if False in good else (True if True in good else None)
 
 
 def _by_features(metrics):
@@ -138,10 +162,19 @@ def _between(name, metric, words, ceiling):
     low, high = metric.normalized_interval
     if not np.isfinite(metric.normalized):
         return Finding(name, None, "; ".join(metric.warnings))
-    good = bool(low <= 0)
-    answer = (
-        "not told apart from real brains" if good else "told apart from real brains"
-    )
+    good, answer = True, "not told apart from real brains"
+    if low > 0:
+        good, answer = False, "told apart from real brains"
+    elif metric.n < LEAST_ALIKE:
+        good, answer = (
+            None,
+            (
+                f"{NOT_SHOWN}, {metric.n} volumes on either side are too few (expected "
+                f"{LEAST_ALIKE}, so {2 * LEAST_ALIKE} in each cohort)"
+            ),
+        )
+    elif high > MOST_APART:
+        good, answer = None, f"{NOT_SHOWN}, the interval is too wide"
     return Finding(
         name,
         good,
@@ -155,6 +188,8 @@ def diverse(*, real, synthetic):
     apart = synthetic.mean - real.mean
     reach = 1.96 * np.hypot(synthetic.error, real.error)
     good, words = True, "as different from each other as real brains are"
+    if apart + reach > MOST_APART * (1 - real.mean):
+        good, words = None, f"{NOT_SHOWN}, too few pairs"
     if apart > reach:
         good, words = False, "more alike than real brains are"
     elif apart < -reach:
@@ -163,59 +198,102 @@ def diverse(*, real, synthetic):
     return Finding("diverse", good, f"{words}: {values} (± {reach:.3f})")
 
 
-def not_copied(copies):
-    """Say whether training brains come back."""
+def not_copied(copies, identical=()):
+    """Say whether training brains come back.
+
+    Parameters
+    ----------
+    copies : dict of str to CopyAudit
+        By name; empty without training volumes.
+    identical : sequence of tuple (str, str), optional
+        Volumes that are training volumes, value by value, and which.
+
+    Returns
+    -------
+    Finding
+    """
     if not copies:
         return Finding(
             "not copied", None, "not evaluated, for want of training volumes"
         )
     level = ALPHA / len(copies)  # so many chances to be wrong
     told = [_copied(name, audit, level) for name, audit in copies.items()]
-    good = [finding.good for finding in told]
-    answer = False if False in good else (True if True in good else None)
+    answer = _any_of([finding.good for finding in told])
     words = "; ".join(f"{f.question}: {f.words}" for f in told)
+    if identical:
+        n = len(next(iter(copies.values())).flagged)
+        one, other = identical[0]
+        answer = False
+        words = (
+            f"{len(identical)} of {n} are training volumes, value by value (the first, "
+            f"{one}, is {other}); {words}"
+        )
     return Finding("not copied", answer, words)
 
 
 def _copied(name, audit, level):
+    """Say what an audit has found; a void one may still show copies, never none."""
     missed = [kind for kind, share in audit.found.items() if share < 0.95]
-    if audit.void:
-        words = f"void, planted copies ({', '.join(missed)}) were not found"
-        return Finding(f"by {name}", None, words)
     n, flags, copies = len(audit.flagged), audit.flagged.sum(), audit.copies.sum()
     words = (
         f"{copies} of {n} are as near to a training brain as copies are; {flags} "
         f"nearer than all but {audit.expected:.0%} of held-out brains "
         f"(p {audit.p_value:.2g})"
     )
+    if audit.void:
+        nearer = audit.copies & (
+            audit.samples.similarity > audit.held_out.similarity.max()
+        )
+        good = False if nearer.any() and audit.p_value < level else None
+        void = f"void, planted copies ({', '.join(missed)}) were not found"
+        words = f"{void}; still, {words}" if good is False else void
+        return Finding(f"by {name}", good, words)
     return Finding(f"by {name}", bool(copies == 0 and audit.p_value >= level), words)
 
 
 def as_asked(asked, ageing):
-    """Say whether conditions are followed."""
-    if not asked:
+    """Say whether conditions are followed.
+
+    Each condition is followed if that is shown, by its reader or, for age, by the
+    ventricles: an effect different from 0, and compatible with that in real brains. It
+    is not followed if it is shown to be another than in real brains. The answer is yes
+    only if all conditions are followed.
+    """
+    if not asked and ageing is None:
         return Finding("as asked", None, "not evaluated: nothing to read was asked for")
-    told = [_followed(one) for one in asked]
-    good = [finding.good for finding in told]
-    words = "; ".join(finding.words for finding in told)
+    level = ALPHA / (1 if ageing is None else 2)  # two chances to show the age
+    told = [_followed(one, level if one.column == "age" else ALPHA) for one in asked]
+    ways = {finding.question: [finding.good] for finding in told}
+    words = [finding.words for finding in told]
     if ageing is not None:
-        words += (
-            f"; ventricles grow by {ageing.slope:.3f} mL a year "
-            f"({_range(ageing.interval, '.3f')}), in real brains by "
-            f"{ageing.real_slope:.3f} ({_range(ageing.real_interval, '.3f')})"
-        )
-        good.append(None if ageing.real_p_value > ALPHA else ageing.agrees)
-    answer = False if False in good else (True if True in good else None)
-    return Finding("as asked", answer, words)
+        finding = _ventricles(ageing, level)
+        ways.setdefault("age", []).append(finding.good)
+        words.append(finding.words)
+    answer = _all_of([_any_of(good) for good in ways.values()])
+    return Finding("as asked", answer, "; ".join(words))
 
 
-def _followed(one):
-    """Say whether one condition is followed; None where its reader is blind."""
+def _ventricles(ageing, level):
+    """Say whether ventricles grow with age as in real brains."""
+    words = (
+        f"ventricles grow by {ageing.slope:.3f} mL a year "
+        f"({_range(ageing.interval, '.3f')}), in real brains by "
+        f"{ageing.real_slope:.3f} ({_range(ageing.real_interval, '.3f')})"
+    )
+    if ageing.real_p_value > ALPHA:
+        return Finding("ventricles", None, words)
+    if not ageing.agrees:
+        return Finding("ventricles", False, f"{words}: another growth")
+    if ageing.p_value > level:
+        return Finding("ventricles", None, f"{words}: {NOT_SHOWN}")
+    return Finding("ventricles", True, words)
+
+
+def _followed(one, level):
+    """Say whether one condition is followed; None where that is not shown."""
     found, real = one.synthetic, one.real
-    blind = real is None or real.p_value > ALPHA
-    good = bool(found.p_value <= ALPHA)
-    if "r" in vars(found):
-        good &= found.mae < LESS * found.control_mae  # noise can have an r, too
+    number = "r" in vars(found)
+    if number:
         words = (
             f"{one.column} r {found.r:.2f} (shuffled {found.control_r:.2f}), off by "
             f"{found.mae:.1f} (shuffled {found.control_mae:.1f})"
@@ -228,9 +306,33 @@ def _followed(one):
         )
         other = "" if real is None else f"{real.accuracy:.0%}"
     words += f"; on real brains {other}" if other else ""
-    words += ", which is too little to judge by" if blind and real is not None else ""
-    good = None if blind else bool(good)
-    return Finding(one.column, good, f"{words}, p {found.p_value:.2g}")
+    words += f", p {found.p_value:.2g}"
+    if real is None or real.p_value > ALPHA:
+        blind = "" if real is None else ", which is too little to judge by"
+        return Finding(one.column, None, f"{words}{blind}: {NOT_SHOWN}")
+    answer = _number(found, real, level) if number else _category(found, real, level)
+    words += {True: "", False: ": not followed", None: f": {NOT_SHOWN}"}[answer]
+    return Finding(one.column, answer, words)
+
+
+def _number(found, real, level):
+    """Say whether a number is followed as in real brains: bool, or None."""
+    apart = abs(found.slope - real.slope) - COMPATIBLE * abs(real.slope)
+    reach = 1.96 * np.hypot(found.slope_error, real.slope_error)
+    if apart > reach:  # never of NaN
+        return False
+    if found.p_value > level:
+        return None
+    return bool(found.mae < LESS * found.control_mae)  # noise can have an r, too
+
+
+def _category(found, real, level):
+    """Say whether a category is followed as in real brains: bool, or None."""
+    right = [round(one.accuracy * one.n) for one in (found, real)]
+    table = [[k, one.n - k] for k, one in zip(right, (found, real))]
+    if fisher_exact(table, alternative="less").pvalue <= ALPHA:
+        return False
+    return True if found.p_value <= level else None
 
 
 def _range(pair, form):

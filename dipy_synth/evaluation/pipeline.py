@@ -6,6 +6,7 @@ import logging
 import numpy as np
 
 from dipy_synth import __version__
+from dipy_synth.data.split import LEAST_HELD_OUT
 from dipy_synth.errors import InputError
 from dipy_synth.evaluation.adherence import compare_ageing, follow_conditions
 from dipy_synth.evaluation.extractors import (
@@ -24,13 +25,17 @@ from dipy_synth.metrics.diversity import Similarity, similarity_within
 from dipy_synth.metrics.fingerprint import Fingerprint
 from dipy_synth.metrics.memorization import FeatureSearch, VoxelSearch, audit_copies
 from dipy_synth.metrics.verdicts import (
-    LEAST,
     AcceptanceRanges,
     check_brains,
     fit_acceptance_ranges,
 )
+from dipy_synth.utils.random import random_stream
 
 LEAST_SYNTHETIC = 4
+HELD_OUT = (
+    f"real brains held out from training: {LEAST_HELD_OUT} of them are a fifth of "
+    f"{5 * LEAST_HELD_OUT} subjects, as dipy_preprocess_t1 keeps by default"
+)
 _BLOCK = 6.0  # mm, in which copies are looked for
 _PER_COMPONENT = 4  # volumes on either side, for FID
 logger = logging.getLogger("dipy_synth")
@@ -56,6 +61,8 @@ class Evaluation:
         "real" and "synthetic".
     copies : dict of str to CopyAudit
         "voxels" and "fingerprints"; empty without training volumes.
+    identical : tuple of tuple (str, str)
+        Synthetic volumes that are training volumes, value by value, and which.
     asked : tuple of Followed
         Conditions that were asked for.
     ageing : Trend or None
@@ -71,6 +78,7 @@ class Evaluation:
     verdicts: tuple
     diversity: dict[str, Similarity]
     copies: dict
+    identical: tuple
     asked: tuple
     ageing: object
     findings: tuple
@@ -94,6 +102,7 @@ class Evaluation:
                 name: {**asdict(audit), "void": audit.void, "copies": audit.copies}
                 for name, audit in self.copies.items()
             },
+            "identical": self.identical,
             "asked": self.asked,
             "ageing": self.ageing,
         }
@@ -178,6 +187,7 @@ def evaluate(
     """
     synthetic = _with_rows(synthetic, asked)
     notes = _check(real, synthetic, train, noise)
+    identical = () if train is None else find_identical(synthetic, train)
     if predictor is not None:
         _check_predictor(predictor, real)
     fit, compared, words = _to_fit_on(real, train, seed)
@@ -225,6 +235,7 @@ def evaluate(
         "verdicts": verdicts,
         "diversity": diversity,
         "copies": copies,
+        "identical": identical,
         "asked": followed,
         "ageing": ageing,
     }
@@ -250,7 +261,7 @@ def _with_rows(synthetic, asked):
 
 def _check(real, synthetic, train, noise):
     """Refuse what cannot be compared; give notes on what is odd."""
-    sides = [(real, LEAST), (synthetic, LEAST_SYNTHETIC)]
+    sides = [(real, LEAST_HELD_OUT), (synthetic, LEAST_SYNTHETIC)]
     sides += [(x, n) for x, n in ((train, 2), (noise, 4)) if x is not None]
     notes = ()
     for cohort, least in sides:
@@ -258,6 +269,7 @@ def _check(real, synthetic, train, noise):
             raise InputError(
                 f"{cohort.name}: {len(cohort)} volumes; expected {least} or more: "
                 "cohorts are compared, not single volumes"
+                + (f" ({HELD_OUT})" if cohort is real else "")
             )
         if cohort.grid != real.grid:
             raise InputError(
@@ -278,6 +290,30 @@ def _check(real, synthetic, train, noise):
     return notes
 
 
+def find_identical(synthetic, train):
+    """Name the synthetic volumes that are training volumes, value by value.
+
+    Parameters
+    ----------
+    synthetic, train : Volumes
+        On one grid.
+
+    Returns
+    -------
+    tuple of tuple (str, str)
+        Name of a synthetic volume, and of the training volume that it is, as it is or
+        as its mirror image.
+    """
+    known = dict(zip(train.hashes(), train.names))
+    sides = (synthetic, replace(synthetic, volumes=synthetic.volumes[:, ::-1]))
+    pairs = zip(synthetic.names, *(side.hashes() for side in sides))
+    return tuple(
+        (name, known[own] if own in known else f"{known[mirrored]}, mirrored")
+        for name, own, mirrored in pairs
+        if own in known or mirrored in known
+    )
+
+
 def _check_predictor(predictor, real):
     """Refuse a predictor of volumes on another grid."""
     grid = predictor.config.get("grid")
@@ -292,7 +328,7 @@ def _to_fit_on(real, train, seed):
     """Give volumes to fit on, those of `real` to compare with, and a note."""
     if train is not None:
         return train, real, ()
-    order = np.random.default_rng(seed).permutation(len(real))
+    order = random_stream("evaluation: halves", seed=seed).permutation(len(real))
     half = len(real) // 2
     note = (
         f"without training volumes, components and predictors are fitted on {half} of "

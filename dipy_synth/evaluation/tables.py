@@ -55,6 +55,8 @@ def volume_rows(evaluation, synthetic, real, train=None):
         row |= {f"asked_{key}": value for key, value in synthetic.rows[i].items()}
         row |= {f"read_{one.column}": one.predicted[i] for one in evaluation.asked}
         row |= verdict.metrics
+        if evaluation.copies:
+            row |= {"is_training_volume": dict(evaluation.identical).get(name)}
         for where, audit in evaluation.copies.items():
             row |= _neighbor(where, audit.samples, i, train)
             row |= {f"{where}_flagged": bool(audit.flagged[i])}

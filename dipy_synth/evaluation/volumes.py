@@ -3,13 +3,15 @@
 from dataclasses import dataclass, replace
 import hashlib
 from pathlib import Path
+import tempfile
 
 from nibabel import orientations
 import numpy as np
 
-from dipy_synth.data.layouts import is_mask
+from dipy_synth.data.listing import list_images
 from dipy_synth.data.nifti import read_volume
 from dipy_synth.data.operations import resample
+from dipy_synth.data.plain_names import is_mask
 from dipy_synth.data.prepared import (
     is_prepared_cohort,
     prepared_keys,
@@ -17,7 +19,7 @@ from dipy_synth.data.prepared import (
     read_rows,
 )
 from dipy_synth.data.readers import read_records
-from dipy_synth.data.records import entities, list_images
+from dipy_synth.data.records import entities
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.array_checks import THRESHOLD
@@ -135,7 +137,8 @@ def load_volumes(source, *, split=None, grid=None, least=1):
     Returns
     -------
     Volumes
-        Float16. Values outside of [0, 1] are cut, which is noted.
+        Float16, mapped from a temporary file, so that a cohort need not fit into
+        memory. Values outside of [0, 1] are cut, which is noted.
 
     Raises
     ------
@@ -155,7 +158,7 @@ def load_volumes(source, *, split=None, grid=None, least=1):
         grid, own = grid or Grid.from_config(told["Grid"]), told["Grid"]
     reader = _Reader(grid, assumed=Grid.from_config(own) if prepared else None)
     names, files, rows = zip(*found)
-    volumes = np.stack([reader(path) for path in files])
+    volumes = _mapped(map(reader, files), len(files))
     return Volumes(
         volumes,
         reader.grid,
@@ -164,6 +167,17 @@ def load_volumes(source, *, split=None, grid=None, least=1):
         rows=rows,
         notes=reader.notes(),
     )
+
+
+def _mapped(volumes, n):
+    """Write volumes one by one into a file that nobody else sees; map it."""
+    found = None
+    for number, volume in enumerate(volumes):
+        if found is None:
+            file = tempfile.TemporaryFile(prefix="dipy_synth-")
+            found = np.memmap(file, volume.dtype, "w+", shape=(n, *volume.shape))
+        found[number] = volume
+    return found.view(np.ndarray)
 
 
 def _prepared_files(root, split):
@@ -190,7 +204,7 @@ def _files(source):
         raise InputError(f"{source}: masks alone; expected volumes")
     # Single files of a prepared cohort are volumes here, not somebody's derivatives.
     ours = all(entities(path).get("desc") == "prepared" for path in images)
-    records = read_records(images, layout="files" if ours else "auto")
+    records = read_records(source, layout="files" if ours else "auto")
     return [(r.key, r.image, _asked(r.covariates)) for r in records]
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from dipy_synth.errors import InputError
+from dipy_synth.utils.rows import as_rows
 
 THRESHOLD = 0.04  # of the range: the fringe a decoder leaves around a brain is below
 
@@ -23,7 +24,7 @@ def check_volumes(volumes, name, *, least=1, shape=None):
 
     Returns
     -------
-    ndarray, (n, *shape)
+    ndarray or VolumeRows, (n, *shape)
         The same, of their own type.
 
     Raises
@@ -31,7 +32,7 @@ def check_volumes(volumes, name, *, least=1, shape=None):
     InputError
         If there are too few, they are on another grid, or a value is not finite.
     """
-    volumes = np.asarray(volumes)
+    volumes = as_rows(volumes)
     if volumes.ndim < 3 or len(volumes) < least:
         raise InputError(
             f"{name}: array {volumes.shape}; expected {least} or more volumes, (n, ...)"

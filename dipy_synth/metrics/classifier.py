@@ -23,6 +23,7 @@ from dipy_synth.metrics.texture import (
     shrink,
     volume_moments,
 )
+from dipy_synth.utils.random import random_stream
 
 FOLDS = 5
 
@@ -81,7 +82,7 @@ def classifier_auc(real, synthetic, *, subjects=None, folds=FOLDS, repeats=2, se
     if len(subjects) != len(real):
         raise InputError(f"{len(subjects)} subjects of {len(real)} real volumes")
     n = len(np.unique(subjects))
-    rng, found = np.random.default_rng(seed), []
+    rng, found = random_stream("classifier: splits", seed=seed), []
     for _ in range(repeats):
         parts = _folds(min(folds, n, len(synthetic)), subjects, len(synthetic), rng)
         for a, b in parts:
@@ -112,7 +113,7 @@ def two_sample_test(real, synthetic, *, permutations=200, seed=0, **options):
     options = options | {"seed": seed}
     auc = classifier_auc(real, synthetic, **options)
     both, n = np.concatenate([real, synthetic]), len(real)
-    rng, higher = np.random.default_rng(seed), 0
+    rng, higher = random_stream("classifier: permutations", seed=seed), 0
     for _ in range(permutations):
         mixed = both[rng.permutation(len(both))]
         higher += classifier_auc(mixed[:n], mixed[n:], **options) >= auc
@@ -150,7 +151,7 @@ def block_auc(real, synthetic, *, region="cortex", folds=FOLDS, seed=0):
        1975.
     """
     real, synthetic = _pair(real, synthetic)
-    rng = np.random.default_rng(seed)
+    rng = random_stream("classifier: folds", seed=seed)
     folds = min(folds, len(real), len(synthetic))
     found = []
     for a, b in _folds(folds, np.arange(len(real)), len(synthetic), rng):

@@ -19,6 +19,7 @@ from dipy_synth.metrics.distribution import (
     mmd,
     precision_recall,
 )
+from dipy_synth.utils.random import random_stream
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def compare(real, synthetic, noise, *, metrics=None, repeats=100, level=0.95, se
         for name, features in (("synthetic", synthetic), ("noise", noise))
     ]
     n = min(len(real), *map(len, others)) // 2
-    rng = np.random.default_rng(seed)
+    rng = random_stream("comparison: draws", seed=seed)
     draws = [_draw(real, others, n, rng) for _ in range(repeats)]
     metrics = METRICS if metrics is None else metrics
     return [
@@ -176,7 +177,7 @@ def noise_like(volumes, n=None, *, seed=0):
         Each has the histogram of a real volume, and nothing else of it.
     """
     volumes = check_volumes(volumes, "volumes")
-    rng = np.random.default_rng(seed)
+    rng = random_stream("comparison: noise", seed=seed)
     shape, n = volumes.shape[1:], len(volumes) if n is None else n
     chosen = (volumes[i % len(volumes)].ravel() for i in range(n))
     return np.stack(

@@ -10,6 +10,7 @@ import numpy as np
 
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import check_features
+from dipy_synth.utils.random import random_stream
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,9 @@ class NumberFollowed:
         How often a shuffle has so high an r; never 0.
     n : int
         Samples.
+    slope, slope_error : float, optional
+        Of the regression of what is predicted on what was asked for, and its standard
+        error; NaN where unknown. Unlike r, it does not depend on the range asked for.
     """
 
     r: float
@@ -36,6 +40,8 @@ class NumberFollowed:
     control_mae: float
     p_value: float
     n: int
+    slope: float = float("nan")
+    slope_error: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -175,6 +181,8 @@ def follows_number(asked, predicted, *, shuffles=1000, seed=0):
         control_mae=float(np.mean(errors)),
         p_value=_p_value(chance, r),
         n=len(asked),
+        slope=_slope(asked, predicted),
+        slope_error=_slope_error(asked, predicted),
     )
 
 
@@ -227,7 +235,7 @@ def compare_trends(asked, measured, real, real_measured, *, shuffles=1000, seed=
     InputError
         If numbers are fewer than 4, not finite, or do not vary.
     """
-    rng = np.random.default_rng(seed)
+    rng = random_stream("conditioning: trend", seed=seed)
     slope, draws, p_value = _trend(asked, measured, shuffles, rng)
     real_slope, real_draws, real_p_value = _trend(real, real_measured, shuffles, rng)
     low, high = _middle(draws - real_draws)
@@ -262,13 +270,22 @@ def _slope(x, y):
     return float(x @ y / spread) if spread else 0.0
 
 
+def _slope_error(x, y):
+    """Compute the standard error of a regression line's slope: float."""
+    spread, slope = np.sum((x - x.mean()) ** 2), _slope(x, y)
+    if not spread or len(x) < 3:
+        return float("nan")
+    rest = (y - y.mean()) - slope * (x - x.mean())
+    return float(np.sqrt(rest @ rest / (len(x) - 2) / spread))
+
+
 def _middle(draws):
     low, high = np.quantile(draws, [0.025, 0.975])
     return float(low), float(high)
 
 
 def _shuffles(values, shuffles, seed):
-    rng = np.random.default_rng(seed)
+    rng = random_stream("conditioning: shuffles", seed=seed)
     return (rng.permutation(values) for _ in range(shuffles))
 
 

@@ -10,6 +10,7 @@ from scipy.spatial.distance import cdist, pdist
 
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import check_features
+from dipy_synth.utils.random import random_stream
 
 
 def frechet_distance(mean, covariance, other_mean, other_covariance):
@@ -135,7 +136,7 @@ def kid_of_subsets(real, synthetic, *, size=None, subsets=100, level=0.95, seed=
     size = max(smaller // 2, 2) if size is None else size
     if not 2 <= size <= smaller:
         raise InputError(f"KID: subsets of {size}; expected 2 to {smaller}")
-    rng = np.random.default_rng(seed)
+    rng = random_stream("distribution: subsets", seed=seed)
     values = [
         kid(_some(real, size, rng), _some(synthetic, size, rng)) for _ in range(subsets)
     ]

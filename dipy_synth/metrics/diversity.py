@@ -10,6 +10,7 @@ from scipy.stats import norm
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import check_volumes
 from dipy_synth.metrics.similarity import RADIUS, SCALE_WEIGHTS, ms_ssim
+from dipy_synth.utils.random import random_stream
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def similarity_within(volumes, *, pairs=100, seed=0, each=map):
     if pairs < 1:
         raise InputError(f"{pairs} pairs: expected one or more")
     n = len(volumes)
-    chosen = _pairs(n, pairs, np.random.default_rng(seed))
+    chosen = _pairs(n, pairs, random_stream("diversity: pairs", seed=seed))
     compare = partial(_similarity, scales=_scales(volumes.shape[1:]))
     values = np.array([*each(compare, [(volumes[a], volumes[b]) for a, b in chosen])])
     sums, counts = np.zeros(n), np.zeros(n)

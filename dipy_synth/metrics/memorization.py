@@ -17,6 +17,8 @@ from scipy.stats import betabinom
 
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import check_features, check_volumes, foreground
+from dipy_synth.utils.random import random_stream
+from dipy_synth.utils.rows import total
 
 #: Kinds of planted copies. Noise as part of the range, shifts in voxels.
 COPIES = ("noisy", "blurred", "shifted", "flipped", "all of these")
@@ -109,7 +111,7 @@ class VoxelSearch:
     def __init__(self, train, *, factor=3, reach=2):
         train = check_volumes(train, "training volumes", least=2)
         self.shape, self.factor, self.reach = train.shape[1:], factor, reach
-        mean = self._smooth(train.mean(axis=0, dtype="float32"))
+        mean = self._smooth(total(train) / len(train))
         lattice = np.zeros(mean.shape, bool)
         lattice[(slice(reach, None, factor),) * lattice.ndim] = True
         self._inside = np.flatnonzero(lattice & foreground(mean))
@@ -321,7 +323,7 @@ def plant_copies(volumes, kind, *, seed=0):
     """
     if kind not in COPIES:
         raise InputError(f"kind of copy {kind!r}: expected one of {', '.join(COPIES)}")
-    rng = np.random.default_rng(seed)
+    rng = random_stream("copies: planted", seed=seed)
     kinds = COPIES[:-1] if kind == COPIES[-1] else (kind,)
     volumes = check_volumes(volumes, "volumes")
     return np.stack([_copy(np.asarray(v, "float32"), kinds, rng) for v in volumes])
@@ -345,7 +347,7 @@ def _control(search, train, threshold, seed, most=20):
 
     Gives kind -> part of them that is found, and the similarity of all.
     """
-    rng = np.random.default_rng(seed)
+    rng = random_stream("copies: chosen", seed=seed)
     chosen = rng.permutation(len(train))[:most]
     found, planted = {}, []
     for kind in COPIES:

@@ -6,6 +6,7 @@ from scipy.special import logsumexp
 
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import check_features
+from dipy_synth.utils.random import random_stream
 
 LEAST_SD = 0.05  # of a feature's own: the narrowest Gaussian about a sample
 
@@ -118,7 +119,7 @@ def feature_likelihood_divergence(train, held_out, synthetic, *, seed=0):
     if not sd.all():
         raise InputError("training features: one is constant; expected none")
     train, held_out, synthetic = ((x - mean) / sd for x in (train, *others))
-    order = np.random.default_rng(seed).permutation(len(train))
+    order = random_stream("novelty: halves", seed=seed).permutation(len(train))
     half, rest = np.array_split(train[order], 2)
     found = _surprise(held_out, synthetic, fit_variances(synthetic, train))
     base = _surprise(held_out, half, fit_variances(half, rest))

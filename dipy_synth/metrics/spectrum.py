@@ -8,6 +8,7 @@ import numpy as np
 from scipy import fft
 
 from dipy_synth.metrics.array_checks import check_features
+from dipy_synth.utils.random import random_stream
 
 #: Edges of the bands, as parts of the Nyquist frequency along each axis.
 BANDS = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
@@ -111,7 +112,8 @@ def shuffle_phases(volume, *, band=(0.15, 0.6), seed=0):
     centered = np.where(inside, volume - mean, 0)
     radius = radial_frequency(volume.shape, half=True)
     spectrum = fft.rfftn(centered) * ((radius > band[0]) & (radius <= band[1]))
-    noise = np.random.default_rng(seed).normal(size=volume.shape)
+    rng = random_stream("spectrum: phases", seed=seed)
+    noise = rng.normal(size=volume.shape)
     phases = np.angle(fft.rfftn(noise))  # of a real field: Hermitian
     part = fft.irfftn(spectrum, volume.shape)
     other = fft.irfftn(np.abs(spectrum) * np.exp(1j * phases), volume.shape)

@@ -11,6 +11,7 @@ from dipy_synth.grid import Grid
 from dipy_synth.metrics.anatomy import describe_brain
 from dipy_synth.metrics.array_checks import check_volumes
 from dipy_synth.metrics.sharpness import high_frequency_power
+from dipy_synth.utils.rows import total
 
 LEAST = 8  # real brains without which a percentile is no more than an extreme
 
@@ -126,10 +127,10 @@ def fit_acceptance_ranges(
         If there are fewer than 8 volumes, or they do not fit the grid.
     """
     real = check_volumes(real, "real volumes", least=LEAST, shape=grid.shape)
-    total = real.sum(axis=0, dtype="float32")
+    summed = total(real)
     power = float(np.mean([high_frequency_power(volume) for volume in real]))
     told = {"grid": grid, "power": power, "tissues": tissues}
-    rows = tuple(each(partial(_describe_beside, total=total, **told), real))
+    rows = tuple(each(partial(_describe_beside, total=summed, **told), real))
     width = {"percentile": percentile, "widening": widening}
     others = (rows[:i] + rows[i + 1 :] for i in range(len(rows)))
     left_out = tuple(
@@ -137,7 +138,7 @@ def fit_acceptance_ranges(
     )
     return AcceptanceRanges(
         limits=_bands(rows, **width),
-        mean=total / len(real),
+        mean=summed / len(real),
         n=len(real),
         real=rows,
         left_out=left_out,

@@ -1,4 +1,6 @@
-"""The autoencoders by name."""
+"""The autoencoders by name, and arguments of networks."""
+
+import inspect
 
 from dipy_synth.errors import InputError
 from dipy_synth.networks.conv_autoencoders import PlainAutoencoder, ResidualAutoencoder
@@ -39,3 +41,28 @@ def make_autoencoder(config):
         raise
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} autoencoder: {error}") from error
+
+
+def check_arguments(network, arguments):
+    """Refuse arguments that a network does not take.
+
+    Parameters
+    ----------
+    network : type
+        The network's class.
+    arguments : collection of str
+        Names of keyword arguments.
+
+    Raises
+    ------
+    InputError
+        If one is unknown; the message lists those that are known.
+    """
+    parameters = inspect.signature(network).parameters.values()
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    known = [name for name in known if name != "categories"]  # of the conditions
+    if unknown := sorted(set(arguments) - set(known)):
+        raise InputError(
+            f"network arguments {', '.join(unknown)}: expected some of "
+            f"{', '.join(known)}"
+        )

@@ -11,7 +11,7 @@ from dipy_synth.networks.normalization import group_norm
 class Attention(layers.Layer):
     """Self-attention over positions, then cross-attention to condition tokens.
 
-    Both are residual and start as the identity.
+    Both are residual and start as the identity. The input is normalised over space.
 
     Parameters
     ----------
@@ -38,12 +38,12 @@ class Attention(layers.Layer):
         self.norm.build(image_shape)
         self.attend = self._attention()
         self.attend.build(flat, flat)
-        self.look_up = None
+        self.cross_attend = None
         if tokens_shape is not None:
             self.cross_norm = layers.LayerNormalization(epsilon=1e-5, **own)
             self.cross_norm.build(flat)
-            self.look_up = self._attention()
-            self.look_up.build(flat, tokens_shape)
+            self.cross_attend = self._attention()
+            self.cross_attend.build(flat, tokens_shape)
         self.out = layers.Dense(self.channels, kernel_initializer="zeros", **own)
         self.out.build(flat)
 
@@ -58,8 +58,8 @@ class Attention(layers.Layer):
     def call(self, image, tokens=None):
         flat = ops.reshape(self.norm(image), (ops.shape(image)[0], -1, self.channels))
         y = self.attend(flat, flat)
-        if self.look_up is not None:
-            y = y + self.look_up(self.cross_norm(flat + y), tokens)
+        if self.cross_attend is not None:
+            y = y + self.cross_attend(self.cross_norm(flat + y), tokens)
         return image + ops.reshape(self.out(y), ops.shape(image))
 
     def compute_output_shape(self, image_shape, tokens_shape=None):
@@ -86,7 +86,7 @@ class ConditionTokens(layers.Layer):
 
     Notes
     -----
-    Called on ``(batch, n_conditions)`` as `ConditionSchema.encode` gives it: numbers
+    Called on ``(batch, n_conditions)`` as `ConditionSchema.encode` returns it: numbers
     near [-1, 1], categories as their index, NaN where missing.
     """
 
@@ -141,10 +141,9 @@ class ConditionTokens(layers.Layer):
 class SpatialConditioning(layers.Layer):
     """Zero-initialised feature map of embedding and position.
 
-    A tumour's place, or the ventricles of an age, are of some positions and not of
-    others, while FiLM treats all positions alike. A learned map of the positions alone
-    is added: convolutions do not know where they are, and aligned brains have a place
-    for everything.
+    FiLM treats all positions alike, while a tumour, or the ventricles of an age, belong
+    to some of them. A learned map of the position alone is added: convolutions do not
+    know where they are, and aligned brains have a place for everything.
 
     Parameters
     ----------
@@ -157,7 +156,7 @@ class SpatialConditioning(layers.Layer):
 
     Notes
     -----
-    Called on an embedding (batch, n) and the flat numbers of the positions wanted
+    Called on an embedding (batch, n) and the flat indices of the positions wanted
     (batch, *part); returns (batch, *part, channels).
 
     References
@@ -217,7 +216,7 @@ def _fourier_features(spatial):
 
 
 def _unit():
-    """Start tokens as large as what they are added to, or they are heard late."""
+    """Return an initializer of unit variance, that of the embedding of noise levels."""
     return keras.initializers.RandomNormal(stddev=1.0)
 
 

@@ -5,6 +5,7 @@ from keras import layers, ops
 import numpy as np
 
 from dipy_synth.errors import InputError
+from dipy_synth.utils.random import random_stream
 
 TINY = 1e-5
 
@@ -177,7 +178,7 @@ class VectorQuantizer(layers.Layer):
         if not np.isfinite(flat).all():
             raise InputError("latents to start a codebook from: expected finite ones")
         codes, counts = k_means(
-            flat, self.codes, rng=np.random.default_rng(seed), block=self.block
+            flat, self.codes, rng=random_stream("codebook", seed=seed), block=self.block
         )
         load = counts * (self.codes / counts.sum(axis=1, keepdims=True))
         self.load.assign(load)

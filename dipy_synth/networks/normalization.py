@@ -38,35 +38,24 @@ class GroupNorm(layers.GroupNormalization):
     **options
         ``epsilon``, and what any layer takes.
 
-    Notes
-    -----
-    Called with ``(image, film)`` it scales the result by 1 + the first half of ``film``
-    (batch, 2 * channels) and adds the second half, before SiLU.
-
     References
     ----------
     Wu & He (2018). Group normalization. ECCV.
-    Perez et al. (2018). FiLM: visual reasoning with a general conditioning layer. AAAI.
     """
 
     def __init__(self, groups=8, *, silu=False, **options):
         super().__init__(groups, **options)
         self.silu = silu
 
-    def build(self, image_shape, film_shape=None):
-        super().build(image_shape)
-
-    def call(self, image, film=None):
-        scale, shift = (ops.convert_to_tensor(w) for w in (self.gamma, self.beta))
-        if film is None:
-            each = (ops.shape(image)[0], image.shape[-1])
-            scale, shift = ops.broadcast_to(scale, each), ops.broadcast_to(shift, each)
-        else:
-            more, offset = ops.split(ops.cast(film, "float32"), 2, axis=-1)
-            scale, shift = scale * (1 + more), shift * (1 + more) + offset
+    def call(self, image):
+        each = (ops.shape(image)[0], image.shape[-1])
+        scale, shift = (
+            ops.broadcast_to(ops.convert_to_tensor(w), each)
+            for w in (self.gamma, self.beta)
+        )
         return _normalise(self.groups, self.epsilon, self.silu)(image, scale, shift)
 
-    def compute_output_shape(self, image_shape, film_shape=None):
+    def compute_output_shape(self, image_shape):
         return image_shape
 
     def get_config(self):
@@ -74,7 +63,7 @@ class GroupNorm(layers.GroupNormalization):
 
 
 def _normalise(groups, epsilon, silu):
-    """Give the function that normalises, with a gradient from its arguments alone.
+    """Return the function that normalises, with a gradient from its arguments alone.
 
     It takes images (batch, *spatial, channels), scales and shifts (batch, channels).
     """
@@ -104,7 +93,7 @@ def _normalise(groups, epsilon, silu):
 
 
 def _backwards(x, dy, scale, mean, inverse_std):
-    """Give the gradients by x (batch, voxels, channels), and by scales and shifts.
+    """Return the gradients by x (batch, voxels, channels), and by scales and shifts.
 
     Those, and `scale`, are (batch, groups, channels of a group).
     """
@@ -120,7 +109,7 @@ def _backwards(x, dy, scale, mean, inverse_std):
 
 
 def _moments(x, groups, epsilon):
-    """Give means, and one over standard deviations: (batch, groups, 1).
+    """Return means, and one over standard deviations: (batch, groups, 1).
 
     Of channels first, then of groups: differences from a near mean lose no digits.
     """
@@ -138,12 +127,12 @@ def _silu_slope(y):
 
 
 def _voxels(image):
-    """Give (batch, voxels, channels)."""
+    """Return (batch, voxels, channels)."""
     return ops.reshape(image, (ops.shape(image)[0], -1, image.shape[-1]))
 
 
 def _grouped(values, groups):
-    """Give (batch, groups, channels of a group)."""
+    """Return (batch, groups, channels of a group)."""
     return ops.reshape(values, (-1, groups, values.shape[-1] // groups))
 
 
@@ -152,5 +141,5 @@ def _over_group(values):
 
 
 def _wide(values):
-    """Give values of groups' channels as (batch, 1, channels), to meet voxels."""
+    """Return values of groups' channels as (batch, 1, channels), to meet voxels."""
     return ops.reshape(values, (-1, 1, values.shape[1] * values.shape[2]))

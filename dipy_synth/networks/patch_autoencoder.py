@@ -21,6 +21,7 @@ from dipy_synth.networks.blocks import (
     space_to_depth,
 )
 from dipy_synth.networks.normalization import group_norm
+from dipy_synth.utils.random import random_stream
 
 PATCH = 4
 
@@ -176,7 +177,7 @@ def sample_patches(volumes, *, n=50_000, seed=0):
     -------
     ndarray (up to n, 4 ** rank), float32
     """
-    rng = np.random.default_rng(seed)
+    rng = random_stream("patches", seed=seed)
     share = max(1, n // len(volumes))
     drawn = []
     for volume in volumes:

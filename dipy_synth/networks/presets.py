@@ -4,7 +4,8 @@
 shape, those of `TrainingSettings` that differ from a plain run's, the side of the crops
 that are trained on as a share of the volume's, and the record of the run that measured
 it, or "not yet run". `UNET_PRESETS` is one of U-Nets for latent diffusion: likewise,
-with the arguments of `UNet`, and whole latents, so without a crop.
+with the arguments of `UNet`, the noise schedule, and the crops' side in latent
+positions, 0 for whole images.
 """
 
 from dipy_synth.errors import InputError
@@ -177,7 +178,7 @@ UNET_PRESETS = {
 
 
 def find_preset(name, presets=PRESETS):
-    """Give one row of a table.
+    """Return one row of a table.
 
     Parameters
     ----------
@@ -189,8 +190,8 @@ def find_preset(name, presets=PRESETS):
     Returns
     -------
     dict
-        ``network``, ``training``, ``command``, ``hardware``, ``time`` and ``score``,
-        and of autoencoders ``crop``.
+        ``network``, ``training``, ``crop``, ``command``, ``hardware``, ``time`` and
+        ``score``, and of U-Nets ``schedule``.
 
     Raises
     ------

@@ -13,12 +13,8 @@ from dipy_synth.networks.attention import (
     ConditionTokens,
     SpatialConditioning,
 )
-from dipy_synth.networks.blocks import (
-    DenoisingBlock,
-    LayerNorm,
-    PixelShuffle,
-    convolution,
-)
+from dipy_synth.networks.blocks import convolution
+from dipy_synth.networks.denoising_blocks import DenoisingBlock, LayerNorm, PixelShuffle
 from dipy_synth.networks.unfolding import Unfolding
 
 
@@ -56,12 +52,12 @@ class UNet(keras.Model):
     Called on a dict of ``latents`` (batch, *spatial, channels), ``noise_level``
     (batch,), the logarithm of the noise-to-signal ratio, and ``conditions`` (batch,
     n_conditions); for parts of images also ``corner`` (batch, rank), the position of
-    the part's first cell; for moved images ``shift`` (batch, rank), in voxels; both are
-    0 by default. Returns (batch, *spatial, channels), float32.
+    the part's first cell, a multiple of 2; for moved images ``shift`` (batch, rank), in
+    voxels; both are 0 by default. Returns (batch, *spatial, channels), float32.
 
-    Nothing is normalised over space: parts of images and whole images agree. The
-    finest level has no normalisation, the others one over the channels of each
-    position.
+    Without attention nothing is computed over space: parts of images and whole images
+    agree. The finest level has no normalisation, the others one over the channels of
+    each position.
 
     References
     ----------
@@ -101,40 +97,41 @@ class UNet(keras.Model):
         return len(self.shape) - 1
 
     def _make_layers(self):
-        rank, first = self.rank, self.widths[0]
-        self.unfolding = Unfolding(self.shape, self.unfold, self.patch)
+        # in this order: stored weights are read by it
         width = 4 * self.widths[min(1, len(self.widths) - 1)]
+        self.unfolding = Unfolding(self.shape, self.unfold, self.patch)
+        self._make_embeddings(width)
+        self.spatial = SpatialConditioning(
+            self.shape[:-1], self.widths[self._latent_level], width
+        )
+        self._make_levels()
+
+    def _make_embeddings(self, width):
         self.embed_noise = keras.Sequential(
             [layers.Dense(width, activation="silu"), layers.Dense(width)], name="noise"
         )
         self.embed_shift = layers.Dense(width, kernel_initializer="zeros", name="shift")
-        self.tokens = (
-            ConditionTokens(self.categories, width // 2) if self.categories else None
-        )
-        # cross-attention reaches the levels with attention; this reaches every block
-        self.embed_tokens = (
-            layers.Dense(width, kernel_initializer="zeros", name="tokens")
-            if self.categories
-            else None
-        )
-        self.spatial = SpatialConditioning(
-            self.shape[:-1], self.widths[self._latent_level], width
-        )
-        self.first = convolution(rank, first, gain=1.0, name="first")
-        self.down = [
-            self._level(level, self.blocks[level]) for level in range(len(self.widths))
-        ]
+        self.tokens = self.embed_tokens = None
+        if self.categories:
+            self.tokens = ConditionTokens(self.categories, width // 2)
+            # cross-attention reaches the levels with attention; this reaches each block
+            self.embed_tokens = layers.Dense(
+                width, kernel_initializer="zeros", name="tokens"
+            )
+
+    def _make_levels(self):
+        rank, levels = self.rank, range(len(self.widths))
+        self.first = convolution(rank, self.widths[0], gain=1.0, name="first")
+        self.down = [self._level(level, self.blocks[level]) for level in levels]
         self.downsample = [
             convolution(rank, width, kernel_size=2, strides=2, gain=1.0)
             for width in self.widths[1:]
         ]
-        self.middle = self._level(len(self.widths) - 1, 1)
-        self.up = [
-            self._level(level, self.blocks[level])
-            for level in reversed(range(len(self.widths)))
-        ]
+        self.middle = self._level(levels[-1], 1)
+        self.up = [self._level(level, self.blocks[level]) for level in levels[::-1]]
         self.upsample = [PixelShuffle(width) for width in self.widths[-2::-1]]
-        self.last_norm = LayerNorm()  # or all of it may saturate, and learn no more
+        # without it the last convolution may saturate, and learn no more
+        self.last_norm = LayerNorm()
         self.last = convolution(rank, self.unfolding.block, zero=True, name="last")
 
     def _level(self, level, n):
@@ -159,18 +156,30 @@ class UNet(keras.Model):
 
     def call(self, inputs):
         latents = ops.cast(inputs["latents"], "float32")
+        cells = _cells(self.shape[:-1], latents, inputs.get("corner"))
+        embedding, tokens = self._embed(inputs)
+        x = ops.cast(self.unfolding(latents, cells), self.compute_dtype)
+        x, skips = self._descend(self.first(x), cells, embedding, tokens)
+        for pair in self.middle:
+            x = _apply(pair, x, embedding, tokens)
+        x = self._ascend(x, skips, embedding, tokens)
+        return self.unfolding.fold(self.last(self.last_norm(x)))
+
+    def _embed(self, inputs):
+        """Return the embedding (batch, n), and the conditions' tokens or None."""
         noise = ops.cast(inputs["noise_level"], "float32")
-        embedding = self.embed_noise(_noise_features(noise))
         shift = inputs.get("shift", np.zeros((1, self.rank), "float32"))
+        embedding = self.embed_noise(_noise_features(noise))
         embedding = embedding + self.embed_shift(_shift_features(shift))
         tokens = None
         if self.tokens is not None:
             tokens = ops.cast(self.tokens(inputs["conditions"]), self.compute_dtype)
             flat = ops.reshape(tokens, (-1, tokens.shape[1] * tokens.shape[2]))
             embedding = embedding + self.embed_tokens(flat)
-        embedding = ops.silu(embedding)
-        cells = _cells(self.shape[:-1], latents, inputs.get("corner"))
-        x = self.first(ops.cast(self.unfolding(latents, cells), self.compute_dtype))
+        return ops.silu(embedding), tokens
+
+    def _descend(self, x, cells, embedding, tokens):
+        """Return the coarsest features, and those of each level on the way."""
         skips = []
         for level, pairs in enumerate(self.down):
             x = self.downsample[level - 1](_padded(x)) if level else x
@@ -179,14 +188,16 @@ class UNet(keras.Model):
             for pair in pairs:
                 x = _apply(pair, x, embedding, tokens)
             skips.append(x)
-        for pair in self.middle:
-            x = _apply(pair, x, embedding, tokens)
-        for depth, pairs in enumerate(self.up):
-            x = _cropped(self.upsample[depth - 1](x), skips[-1]) if depth else x
-            x = ops.concatenate([x, skips.pop()], axis=-1)
+        return x, skips
+
+    def _ascend(self, x, skips, embedding, tokens):
+        """Return the finest features, with those from the way down joined."""
+        for depth, (pairs, skip) in enumerate(zip(self.up, skips[::-1])):
+            x = _cropped(self.upsample[depth - 1](x), skip) if depth else x
+            x = ops.concatenate([x, skip], axis=-1)
             for pair in pairs:
                 x = _apply(pair, x, embedding, tokens)
-        return self.unfolding.fold(self.last(self.last_norm(x)))
+        return x
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, **kwargs):
         """Return the mean squared error, weighted number by number."""
@@ -266,7 +277,7 @@ def _cropped(x, like):
 
 
 def _cells(spatial, latents, corner):
-    """Return the flat numbers of the cells of (parts of) images, (batch, *part)."""
+    """Return the flat indices of the cells of (parts of) images, (batch, *part)."""
     part, flat = latents.shape[1:-1], 0
     for axis, (n, size) in enumerate(zip(spatial, part)):
         index = ops.arange(size, dtype="int32")

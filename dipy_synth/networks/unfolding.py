@@ -1,4 +1,4 @@
-"""Latents of patches on a finer grid, and what is known of each position."""
+"""Latents of patches on a finer grid, with maps of their mean and deviation."""
 
 import keras
 from keras import layers, ops
@@ -12,8 +12,8 @@ from dipy_synth.networks.blocks import depth_to_space, space_to_depth
 class Unfolding(layers.Layer):
     """Map latents of patches to smaller blocks on a finer grid, and back.
 
-    Beside them it returns two maps of the training latents, mean and standard
-    deviation at each cell: convolutions do not know where they are.
+    Two maps of the training latents are joined as channels, the mean and the standard
+    deviation of each finer cell: convolutions do not know where they are.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Unfolding(layers.Layer):
 
     Notes
     -----
-    Called on latents (batch, *part, channels) and the flat numbers of their positions
+    Called on latents (batch, *part, channels) and the flat indices of their positions
     (batch, *part); returns (batch, *factor * part, block + 2), in float32. The matrix
     and the maps are not trained.
     """
@@ -68,7 +68,7 @@ class Unfolding(layers.Layer):
         )
 
     def set_statistics(self, mean, variance, *, basis=None):
-        """Set the matrix and the maps.
+        """Set the matrix and the maps from the training latents.
 
         Parameters
         ----------
@@ -84,25 +84,27 @@ class Unfolding(layers.Layer):
             If the basis is absent or has another shape.
         """
         if self.factor > 1:
-            wanted = self.matrix.shape
-            there = None if basis is None else basis.shape
-            if there != tuple(wanted):
-                raise InputError(
-                    f"unfold {self.factor}: expected an autoencoder with a linear "
-                    f"path, of shape {tuple(wanted)}, not {there}"
-                )
-            order = _block_order(self.patch, self.factor, self.rank)
-            self.matrix.assign(basis[:, order])
+            self._set_matrix(basis)
         matrix = np.asarray(ops.convert_to_numpy(self.matrix))
-        maps = [
-            self._block_means(mean @ matrix),
-            self._block_means(variance @ matrix**2),
-        ]
-        maps[1] = np.sqrt(np.maximum(maps[1], 0))
+        mean = self._block_means(mean @ matrix)
+        variance = self._block_means(variance @ matrix**2)
+        maps = [mean, np.sqrt(np.maximum(variance, 0))]
         # as `depth_to_space` takes them: both maps of a finer cell side by side
         self.maps.assign(np.stack(maps, axis=-1).reshape(self.maps.shape))
 
+    def _set_matrix(self, basis):
+        wanted = tuple(self.matrix.shape)
+        there = None if basis is None else tuple(basis.shape)
+        if there != wanted:
+            raise InputError(
+                f"unfold {self.factor}: expected an autoencoder with a linear path, of "
+                f"shape {wanted}, not {there}"
+            )
+        order = _block_order(self.patch, self.factor, self.rank)
+        self.matrix.assign(basis[:, order])
+
     def _block_means(self, values):
+        """Return the means of blocks: from (*spatial, n) to (*spatial, cells)."""
         cells = self.factor**self.rank
         return values.reshape(*values.shape[:-1], cells, -1).mean(axis=-1)
 

@@ -15,20 +15,18 @@ from dipy_synth.data.cohort import (
     open_cohort,
     persistent_config,
     rows_of,
+    subjects_of,
 )
-from dipy_synth.data.laterality import names_a_side
-from dipy_synth.diffusion.denoising import choose_threshold, fit_gaussian
 from dipy_synth.diffusion.gaussian import GaussianDenoiser
 from dipy_synth.diffusion.guidance import (
+    check_share,
     guided_denoiser,
     positive,
     sample_numbers,
     sampling_settings,
 )
-from dipy_synth.diffusion.latents import conditions_of, encode_cohort
 from dipy_synth.diffusion.noise import NoiseStreams
 from dipy_synth.diffusion.normalizer import LatentNormalizer
-from dipy_synth.diffusion.pairs import NoisyPairs
 from dipy_synth.diffusion.schedules import RectifiedFlow, make_schedule
 from dipy_synth.errors import InputError
 from dipy_synth.networks.architectures import make_autoencoder
@@ -39,9 +37,7 @@ from dipy_synth.nn.vqvae import DEFAULT_MODEL, VQVAE
 from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.synthesis.qc_filter import (
     add_qc_filter_if_possible,
-    has_qc_filter,
-    put_qc_filter,
-    qc_filter_arrays,
+    qc_filter_files,
 )
 from dipy_synth.training import (
     TrainingSettings,
@@ -51,7 +47,17 @@ from dipy_synth.training import (
     reserve_output,
     train,
 )
+from dipy_synth.training.denoiser import (
+    encode_splits,
+    fit_model_gaussian,
+    lower_threshold,
+    make_pairs,
+    make_unet,
+    measure_latents,
+)
 from dipy_synth.training.initial import check_initial, seen_subjects
+from dipy_synth.utils.labels import labels_on_side
+from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
 from dipy_synth.utils.progress import volume_bar
 
@@ -59,8 +65,8 @@ from dipy_synth.utils.progress import volume_bar
 class LDM:
     """Latent diffusion: new volumes from noise, with conditions if asked for.
 
-    A U-Net learns the flow from noise to the continuous latents of an autoencoder;
-    generated latents are quantised and decoded.
+    A U-Net learns to denoise the continuous latents of an autoencoder; generated
+    latents are quantised and decoded.
 
     Parameters
     ----------
@@ -120,6 +126,7 @@ class LDM:
             A folder that `save` or `fit` wrote, or the name of a bundled model.
         """
         folder, config = read_config(model, kinds=("ldm",))
+        _check_current(folder, config)
         networks, arrays = load_networks(
             folder, config, {"autoencoder": make_autoencoder, "unet": UNet.from_config}
         )
@@ -130,6 +137,7 @@ class LDM:
         self.folder = Path(folder).resolve()
         self.schedule = make_schedule(config["schedule"])
         self.schema = ConditionSchema.from_config(config["conditions"])
+        _check_agreement(self)
         self.normalizer = LatentNormalizer(
             *(arrays[name] for name in ("mean", "matrix", "variance"))
         )
@@ -138,6 +146,7 @@ class LDM:
             variance = self.normalizer.variance
             self.gaussian = GaussianDenoiser.load(config["gaussian"], arrays, variance)
 
+    @locks("run_dir")
     def fit(
         self,
         cohort,
@@ -152,7 +161,8 @@ class LDM:
         dropout=0.12,
         initial=None,
         force=False,
-        **network,
+        network=None,
+        with_gate=False,
     ):
         """Train on a prepared cohort, or go on with a run that was stopped.
 
@@ -170,25 +180,26 @@ class LDM:
             How to train; as the preset does by default.
         preset : str, optional
             A row of `dipy_synth.networks.presets.UNET_PRESETS`.
-        force : bool, optional
-            Start anew where the folder holds a run, instead of going on with it.
-        schedule : Schedule, optional
-            What is learnt; as the preset says by default.
-        crop : int, optional
-            Side of the parts of the latents that are trained on, as the preset says by
-            default; 0 for whole images.
         conditions : sequence of str, optional
             Columns of ``participants.tsv`` the model is to follow; ``label`` of a file
             of images.
+        schedule : Schedule, optional
+            Noise schedule and prediction type; the preset's by default.
+        crop : int, optional
+            Side of the parts of the latents that are trained on; the preset's by
+            default, 0 for whole images.
         dropout : float, optional
-            Share of training pairs whose conditions are all left open, from which
-            guidance learns what a brain is without them.
+            Probability of dropping all conditions of a training pair, from which
+            classifier-free guidance learns.
         initial : str, Path or LDM, optional
-            A model to start from, in place of random weights: to adapt a model to
-            another cohort, or to another autoencoder. It brings its conditions and its
-            U-Net's shape, which cannot be given, too; a preset then tells how to train
-            and no more. A network older than `ConditionField` gains one.
-        **network
+            A model of the same autoencoder whose weights the training starts from
+            (fine-tuning). Its conditions and the arguments of its U-Net are kept.
+        force : bool, optional
+            Start anew where the folder holds a run, instead of going on with it.
+        with_gate : bool, optional
+            Put into the model what its QC filter finds copies by: the training brains,
+            in blocks of 4 voxels. Whoever has the model then has these.
+        network : dict, optional
             Arguments of `UNet` that differ from the preset's, such as ``widths``.
 
         Returns
@@ -202,122 +213,112 @@ class LDM:
             If cohort and autoencoder do not fit each other, a column is absent, or
             the folder holds another run.
         """
-        cohort = open_cohort(cohort)
-        self.vqvae = vqvae if isinstance(vqvae, VQVAE) else VQVAE(vqvae)
-        preset, run_dir = find_preset(preset, UNET_PRESETS), Path(run_dir)
+        cohort, run_dir = open_cohort(cohort), Path(run_dir)
+        preset = find_preset(preset, UNET_PRESETS)
         settings = settings or TrainingSettings(**preset["training"])
-        if not 0 <= dropout <= 1:
-            raise InputError(f"dropout {dropout}: expected a share from 0 to 1")
-        self.schedule = schedule or make_schedule(preset["schedule"])
-        self.gaussian = None
+        crop = preset["crop"] if crop is None else crop
+        check_share("dropout", dropout)
+        self._start_config(cohort, vqvae, schedule or preset["schedule"])
+        initial = self._read_initial(initial, cohort, conditions, network)
+        self.schema = initial.schema if initial else fit_schema(cohort, conditions)
+        check_rows(self.schema, cohort)
+        arguments = {**preset["network"], **(network or {})}
+        with building(settings):
+            self.network = self._make_network(initial, arguments)
+        run = {
+            "run_dir": run_dir,
+            "settings": settings,
+            "about": self._about(cohort, initial, dropout=dropout, crop=crop),
+        }
+        reserve_output(
+            model=self.network, validates=_validates(cohort), force=force, **run
+        )
+        pairs = self._encode(cohort, run_dir, settings, dropout=dropout, crop=crop)
+        if initial is not None and is_fresh(run_dir):
+            self.network.set_weights(initial.network.get_weights())
+        history = self._train(cohort, *pairs, run)
+        self._finish(run_dir, cohort, with_gate)
+        return history
+
+    def _start_config(self, cohort, vqvae, schedule):
+        """Set autoencoder, schedule and configuration, checked against each other."""
+        self.vqvae = vqvae if isinstance(vqvae, VQVAE) else VQVAE(vqvae)
+        _check_match(cohort, self.vqvae)
+        self.schedule = (
+            make_schedule(schedule) if isinstance(schedule, dict) else schedule
+        )
         if not self.schedule.loss_weight(np.ones(1))[0]:
             logger.warning(
                 f"weighting {self.schedule.weighting}: pure noise, where sampling "
                 "begins, is given no weight; expected plain"
             )
-        _check_match(cohort, self.vqvae)
+        self.gaussian = None
         self.config = {**cohort_config(cohort), "sampling": dict(SAMPLING)}
-        if initial is not None:
-            initial = initial if isinstance(initial, LDM) else LDM(initial)
-            check_initial(initial, self.vqvae, self.schedule, conditions, network)
-            self.schema = initial.schema
-            if seen := seen_subjects(initial, self.config["split"]):
-                logger.warning(
-                    f"validation subjects {', '.join(seen[:5])} have names on which "
-                    f"{initial.folder or 'the initial model'} was trained: if they are "
-                    "the same people, nothing is held out from them"
-                )
-        else:
-            self.schema = fit_schema(cohort, conditions)
-        check_rows(self.schema, cohort)
-        with building(settings):
-            self.network = self._make_network(initial, {**preset["network"], **network})
-        about = {
-            "schedule": self.schedule.to_config(),
-            "cohort": fingerprint(cohort, self.schema.names),
-            "conditions": self.schema.to_config(),
-            "dropout": dropout,
-            "crop": preset["crop"] if crop is None else crop,
-            "autoencoder": self.vqvae.config["weights_sha256"],
-            **({"initial": initial.config["weights_sha256"]} if initial else {}),
-        }
-        validates = bool(cohort.where("validation").any())
-        reserve_output(
-            run_dir,
-            self.network,
-            settings,
-            about=about,
-            validates=validates,
-            force=force,
-        )
-        train_data, validation = (
-            self._pairs(cohort, run_dir, settings, side, about)
-            for side in ("train", "validation")
-        )
-        if initial is not None and is_fresh(run_dir):
-            self.network.set_weights(initial.network.get_weights())
-        self._inform_network()
-        self.gaussian = fit_gaussian(self, train_data, self._unmoved)
-        history = train(
-            self.network,
-            train_data,
-            run_dir=run_dir,
-            settings=settings,
-            validation=validation if validates else None,
-            about=about,
-            after_epoch=lambda epoch: self._show(run_dir, epoch, settings.epochs),
-        )
-        choose_threshold(self, validation)
-        self.save(run_dir / "model")
-        add_qc_filter_if_possible(run_dir / "model", cohort)
-        self.load_model_weights(run_dir / "model")
-        return history
+
+    def _read_initial(self, initial, cohort, conditions, network):
+        """Read the model to start from, checked: LDM or None."""
+        if initial is None:
+            return None
+        initial = initial if isinstance(initial, LDM) else LDM(initial)
+        check_initial(initial, self.vqvae, self.schedule, conditions, network or {})
+        if seen := seen_subjects(initial, subjects_of(cohort, "validation")):
+            logger.warning(
+                f"validation subjects {', '.join(seen[:5])} have names on which "
+                f"{initial.folder or 'the initial model'} was trained: if they are "
+                "the same people, nothing is held out from them"
+            )
+        return initial
 
     def _make_network(self, initial, arguments):
         if initial is not None:
             return UNet.from_config(initial.network.get_config())
-        categories = [len(c.categories or ()) for c in self.schema.columns]
-        shape, autoencoder = self.vqvae.network.latent_shape, self.vqvae.network
-        arguments = {"patch": autoencoder.factor, **arguments}
-        if arguments.get("unfold") is None:
-            # a finer grid where the latents have a linear way to it
-            finer = autoencoder.patch_basis() is not None and autoencoder.factor > 2
-            arguments["unfold"] = 2 if finer and len(arguments["widths"]) > 1 else 1
-        return UNet(shape, categories=categories, **arguments)
+        return make_unet(self.vqvae.network, self.schema, arguments)
 
-    def _pairs(self, cohort, run_dir, settings, split, about):
-        """Return training pairs of one side of the split, from latents kept on disk."""
-        mirror = not names_a_side(self.schema)
-        path = run_dir / f"latents-{split}"
-        latents = encode_cohort(cohort, self.vqvae, path, split, mirror=mirror)
-        if split == "train":
-            basis = self.vqvae.network.patch_basis()
-            self.normalizer = LatentNormalizer.fit(
-                latents.values[latents.unmoved],
-                coordinates=None if basis is None else basis[0],
-            )
-            self._unmoved = latents.unmoved
-        return NoisyPairs(
-            latents.values,
-            conditions_of(latents.values, self.schema, rows_of(cohort, split)),
-            self.schedule,
-            normalizer=self.normalizer,
-            shifts=latents.shifts,
-            crop=about["crop"] if split == "train" else None,
-            batch_size=settings.batch_size,
-            shuffle=split == "train",
-            seed=settings.seed,
-            dropout=about["dropout"],
+    def _about(self, cohort, initial, **options):
+        """Return what makes a run another run, beside network and settings: dict."""
+        begun = {"initial": initial.config["weights_sha256"]} if initial else {}
+        return {
+            "schedule": self.schedule.to_config(),
+            "cohort": fingerprint(cohort, self.schema.names),
+            "conditions": self.schema.to_config(),
+            "autoencoder": self.vqvae.config["weights_sha256"],
+            **options,
+            **begun,
+        }
+
+    def _encode(self, cohort, run_dir, settings, *, dropout, crop):
+        """Encode the cohort; return the pairs for training and for validation."""
+        latents = encode_splits(
+            cohort, self.vqvae, self.schema, run_dir, seed=settings.seed
+        )
+        self.normalizer = measure_latents(
+            latents["train"], self.network, self.vqvae.network
+        )
+        options = {"training": True, "crop": crop, "dropout": dropout}
+        return tuple(
+            make_pairs(latents[split], rows_of(cohort, split), self, settings, **more)
+            for split, more in (("train", options), ("validation", {}))
         )
 
-    def _inform_network(self):
-        """Set what the network knows of the latents beside its trained weights."""
-        basis = self.vqvae.network.patch_basis()
-        mean = self.normalizer.mean @ self.normalizer.matrix
-        basis = None if basis is None else basis[1]
-        self.network.unfolding.set_statistics(
-            mean, self.normalizer.variance, basis=basis
+    def _train(self, cohort, training, validation, run):
+        """Train the network and fit the Gaussian denoiser; return the history."""
+        self.gaussian = fit_model_gaussian(self, training)
+        run_dir, epochs = run["run_dir"], run["settings"].epochs
+        history = train(
+            self.network,
+            training,
+            validation=validation if _validates(cohort) else None,
+            after_epoch=lambda epoch: self._show(run_dir, epoch, epochs),
+            **run,
         )
+        lower_threshold(self, validation, seed=run["settings"].seed)
+        return history
+
+    def _finish(self, run_dir, cohort, with_gate):
+        """Write the model, and read it back in float32."""
+        self.save(run_dir / "model")
+        add_qc_filter_if_possible(run_dir / "model", cohort, copies=with_gate)
+        self.load_model_weights(run_dir / "model")
 
     def _show(self, run_dir, epoch, epochs):
         """Draw a few samples every tenth of the run."""
@@ -373,18 +374,18 @@ class LDM:
             Steps of the sampler; what the model recommends by default.
         sampler : str or callable, optional
             sde_dpmpp_2m, dpmpp_2m, heun, euler, ddim, ddpm or ddpm_large (the larger
-            of its two variances), or a function as those of
+            of its two variances), or a function like those of
             `dipy_synth.diffusion.samplers`; likewise.
         guidance : float, optional
             Weight of the conditions (1: none extra); likewise.
         guidance_rescale : float, optional
-            Share, from 0 to 1, of the spread that guidance adds to be taken back;
-            likewise.
+            Guidance rescale in [0, 1]: the share of the standard deviation that
+            guidance adds to be removed; likewise.
         guidance_interval : (float, float), optional
             Noise-to-signal ratios between which guidance acts; likewise.
         eta : float, optional
             Share, from 0 to 1, of fresh noise in a step of the samplers ddim and
-            sde_dpmpp_2m: 0 adds none. With no other sampler.
+            sde_dpmpp_2m: 0 adds none. An error with any other sampler.
         batch_size : int, optional
             Volumes at a time.
         return_states : bool, optional
@@ -467,7 +468,8 @@ class LDM:
         guidance : float, optional
             Guidance scale; 1 is the network's own estimate.
         **options
-            ``rescale`` and ``interval``, as `guided_denoiser` takes them.
+            ``rescale``, ``interval`` and ``gaussian``, as `guided_denoiser` takes them;
+            the last is the model's own by default.
 
         Returns
         -------
@@ -480,8 +482,7 @@ class LDM:
             conditions,
             guidance,
             variance=self.normalizer.variance,
-            gaussian=self.gaussian,
-            **options,
+            **{"gaussian": self.gaussian, **options},
         )
 
     def sample_latents(
@@ -567,10 +568,7 @@ class LDM:
         if self.gaussian is not None:
             extra = {"gaussian": self.gaussian.to_config()}
             arrays = self.gaussian.arrays()
-        qc_filter = (
-            qc_filter_arrays(self.folder) if has_qc_filter(self.config) else None
-        )
-        saved = save_model(
+        return save_model(
             folder,
             kind="ldm",
             config={
@@ -587,12 +585,10 @@ class LDM:
                 "variance": self.normalizer.variance,
                 **arrays,
             },
+            files=qc_filter_files(self.folder, self.config),
             dtype=dtype,
             card=card,
         )
-        if qc_filter is not None:
-            put_qc_filter(saved, qc_filter)
-        return saved
 
 
 SAMPLING = {
@@ -604,6 +600,37 @@ SAMPLING = {
 }
 
 
+def _check_current(folder, config):
+    """Refuse a model whose denoiser is of an earlier kind."""
+    if "unfold" not in config["networks"]["unet"]:
+        raise InputError(
+            f"{folder}: a model of dipy_synth {config.get('version')} from before its "
+            "denoiser worked on unfolded latents; expected one of the present version: "
+            "train it again (dipy_train_ldm; its autoencoder can be kept)"
+        )
+
+
+def _validates(cohort):
+    return bool(cohort.where("validation").any())
+
+
+def _check_agreement(ldm):
+    """Refuse a configuration whose parts are of other models."""
+    categories = tuple(len(column.categories or ()) for column in ldm.schema.columns)
+    if categories != tuple(ldm.network.categories):
+        raise InputError(
+            f"{ldm.folder}: conditions {', '.join(ldm.schema.names)} with {categories} "
+            f"categories, but a network of {tuple(ldm.network.categories)}; expected "
+            "the configuration that was saved with the weights"
+        )
+    grid, shape = ldm.config["grid"], tuple(ldm.vqvae.network.shape)
+    if grid is not None and tuple(grid["shape"]) != shape:
+        raise InputError(
+            f"{ldm.folder}: a grid of {tuple(grid['shape'])}, but an autoencoder of "
+            f"{shape}; expected the configuration that was saved with the weights"
+        )
+
+
 def _check_match(cohort, vqvae):
     """Refuse an autoencoder of another grid, or one that saw validation subjects."""
     here, there = cohort_config(cohort), vqvae.config
@@ -612,9 +639,10 @@ def _check_match(cohort, vqvae):
             f"{cohort.root}: grid {here['grid']}, but the autoencoder was trained on "
             f"{there['grid']}"
         )
-    seen = set(there["split"]["train"]) & set(here["split"]["validation"])
+    held_out = subjects_of(cohort, "validation")
+    seen = labels_on_side(there["split"], held_out, "train")
     if seen:
         raise InputError(
-            f"{cohort.root}: validation subjects {', '.join(sorted(seen)[:5])} were "
+            f"{cohort.root}: validation subjects {', '.join(seen[:5])} were "
             "trained on by the autoencoder; use the cohort it was trained on"
         )

@@ -21,10 +21,14 @@ from dipy_synth.data.dataset import VolumeDataset
 from dipy_synth.data.laterality import names_a_side
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.conditioning import follows_category, follows_number
+from dipy_synth.networks.architectures import check_arguments
 from dipy_synth.networks.conversion import in_batches, need_weights, to_network
 from dipy_synth.networks.predictor import PredictorNetwork
 from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.training import TrainingSettings, building, is_fresh, train
+from dipy_synth.utils.lock import locks
+from dipy_synth.utils.random import random_stream
+from dipy_synth.utils.rows import as_rows
 
 _LEAST = 4  # values, for a correlation
 DEFAULT_PREDICTOR = "predictor-ixi-2mm"
@@ -90,6 +94,7 @@ class CovariatePredictor:
         self.config = config
         self.schema = ConditionSchema.from_config(config["conditions"])
 
+    @locks("run_dir")
     def fit(
         self,
         cohort,
@@ -98,7 +103,7 @@ class CovariatePredictor:
         settings=None,
         conditions=None,
         force=False,
-        **network,
+        network=None,
     ):
         """Train on a prepared cohort, or go on with a run that was stopped.
 
@@ -116,7 +121,7 @@ class CovariatePredictor:
             values may be missing. By default age and sex; label of a file of images.
         force : bool, optional
             Start anew where the folder holds a run, instead of going on with it.
-        **network
+        network : dict, optional
             Arguments of `PredictorNetwork`, such as ``features``.
 
         Returns
@@ -127,8 +132,8 @@ class CovariatePredictor:
         Raises
         ------
         InputError
-            If a column is absent, the cohort has no training subject, or the folder
-            holds another run.
+            If a column is absent, the cohort has no training subject, an argument is
+            unknown, or the folder holds another run.
         """
         cohort, run_dir = open_cohort(cohort), Path(run_dir)
         settings = settings or TrainingSettings(**predictor_training(cohort))
@@ -138,14 +143,16 @@ class CovariatePredictor:
         check_rows(self.schema, cohort)
         self.config = cohort_config(cohort)
         categories = [len(c.categories) for c in self.schema.columns]
+        check_arguments(PredictorNetwork, network or {})
         chosen = {**_blocks(cohort.shape), "where": names_a_side(self.schema)}
         with building(settings):
             self.network = PredictorNetwork(
-                cohort.shape, categories=categories, **{**chosen, **network}
+                cohort.shape, categories=categories, **{**chosen, **(network or {})}
             )
         data = self._batches(cohort, "train", settings)
         if is_fresh(run_dir, force=force):
-            chosen = np.random.default_rng(settings.seed).permutation(len(data.volumes))
+            rng = random_stream("predictor: first images", seed=settings.seed)
+            chosen = rng.permutation(len(data.volumes))
             chosen = np.sort(chosen[:2000])
             images = to_network(data.volumes[chosen], cohort.shape)
             self.network.initialize(images, data.targets[chosen])
@@ -327,7 +334,7 @@ class CovariatePredictor:
 
     def _run(self, function, volumes, batch_size):
         """Apply a function of the network, batch by batch."""
-        shape, volumes = self.network.shape, np.asarray(volumes)
+        shape, volumes = self.network.shape, as_rows(volumes)
         if not len(volumes):
             raise InputError("no volume: expected one or more")
         return in_batches(

@@ -12,6 +12,7 @@ from dipy_synth.data.cohort import (
     fingerprint,
     open_cohort,
     persistent_config,
+    subjects_of,
 )
 from dipy_synth.data.dataset import VolumeDataset
 from dipy_synth.errors import InputError
@@ -34,7 +35,10 @@ from dipy_synth.training import (
     train,
 )
 from dipy_synth.training.callbacks import AdversarialRamp, StartCodebook
+from dipy_synth.utils.labels import is_split_of
+from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
+from dipy_synth.utils.random import random_stream
 
 # flips alone: a resampled brain is a blurred one, and the network would learn the blur
 SHARP = Augmentation(rotation=0, scale=0, translation=0, gamma=0, bias=0)
@@ -99,6 +103,7 @@ class VQVAE:
         self.network, self.config = networks["autoencoder"], config
         self.folder = Path(folder).resolve()
 
+    @locks("run_dir")
     def fit(
         self,
         cohort,
@@ -111,7 +116,7 @@ class VQVAE:
         adversarial=0.0,
         adversarial_start=0.67,
         force=False,
-        **network,
+        network=None,
     ):
         """Train on a prepared cohort, or go on with a run that was stopped.
 
@@ -135,12 +140,12 @@ class VQVAE:
             as a `texture_weight`. Its encoder and codebook stay as they are, so that a
             latent diffusion model of its latents is one of these, too.
         adversarial : float, optional
-            Weight of a discriminator that asks for texture; 0 trains without one.
+            Weight of the adversarial (PatchGAN) loss; 0 trains without one.
         adversarial_start : float, optional
-            Share of the training after which it is heard.
+            Share of the training after which it is enabled.
         force : bool, optional
             Start anew where the folder holds a run, instead of going on with it.
-        **network
+        network : dict, optional
             Arguments of the autoencoder that differ from the preset's, such as
             ``channels``, ``quantizer`` or ``background_weight``.
 
@@ -153,9 +158,10 @@ class VQVAE:
         ------
         InputError
             If the cohort has no training subject, its shape does not suit the
-            network, two options do not go together, or the folder holds another run.
+            network, an argument is unknown, two options do not go together, or the
+            folder holds another run.
         """
-        cohort = open_cohort(cohort)
+        cohort, network = open_cohort(cohort), network or {}
         preset, run_dir = find_preset(preset), Path(run_dir)
         settings = settings or TrainingSettings(**preset["training"])
         if settings.patience and adversarial:
@@ -165,7 +171,7 @@ class VQVAE:
             )
         volumes, held_out = cohort.volumes("train"), cohort.volumes("validation")
         self.config = cohort_config(cohort)
-        known = _known(decoder_of, self.config)
+        known = _known(decoder_of, self.config, cohort)
         config = {"shape": cohort.shape, **preset["network"], **network}
         with building(settings):
             self.network = _go_on(known, network) if known else make_autoencoder(config)
@@ -207,14 +213,15 @@ class VQVAE:
     def _some_images(self, volumes, seed, *, most):
         """Draw training images to start from: `most` brains, more where they are small.
 
-        Gives an ndarray (n, *shape, 1) in [-1, 1].
+        Returns an ndarray (n, *shape, 1) in [-1, 1].
         """
         most = max(most, min(2000, 2**22 // math.prod(self.network.shape)))
-        chosen = np.random.default_rng(seed).permutation(len(volumes))[:most]
+        rng = random_stream("autoencoder: first images", seed=seed)
+        chosen = rng.permutation(len(volumes))[:most]
         return to_network(volumes[np.sort(chosen)], self.network.shape)
 
     def _start_codebook(self, volumes, settings, steps):
-        """Give the callbacks that start a codebook; none where there is no codebook."""
+        """Return the callbacks that start a codebook; none without a codebook."""
         if not isinstance(self.network.quantizer, VectorQuantizer):
             return []
         images = self._some_images(volumes, settings.seed, most=8)
@@ -332,7 +339,7 @@ class VQVAE:
 
 
 def _validation(volumes, data):
-    """Give batches of held-out volumes, or None where there are none.
+    """Return batches of held-out volumes, or None where there are none.
 
     They are whole volumes: as many as fill a training batch of `data`, or one.
     """
@@ -342,18 +349,22 @@ def _validation(volumes, data):
     return VolumeDataset(volumes, batch_size=batch_size, shuffle=False)
 
 
-def _known(model, config):
+def _known(model, config, cohort):
     """Load the autoencoder whose decoder is to be trained further, if there is one."""
     if model is None:
         return None
     known = model if isinstance(model, VQVAE) else VQVAE(model)
     need_weights(known.network)
-    for name in ("grid", "split"):
-        if known.config[name] != config[name]:
-            raise InputError(
-                f"decoder_of: an autoencoder of another {name} than the cohort's; "
-                "expected one that was trained on this cohort"
-            )
+    sides = (subjects_of(cohort, side) for side in ("train", "validation"))
+    same = {
+        "grid": known.config["grid"] == config["grid"],
+        "split": is_split_of(known.config["split"], *sides),
+    }
+    for name in (name for name, agrees in same.items() if not agrees):
+        raise InputError(
+            f"decoder_of: an autoencoder of another {name} than the cohort's; expected "
+            "one that was trained on this cohort"
+        )
     return known
 
 

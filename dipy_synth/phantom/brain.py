@@ -31,6 +31,7 @@ from dipy_synth.phantom.shapes import (
     world_points,
 )
 from dipy_synth.phantom.tumors import KINDS, LOCATIONS, grow_tumor
+from dipy_synth.utils.random import check_seed
 
 #: Intensity of each tissue, in [0, 1], without bias field and noise.
 TISSUES = {"csf": 0.18, "grey": 0.58, "deep": 0.7, "white": 0.84}
@@ -132,7 +133,7 @@ def make_phantom(
     if np.ndim(voxel_size) == 0:
         voxel_size = (voxel_size,) * 3
     affine = Grid(shape, voxel_size, center).affine
-    person, lesion, scan = np.random.default_rng(seed).spawn(3)
+    person, lesion, scan = np.random.default_rng(check_seed(seed)).spawn(3)
     traits = _draw_traits(person, age, sex)
     points = world_points(shape, affine)
     middle = np.array(_CEREBRUM[0], np.float32)

@@ -18,6 +18,7 @@ from dipy_synth.phantom.shapes import (
     random_field,
     world_points,
 )
+from dipy_synth.utils.random import random_stream
 
 #: The meaning of the values of ``Phantom.labels``.
 LABELS = {"background": 0, "csf": 1, "grey": 2, "white": 3, "tumor": 4}
@@ -102,7 +103,7 @@ def grow_tumor(data, mask, labels, affine, kind, location, size_mm, seed):
     data, mask = np.asarray(data, np.float32), np.asarray(mask, bool)
     _check(data, mask, kind, location, size_mm)
     paint, push, rough = _KINDS[kind]
-    rng, radius = np.random.default_rng(seed), size_mm / 2
+    rng, radius = random_stream("phantom: tumor", seed=seed), size_mm / 2
     points = world_points(data.shape, affine)
     offset = points - _place(points, mask, location, rng, kind, radius)
     lumps = random_field(draw_waves(rng, 12, 2.2 * radius), offset)

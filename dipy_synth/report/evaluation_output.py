@@ -5,7 +5,8 @@ from pathlib import Path
 from dipy_synth.evaluation.tables import metric_rows, volume_rows
 from dipy_synth.report.evaluation_page import evaluation_page
 from dipy_synth.utils.derivative import OutputFolder
-from dipy_synth.utils.files import write_json, write_table
+from dipy_synth.utils.files import write_json
+from dipy_synth.utils.tables import write_table
 
 NUMBERS = "evaluation.json"
 

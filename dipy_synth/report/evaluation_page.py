@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from dipy_synth import __version__
-from dipy_synth.conditions import as_number
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import foreground
 from dipy_synth.metrics.sharpness import radial_power
@@ -23,6 +22,7 @@ from dipy_synth.report.gallery import (
 from dipy_synth.report.html_tables import html_table
 from dipy_synth.report.template import STYLE
 from dipy_synth.report.viewer import SCRIPT, VIEWER
+from dipy_synth.utils.cells import column_number
 from dipy_synth.utils.files import write_text
 
 QUESTIONS = {
@@ -32,7 +32,7 @@ QUESTIONS = {
     "not copied": "Not copied?",
     "as asked": "As asked?",
 }
-_CHIPS = {True: ("yes", "yes"), False: ("no", "no"), None: ("open", "cannot be said")}
+_CHIPS = {True: ("yes", "yes"), False: ("no", "no"), None: ("open", "not shown")}
 _BINS, _MOST_TOLD, _MOST_READ = 64, 30, 24
 
 
@@ -269,7 +269,7 @@ def _age_charts(evaluation, real, synthetic):
 
 
 def _column(volumes, name):
-    values = [as_number(value) for value in volumes.column(name)]
+    values = [column_number(name, value) for value in volumes.column(name)]
     return [np.nan if value is None else value for value in values]
 
 
@@ -305,6 +305,9 @@ def _copies(evaluation, synthetic, train):
         "audit that does not find 95 % of each kind says nothing. Below, the samples "
         "that are nearest, in voxels, to a training brain.</p>"
     )
+    same = ", ".join(f"{one} is {other}" for one, other in evaluation.identical)
+    if same:
+        words = f"<p>Training volumes, value by value: {escape(same)}.</p>{words}"
     pairs = neighbor_pairs(evaluation.copies["voxels"], synthetic, train)
     return html_table("Audits", rows, level=3) + words + pairs
 

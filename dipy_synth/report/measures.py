@@ -10,6 +10,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import correlation
 
 BINS = 50
+ENOUGH = 20  # volumes below which a median deviation tells no outlier
 LIMIT = 3.5  # robust standard deviations, as Iglewicz and Hoaglin advise
 # Metric -> the side on which it is an outlier: no brain is too much like the others.
 SCAN_METRICS = {
@@ -18,9 +19,10 @@ SCAN_METRICS = {
     "symmetry": "low",
     "histogram_distance": "high",
     "tilt": "high",
+    "alignment": "low",
 }
 # Robust z is for metrics that spread evenly: Fisher's transformation for correlations.
-TRANSFORMS = {"correlation": np.arctanh, "symmetry": np.arctanh}
+TRANSFORMS = dict.fromkeys(("correlation", "symmetry", "alignment"), np.arctanh)
 COARSE = 4.0  # mm, width at which anatomy is compared: folds differ in all brains
 
 
@@ -47,12 +49,18 @@ class QualityRow:
     tilt : float
         Angle between the native head and the mean orientation of the cohort's
         heads, in degrees. NaN where it is not known.
+    alignment : float
+        Correlation with the template after the alignment. NaN where it is not known.
     z : dict
         Metric to its robust z: distance from the cohort's median, in units of the
         median absolute deviation (scaled to be the standard deviation of a normal
         distribution); of a correlation, after Fisher's transformation.
     histogram : ndarray, (50,)
         Part of the brain's voxels in each bin of [0, 1].
+    enough : bool, optional
+        Whether there are volumes enough to tell outliers, 20.
+    warnings : tuple of str, optional
+        What its preparation found unusual.
     """
 
     name: str
@@ -61,8 +69,11 @@ class QualityRow:
     symmetry: float
     histogram_distance: float
     tilt: float
+    alignment: float
     z: dict
     histogram: np.ndarray = field(repr=False, compare=False)
+    enough: bool = True
+    warnings: tuple = ()
 
     @property
     def outlier_scores(self):
@@ -78,12 +89,28 @@ class QualityRow:
 
     @property
     def outliers(self):
-        """Names of the metrics beyond the limit, highest score first: list of str."""
-        return [name for name, value in self.outlier_scores.items() if value >= LIMIT]
+        """Names of the metrics beyond the limit, highest score first: list of str.
+
+        Empty where volumes are too few to tell.
+        """
+        scores = self.outlier_scores.items() if self.enough else ()
+        return [name for name, value in scores if value >= LIMIT]
+
+    @property
+    def stands_out(self):
+        """Whether it is an outlier, or its preparation has warned: bool."""
+        return bool(self.warnings or self.outliers)
 
 
 def measure_quality(
-    pairs, *, names=None, voxel_volumes=1.0, voxel_size=None, orientations=None
+    pairs,
+    *,
+    names=None,
+    voxel_volumes=1.0,
+    voxel_size=None,
+    orientations=None,
+    alignments=None,
+    warnings=None,
 ):
     """Compare each volume of a cohort with all the others.
 
@@ -100,6 +127,10 @@ def measure_quality(
         In mm; one voxel is one block by default.
     orientations : ndarray, (n, 3, 3), optional
         Rotation of each native head, from prepared to native axes.
+    alignments : sequence of float, (n,), optional
+        Correlation of each with the template, NaN where it was not aligned.
+    warnings : sequence of tuple of str, (n,), optional
+        What the preparation of each found unusual.
 
     Returns
     -------
@@ -132,6 +163,7 @@ def measure_quality(
         "symmetry": np.array([correlation(v, v[::-1]) for v in volumes]),
         "histogram_distance": np.full(n, np.nan),
         "tilt": np.full(n, np.nan),
+        "alignment": np.full(n, np.nan),
     }
     if n > 1:
         found = [correlation(volume, total - volume) for volume in volumes]
@@ -139,6 +171,8 @@ def measure_quality(
         metrics["histogram_distance"] = _distances(histograms)
     if orientations is not None:
         metrics["tilt"] = tilts(orientations)
+    if alignments is not None:
+        metrics["alignment"] = np.asarray(alignments, dtype=float)
     z = {name: robust_z(_transform(name, values)) for name, values in metrics.items()}
     rows = [
         QualityRow(
@@ -146,6 +180,8 @@ def measure_quality(
             **{name: float(values[i]) for name, values in metrics.items()},
             z={name: float(values[i]) for name, values in z.items()},
             histogram=histograms[i],
+            enough=n >= ENOUGH,
+            warnings=() if warnings is None else tuple(warnings[i]),
         )
         for i in range(n)
     ]
@@ -178,7 +214,7 @@ def tilts(orientations):
 
 
 def sorted_by_score(rows):
-    """Sort rows, the worst first; equal scores by name.
+    """Sort rows: those with warnings first, then by score, the worst first.
 
     Parameters
     ----------
@@ -188,7 +224,7 @@ def sorted_by_score(rows):
     -------
     list of QualityRow
     """
-    return sorted(rows, key=lambda row: (-row.score, row.name))
+    return sorted(rows, key=lambda row: (not row.warnings, -row.score, row.name))
 
 
 def robust_z(values):

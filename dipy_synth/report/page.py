@@ -13,14 +13,17 @@ from dipy_synth.report.drawing import histogram_path, slices_svg, strip_svg
 from dipy_synth.report.html_tables import describe_columns, facts_table, html_table
 from dipy_synth.report.measures import (
     BINS,
+    ENOUGH,
     LIMIT,
     SCAN_METRICS,
     measure_quality,
     sorted_by_score,
 )
 from dipy_synth.report.template import CARD, QUALITY, whole_page
-from dipy_synth.utils.files import read_json, write_table, write_text
+from dipy_synth.utils.files import read_json, write_text
+from dipy_synth.utils.tables import write_table
 
+TOO_FEW = "too few to tell"
 AT_LEAST = 5  # volumes in the first table, even if none is an outlier
 WORDS = {
     "brain_volume": ("brain volume", "{:,.0f}", " mL"),
@@ -28,6 +31,7 @@ WORDS = {
     "symmetry": ("symmetry", "{:.3f}", ""),
     "histogram_distance": ("histogram distance", "{:.3f}", ""),
     "tilt": ("tilt", "{:.1f}", "°"),
+    "alignment": ("correlation with the template", "{:.3f}", ""),
 }
 
 
@@ -35,10 +39,11 @@ def quality_page(prepared, *, path=None):
     """Write one page that shows every volume of a prepared cohort, by outlier score.
 
     Each volume is compared with all others by its brain volume, its correlation with
-    the mean brain, its symmetry, its intensities and the native head's tilt, see
-    `measure_quality`. The page stands alone: it needs no other file and no network.
-    The metrics are also written as a table beside it, of the same name with the
-    ending ``.tsv``.
+    the mean brain, its symmetry, its intensities, the native head's tilt and the
+    correlation with the template, see `measure_quality`. What the preparation warned of
+    comes first. Of fewer than 20 volumes no outlier is told. The page stands alone: it
+    needs no other file and no network. The metrics are also written as a table beside
+    it, of the same name with the ending ``.tsv``.
 
     Parameters
     ----------
@@ -63,7 +68,8 @@ def quality_page(prepared, *, path=None):
     path = Path(prepared) / "quality.html" if path is None else Path(path)
     if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
         raise InputError(f"{path}: expected the name of a page, ending in .html")
-    native = [_to_native(image) for image in cohort.paths]
+    sidecars = [read_json(sidecar_path(image)) for image in cohort.paths]
+    native = [_to_native(told) for told in sidecars]
     voxel = float(np.prod(cohort.grid.voxel_size)) / 1000
     pictures = {}
     rows, mean, share = measure_quality(
@@ -73,6 +79,8 @@ def quality_page(prepared, *, path=None):
         voxel_volumes=[voxel * abs(float(np.linalg.det(m))) for m, _ in native],
         voxel_size=cohort.grid.voxel_size,
         orientations=[m for m, _ in native] if all(a for _, a in native) else None,
+        alignments=[told.get("AlignmentCorrelation") for told in sidecars],
+        warnings=[told.get("Warnings") or () for told in sidecars],
     )
     ranked = sorted_by_score(rows)
     write_table(path.with_suffix(".tsv"), _table(cohort, ranked))
@@ -80,9 +88,8 @@ def quality_page(prepared, *, path=None):
     return path
 
 
-def _to_native(image):
+def _to_native(told):
     """Give the matrix back to native axes, and whether an alignment has found it."""
-    told = read_json(sidecar_path(image))
     matrix = np.array(told["PreparedToNative"], dtype=float)[:3, :3]
     return matrix, told.get("Preprocessing", {}).get("align") != "none"
 
@@ -114,10 +121,14 @@ def _table(cohort, ranked):
         {
             "volume": row.name,
             "split": str(split[row.name]),
-            "score": f"{row.score:.3f}",
-            "outliers": ",".join(row.outliers),
+            "score": f"{row.score:.3f}" if row.enough else None,
+            "outliers": ",".join(row.outliers) if row.enough else TOO_FEW,
+            "warnings": "; ".join(row.warnings),
             **{name: _number(getattr(row, name)) for name in SCAN_METRICS},
-            **{f"z_{name}": f"{row.z[name]:.3f}" for name in SCAN_METRICS},
+            **{
+                f"z_{name}": f"{row.z[name]:.3f}" if row.enough else None
+                for name in SCAN_METRICS
+            },
         }
         for row in ranked
     ]
@@ -131,7 +142,7 @@ def _number(value):
 def _page(cohort, ranked, mean, share, pictures):
     """Fill the page."""
     places = {key: i for i, key in enumerate(cohort.keys)}
-    outliers = [row for row in ranked if row.outliers]
+    outliers = [row for row in ranked if row.stands_out]
     average = np.mean([row.histogram for row in ranked], axis=0)
     top = 1.3 * average.max() or 1.0
     described = describe_columns(cohort.rows, cohort.split)
@@ -187,6 +198,8 @@ def _count(n, word):
 
 def _verdict(outliers, ranked):
     """Say in a line how many are outliers."""
+    if not outliers and not ranked[0].enough:
+        return f"Outliers: {TOO_FEW}. Look at all of them"
     if not outliers:
         return "No volume stands out"
     words = "stands out" if len(outliers) == 1 else "stand out"
@@ -196,17 +209,24 @@ def _verdict(outliers, ranked):
 
 def _explanation(outliers, shown):
     """Say what being an outlier means, and what it does not mean."""
+    if not shown[0].enough:
+        warned = "Those whose preparation has warned come first. " if outliers else ""
+        return warned + (
+            f"Outlier scores need {ENOUGH} volumes or more. These are in the order in "
+            "which they differ from the others."
+            if len(shown) > 1 or outliers
+            else "One volume cannot be compared with others."
+        )
     if outliers:
         return (
-            f"At least one metric is {LIMIT} robust standard deviations or more from "
-            "the cohort's median. That may be a failed brain mask or alignment, or a "
-            "sound brain that differs from the others: a picture tells which."
+            f"Their preparation has warned, or at least one metric is {LIMIT} robust "
+            "standard deviations or more from the cohort's median. That may be a "
+            "failed brain mask or alignment, or a sound brain that differs from the "
+            "others: a picture tells which."
         )
     return (
         f"No metric is {LIMIT} robust standard deviations or more from the cohort's "
         f"median; the farthest {len(shown)} are:"
-        if len(shown) > 1
-        else "One volume cannot be compared with others."
     )
 
 
@@ -215,22 +235,30 @@ def _outlier(rank, row, ranked, cohort, place, names):
     values = [escape(str(cohort.rows[place].get(name) or "")) for name in names]
     side = escape(str(cohort.split[place]))
     cells = "".join(f"<td>{value}</td>" for value in [*values, side])
-    metrics = row.outliers or [*row.outlier_scores][:1]
-    reasons = "; ".join(_reason(name, row, ranked) for name in metrics)
+    metrics = row.outliers if row.stands_out else [*row.outlier_scores][:1]
+    reasons = [escape(words) for words in row.warnings]
+    reasons = "; ".join([*reasons, *(_reason(name, row, ranked) for name in metrics)])
     return (
         f'<tr><td class="name"><a href="#v{rank}">{escape(row.name)}</a></td>'
-        f'<td class="n{" outlier" if row.outliers else ""}">{row.score:.1f}</td>'
+        f'<td class="n{" outlier" if row.stands_out else ""}">{_score(row)}</td>'
         f'<td class="why">{reasons}</td>{cells}</tr>'
     )
+
+
+def _score(row):
+    """Write an outlier score, where there are volumes enough for one."""
+    return f"{row.score:.1f}" if row.enough else "n/a"
 
 
 def _reason(name, row, ranked):
     """Say how far a metric is from the cohort's."""
     word, form, unit = WORDS[name]
-    median = np.median([getattr(other, name) for other in ranked])
+    median = np.nanmedian([getattr(other, name) for other in ranked])
     value, z = getattr(row, name), row.z[name]
     if not np.isfinite(value):
         return f"{word} unknown"
+    if not row.enough:
+        return f"{word} {form.format(value)}{unit} (median {form.format(median)}{unit})"
     side = "above" if z > 0 else "below"
     return (
         f"{word} {form.format(value)}{unit}, {abs(z):.1f} deviations {side} the median "
@@ -261,7 +289,7 @@ def _strip(name, ranked):
 def _card(rank, row, cohort, place, picture, top):
     """Write the card of one volume."""
     about = [cohort.rows[place].get(name) for name in ("age", "sex")]
-    about = [*filter(None, about), cohort.split[place], f"score {row.score:.1f}"]
+    about = [*filter(None, about), cohort.split[place], f"score {_score(row)}"]
     return CARD.substitute(
         anchor=f"v{rank}",
         name=escape(row.name),
@@ -276,7 +304,8 @@ def _card(rank, row, cohort, place, picture, top):
 def _metric(name, row):
     """Write a row of a card's metrics."""
     word, form, unit = WORDS[name]
-    word = word.removeprefix("brain ").removesuffix(" distance").capitalize()
+    word = word.removeprefix("brain ").removesuffix(" distance")
+    word = word.replace("correlation with the ", "").capitalize()
     value, outlier = (
         getattr(row, name),
         ' class="outlier"' if name in row.outliers else "",
@@ -285,5 +314,6 @@ def _metric(name, row):
     return (
         f'<tr{outlier}><td>{word}</td><td class="n">'
         f"{form.format(value) + unit if known else 'n/a'}</td>"
-        f'<td class="n">{f"{row.z[name]:+.1f}" if known else ""}</td></tr>'
+        f'<td class="n">{f"{row.z[name]:+.1f}" if known and row.enough else ""}</td>'
+        "</tr>"
     )

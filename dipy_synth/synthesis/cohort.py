@@ -1,6 +1,7 @@
 """A synthetic cohort on disk: volumes, sidecars, tables and a picture."""
 
 from collections import Counter
+from dataclasses import replace
 from functools import lru_cache, partial
 import os
 from pathlib import Path
@@ -11,16 +12,20 @@ import numpy as np
 
 from dipy_synth import __version__
 from dipy_synth.data.nifti import read_volume, write_volume
+from dipy_synth.data.prepared import space_of
 from dipy_synth.errors import InputError, QualityError
 from dipy_synth.grid import Grid, template_space
 from dipy_synth.store import describe_model
 from dipy_synth.synthesis.request import Request
 from dipy_synth.utils.derivative import OutputFolder, describe_columns
-from dipy_synth.utils.files import read_json, write_json, write_table
+from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
 from dipy_synth.utils.parallel import check_engine, processors_each, run_parallel
 from dipy_synth.utils.progress import volume_bar
+from dipy_synth.utils.random import check_seed
 from dipy_synth.utils.startup import start_keras
+from dipy_synth.utils.tables import write_table
 
 KIND = "synthetic cohort"
 PICTURE = "mid-slices.png"
@@ -40,6 +45,7 @@ MOST_ATTEMPTS = 20  # draws of a volume that a QC filter may drop
 MOST_IN_VAIN = 10  # the same of a whole cohort, before the first volume passes
 
 
+@locks("out_dir")
 def synthesize_cohort(
     ldm,
     out_dir,
@@ -123,8 +129,11 @@ def synthesize_cohort(
     if len(missing) < n:
         logger.info("%s: %d of %d volumes are there", out_dir, n - len(missing), n)
     _remove_leftovers(out_dir)
-    runs = [missing[i : i + batch_size] for i in range(0, len(missing), batch_size)]
-    work = {"out_dir": out_dir, "request": request, "qc_filter": qc_filter}
+    starts = range(0, len(missing), batch_size)
+    runs = [{k: request.sample(k) for k in missing[i : i + batch_size]} for i in starts]
+    # a batch is sent with its own samples, not with all rows of participants
+    common = replace(request, participants=(), sweep={})
+    work = {"out_dir": out_dir, "request": common, "qc_filter": qc_filter}
     if engine == "serial" and scheduler is None:
         _make_here(ldm, runs, work, total=len(missing))
     else:
@@ -143,26 +152,27 @@ def check_sampling(ldm, request):
     from dipy_synth.diffusion.guidance import sampling_settings
 
     sampling_settings(ldm.config["sampling"], **request.settings())
-    if request.seed < 0:
-        raise InputError(f"seed {request.seed}: expected 0 or more")
+    check_seed(request.seed)
 
 
 def _make_here(ldm, runs, work, *, total):
     with volume_bar(total) as done:
-        for numbers in runs:
-            _make(ldm, numbers, progress=done, **work)
+        for samples in runs:
+            _make(ldm, samples, progress=done, **work)
 
 
 def _make_elsewhere(ldm, runs, work, options):
     """Generate in other processes, each with a model of its own."""
     threads = processors_each(**options)
     model = {"folder": ldm.folder, "sha256": ldm.config["weights_sha256"]}
+    if work["qc_filter"] is not None and work["qc_filter"].sha256:
+        work["qc_filter"] = work["qc_filter"].sha256  # read by each process, once
     make = partial(_make_there, **model, threads=threads, **work)
     shown = {"desc": "batches of synthetic brains", "unit": "batch"}
     answers = run_parallel(make, runs, **shown, **options)
     failed = {}
     for run, (_, words) in zip(runs, answers):
-        failed.setdefault(words, []).append(f"sub-synth{run[0] + 1:05d}")
+        failed.setdefault(words, []).append(f"sub-synth{min(run) + 1:05d}")
     failed.pop(None, None)
     for words, firsts in failed.items():
         logger.error("%d batches, the first at %s: %s", len(firsts), firsts[0], words)
@@ -173,13 +183,16 @@ def _make_elsewhere(ldm, runs, work, options):
         )
 
 
-def _make_there(numbers, *, folder, sha256, threads, **work):
+def _make_there(samples, *, folder, sha256, threads, qc_filter, **work):
     """Generate a run of volumes in a process that may have to load the model first."""
     # read when the backend starts, which a fresh process does below
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     start_keras()
-    _make(_load(folder, sha256), numbers, progress=None, **work)
+    if isinstance(qc_filter, str):
+        qc_filter = _load_qc_filter(folder, qc_filter)
+    ldm = _load(folder, sha256)
+    _make(ldm, samples, progress=None, qc_filter=qc_filter, **work)
 
 
 @lru_cache(maxsize=1)
@@ -193,46 +206,59 @@ def _load(folder, sha256):
     return ldm
 
 
-def _make(ldm, numbers, *, out_dir, request, qc_filter, progress):
-    """Generate and write the volumes of some numbers, in one batch.
+@lru_cache(maxsize=1)
+def _load_qc_filter(folder, sha256):
+    """Load a QC filter once a process."""
+    from dipy_synth.synthesis.qc_filter import QCFilter
+
+    found = QCFilter.load(folder)
+    if found.sha256 != sha256:
+        raise InputError(f"{folder}: the QC filter there is not that of this run")
+    return found
+
+
+def _make(ldm, samples, *, out_dir, request, qc_filter, progress):
+    """Generate and write the volumes of some samples, by number, in one batch.
 
     What the QC filter drops is drawn again, until all are written.
     """
-    affine = Grid.from_config(ldm.config["grid"]).affine
+    where = {
+        "affine": Grid.from_config(ldm.config["grid"]).affine,
+        "space": space_of((ldm.config.get("preprocessing") or {}).get("align")),
+    }
     common = request.to_config()
     del common["Participants"], common["Sweep"]
     model = describe_model(ldm.folder, ldm.config, root=out_dir)
     common = {"Model": model, **common}
-    dropped = {number: [] for number in numbers}  # what spoke against each attempt
+    dropped = {number: [] for number in samples}  # what spoke against each attempt
     while dropped:
         attempts = [len(reasons) for reasons in dropped.values()]
+        wanted = [samples[number] for number in dropped]
         first = progress is not None and not any(attempts)
         # the bar counts volumes; of further draws it shows the number
-        volumes = _generate(
-            ldm, request, [*dropped], attempts, progress if first else False
-        )
+        shown = progress if first else False
+        volumes = _generate(ldm, request, wanted, attempts, shown)
         for number, volume in zip([*dropped], volumes):
             reasons = qc_filter(volume) if qc_filter is not None else []
             if reasons:
                 dropped[number].append(reasons)
                 continue
-            told = {**common, **request.sample(number)}
+            told = {**common, **samples[number]}
             if qc_filter is not None:
                 told |= {
                     "QCFilter": qc_filter.sha256,
                     "QCFilterAttempts": len(dropped[number]) + 1,
                 }
                 told |= {"QCFilterDropped": dropped[number]}
-            _write(_volume_path(out_dir, number, ldm.config), volume, affine, told)
+            _write(_volume_path(out_dir, number, ldm.config), volume, told, **where)
             del dropped[number]
         if progress is not None and dropped:
             progress.note(**{"drawn again": sum(map(len, dropped.values()))})
         _give_up(dropped, out_dir)
 
 
-def _generate(ldm, request, numbers, attempts, progress):
-    """Generate the volumes of some numbers, each at its attempt."""
-    samples = [request.sample(number) for number in numbers]
+def _generate(ldm, request, samples, attempts, progress):
+    """Generate the volumes of some samples, each at its attempt."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "condition ")  # told before, once for all
         return ldm.generate(
@@ -240,7 +266,7 @@ def _generate(ldm, request, numbers, attempts, progress):
             numbers=[sample["SampleNumber"] for sample in samples],
             attempts=attempts,
             conditions=[sample["Conditions"] for sample in samples],
-            batch_size=len(numbers),
+            batch_size=len(samples),
             progress=progress,
             **request.settings(),
         )
@@ -288,7 +314,7 @@ def _count_draws(out_dir):
     write_json(path, {**read_json(path), "DipySynthQCFilter": found})
 
 
-def _write(path, volume, affine, told):
+def _write(path, volume, told, **where):
     """Write a volume and its sidecar; the volume last, since it marks completion."""
     sidecar = {
         "Description": "Synthetic T1 brain, generated by a latent diffusion model",
@@ -298,7 +324,7 @@ def _write(path, volume, affine, told):
         **told,
     }
     write_json(_sidecar_path(path), sidecar)
-    write_volume(path, volume, affine)
+    write_volume(path, volume, **where)
 
 
 def _volume_path(out_dir, number, config):
@@ -359,7 +385,7 @@ def _write_table(out_dir, request, schema):
         row = {"participant_id": path.parts[-3]}
         if request.sweep:
             row["sample"] = sidecar["SampleNumber"]
-        if request.participants:
+        if "MatchedId" in sidecar:
             row["matched_id"] = sidecar["MatchedId"]
         rows.append(row | sidecar["Conditions"])
     write_table(out_dir / "participants.tsv", rows)

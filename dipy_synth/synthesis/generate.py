@@ -21,6 +21,7 @@ def synthesize(
     seed=0,
     conditions=(),
     participants=None,
+    keep_ids=False,
     sweep=(),
     gate=False,
     batch_size=None,
@@ -50,6 +51,8 @@ def synthesize(
     participants : str or Path, optional
         A table of conditions, see
         `dipy_synth.synthesis.request.read_matched_participants`.
+    keep_ids : bool, optional
+        Keep the exact numbers and the identifiers of `participants`.
     sweep : sequence of str, optional
         Conditions to vary with the same noise, such as ``["age=20:90:8"]``.
     gate : bool, optional
@@ -75,7 +78,9 @@ def synthesize(
     """
     folder, config = read_config(model, kinds=("ldm",))
     schema = ConditionSchema.from_config(config["conditions"])
-    matched = read_matched_participants(participants, schema) if participants else ()
+    matched = ()
+    if participants:
+        matched = read_matched_participants(participants, schema, keep_ids=keep_ids)
     request = Request(
         seed=seed,
         conditions=schema.parse(conditions),
@@ -84,7 +89,7 @@ def synthesize(
         **sampling,
     )
     request.count(n)
-    qc_filter = QCFilter.load(folder) if gate and config["grid"] else None
+    qc_filter = _load_qc_filter(folder) if gate and config["grid"] else None
     parallel = {"engine": engine, "n_jobs": n_jobs, "scheduler": scheduler}
     options = {"n": n, "request": request, "force": force}
     if batch_size is not None:
@@ -100,6 +105,16 @@ def synthesize(
     brains = "brain" if len(paths) == 1 else "brains"
     logger.info(f"{len(paths)} synthetic {brains} in {Path(out_dir)}")
     return paths
+
+
+def _load_qc_filter(folder):
+    qc_filter = QCFilter.load(folder)
+    if qc_filter.search is None:
+        logger.warning(
+            "--gate checks anatomy alone: the model was trained without --with_gate, "
+            "so that it holds no training brains to search for copies of"
+        )
+    return qc_filter
 
 
 def _load(folder):

@@ -16,6 +16,7 @@ from dipy_synth.synthesis.cohort import check_sampling
 from dipy_synth.synthesis.request import Request
 from dipy_synth.utils.derivative import GROUP, OutputFolder
 from dipy_synth.utils.files import atomic_path, write_json
+from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage, stacked_slices
 from dipy_synth.utils.progress import volume_bar
 
@@ -50,6 +51,7 @@ def check_for_images(*, gate=False, engine="serial", n_jobs=1, scheduler=None):
         )
 
 
+@locks("out_dir")
 def synthesize_images(
     ldm, out_dir, *, n=None, request=None, batch_size=64, force=False
 ):

@@ -1,9 +1,9 @@
 """The QC filter: drop samples that are no brains, or copies of training brains.
 
-What it judges by is made when a model is trained and lies in the model's folder, as
-arrays in ``qc_filter.npz`` with their hash in ``config.json``: the acceptance ranges
-that held-out real brains have set, and coarse training brains with the similarity that
-held-out ones reach. So it works where the training data are not.
+What it decides by is made when a model is trained and lies in the model's folder, as
+arrays with their hash in ``config.json``, so that it works where the training data are
+not: the acceptance ranges that held-out real brains have set and, only if that was
+asked for, coarse training brains with the similarity that held-out ones reach.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from dipy_synth.metrics.verdicts import (
     fit_acceptance_ranges,
 )
 from dipy_synth.store import add_arrays, load_arrays, read_config
+from dipy_synth.utils.labels import is_split_of
 
 _NAME = "qc_filter"
 COPY = "similarity to a training brain"
@@ -39,8 +40,8 @@ class QCFilter:
     ----------
     ranges : AcceptanceRanges
         What a volume must show to pass as a brain.
-    search : VoxelSearch
-        Nearest training brains.
+    search : VoxelSearch or None
+        Nearest training brains; None where copies are not looked for.
     threshold : float
         Similarity to a training brain above which a volume is a copy.
     sha256 : str
@@ -48,12 +49,12 @@ class QCFilter:
     """
 
     ranges: AcceptanceRanges
-    search: VoxelSearch
-    threshold: float
+    search: VoxelSearch | None = None
+    threshold: float = np.inf
     sha256: str = ""
 
     @classmethod
-    def fit(cls, cohort):
+    def fit(cls, cohort, *, copies=True):
         """Set ranges and threshold on a cohort.
 
         They are set on the validation volumes or, where there are fewer than 8, on the
@@ -63,6 +64,9 @@ class QCFilter:
         ----------
         cohort : Cohort
             The prepared cohort that a model was trained on.
+        copies : bool, optional
+            Look for copies of training brains, too. What is needed for that are the
+            training brains themselves, in blocks of 4 voxels.
 
         Returns
         -------
@@ -80,13 +84,15 @@ class QCFilter:
                 f"volumes; expected {LEAST} or more on one side, to set ranges on"
             )
         enough = len(held_out) >= LEAST
+        ranges = fit_acceptance_ranges(
+            held_out if enough else train, grid=cohort.grid, tissues=False
+        )
+        if not copies:
+            return cls(ranges)
         search = VoxelSearch(train, factor=_FACTOR, reach=_REACH)
         subjects = np.asarray(cohort.subjects)[cohort.where("train")]
         real = search(held_out) if enough else search(train, subjects=subjects)
         threshold, _ = copy_threshold(real.similarity, alpha=_COPIES)
-        ranges = fit_acceptance_ranges(
-            held_out if enough else train, grid=cohort.grid, tissues=False
-        )
         return cls(ranges, search, threshold)
 
     @classmethod
@@ -126,8 +132,10 @@ class QCFilter:
             tissues=False,
             n=int(arrays["n"]),
         )
-        search = VoxelSearch.from_arrays(arrays, factor=_FACTOR, reach=_REACH)
         told = config[f"{_NAME}_sha256"]
+        if "train" not in arrays:
+            return cls(ranges, sha256=told)
+        search = VoxelSearch.from_arrays(arrays, factor=_FACTOR, reach=_REACH)
         return cls(ranges, search, float(arrays["threshold"]), told)
 
     def to_arrays(self):
@@ -138,9 +146,13 @@ class QCFilter:
             "mean": self.ranges.mean.astype("float16"),
             "power": np.array(self.ranges.power),
             "n": np.array(self.ranges.n),
-            "threshold": np.array(self.threshold),
-            **self.search.to_arrays(),
+            **self._copies_to_arrays(),
         }
+
+    def _copies_to_arrays(self):
+        if self.search is None:
+            return {}
+        return {"threshold": np.array(self.threshold), **self.search.to_arrays()}
 
     def __call__(self, volume):
         """Judge a volume.
@@ -157,6 +169,8 @@ class QCFilter:
             a volume that may pass.
         """
         reasons = [*check_brains(volume[None], self.ranges)[0].reasons]
+        if self.search is None:
+            return reasons
         similarity = self.search(volume[None]).similarity[0]
         if similarity > self.threshold:
             reasons.append(
@@ -170,7 +184,7 @@ def has_qc_filter(config):
     return f"{_NAME}_sha256" in config
 
 
-def add_qc_filter(model, cohort):
+def add_qc_filter(model, cohort, *, copies=True):
     """Make the QC filter of a model, and put it into the model's folder.
 
     Parameters
@@ -179,6 +193,9 @@ def add_qc_filter(model, cohort):
         The model's folder, or the run's. An earlier QC filter there is replaced.
     cohort : str, Path or Cohort
         The prepared cohort that the model was trained on.
+    copies : bool, optional
+        As of `QCFilter.fit`. The folder then holds the training brains in blocks of 4
+        voxels, for everybody who gets the model.
 
     Returns
     -------
@@ -190,39 +207,45 @@ def add_qc_filter(model, cohort):
     InputError
         If the cohort is not that of the model, or is too small.
     """
-    from dipy_synth.data.cohort import Cohort
+    from dipy_synth.data.cohort import Cohort, subjects_of
 
     cohort = cohort if isinstance(cohort, Cohort) else Cohort.load(cohort)
     folder, config = read_config(model, kinds=("ldm",))
-    sides = {
-        side: {s for s, there in zip(cohort.subjects, cohort.where(side)) if there}
-        for side in ("train", "validation")
-    }
-    told = {side: set(config["split"][side]) for side in sides}
-    if cohort.grid.to_config() != config["grid"] or sides != told:
+    sides = [subjects_of(cohort, side) for side in ("train", "validation")]
+    same = is_split_of(config["split"], *sides)
+    if cohort.grid.to_config() != config["grid"] or not same:
         raise InputError(
             f"{cohort.root}: another grid, or other subjects, than those that {folder} "
             "was trained on; expected its own cohort"
         )
-    return add_arrays(folder, _NAME, QCFilter.fit(cohort).to_arrays())
+    return add_arrays(folder, _NAME, QCFilter.fit(cohort, copies=copies).to_arrays())
 
 
-def add_qc_filter_if_possible(folder, cohort):
+def add_qc_filter_if_possible(folder, cohort, *, copies=False):
     """Give a new model its QC filter, or tell why it cannot have one."""
     if cohort.grid is None:
         return
     try:
-        add_qc_filter(folder, cohort)
+        add_qc_filter(folder, cohort, copies=copies)
     except InputError as error:
         logger.info("no QC filter for the model: %s", error)
 
 
-def qc_filter_arrays(model):
-    """Read a model's QC filter, to put it into a copy: dict, or None if it has none."""
-    folder, config = read_config(model, kinds=("ldm",))
-    return load_arrays(folder, config, _NAME) if has_qc_filter(config) else None
+def qc_filter_files(folder, config):
+    """Read a model's QC filter, to save it with a copy.
 
+    Parameters
+    ----------
+    folder : Path or None
+        The model's folder.
+    config : dict
+        Its configuration.
 
-def put_qc_filter(folder, arrays):
-    """Put what `qc_filter_arrays` read into a model folder."""
-    add_arrays(folder, _NAME, arrays)
+    Returns
+    -------
+    dict
+        As `dipy_synth.store.save_model` takes ``files``; empty if it has none.
+    """
+    if folder is None or not has_qc_filter(config):
+        return {}
+    return {_NAME: load_arrays(folder, config, _NAME)}

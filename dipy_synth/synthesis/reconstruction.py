@@ -13,6 +13,7 @@ import numpy as np
 
 from dipy_synth import __version__
 from dipy_synth.data.cohort import Cohort
+from dipy_synth.data.intensities import cut_outliers
 from dipy_synth.data.nifti import read_volume, write_volume
 from dipy_synth.data.operations import correct_bias
 from dipy_synth.data.prepare import prepare_cohort
@@ -24,9 +25,11 @@ from dipy_synth.metrics.similarity import psnr, ssim
 from dipy_synth.networks.conversion import need_weights
 from dipy_synth.store import describe_model
 from dipy_synth.utils.derivative import OutputFolder, SourceLink
-from dipy_synth.utils.files import file_hash, read_json, write_json, write_table
+from dipy_synth.utils.files import file_hash, read_json, write_json
+from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
 from dipy_synth.utils.progress import progress_bar
+from dipy_synth.utils.tables import write_table
 
 KIND = "reconstruction"
 SUFFIX = "_desc-reconstructed_T1w.nii.gz"
@@ -42,6 +45,7 @@ there is one, holds the scans on the grid.
 """
 
 
+@locks("out_dir")
 def reconstruct_cohort(vqvae, scans, out_dir, *, brain="auto", force=False):
     """Reconstruct scans, each back in its native space, or go on with that.
 
@@ -208,6 +212,7 @@ def _in_native(prepared, restored, native, *, bias):
     back = restore_t1(replace(prepared, data=mask, intensity_range=(0.0, 1.0)))[0]
     inside, (low, high) = back > 0.5, prepared.intensity_range
     data, affine = read_volume(native)
+    data, _ = cut_outliers(data, inside)
     if bias:  # the reconstruction has no shading to compare with
         data = correct_bias(data, inside, affine)
     pair = (np.where(inside, data, 0), restored)

@@ -7,10 +7,13 @@ import logging
 import numpy as np
 
 from dipy_synth.conditions import is_missing
+from dipy_synth.data.columns import describe, understand
 from dipy_synth.diffusion.sampling_settings import SETTINGS, completed_settings
 from dipy_synth.errors import InputError
-from dipy_synth.utils.files import read_table
+from dipy_synth.utils.cells import as_number
+from dipy_synth.utils.tables import read_table
 
+_WIDE = 10  # units of a range within which whole units tell enough
 logger = logging.getLogger("dipy_synth")
 
 
@@ -40,9 +43,11 @@ class Request:
     guidance : float or None
         Weight of the conditions; likewise.
     guidance_rescale : float or None
-        Share of the spread that guidance adds to be taken back; likewise.
+        Guidance rescale in [0, 1]; likewise.
+    guidance_interval : sequence of float or None
+        Lowest and highest noise-to-signal ratio at which guidance acts; likewise.
     eta : float or None
-        Share of fresh noise in a step of the sampler ddim, the only one that has it.
+        Share of fresh noise in a step of the samplers ddim and sde_dpmpp_2m; likewise.
 
     Raises
     ------
@@ -58,7 +63,7 @@ class Request:
     sampler: str | None = None
     guidance: float | None = None
     guidance_rescale: float | None = None
-    guidance_interval: tuple | None = None
+    guidance_interval: list | None = None
     eta: float | None = None
 
     def __post_init__(self):
@@ -67,6 +72,8 @@ class Request:
             "participants": tuple(_plain(row) for row in self.participants),
             "sweep": {n: [*map(_plain_value, v)] for n, v in self.sweep.items()},
         }
+        if self.guidance_interval is not None:
+            plain["guidance_interval"] = [*map(float, self.guidance_interval)]
         for name, value in plain.items():
             object.__setattr__(self, name, value)
         table = {name for row in self.participants for name in row}
@@ -128,14 +135,13 @@ class Request:
         -------
         dict
             ``SampleNumber``, which is that of its noise, ``Conditions``, and
-            ``MatchedId`` where it is to match a participant.
+            ``MatchedId`` where it is to match a participant whose id is known.
         """
         variants = self.variants()
         sample, place = divmod(number, len(variants))
         row = dict(self.participants[sample]) if self.participants else {}
-        matched = (
-            {"MatchedId": row.pop("participant_id", None)} if self.participants else {}
-        )
+        known = "participant_id" in row
+        matched = {"MatchedId": row.pop("participant_id")} if known else {}
         conditions = {**self.conditions, **row, **variants[place]}
         return {"SampleNumber": sample, "Conditions": conditions, **matched}
 
@@ -167,28 +173,38 @@ def _camel(name):
     return "".join(word.capitalize() for word in name.split("_"))
 
 
-def read_matched_participants(path, schema):
+def read_matched_participants(path, schema, *, keep_ids=False):
     """Read a cohort to match from a table.
 
     Parameters
     ----------
     path : str or Path
-        A tab-separated table, one row a subject, such as a ``participants.tsv``.
+        A table, one row a subject, such as a ``participants.tsv``, read by the rules of
+        `dipy_synth.utils.tables.read_table` and `dipy_synth.data.columns.understand`.
     schema : ConditionSchema
         The model's conditions. Other columns are left aside, and told.
+    keep_ids : bool, optional
+        Keep who each row is: ``participant_id``, and numbers as they are. By default
+        there are no ids, and numbers such as ages are rounded to whole units, since
+        both are written beside the synthetic brains.
 
     Returns
     -------
     list of dict
-        ``participant_id`` (None where the table has none) and the conditions of each
-        row; None where a value is missing, which leaves it open.
+        The conditions of each row, with `keep_ids` and its ``participant_id`` (None
+        where the table has none); None where a value is missing, which leaves it open.
 
     Raises
     ------
     InputError
         If the table has no row or no condition, or a value that cannot be asked for.
     """
-    rows = read_table(path)
+    names = {name.casefold(): name for name in schema.names}
+    rows = [
+        {names.get(column.casefold(), column): value for column, value in row.items()}
+        for row in read_table(path)
+    ]
+    rows, notes = understand(rows)
     if not rows:
         raise InputError(f"{path}: no row (expected one a subject)")
     used = [name for name in schema.names if name in rows[0]]
@@ -198,13 +214,30 @@ def read_matched_participants(path, schema):
             f"{path}: columns {', '.join(rows[0])}; expected a condition of the model: "
             f"{there}"
         )
+    for note in notes:
+        logger.warning(f"{path}: {note}")
     others = [name for name in rows[0] if name not in (*used, "participant_id")]
     if others:
         logger.info(f"{path}: left aside, no conditions: {', '.join(others)}")
+    absent = [name for name in schema.names if name not in used]
+    if absent:
+        logger.info(f"{path}: no column, so left open: {', '.join(absent)}")
     for number, row in enumerate(rows, start=1):
         try:
             schema.encode([row])
         except InputError as error:
             raise InputError(f"{path}, row {number}: {error}") from error
-    names = ("participant_id", *used)
-    return [{name: row.get(name) for name in names} for row in rows]
+    logger.info(f"{path}: {describe([{n: r[n] for n in used} for r in rows])}")
+    if keep_ids:
+        names = ("participant_id", *used)
+        return [{name: row.get(name) for name in names} for row in rows]
+    columns = [column for column in schema.columns if column.name in used]
+    return [{c.name: _rounded(row.get(c.name), c) for c in columns} for row in rows]
+
+
+def _rounded(value, column):
+    """Round a number of a wide range, such as an age, to a whole one."""
+    number = as_number(value) if column.kind == "number" else None
+    if number is None or column.high - column.low < _WIDE:
+        return value
+    return round(number)

@@ -38,7 +38,7 @@ def building(settings):
     InputError
         If the devices are not there, or cannot share a batch.
     """
-    keras.utils.set_random_seed(settings.seed)
+    keras.utils.set_random_seed(settings.seed % 2**32)
     with default_precision(settings.precision), placement(settings):
         yield
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from dipy_synth.errors import InputError
+from dipy_synth.utils.labels import labels_on_side
 
 # What a schedule says of training or sampling; the rest is what the network predicts.
 _TRAINING = {
@@ -58,22 +59,22 @@ def check_initial(initial, vqvae, schedule, conditions, network):
         )
 
 
-def seen_subjects(initial, split):
+def seen_subjects(initial, held_out):
     """List validation subjects whose names the model to start from was trained on.
 
     Parameters
     ----------
     initial : LDM
         The model to start from.
-    split : dict
-        Subjects of either side now, as a model's configuration has them.
+    held_out : iterable of str
+        Labels of the validation subjects now.
 
     Returns
     -------
     list of str
         In another cohort they may be other people of the same names.
     """
-    return sorted(set(initial.config["split"]["train"]) & set(split["validation"]))
+    return labels_on_side(initial.config["split"], held_out, "train")
 
 
 def _predicted(schedule):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dipy_synth.errors import InputError
+from dipy_synth.utils.random import check_seed
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -67,6 +68,7 @@ class TrainingSettings:
     devices: int = 1
 
     def __post_init__(self):
+        check_seed(self.seed)
         if self.precision not in PRECISIONS:
             raise InputError(
                 f"precision {self.precision!r}: expected one of {', '.join(PRECISIONS)}"

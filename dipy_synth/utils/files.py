@@ -1,14 +1,21 @@
-"""Files that are either whole or absent: atomic writing, JSON, TSV, hashes."""
+"""Files that are either whole or absent: atomic writing, JSON, hashes."""
 
 from contextlib import contextmanager
-import csv
 import hashlib
-import io
 import json
 import os
 from pathlib import Path
 
 from dipy_synth.errors import InputError
+
+POINTER = 1024  # bytes; the pointers of Git LFS and git-annex are smaller
+
+
+def temporary_path(path):
+    """Name a temporary file beside a path, in a folder that is made when missing."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.with_name(f".tmp-{os.getpid()}-{path.name}")
 
 
 @contextmanager
@@ -30,8 +37,7 @@ def atomic_path(path):
         was there before, is left as it was.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    temporary = temporary_path(path)
     try:
         yield temporary
         os.replace(temporary, path)
@@ -59,72 +65,6 @@ def read_json(path):
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid JSON ({error})") from error
-
-
-def write_table(path, rows):
-    """Write rows as a BIDS table: tab-separated, a header, n/a where empty.
-
-    Parameters
-    ----------
-    path : str or Path
-        The ``.tsv`` file.
-    rows : list of dict
-        One dict a row; the columns are the union of the keys, in the order in
-        which they are met.
-    """
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    with atomic_path(path) as temporary:
-        with open(temporary, "w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
-            writer.writerow(names)
-            for row in rows:
-                values = (row.get(name) for name in names)
-                writer.writerow("n/a" if v in (None, "") else v for v in values)
-
-
-def read_table(path):
-    """Read a BIDS table; ``n/a`` and empty cells become None.
-
-    Parameters
-    ----------
-    path : str or Path
-        A tab-separated file with a header.
-
-    Returns
-    -------
-    list of dict
-        One dict (column name to str or None) a row.
-
-    Raises
-    ------
-    InputError
-        If the file is absent, is not UTF-8, has no header or two columns of one name,
-        or a row has another number of cells than the header.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file (expected a tab-separated table)")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a UTF-8 text ({error})") from error
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t")
-    lines = [(reader.line_num, line) for line in reader if line]
-    if not lines:
-        raise InputError(f"{path}: empty (expected a header and rows)")
-    names = lines[0][1]
-    if len(set(names)) < len(names):
-        raise InputError(f"{path}: two columns of one name in {', '.join(names)}")
-    for number, row in lines[1:]:
-        if len(row) != len(names):
-            raise InputError(
-                f"{path}, line {number}: {len(row)} cells, expected {len(names)} "
-                f"({', '.join(names)}), separated by tabs"
-            )
-    return [
-        {n: None if v in ("", "n/a") else v for n, v in zip(names, row)}
-        for _, row in lines[1:]
-    ]
 
 
 def file_hash(*paths):
@@ -163,3 +103,31 @@ def file_stamp(path):
     """
     told = path.stat()
     return [path.name, told.st_size, told.st_mtime_ns]
+
+
+def not_fetched(path):
+    """Return why a file's content is not on this disk; "" if it is.
+
+    Parameters
+    ----------
+    path : str or Path
+        A link of git-annex whose content was not fetched, a pointer of git-annex or of
+        Git LFS, or any other path.
+
+    Returns
+    -------
+    str
+    """
+    path = Path(path)
+    if path.is_symlink() and not path.exists():
+        annex = "/annex/" in os.readlink(path)
+        cure = "datalad get, or git annex get" if annex else "or mend the link"
+        return f"a link to a file that is not there; fetch it first ({cure})"
+    if not path.is_file() or not 0 < path.stat().st_size < POINTER:
+        return ""
+    start = path.read_bytes()[:64]
+    if start.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS, not the content; fetch it first (git lfs pull)"
+    if start.startswith(b"/annex/objects/"):
+        return "a pointer of git-annex, not the content; fetch it first (datalad get)"
+    return ""

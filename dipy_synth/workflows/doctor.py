@@ -54,10 +54,12 @@ class SynthDoctorFlow(Workflow):
             run_checks,
             text_table,
         )
+        from dipy_synth.utils.lock import folder_lock
 
         context = read_context(model, prepared=prepared, vqvae=vqvae, seed=seed)
-        results = run_checks(context, quick=quick, progress=True)
-        page = diagnostics_page(context, results, Path(out_dir) / "doctor.html")
+        with folder_lock(out_dir):
+            results = run_checks(context, quick=quick, progress=True)
+            page = diagnostics_page(context, results, Path(out_dir) / "doctor.html")
         self.last_generated_outputs = {"out_dir": str(out_dir)}
         for line in text_table(results):
             logger.info(line)

@@ -74,6 +74,7 @@ class EvaluateMRIFlow(Workflow):
         from dipy_synth.evaluation.cohorts import describe_cohorts
         from dipy_synth.evaluation.extractors import hash_of, make_extractors
         from dipy_synth.report.evaluation_output import check_folder, write_evaluation
+        from dipy_synth.utils.lock import folder_lock
         from dipy_synth.utils.parallel import check_engine, map_in_parallel
 
         options = {"engine": engine, "n_jobs": n_jobs, "scheduler": scheduler}
@@ -87,16 +88,17 @@ class EvaluateMRIFlow(Workflow):
             "tissues": not no_tissues,
             "seed": seed,
         }
-        check_folder(out_dir, request, force=self._force_overwrite)
         shown = {"desc": "measured volumes", "unit": "volume"}
-        evaluation = evaluate(
-            **cohorts,
-            **extractors,
-            tissues=not no_tissues,
-            seed=seed,
-            each=map_in_parallel(**options, **shown),
-        )
-        page = write_evaluation(evaluation, out_dir, cohorts, request=request)
+        with folder_lock(out_dir):
+            check_folder(out_dir, request, force=self._force_overwrite)
+            evaluation = evaluate(
+                **cohorts,
+                **extractors,
+                tissues=not no_tissues,
+                seed=seed,
+                each=map_in_parallel(**options, **shown),
+            )
+            page = write_evaluation(evaluation, out_dir, cohorts, request=request)
         for note in evaluation.about["notes"]:
             logger.info(note)
         for finding in evaluation.findings:

@@ -62,10 +62,10 @@ class PreprocessT1Flow(Workflow):
         layout : string, optional
             Naming of the files: auto, bids, nfbs, cc359, ixi or files.
         brain : string, optional
-            Source of the brain mask: auto (the given mask, or the non-zero voxels of a
-            skull-stripped scan), given, nonzero, evac or synthseg (DIPY's networks,
-            which download weights), deepbet (a package to install), or none (the whole
-            field of view).
+            Source of the brain mask: auto (the given mask, the foreground of a
+            skull-stripped scan, or deepbet for a whole head), given, nonzero, evac or
+            synthseg (DIPY's networks, which download weights), deepbet (pip install
+            'dipy_synth[deepbet]'), or none (the whole field of view).
         no_bias : bool, optional
             Skip the bias field correction.
         align : string, optional

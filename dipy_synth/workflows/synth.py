@@ -18,6 +18,7 @@ class SynthMRIFlow(Workflow):
         seed=0,
         conditions=None,
         participants=None,
+        keep_ids=False,
         sweep=None,
         sampler=None,
         steps=None,
@@ -55,7 +56,11 @@ class SynthMRIFlow(Workflow):
         participants : string or Path, optional
             A table of conditions, such as participants.tsv: tab-separated, one row a
             sample. Missing values are dropped, columns that are no conditions of the
-            model are ignored. The participant_id of a row is written as matched_id.
+            model are ignored. Numbers are rounded to whole units, since they are
+            written beside the volumes.
+        keep_ids : bool, optional
+            Keep the numbers of --participants as they are, and write the participant_id
+            of each row as matched_id.
         sweep : variable string, optional
             Conditions to vary with the same noise: age=20:90:8 for 8 ages from 20 to
             90, or sex=F,M. Several conditions are combined.
@@ -88,9 +93,10 @@ class SynthMRIFlow(Workflow):
             package and must see the same files.
         gate : bool, optional
             Reject volumes that fail the QC filter of the model (outside the acceptance
-            ranges of real brains, or similar to a training brain) and draw them again,
-            at most 20 times each. The command ends with exit status 1 if the first 10
-            draws are all rejected. It takes several times as long.
+            ranges of real brains or, if trained --with_gate, similar to a training
+            brain) and draw them again, at most 20 times each. The command ends with
+            exit status 1 if the first 10 draws are all rejected. It takes several times
+            as long.
         out_dir : string or Path, optional
             Output folder.
 
@@ -104,6 +110,7 @@ class SynthMRIFlow(Workflow):
             seed=seed,
             conditions=conditions or (),
             participants=participants,
+            keep_ids=keep_ids,
             sweep=sweep or (),
             sampler=sampler,
             steps=steps,

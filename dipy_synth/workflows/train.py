@@ -140,7 +140,7 @@ class TrainVQVAEFlow(Workflow):
             decoder_of=decoder_of,
             adversarial=adversarial,
             force=self._force_overwrite,
-            **_given(network),
+            network=_given(network),
         )
         self.last_generated_outputs = {"out_dir": str(out_dir)}
         logger.info(f"Model: {Path(out_dir) / 'model'}")
@@ -165,9 +165,10 @@ class TrainLDMFlow(Workflow):
         epochs=None,
         batch_size=None,
         learning_rate=None,
-        crop=None,
         widths=None,
         attention="preset",
+        unfold=None,
+        crop=None,
         schedule=None,
         diffusion_steps=None,
         prediction=None,
@@ -180,6 +181,7 @@ class TrainLDMFlow(Workflow):
         precision=None,
         accumulation=None,
         patience=None,
+        with_gate=False,
         tensorboard=False,
         devices=1,
         seed=0,
@@ -205,8 +207,8 @@ class TrainLDMFlow(Workflow):
         condition_dropout : float, optional
             Probability of dropping all conditions, for classifier-free guidance.
         initial : string, optional
-            A model to fine-tune: a run, a model folder or the name of a bundled model.
-            Its conditions and its architecture are kept.
+            A model of the same autoencoder to fine-tune: a run, a model folder or the
+            name of a bundled model. Its conditions and its architecture are kept.
         preset : string, optional
             Architecture, and the defaults of the other options: default, small (for
             cohorts of some dozens), original (three levels of two residual layers, a
@@ -217,13 +219,16 @@ class TrainLDMFlow(Workflow):
             Number of volumes, or crops, in a batch. If None, that of the preset.
         learning_rate : float, optional
             Peak learning rate. If None, that of the preset.
-        crop : int, optional
-            Side of the random crops of latents for training; 0 trains on whole latents.
-            If None, that of the preset.
         widths : variable int, optional
             Number of channels of each level of the U-Net. If None, those of the preset.
         attention : string, optional
             Levels of the U-Net with attention: none, coarsest, all, or preset.
+        unfold : int, optional
+            Refinement of the latent grid for the finest level of the U-Net; 1 keeps the
+            latent grid. If None, that of the preset.
+        crop : int, optional
+            Side of the random crops of latents for training; 0 trains on whole latents.
+            If None, that of the preset.
         schedule : string, optional
             rectified_flow, or the betas of a discrete chain (DDPM): linear,
             scaled_linear, cosine or sigmoid. If None, that of the preset.
@@ -239,8 +244,8 @@ class TrainLDMFlow(Workflow):
             Distribution of the training times of a flow: uniform, logit_normal or
             log_snr (even in log SNR, over --noise_range). If None, that of the preset.
         noise_range : variable float, optional
-            Lowest and highest noise-to-signal ratio of --times log_snr. If None, those
-            of the preset.
+            Lowest and highest noise-to-signal ratio of --times log_snr; above it a
+            closed-form Gaussian denoises. If None, those of the preset.
         shift : float, optional
             Shift of the times of a flow towards noise (Esser et al., 2024); 1 is
             without. If None, that of the preset.
@@ -260,6 +265,10 @@ class TrainLDMFlow(Workflow):
             Early stopping: number of epochs without a lower validation loss, after
             which training ends with the weights of the best epoch; 0 trains all epochs.
             If None, that of the preset.
+        with_gate : bool, optional
+            Let dipy_synth_mri --gate search for copies of training brains. The model
+            folder then holds the training brains in blocks of 4 voxels (8 mm at 2 mm):
+            do not share it unless the scans may be shared.
         tensorboard : bool, optional
             Write the curves for TensorBoard too.
         devices : int, optional
@@ -291,7 +300,7 @@ class TrainLDMFlow(Workflow):
             devices=devices,
             seed=seed,
         )
-        network = {"widths": widths or None}
+        network = {"widths": widths or None, "unfold": unfold}
         if attention != "preset":  # DIPY's parser turns the word "none" into None
             network["attention"] = attention or "none"
         LDM(verbose=True).fit(
@@ -303,12 +312,12 @@ class TrainLDMFlow(Workflow):
             conditions=conditions or (),
             schedule=choose_schedule(
                 schedule,
-                preset=defaults["schedule"],
+                default=defaults["schedule"],
                 steps=diffusion_steps,
                 prediction=prediction,
                 zero_terminal_snr=zero_terminal_snr,
                 times=times,
-                noise_range=noise_range,
+                noise_range=noise_range or None,
                 shift=shift,
                 spacing=spacing,
                 weighting=weighting,
@@ -316,8 +325,9 @@ class TrainLDMFlow(Workflow):
             crop=crop,
             dropout=condition_dropout,
             initial=initial,
+            with_gate=with_gate,
             force=self._force_overwrite,
-            **_given(network),
+            network=_given(network),
         )
         self.last_generated_outputs = {"out_dir": str(out_dir)}
         logger.info(f"Model: {Path(out_dir) / 'model'}")

@@ -4,8 +4,15 @@ import numpy as np
 from numpy.testing import assert_allclose
 import pytest
 
-from dipy_synth.data.align import find_transform, load_template, without_size
+from dipy_synth.data.align import (
+    find_transform,
+    load_template,
+    template_correlation,
+    turn_of,
+    without_size,
+)
 from dipy_synth.data.operations import resample
+from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 
 
@@ -70,3 +77,28 @@ def test_without_size_keeps_rotation_and_the_center():
     rigid = without_size(matrix, center)
     assert_allclose(rigid[:3, :3], turn(10, 20, 30), atol=1e-12)
     assert_allclose(rigid @ [*center, 1], matrix @ [*center, 1])
+
+
+def test_an_unknown_kind_is_refused():
+    with pytest.raises(InputError, match="kind 'warp': expected one of rigid, affine"):
+        find_transform(*displaced(np.eye(4)), kind="warp")
+
+
+def test_the_correlation_tells_an_alignment_from_a_failed_one():
+    true = np.eye(4)
+    true[:3, :3], true[:3, 3] = 0.85 * turn(10, 0, 5), [0, 10, 0]
+    data, mask, affine = displaced(true)
+    rigid = without_size(true, [0, -17, 5])
+    assert template_correlation(data, mask, affine, rigid) > 0.95  # at any size
+    assert template_correlation(data - 1000, mask, affine, rigid) > 0.8
+    failed = rigid.copy()
+    failed[:3, :3] = rigid[:3, :3] @ turn(0, 0, 90)
+    assert template_correlation(data, mask, affine, failed) < 0.4
+    half = mask & (np.arange(len(mask)) < len(mask) // 2)[:, None, None]
+    assert template_correlation(data, half, affine, rigid) < 0.4
+
+
+def test_the_turn_of_a_transform_is_an_angle():
+    matrix = np.eye(4)
+    matrix[:3, :3] = 1.2 * turn(0, 0, 92)
+    assert_allclose(turn_of(matrix), 92)

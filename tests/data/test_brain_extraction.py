@@ -39,14 +39,47 @@ def test_auto_goes_by_the_mask_then_by_the_zeros(stripped):
     assert extraction.find_brain(data, affine).sum() == 11**3
 
 
-def test_a_whole_head_is_not_taken_for_a_brain(stripped):
+def test_a_whole_head_is_not_taken_for_a_brain(stripped, monkeypatch):
     data, affine = stripped
-    for head in (data + 1, np.pad(np.ones((18, 18, 18)), 1)):
+    monkeypatch.setitem(sys.modules, "deepbet", None)
+    noisy = data + np.random.default_rng(0).random(data.shape)
+    for head in (noisy, np.pad(np.ones((18, 18, 18)), 1)):
         assert not extraction.looks_stripped(head, affine)
         with pytest.raises(
-            InputError, match="whole head .*8000 mL|whole head .*5832 mL"
+            InputError, match="whole head .*(8000|5832) mL.*--brain deepbet"
         ):
             extraction.find_brain(head, affine)
+
+
+@pytest.mark.parametrize("value", [-1000, 1, 0.3])
+def test_a_background_of_any_value_is_no_brain(stripped, value):
+    data, affine = stripped
+    expected = extraction.find_brain(data, affine)
+    data = np.where(data == 0, value, data)
+    assert_array_equal(extraction.find_brain(data, affine), expected)
+    found = extraction.find_brain(data, affine, brain="nonzero")
+    assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    "volume, brain, answer",
+    [
+        (2, "given", "refused"),
+        (300, "deepbet", "unusual"),
+        (1300, "nonzero", ""),
+        (3000, "given", "unusual"),
+        (6000, "given", "refused"),
+        (6000, "none", ""),
+        (2, "none", "refused"),
+    ],
+)
+def test_volumes_that_no_brain_has_are_named(volume, brain, answer):
+    if answer == "refused":
+        with pytest.raises(InputError, match=f"{volume} mL, expected 500 to 2300"):
+            extraction.check_volume_of(volume, brain)
+    else:
+        words = extraction.check_volume_of(volume, brain)
+        assert bool(words) == bool(answer) and (not words or f"{volume} mL" in words)
 
 
 def test_none_takes_everything_and_given_needs_a_mask(stripped):
@@ -113,6 +146,9 @@ def test_deepbet_gets_an_image_and_gives_a_mask(stripped, monkeypatch, fresh):
     fake_module(monkeypatch, "deepbet", BrainExtraction=BrainExtraction)
     data, affine = stripped
     assert_array_equal(extraction.find_brain(data, affine, brain="deepbet"), data > 50)
+    head = data + np.random.default_rng(0).random(data.shape)  # by itself
+    assert extraction.choose_way(head, affine) == "deepbet"
+    assert_array_equal(extraction.find_brain(head, affine), data > 50)
 
 
 class LikeDipy:

@@ -13,7 +13,8 @@ import pytest
 from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.prepared import prepared_path
 from dipy_synth.errors import InputError
-from dipy_synth.utils.files import read_table, write_json, write_table
+from dipy_synth.utils.files import write_json
+from dipy_synth.utils.tables import read_table, write_table
 
 
 @pytest.fixture

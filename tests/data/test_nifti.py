@@ -1,10 +1,11 @@
 """Files that are not what they should be, each told by name."""
 
 import gzip
+import re
 
 import nibabel as nib
 import numpy as np
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 import pytest
 
 from dipy_synth.data.nifti import check_headers, read_scan, read_volume, write_volume
@@ -89,11 +90,83 @@ def test_a_mask_must_share_the_grid_and_hold_something(save):
     assert read_scan(image, save("m.nii", ones, shifted))[2].all()
 
 
-def test_an_image_without_orientation_is_told(save, caplog):
+def test_an_image_without_orientation_is_told(save):
     path = save("a.nii")
     image = nib.load(path)
     image.set_sform(None, code=0)
     image.set_qform(None, code=0)
     nib.save(image, path)
-    check_headers(path)
-    assert "no orientation" in caplog.text
+    assert "no orientation" in check_headers(path)[0]
+
+
+def headers(save, name, *, sform=None, qform=None, unit="mm", zooms=None):
+    """An image with chosen sform and qform; give its path."""
+    path = save(name)
+    image = nib.load(path)
+    for change, affine in ((image.set_qform, qform), (image.set_sform, sform)):
+        change(affine, code=0 if affine is None else 1)
+    if zooms is not None:
+        image.header["pixdim"][1:4] = zooms
+    image.header.set_xyzt_units(unit)
+    nib.save(image, path)
+    return path
+
+
+TWO, HALF = np.diag([2.0, 2, 2, 1]), np.diag([1.0, 1, 1, 1])
+FLIPPED = np.diag([-2.0, 2, 2, 1])
+
+
+@pytest.mark.parametrize(
+    "header, taken, words",
+    [
+        ({"sform": TWO, "qform": TWO}, TWO, None),
+        ({"qform": TWO}, TWO, None),
+        ({"sform": TWO, "qform": FLIPPED}, TWO, "disagree by up to 20 mm; the sform"),
+        (
+            {"sform": HALF, "zooms": (6, 6, 6)},
+            HALF,
+            "sform has voxels of 1 x 1 x 1, pixdim says 6 x 6 x 6; the sform was",
+        ),
+        ({"sform": TWO * 0, "qform": TWO}, TWO, "sform cannot be inverted"),
+        ({"qform": TWO / 1000, "unit": "meter"}, TWO, "meter .*turned to mm"),
+        ({"qform": TWO * 1000, "unit": "micron"}, TWO, "micron .*turned to mm"),
+        ({"sform": TWO, "unit": "meter"}, TWO, "meter .*cannot be; mm was taken"),
+        ({"sform": TWO, "unit": "unknown"}, TWO, None),
+    ],
+)
+def test_headers_of_two_minds_are_named_with_what_was_taken(save, header, taken, words):
+    header = dict(header)
+    for name in ("sform", "qform"):
+        if name in header:
+            header[name] = header[name].copy()
+            header[name][3] = [0, 0, 0, 1]
+    path = headers(save, "a.nii", **header)
+    notes = check_headers(path)
+    assert_allclose(read_volume(path)[1], taken, atol=1e-5)
+    if words is None:
+        assert notes == ()
+    else:
+        (note,) = notes
+        assert re.search(words, note)
+
+
+def test_an_affine_that_cannot_be_inverted_is_refused(save):
+    singular = np.diag([2.0, 2, 0, 1])
+    with pytest.raises(InputError, match="a.nii: .*inverted"):
+        check_headers(headers(save, "a.nii", sform=singular))
+
+
+@pytest.mark.parametrize("scale", [100, 255])
+def test_a_mask_in_per_cent_is_read_at_its_half(save, scale):
+    mask = np.zeros((6, 7, 8), np.uint8)
+    mask[1:5, 1:6, 1:7] = scale
+    mask[0] = 0.4 * scale
+    found = read_scan(save("t1.nii.gz"), save("m.nii.gz", mask))[2]
+    assert_array_equal(found, mask == scale)
+
+
+@pytest.mark.parametrize("space, code", [("scanner", 1), ("aligned", 2), ("mni", 4)])
+def test_the_space_is_in_the_codes(tmp_path, space, code):
+    write_volume(tmp_path / "a.nii", np.ones((3, 4, 5), "f4"), TWO, space=space)
+    header = nib.load(tmp_path / "a.nii").header
+    assert (int(header["sform_code"]), int(header["qform_code"])) == (code, code)

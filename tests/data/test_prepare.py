@@ -24,9 +24,11 @@ from dipy_synth.data.prepared import (
 )
 from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1, restore_t1
 from dipy_synth.data.readers import read_records
+from dipy_synth.data.split import few_held_out
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
-from dipy_synth.utils.files import read_json, read_table, write_json, write_table
+from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.tables import read_table, write_table
 
 STEPS = PreprocessConfig(
     bias=False, align="none", grid=Grid(shape=(24, 28, 24), voxel_size=(8, 8, 8))
@@ -391,3 +393,150 @@ def test_a_broken_description_is_told(source, tmp_path):
     write_json(out_dir / "dataset_description.json", {"Name": "other"})
     with pytest.raises(InputError, match="another dataset"):
         prepare(source, out_dir, force=True)
+
+
+def _with_split(source, sides):
+    rows = read_table(source / "participants.tsv")
+    for row, side in zip(rows, sides):
+        row["split"] = side
+    write_table(source / "participants.tsv", rows)
+
+
+def test_a_split_of_the_study_is_kept(source, tmp_path, caplog):
+    _with_split(source, ["Train", "test", "training", "val"])
+    with caplog.at_level(logging.INFO, logger="dipy_synth"):
+        prepare(source, tmp_path / "out")
+    expected = ["train", "validation", "train", "validation"]
+    assert [*sides(tmp_path / "out").values()] == expected
+    assert "the study's own split is kept" in caplog.text
+
+
+@pytest.mark.parametrize("told", [["1", "2", "3", "1"], ["train"] * 4])
+def test_another_split_of_the_study_is_a_column_and_told(
+    source, tmp_path, caplog, told
+):
+    _with_split(source, told)
+    prepare(source, tmp_path / "out")
+    assert sorted(sides(tmp_path / "out").values()) == ["train"] * 3 + ["validation"]
+    rows = read_table(tmp_path / "out" / "participants.tsv")
+    assert [row["study_split"] for row in rows] == told
+    assert "kept as study_split" in caplog.text
+
+
+def test_a_prepared_table_that_lacks_a_column_is_told_in_one_line(source, tmp_path):
+    out_dir = tmp_path / "out"
+    prepare(source, out_dir)
+    rows = read_table(out_dir / "participants.tsv")
+    for column in ("participant_id", "split"):
+        some = [{k: v for k, v in row.items() if k != column} for row in rows]
+        write_table(out_dir / "participants.tsv", some)
+        with pytest.raises(InputError, match=f"participants.tsv: .*{column}"):
+            prepare(source, out_dir)
+    write_table(out_dir / "participants.tsv", [*rows, rows[0]])
+    with pytest.raises(InputError, match="two rows of sub-01"):
+        prepare(source, out_dir)
+
+
+def test_a_study_that_holds_its_prepared_cohort_reads_as_before(source):
+    first = prepare(source, source / "prepared")
+    assert prepare(source, source / "prepared") == first
+    assert [r.key for r in read_records(source)] == [*first]
+
+
+def test_a_scan_that_was_not_fetched_is_told_at_the_end(source, tmp_path):
+    image = source / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
+    image.unlink()
+    image.symlink_to("../../.git/annex/objects/none")
+    (source / "sub-03/anat/sub-03_T1w.nii.gz").write_text(
+        "version https://git-lfs.github.com/spec/v1\n"
+    )
+    answers = prepare(source, tmp_path / "out")
+    assert "fetch it first (datalad get" in answers["sub-02"]
+    assert "git lfs pull" in answers["sub-03"]
+    assert answers["sub-01"] is answers["sub-04"] is None
+
+
+def test_endings_in_capitals_and_pairs_are_prepared(tmp_path, bids_folder):
+    for i, end in enumerate((".NII.GZ", ".Nii", ".img"), 1):
+        image = nib.load(bids_folder / f"sub-0{i}" / "anat" / f"sub-0{i}_T1w.nii.gz")
+        kind = nib.Nifti1Pair if end == ".img" else nib.Nifti1Image
+        path = tmp_path / "in" / f"s{i}{end}"
+        path.parent.mkdir(exist_ok=True)
+        kind(image.get_fdata().astype("int16"), image.affine).to_filename(path)
+    answers = prepare(tmp_path / "in", tmp_path / "out")
+    assert answers == {"sub-s1": None, "sub-s2": None, "sub-s3": None}
+
+
+def rewrite(path, function=lambda x: x, *, affine=None, sform_code=2):
+    """Change the voxels or the header of a scan."""
+    image = nib.load(path)
+    new = nib.Nifti1Image(function(image.get_fdata()), image.affine)
+    new.set_qform(image.affine, code=1)
+    new.set_sform(image.affine if affine is None else affine, code=sform_code)
+    nib.save(new, path)
+
+
+def scan_of(source, subject):
+    return source / subject / "anat" / f"{subject}_T1w.nii.gz"
+
+
+def test_warnings_are_logged_and_kept_in_the_sidecar(source, tmp_path, caplog):
+    moved = nib.load(scan_of(source, "sub-02")).affine.copy()
+    moved[0, 3] += 50
+    rewrite(scan_of(source, "sub-02"), affine=moved)
+    with caplog.at_level(logging.WARNING, logger="dipy_synth"):
+        assert set(prepare(source, tmp_path / "out").values()) == {None}
+    said = [r.message for r in caplog.records if "sub-02" in r.message]
+    assert len(said) == 1 and "sform and qform disagree by up to 50 mm" in said[0]
+    found = read_prepared(prepared_path(tmp_path / "out", "sub-02"))
+    assert len(found.warnings) == 1 and found.warnings[0] in said[0]
+    assert found.brain == "nonzero" and found.correlation is None
+    assert read_prepared(prepared_path(tmp_path / "out", "sub-01")).warnings == ()
+
+
+def test_a_volume_that_no_brain_has_names_the_header_that_may_be_wrong(
+    source, tmp_path
+):
+    path = scan_of(source, "sub-03")
+    rewrite(path, affine=np.diag([1 / 8, 1 / 8, 1 / 8, 1]) @ nib.load(path).affine)
+    answers = prepare(source, tmp_path / "out")
+    assert "mL, expected 500 to 2300" in answers["sub-03"]
+    assert "sform has voxels of 1 x 1 x 1, pixdim says 8 x 8 x 8" in answers["sub-03"]
+
+
+def test_whole_heads_are_told_once_how_to_get_a_mask(
+    source, tmp_path, caplog, monkeypatch
+):
+    noise = np.random.default_rng(0).random
+    for subject in ("sub-01", "sub-03", "sub-04"):
+        rewrite(scan_of(source, subject), lambda x: x + noise(x.shape))
+    monkeypatch.setitem(sys.modules, "deepbet", None)
+    with caplog.at_level(logging.WARNING, logger="dipy_synth"):
+        answers = prepare(source, tmp_path / "out")
+    failed = [words for words in answers.values() if words]
+    assert len(failed) == 3 and all("whole head" in words for words in failed)
+    assert not any("deepbet" in words for words in failed)
+    said = [r.message for r in caplog.records if "--brain deepbet" in r.message]
+    assert len(said) == 1 and said[0].startswith("3 scans are whole heads")
+    assert "pip install 'dipy_synth[deepbet]'" in said[0]
+
+
+def test_the_evaluation_s_needs_are_named_before_any_training(source, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING, logger="dipy_synth"):
+        prepare(source, tmp_path / "out")
+    (said,) = [r.message for r in caplog.records if "dipy_evaluate_mri" in r.message]
+    assert "1 of 4 are held out" in said and "needs 8, a fifth of 40" in said
+    assert few_held_out(["train"] * 32 + ["validation"] * 8) == ""
+
+
+@pytest.mark.parametrize("align, code", [("none", 2), ("rigid", 4)])
+def test_the_header_says_what_the_space_is(source, tmp_path, monkeypatch, align, code):
+    monkeypatch.setattr(
+        "dipy_synth.data.preprocess.find_transform", lambda *a, **k: np.eye(4)
+    )
+    steps = replace(STEPS, align=align, grid=Grid((28, 32, 28), (8.0, 8.0, 8.0)))
+    prepare(source, tmp_path / "out", preprocessing=steps)
+    image = prepared_path(tmp_path / "out", "sub-01")
+    for path in (image, mask_path(image)):
+        header = nib.load(path).header
+        assert (int(header["sform_code"]), int(header["qform_code"])) == (code, code)

@@ -182,7 +182,7 @@ def test_a_brain_too_large_for_the_grid_is_refused():
         (lambda d: np.where(d == d.max(), np.nan, d), "NaN or infinite"),
         (lambda d: np.where(d == d.max(), np.inf, d), "NaN or infinite"),
         (lambda d: d * 0, "constant image"),
-        (lambda d: d + 100, "whole head"),
+        (lambda d: d + np.random.default_rng(0).random(d.shape), "whole head"),
     ],
 )
 def test_what_is_no_scan_is_refused(change, match):
@@ -255,3 +255,33 @@ def test_restore_uses_the_data_it_is_given():
     flat = PreparedT1(**{**vars(prepared), "data": prepared.mask.astype(np.float32)})
     back, _ = restore_t1(flat)
     assert_allclose(back[core(mask)], prepared.intensity_range[1], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "angle, correlation, warned", [(10, 0.7, False), (92, 0.7, True), (10, 0.2, True)]
+)
+def test_an_alignment_that_seems_to_have_failed_is_named(
+    monkeypatch, angle, correlation, warned
+):
+    data, mask, affine = scan("ras")
+    world = turned(angle, 2)
+    world[:3, 3] = [7, -11, 13]
+    monkeypatch.setattr(preprocess, "find_transform", lambda *a, **k: world)
+    monkeypatch.setattr(preprocess, "template_correlation", lambda *a: correlation)
+    steps = PreprocessConfig(bias=False, grid=GRID)
+    found = prepare_t1(data, affine, mask=mask, preprocessing=steps)
+    assert found.correlation == correlation
+    assert any("may have failed" in words for words in found.warnings) == warned
+    plain = prepare_t1(data, affine, mask=mask, preprocessing=PLAIN)
+    assert plain.correlation is None
+
+
+def test_volumes_are_named_whatever_the_way_to_the_mask():
+    data, mask, affine = scan("ras")
+    tiny = np.diag([0.3, 0.3, 0.3, 1]) @ affine
+    for options in ({}, {"mask": mask}):
+        with pytest.raises(InputError, match="mL, expected 500 to 2300"):
+            prepare_t1(data, tiny, preprocessing=PLAIN, **options)
+    part = mask & (np.arange(mask.shape[2]) < mask.shape[2] // 2)
+    (words,) = prepare_t1(data, affine, mask=part, preprocessing=PLAIN).warnings
+    assert "mL, expected 500 to 2300" in words

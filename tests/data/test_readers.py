@@ -1,12 +1,14 @@
 """Layouts, by empty files of the right names: readers open no image."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from dipy_synth.data import layouts, participants
 from dipy_synth.data.readers import Record, read_records
 from dipy_synth.errors import InputError
-from dipy_synth.utils.files import write_table
+from dipy_synth.utils.tables import write_table
 
 
 @pytest.fixture
@@ -96,13 +98,163 @@ def test_what_was_prepared_inside_the_dataset_is_left_alone(touch):
         read_records(root / "derivatives" / "p")
 
 
-def test_two_scans_for_one_place_are_refused(touch):
+def test_of_several_scans_of_a_subject_a_rule_takes_one(touch, caplog):
     root = touch(
-        "sub-01/anat/sub-01_acq-a_T1w.nii.gz", "sub-01/anat/sub-01_acq-b_T1w.nii.gz"
+        *(f"sub-0{i}/anat/sub-0{i}_acq-b_T1w.nii.gz" for i in (1, 2, 3)),
+        "sub-01/anat/sub-01_acq-a_T1w.nii.gz",
+        "sub-02/anat/sub-02_acq-b_ce-gad_T1w.nii.gz",
+        "sub-04/anat/sub-04_rec-norm_T1w.nii.gz",
+        "sub-04/anat/sub-04_T1w.nii",
+        "sub-04/anat/sub-04_T1w.nii.gz",
     )
-    with pytest.raises(InputError, match="2 T1 scans .*acq-a.*acq-b.*wildcards"):
+    assert [r.image.name for r in read_records(root)] == [
+        *(f"sub-0{i}_acq-b_T1w.nii.gz" for i in (1, 2, 3)),
+        "sub-04_T1w.nii",
+    ]
+    assert "3 have several T1 scans; taken: " in caplog.text
+    assert "sub-01_acq-b_T1w.nii.gz of 2" in caplog.text
+    (record,) = read_records(f"{root}/sub-*/anat/*acq-a*")
+    assert record.key == "sub-01"
+
+
+@pytest.mark.parametrize(
+    ("name", "match"),
+    [
+        ("sub-01.2/anat/sub-01.2_T1w.nii.gz", "'sub-01.2' is no entity"),
+        ("sub-S_01_T1w.nii.gz", "'01' is no entity"),
+        ("sub-01_ses-a.b_T1w.nii.gz", "'ses-a.b' is no entity"),
+        ("sub-01_sub-02_T1w.nii.gz", "sub- is there twice"),
+        ("sub-02/anat/sub-01_T1w.nii.gz", "a folder of another sub-, sub-02"),
+        ("sub-01/ses-1/anat/sub-01_ses-2_T1w.nii.gz", "a folder of another ses-"),
+        ("sub-S_01/anat/sub-S01_T1w.nii.gz", "a folder of another sub-"),
+        ("sub-01/ses-a.b/anat/sub-01_T1w.nii.gz", "the label 'a.b', of its folder"),
+    ],
+)
+@pytest.mark.parametrize("layout", ["auto", "files"])
+def test_labels_are_understood_as_a_whole_or_refused(touch, name, match, layout):
+    root = touch(name, "sub-09_T1w.nii.gz")
+    with pytest.raises(InputError, match=f"{name}: .*{match}"):
+        read_records(root, layout=layout)
+
+
+def test_a_folder_that_names_a_subject_is_understood_or_refused(touch):
+    root = touch("sub-01/anat/T1.nii.gz", "sub-02/ses-a/T1.nii.gz")
+    assert [r.key for r in read_records(root)] == ["sub-01", "sub-02_ses-a"]
+    touch("sub-01.2/anat/T1.nii.gz")
+    with pytest.raises(InputError, match="the label '01.2', of its folder"):
         read_records(root)
-    assert len(read_records(f"{root}/sub-*/anat/*acq-b*")) == 1
+
+
+def test_a_session_may_be_told_by_its_folder(touch):
+    root = touch(*(f"sub-01/ses-{s}/anat/sub-01_T1w.nii.gz" for s in "ab"))
+    assert [r.key for r in read_records(root)] == ["sub-01_ses-a", "sub-01_ses-b"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "CC0001_philips_15_55_M.nii.gz",
+        "IXI002-Guys-0828-T1.nii.gz",
+        "old_scan.nii.gz",
+        "sub-01/anat/sub-01_T1w_brainmask.nii.gz",
+    ],
+)
+def test_one_name_of_another_kind_does_not_change_the_layout(touch, name, caplog):
+    root = touch(*(f"sub-0{i}/anat/sub-0{i}_T1w.nii.gz" for i in (1, 2)), name)
+    write_table(root / "participants.tsv", [{"participant_id": "sub-01", "age": 3}])
+    first, second = read_records(root)
+    assert (first.covariates, second.key) == ({"age": "3"}, "sub-02")
+    assert "brainmask" in name or Path(name).name in caplog.text
+
+
+def test_one_bids_name_among_plain_ones_is_one_more(touch):
+    root = touch("anna.nii.gz", "bob.nii.gz", "sub-01_T1w.nii.gz")
+    assert [r.subject for r in read_records(root)] == ["01", "anna", "bob"]
+
+
+def test_a_subject_without_t1w_is_named(touch, caplog):
+    root = touch("sub-01/anat/sub-01_T1w.nii.gz", "sub-02/anat/sub-02_T1.nii.gz")
+    assert len(read_records(root)) == 1
+    assert "no T1w: sub-02" in caplog.text
+
+
+def test_what_is_left_out_of_a_plain_folder_is_named(touch, caplog):
+    root = touch("a_T1.nii.gz", "a_T2.nii.gz", "a_seg.nii.gz", "a.mgz")
+    assert told(read_records(root)) == {"sub-a": ("a_T1.nii.gz", None)}
+    for words in (
+        "1 t2 (a_T2.nii.gz)",
+        "1 seg (a_seg.nii.gz)",
+        "which is not read (a.",
+    ):
+        assert words in caplog.text
+    (root / "a_T1.nii.gz").unlink()
+    with pytest.raises(InputError, match="no T1 scan in the layout 'files'; left out"):
+        read_records(root)
+
+
+def test_synthetic_brains_inside_a_study_are_no_scans(touch):
+    root = touch(
+        "sub-01/anat/sub-01_T1w.nii.gz",
+        "derivatives/x/sub-synth1/anat/sub-synth1_desc-synthetic_T1w.nii.gz",
+        "derivatives/y/sub-01/anat/sub-01_desc-reconstructed_T1w.nii.gz",
+    )
+    assert [r.key for r in read_records(root)] == ["sub-01"]
+    assert len(read_records(root / "derivatives" / "x")) == 1
+
+
+def test_scans_that_are_not_on_this_disk_are_read_and_told(touch, caplog):
+    root = touch("sub-01/anat/sub-01_T1w.nii.gz", "sub-02/anat/x.txt")
+    (root / "sub-02/anat/sub-02_T1w.nii.gz").symlink_to("../.git/annex/objects/x")
+    pointer = "version https://git-lfs.github.com/spec/v1"
+    (root / "sub-01/anat/sub-01_T1w.nii.gz").write_text(pointer)
+    assert len(read_records(root)) == 2
+    assert "2 of the scans are not on this disk" in caplog.text
+    assert "git lfs pull" in caplog.text
+
+
+def test_one_content_under_two_subjects_is_told(touch, caplog):
+    root = touch("a.nii", "b.nii", "c.nii")
+    for name in "ab":
+        (root / f"{name}.nii").write_bytes(b"x" * 999)
+    (root / "c.nii").write_bytes(b"y" * 999)
+    assert len(read_records(root)) == 3
+    assert f"{root}/a.nii and {root}/b.nii have one content" in caplog.text
+
+
+def test_a_table_beside_plain_files_names_them_as_they_are(touch):
+    root = touch("01.2.nii.gz", "S_01_T1.nii.gz", "p1/T1.nii.gz", "sub-03/T1.nii.gz")
+    ids = ("01.2", "012", "S_01", "p1", "3")
+    rows = [{"participant_id": name, "age": 20 + i} for i, name in enumerate(ids)]
+    write_table(root / "participants.tsv", rows)
+    found = {r.subject: r.covariates.get("age") for r in read_records(root)}
+    assert found == {"012": "20", "S01": "22", "T1": "23", "03": "24"}
+
+
+def test_reading_looks_at_each_table_and_mask_once(touch, monkeypatch):
+    names = [f"sub-{i:03d}/anat/sub-{i:03d}" for i in range(60)]
+    root = touch(
+        *(f"{name}_T1w.nii.gz" for name in names),
+        *(f"derivatives/m/{name}_desc-brain_mask.nii.gz" for name in names),
+    )
+    rows = [{"participant_id": n[:7], "age": i} for i, n in enumerate(names)]
+    write_table(root / "participants.tsv", rows)
+    counts = Counter()
+
+    def count(module, name):
+        function = getattr(module, name)
+
+        def counting(*args, **kwargs):
+            counts[name] += 1
+            return function(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, counting)
+
+    count(participants, "read_table")
+    count(layouts, "entities")
+    records = read_records(root)
+    assert all(r.mask and r.covariates for r in records)
+    assert counts["read_table"] == 1
+    assert counts["entities"] <= 10 * len(names) * 2  # some a file, not one a pair
 
 
 def test_nfbs(touch):

@@ -20,7 +20,7 @@ from dipy_synth.diagnostics import (
     run_checks,
     text_table,
 )
-from dipy_synth.diagnostics.context import far_conditions
+from dipy_synth.diagnostics.context import NOISE_TO_SIGNAL, far_conditions
 from dipy_synth.diagnostics.data_checks import (
     check_latents,
     check_split,
@@ -54,6 +54,7 @@ from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.phantom import make_phantom
 from dipy_synth.training import TrainingSettings
 from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.labels import labels_on_side
 
 UNET = {"widths": (48,), "blocks": 1, "attention": (True,)}
 PLAIN = {"widths": (48,), "blocks": 1, "attention": (False,)}
@@ -90,7 +91,7 @@ def root(tmp_path_factory):
         run_dir=root / "ldm",
         conditions=("label",),
         settings=TrainingSettings(epochs=8, batch_size=24, learning_rate=4e-3),
-        **UNET,
+        network=UNET,
     )
     return root
 
@@ -121,6 +122,11 @@ def planted(context, **faults):
     )
 
 
+def plain_normalizer(shape):
+    """Return a normalizer that leaves latents as they are."""
+    return LatentNormalizer(np.zeros(shape), np.eye(shape[-1]), np.ones(shape))
+
+
 def with_network(context, kind):
     """Give a context whose network is of another kind, with the same weights."""
     own = context.ldm.network
@@ -144,8 +150,8 @@ class ByBatch(UNet):
         return self.by_batch(super().call(inputs), training=training)
 
 
-class Deaf(UNet):
-    """A network that does not hear its conditions."""
+class Unconditional(UNet):
+    """A network that ignores its conditions."""
 
     def call(self, inputs):
         nothing = ops.full_like(inputs["conditions"], np.nan)
@@ -189,8 +195,7 @@ def test_looking_changes_nothing(root, sound, results):
 
 def test_unnormalised_latents_are_found(sound):
     shape = sound.ldm.network.shape
-    as_they_are = LatentNormalizer(np.zeros(shape), np.ones(shape[-1]))
-    found = check_latents(planted(sound, normalizer=as_they_are))
+    found = check_latents(planted(sound, normalizer=plain_normalizer(shape)))
     assert found.verdict == "fail" and found.advice
     truth = np.asarray(sound.latents).reshape(-1, shape[-1])
     np.testing.assert_allclose(found.values["std"], truth.std(axis=0), rtol=1e-4)
@@ -201,7 +206,7 @@ def test_unnormalised_latents_are_found(sound):
 def test_a_wrong_scale_in_the_model_is_found(sound):
     own = sound.ldm.normalizer
     for factor in (0.85, 3):
-        wrong = LatentNormalizer(own.mean, own.scale * factor)
+        wrong = LatentNormalizer(own.mean, own.matrix * factor, own.variance)
         assert check_latents(planted(sound, normalizer=wrong)).verdict == "fail"
 
 
@@ -245,7 +250,7 @@ def test_noise_prediction_from_noise_alone_is_doubtful(sound):
 
 def test_a_scale_used_one_way_only_is_found(sound):
     own = sound.ldm.normalizer
-    context = planted(sound, normalizer=OneWay(own.mean, own.scale))
+    context = planted(sound, normalizer=OneWay(own.mean, own.matrix, own.variance))
     assert check_latents(context).verdict == "pass"
     assert check_scale(context).verdict == "fail"
     alone = DiagnosticContext(context.ldm)  # without data as well
@@ -255,7 +260,8 @@ def test_a_scale_used_one_way_only_is_found(sound):
 
 def test_an_untrained_network_is_found(sound):
     network = UNet(sound.ldm.network.shape, categories=(2,), **PLAIN)
-    context = planted(sound, network=network)
+    # which starts at a Wiener filter, and has learned nothing
+    context = planted(sound, network=network, gaussian=None)
     for side in ("latents", "held_out"):
         assert check_denoising(context, side=side).verdict == "fail"
     assert check_overfit(context).verdict == "pass"  # it could learn
@@ -266,7 +272,7 @@ def test_denoising_is_judged_by_exact_metrics(sound):
     looked = sound.denoised("held_out")
     exact = type(looked)(looked.times, looked.truth, looked.noisy, looked.noisy * 0)
     np.testing.assert_allclose(exact.errors().mean(axis=1), 1, rtol=1e-5)
-    ratio = 1 / np.array([1 / 9, 3 / 7, 1, 7 / 3, 9]) ** 2
+    ratio = 1 / np.array(NOISE_TO_SIGNAL) ** 2
     # of independent noise: 1 / (1 + signal-to-noise ratio of powers), the Wiener filter
     wanted = 1 / (1 + ratio * np.mean(looked.truth**2))
     np.testing.assert_allclose(looked.linear_errors(), wanted, atol=0.03)
@@ -275,14 +281,17 @@ def test_denoising_is_judged_by_exact_metrics(sound):
 class Shy(RectifiedFlow):
     """Answers the mean, latents being normalised, where noise is deep."""
 
-    def to_x0(self, prediction, x_t, t):
-        return super().to_x0(prediction, x_t, t) if t < 0.6 else 0 * x_t
+    def to_x0(self, prediction, x_t, t, *, variance=1.0):
+        x0 = super().to_x0(prediction, x_t, t, variance=variance)
+        return x0 if t < 0.6 else 0 * x_t
 
 
 def test_a_network_that_saw_too_little_deep_noise_is_found(sound):
     assert check_coarse(sound).verdict in ("pass", "warn")
-    found = check_coarse(planted(sound, schedule=Shy()))
-    assert found.verdict == "fail" and "--shift" in found.advice
+    config = sound.ldm.schedule.to_config()
+    shy = Shy(**{key: config[key] for key in config if key != "name"})
+    found = check_coarse(planted(sound, schedule=shy, gaussian=None))
+    assert found.verdict == "fail" and "--noise_range" in found.advice
     assert found.values["share_found"] == pytest.approx(0, abs=0.1)
 
 
@@ -296,7 +305,7 @@ def test_along_the_widest_component_errors_are_those_asked_for(sound):
     shape = (2000, *sound.ldm.network.shape)
     context.latents = context.held_out = latents.reshape(shape).astype("float32")
     context.conditions = context.held_out_conditions = None
-    context.ldm.normalizer = LatentNormalizer(np.zeros(shape[1:]), np.ones(shape[-1]))
+    context.ldm.normalizer = plain_normalizer(shape[1:])
     looked = context.along_widest("held_out", (0.1, 0.5), most=2000)
     np.testing.assert_allclose(looked.linear_errors(), [0.1, 0.5], rtol=0.1)
     found, true = (x - x.mean() for x in (looked.truth[:, 0], wide @ axis))
@@ -312,7 +321,7 @@ def test_a_network_that_cannot_learn_is_found(sound, kind):
 
 
 def test_ignored_conditions_are_found(sound):
-    found = check_conditions(with_network(sound, Deaf))
+    found = check_conditions(with_network(sound, Unconditional))
     assert found.verdict == "fail" and found.values["change"] == 0
 
 
@@ -382,9 +391,14 @@ def test_collapsed_exploded_and_equal_samples_are_found(sound, results):
 def test_subjects_on_both_sides_are_found(sound):
     context = planted(sound)
     train, held_out = (sound.ldm.config["split"][s] for s in ("train", "validation"))
-    context.cohort_split = {"train": train[1:] + held_out[:1], "validation": train[:1]}
+    subjects = [f"image-{number:06d}" for number in range(200)]
+    split = sound.ldm.config["split"]
+    sides = [labels_on_side(split, subjects, s) for s in ("train", "validation")]
+    assert all(sides)
+    moved = {"train": sides[0][1:] + sides[1][:1], "validation": sides[0][:1]}
+    context.cohort_split = moved
     found = check_split(context)
-    assert found.verdict == "fail" and held_out[0] in found.message
+    assert found.verdict == "fail" and sides[1][0] in found.message
     context.cohort_split = None
     context.ldm.config["split"] = {"train": train, "validation": held_out + train[:1]}
     assert train[0] in check_split(context).message

@@ -10,7 +10,11 @@ from dipy_synth.diffusion.guidance import (
 )
 from dipy_synth.diffusion.noise import NoiseStreams
 from dipy_synth.diffusion.pairs import NoisyPairs
-from dipy_synth.diffusion.samplers import sample_ddim, sample_euler
+from dipy_synth.diffusion.samplers import (
+    sample_ddim,
+    sample_dpmpp_2m,
+    sample_euler,
+)
 from dipy_synth.diffusion.sampling_settings import SETTINGS
 from dipy_synth.diffusion.schedules import RectifiedFlow
 from dipy_synth.errors import InputError
@@ -64,7 +68,7 @@ def test_guidance_moves_past_what_the_conditions_say():
     calls = []
 
     def constant(inputs):
-        calls.append(inputs["time"].tolist())
+        calls.append(inputs["noise_level"].tolist())
         asked = not np.isnan(inputs["conditions"]).all()
         return np.full_like(inputs["latents"], 3.0 if asked else 1.0)
 
@@ -78,7 +82,45 @@ def test_guidance_moves_past_what_the_conditions_say():
         calls.clear()
         denoise = guided_denoiser(constant, RectifiedFlow(), conditions, guidance)
         np.testing.assert_allclose(denoise(state, 0.5), -0.5 * velocity)
-        assert calls == [[0.5]] * times
+        assert calls == [[0.0]] * times  # log(sigma / alpha)
+
+
+def test_guidance_acts_within_its_interval_alone():
+    """Kynkaanniemi et al. (2024); outside of it the network is called once."""
+    calls = []
+
+    def constant(inputs):
+        calls.append(1)
+        asked = not np.isnan(inputs["conditions"]).all()
+        return np.full_like(inputs["latents"], 3.0 if asked else 1.0)
+
+    state, wanted = np.zeros((1, 4, 4, 2), "float32"), np.array([[0.5]], "float32")
+    denoise = guided_denoiser(
+        constant, RectifiedFlow(), wanted, 2.0, interval=(0.25, 1.0)
+    )
+    for ratio, velocity in ((0.2, 3), (0.25, 5), (1.0, 5), (1.1, 3)):
+        calls.clear()
+        t = ratio / (1 + ratio)
+        np.testing.assert_allclose(denoise(state, t), -t * velocity, rtol=1e-6)
+        assert len(calls) == (2 if velocity == 5 else 1)
+
+
+def test_preconditioned_states_are_scaled_on_the_way_in_and_out():
+    flow = RectifiedFlow(prediction="preconditioned", times="log_snr")
+    rng, t = np.random.default_rng(0), 0.3
+    variance = rng.uniform(0.1, 3, (4, 4, 2)).astype("float32")
+    x0, noise = rng.normal(size=(2, 2, 4, 4, 2)).astype("float32")
+    x_t = flow.add_noise(x0, noise, t)
+
+    def perfect(inputs):
+        scaled = x_t / np.sqrt(0.7**2 * variance + 0.3**2)
+        np.testing.assert_allclose(inputs["latents"], scaled, rtol=1e-5)
+        np.testing.assert_allclose(inputs["noise_level"], np.log(0.3 / 0.7), rtol=1e-5)
+        return flow.target(x0, noise, t, variance=variance)
+
+    nothing = np.zeros((2, 0), "float32")
+    denoise = guided_denoiser(perfect, flow, nothing, 1.0, variance=variance)
+    np.testing.assert_allclose(denoise(x_t, t), x0, atol=1e-5)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.7, 1.0])
@@ -108,18 +150,26 @@ def test_open_choices_are_filled_and_set_ones_checked():
         "sampler": "euler",
         "guidance": 1.5,
         "guidance_rescale": 0.7,
+        "guidance_interval": (0.2, 5),
     }
     given = dict.fromkeys(SETTINGS)
     filled = sampling_settings(defaults, **given)
     assert filled == {**defaults, "sampler": sample_euler}
     kept = sampling_settings(defaults, **{**given, "guidance": 0.0, "sampler": len})
     assert (kept["guidance"], kept["sampler"]) == (0.0, len)
-    for wrong in ({"steps": 0}, {"sampler": "magic"}, {"guidance_rescale": 2}):
+    whole = sampling_settings({**defaults, "guidance_interval": None}, **given)
+    assert whole["guidance_interval"] is None
+    for wrong in (
+        {"steps": 0},
+        {"sampler": "magic"},
+        {"guidance_rescale": 2},
+        *({"guidance_interval": i} for i in ((2, 1), (1,), (-1, 1), (1, np.inf))),
+    ):
         with pytest.raises(InputError, match="expected"):
             sampling_settings(defaults, **{**given, **wrong})
 
 
-def test_eta_is_a_choice_of_ddim_alone():
+def test_eta_is_an_option_of_two_samplers():
     defaults = {"steps": 9, "sampler": "ddim", "guidance": 1.5, "guidance_rescale": 0.7}
     given = dict.fromkeys(SETTINGS)
 
@@ -130,13 +180,16 @@ def test_eta_is_a_choice_of_ddim_alone():
 
     assert sampler(eta=0.5).keywords == {"eta": 0.5}
     assert sampler(eta=0.5).func is sample_ddim
-    assert sampler().keywords == {"eta": 0.0}
+    assert sampler() is sample_ddim
     assert sampler({**defaults, "eta": 0.3}).keywords == {"eta": 0.3}
     assert sampler({**defaults, "eta": 0.3}, sampler="euler") is sample_euler
+    sde = sampler(eta=0.5, sampler="sde_dpmpp_2m")
+    assert sde.func is sample_dpmpp_2m and sde.keywords == {"eta": 0.5}
+    assert sampler(sampler="sde_dpmpp_2m").keywords == {"eta": 1.0}
     for wrong in ({"eta": 1.5}, {"eta": -0.1}, {"eta": 0.5, "sampler": "heun"}):
         with pytest.raises(InputError, match="eta .*expected"):
             sampler(**wrong)
-    with pytest.raises(InputError, match="with sampler ddim"):
+    with pytest.raises(InputError, match="with sampler ddim or sde_dpmpp_2m"):
         sampler(eta=0.5, sampler=sample_euler)
 
 

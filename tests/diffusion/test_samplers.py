@@ -1,9 +1,16 @@
 """Samplers against data whose exact denoiser is known."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from dipy_synth.diffusion.samplers import SAMPLERS, network_calls, sample_ddim
+from dipy_synth.diffusion.samplers import (
+    SAMPLERS,
+    network_calls,
+    sample_ddim,
+    sample_dpmpp_2m,
+)
 from dipy_synth.diffusion.schedules import DiscreteDiffusion, RectifiedFlow
 
 MEAN, STD = 1.5, 0.4
@@ -107,29 +114,54 @@ def test_ddim_with_all_fresh_noise_is_ddpm(kind, noise):
     )
 
 
+def spread_of(sampler, schedule, steps):
+    """Return the exact spread that a sampler gives Gaussian data.
+
+    All is linear: column j holds the share of draw j in the state.
+    """
+    shares, data = np.eye(steps + 1)[:, None], gaussian(schedule)
+    end = sampler(
+        lambda x, t: data(x, t) - data(np.zeros_like(x), t),
+        shares[0],
+        schedule.sampling_times(steps),
+        schedule,
+        draw=lambda step: shares[step + 1],
+    )
+    return np.linalg.norm(end)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_the_sde_has_the_right_spread_to_second_order(eta):
+    """Lu et al. (2022), section 6; on a chain, whose steps are all finite."""
+    chain = DiscreteDiffusion(steps=1000, prediction="v")
+    sampler = partial(sample_dpmpp_2m, eta=eta)
+    left = chain.alpha(1.0) ** 2  # of the signal where sampling starts: 4e-5
+    errors = [abs(spread_of(sampler, chain, n) - STD) for n in (100, 200)]
+    assert errors[1] < 0.4 * errors[0] + left
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
+def test_fresh_noise_replaces_what_it_takes_away(eta):
+    """Where the image is known, a state keeps the variance of its noise."""
+    times = FLOW.sampling_times(6)
+    seen = []
+    sample_dpmpp_2m(
+        lambda x, t: 0 * x,
+        np.eye(7)[0][None],
+        times,
+        FLOW,
+        draw=lambda step: np.eye(7)[step + 1][None],
+        eta=eta,
+        callback=lambda step, x, x0: seen.append(np.linalg.norm(x)),
+    )
+    np.testing.assert_allclose(seen, FLOW.sigma(times[1:]), atol=1e-9)
+
+
 @pytest.mark.parametrize("kind", SCHEDULES)
 @pytest.mark.parametrize("name", ["ddpm", "ddpm_large"])
 def test_ancestral_sampling_has_the_right_spread_to_first_order(name, kind):
-    """All is linear for Gaussian data: what each draw adds to the end is followed.
-
-    Column j holds the share of draw j in the state, so that the spread is exact.
-    """
-    schedule, errors = SCHEDULES[kind], []
-    data = gaussian(schedule)
-    for steps in (100, 200):
-        shares = np.eye(steps + 1)[:, None]
-
-        def spread(x, t):
-            return data(x, t) - data(np.zeros_like(x), t)
-
-        end = SAMPLERS[name](
-            spread,
-            shares[0],
-            schedule.sampling_times(steps),
-            schedule,
-            draw=lambda step, shares=shares: shares[step + 1],
-        )
-        errors.append(abs(np.linalg.norm(end) - STD))
+    schedule = SCHEDULES[kind]
+    errors = [abs(spread_of(SAMPLERS[name], schedule, n) - STD) for n in (100, 200)]
     assert np.log2(errors[0] / errors[1]) == pytest.approx(1, abs=0.35)
 
 

@@ -21,6 +21,8 @@ SCHEDULES = [
     DiscreteDiffusion(prediction="v", zero_terminal_snr=True),
     DiscreteDiffusion(prediction="image", betas="cosine"),
     DiscreteDiffusion(prediction="velocity", betas="scaled_linear"),
+    RectifiedFlow(prediction="preconditioned", times="log_snr", noise_range=(0.1, 9)),
+    DiscreteDiffusion(prediction="preconditioned", steps=200),
 ]
 
 
@@ -34,8 +36,70 @@ def test_prediction_gives_back_the_image(schedule, rng):
     x0, noise = rng.normal(size=(2, 3, 4, 4, 2))
     t = np.array([0.2, 0.5, 0.9])
     x_t = schedule.add_noise(x0, noise, t)
-    prediction = schedule.target(x0, noise, t)
-    np.testing.assert_allclose(schedule.to_x0(prediction, x_t, t), x0, atol=2e-5)
+    for variance in (1.0, rng.uniform(0.1, 4, (4, 4, 2))):
+        prediction = schedule.target(x0, noise, t, variance=variance)
+        found = schedule.to_x0(prediction, x_t, t, variance=variance)
+        np.testing.assert_allclose(found, x0, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    "schedule", [s for s in SCHEDULES if s.prediction == "preconditioned"]
+)
+def test_a_preconditioned_prediction_of_zero_is_the_best_linear_estimate(schedule, rng):
+    variance, x_t = rng.uniform(0.1, 4, (4, 4, 2)), rng.normal(size=(3, 4, 4, 2))
+    t = np.array([0.2, 0.5, 0.9])
+    found = schedule.to_x0(0 * x_t, x_t, t, variance=variance)
+    alpha, sigma = (f(t).reshape(3, 1, 1, 1) for f in (schedule.alpha, schedule.sigma))
+    wiener = alpha * variance / (alpha**2 * variance + sigma**2) * x_t
+    np.testing.assert_allclose(found, wiener, rtol=1e-5)
+
+
+def test_preconditioned_inputs_and_targets_have_unit_variance(rng):
+    """Karras et al., eq. 7 and appendix B.6, the variance being a map."""
+    flow = RectifiedFlow(prediction="preconditioned", times="log_snr")
+    variance = np.array([0.05, 1.0, 20.0])
+    x0 = rng.standard_normal((100_000, 3)) * np.sqrt(variance)
+    noise = rng.standard_normal(x0.shape)
+    for t in (0.05, 0.5, 0.95):
+        x_t = flow.add_noise(x0, noise, t)
+        target = flow.target(x0, noise, t, variance=variance)
+        seen = flow.scale_input(x_t, t, variance=variance)
+        np.testing.assert_allclose(target.std(axis=0), 1, atol=0.02)
+        np.testing.assert_allclose(seen.std(axis=0), 1, atol=0.02)
+        assert np.abs(np.mean(target * x_t, axis=0)).max() < 0.02 * x_t.std()
+    np.testing.assert_array_equal(RectifiedFlow().scale_input(x0, 0.5), x0)
+
+
+def test_errors_are_weighted_as_those_of_the_image(rng):
+    """With a mean of 1 over each image, whatever its noise."""
+    flow = RectifiedFlow(prediction="preconditioned", times="log_snr")
+    variance, t = rng.uniform(0.05, 4, (5, 4, 2)), np.array([0.1, 0.5, 0.9])
+    x0 = np.zeros((3, 5, 4, 2))
+    weight = flow.error_weight(t, x0, variance=variance)
+    assert weight.shape == x0.shape
+    np.testing.assert_allclose(weight.mean(axis=(1, 2, 3)), 1, rtol=1e-5)
+    one = flow.to_x0(np.ones_like(x0), x0, t, variance=variance)
+    ratio = weight / one**2  # of squared errors of prediction and image
+    np.testing.assert_allclose(ratio, ratio[:, :1, :1, :1] + 0 * ratio, rtol=1e-4)
+    plain = RectifiedFlow().error_weight(t, x0, variance=variance)
+    np.testing.assert_array_equal(plain + 0 * x0, 1)
+
+
+def test_log_snr_times_are_even_in_the_logarithm_of_the_ratio(rng):
+    flow = RectifiedFlow(times="log_snr", noise_range=(0.05, 5))
+    ratio = flow.noise_to_signal(flow.training_times(20_000, rng))
+    assert 0.0499 < ratio.min() < 0.051 and 4.9 < ratio.max() < 5.001
+    counts, _ = np.histogram(np.log(ratio), bins=10)
+    assert counts.min() > 1800
+    assert flow.highest_ratio == 5 and RectifiedFlow().highest_ratio == np.inf
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_noise_levels_are_finite_logarithms_of_the_ratio(schedule):
+    t = np.array([0.2, 0.5, 0.9])
+    ratio = schedule.sigma(t) / schedule.alpha(t)
+    np.testing.assert_allclose(schedule.noise_level(t), np.log(ratio), rtol=1e-5)
+    assert np.isfinite(schedule.noise_level(np.array([1e-9, 1.0]))).all()
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -174,6 +238,10 @@ def test_weights_in_closed_form():
         (RectifiedFlow, {"weighting": "heavy"}),
         (RectifiedFlow, {"times": "late"}),
         (RectifiedFlow, {"shift": 0}),
+        (RectifiedFlow, {"noise_range": (2, 1)}),
+        (RectifiedFlow, {"noise_range": (0, 1)}),
+        (RectifiedFlow, {"noise_range": (1, 2, 3)}),
+        (RectifiedFlow, {"prediction": "preconditioned", "weighting": "p2"}),
         (RectifiedFlow, {"logit_std": 0}),
         (DiscreteDiffusion, {"betas": "round"}),
         (DiscreteDiffusion, {"steps": 0}),
@@ -185,28 +253,47 @@ def test_what_cannot_be_is_told(cls, wrong):
         cls(**wrong)
 
 
-def test_schedules_by_the_words_of_a_command_line():
+def test_schedules_by_the_options_of_a_command_line():
     assert isinstance(choose_schedule(prediction=None), RectifiedFlow)
     chain = choose_schedule("cosine", steps=300, prediction="v", zero_terminal_snr=True)
     assert (chain.steps, chain.betas, chain.prediction) == (300, "cosine", "v")
     assert chain.alpha(1.0) == 0
-    flow = choose_schedule(times="uniform", shift=2.0)
+    flow = choose_schedule(times="uniform", shift=2.0, zero_terminal_snr=False)
     assert (flow.times, flow.shift) == ("uniform", 2)
     preset = {"name": "rectified_flow", "prediction": "v", "shift": 1.0}
-    flow = choose_schedule(preset=preset, shift=2.0, times=None)
+    flow = choose_schedule(default=preset, shift=2.0, times=None)
     assert (flow.prediction, flow.shift) == ("v", 2)
-    assert choose_schedule("cosine", preset=preset).prediction == "noise"
+    assert choose_schedule("cosine", default=preset).prediction == "noise"
     short = {"name": "discrete_diffusion", "steps": 100, "betas": "sigmoid"}
-    chain = choose_schedule(preset=short, prediction="v")
+    chain = choose_schedule(default=short, prediction="v")
     assert (chain.steps, chain.betas, chain.prediction) == (100, "sigmoid", "v")
     for wrong in (
         {"name": "round"},
         {"zero_terminal_snr": True},
         {"steps": 300},
         {"name": "linear", "shift": 2.0},
+        {"name": "linear", "noise_range": (0.1, 1)},
     ):
         with pytest.raises(InputError):
             choose_schedule(**wrong)
+
+
+def test_options_that_are_not_given_are_the_presets():
+    flow = RectifiedFlow(
+        prediction="preconditioned", times="log_snr", noise_range=(0.1, 4)
+    ).to_config()
+    assert choose_schedule(default=flow).to_config() == flow
+    wider = choose_schedule("rectified_flow", default=flow, noise_range=(0.1, 9))
+    assert wider.to_config() == {**flow, "noise_range": [0.1, 9.0]}
+    chain = {"name": "discrete_diffusion", "steps": 200}
+    made = choose_schedule("cosine", default=chain, prediction="v")
+    assert (made.steps, made.betas, made.prediction) == (200, "cosine", "v")
+    assert choose_schedule(default=chain).steps == 200
+    # of the other kind nothing is taken over
+    assert choose_schedule("linear", default=flow).prediction == "noise"
+    assert choose_schedule("rectified_flow", default=chain).prediction == "velocity"
+    with pytest.raises(InputError, match="expected with discrete_diffusion"):
+        choose_schedule(default=flow, steps=10)
 
 
 def test_levels_of_noise_are_alike_whatever_the_schedule():

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 import json
+import re
 import shutil
 
 import nibabel as nib
@@ -12,15 +13,22 @@ from scipy.ndimage import gaussian_filter
 from dipy_synth.errors import InputError
 from dipy_synth.evaluation import Volumes, evaluate, load_cohorts, load_volumes
 from dipy_synth.evaluation.adherence import Followed, compare_ageing, follow_conditions
-from dipy_synth.evaluation.findings import as_asked, not_copied
+from dipy_synth.evaluation.findings import alike, as_asked, diverse, not_copied
+from dipy_synth.evaluation.pipeline import find_identical
 from dipy_synth.evaluation.tables import metric_rows, volume_rows
 from dipy_synth.grid import Grid
-from dipy_synth.metrics.comparison import noise_like
-from dipy_synth.metrics.conditioning import NumberFollowed
+from dipy_synth.metrics.comparison import Comparison, noise_like
+from dipy_synth.metrics.conditioning import (
+    CategoryFollowed,
+    NumberFollowed,
+    compare_trends,
+)
+from dipy_synth.metrics.diversity import Similarity
 from dipy_synth.metrics.memorization import plant_copies
 from dipy_synth.metrics.spectrum import shuffle_phases
 from dipy_synth.phantom import make_phantom
-from dipy_synth.utils.files import read_table, write_json, write_table
+from dipy_synth.utils.files import write_json
+from dipy_synth.utils.tables import read_table, write_table
 
 GRID = Grid((36, 44, 36), (4.5,) * 3)
 COARSE = Grid((20, 24, 20), (8.0,) * 3)
@@ -75,9 +83,9 @@ def words(evaluation):
 
 
 def test_other_real_volumes_are_told_as_real(good):
-    assert answers(good) == dict.fromkeys(
-        ["not noise", "alike", "diverse", "not copied", "as asked"], True
-    ), words(good)
+    expected = dict.fromkeys(["not noise", "diverse", "not copied", "as asked"], True)
+    assert answers(good) == expected | {"alike": None}, words(good)
+    assert "not shown, 6 volumes on either side are too few" in words(good)["alike"]
     assert not any(audit.void for audit in good.copies.values())
     names = [metric.name for metric in good.distribution["voxel noise"]]
     assert names[:3] == ["fid", "kid", "mmd"] and "coverage" in names
@@ -115,7 +123,7 @@ def test_blotches_are_told_by_texture_though_shapes_are_right(real, others):
     found = evaluate(real, blotched, **QUICK)
     assert answers(found)["alike"] is False
     by_features, by_texture = words(found)["alike"].split("; by the texture")
-    assert "features, not told apart" in by_features
+    assert "features, not shown, 6 volumes" in by_features
     assert "cortex, told apart" in by_texture and "brains of blotches 1" in by_texture
     metrics = {one.name: one for one in found.texture["blotches"]}
     assert 0.5 < metrics["texture_of_cortex"].normalized < 1.5
@@ -146,8 +154,35 @@ def test_an_audit_that_finds_nothing_is_void(good):
     blind = replace(audit, found=audit.found | {"blurred": 0.5})
     finding = not_copied({"voxels": blind})
     assert finding.good is None and "void, planted copies (blurred)" in finding.words
+    copied = replace(audit.samples, similarity=np.full(12, 2.0))
+    blind = replace(blind, samples=copied, flagged=np.ones(12, bool), p_value=1e-9)
+    finding = not_copied({"voxels": blind})
+    assert finding.good is False and "void" in finding.words
+    assert "12 of 12 are as near to a training brain" in finding.words
     finding = not_copied({})
     assert finding.good is None and "training volumes" in finding.words
+
+
+def test_training_volumes_are_named_though_the_audit_is_void(good, train, others):
+    mixed = np.concatenate([others.volumes[:10], train.volumes[3:5]])
+    same = find_identical(replace(others, volumes=mixed), train)
+    assert same == (("10", "3"), ("11", "4"))
+    blind = replace(good.copies["voxels"], found={"blurred": 0.5})
+    finding = not_copied({"voxels": blind}, same)
+    assert finding.good is False and "void" in finding.words
+    assert finding.words.startswith("2 of 12 are training volumes")
+    assert "first, 10, is 3" in finding.words
+    mirrored = replace(others, volumes=others.volumes[:, ::-1])
+    assert find_identical(mirrored, train) == ()
+    assert find_identical(mirrored, others)[2] == ("2", "2, mirrored")
+
+
+def test_a_cohort_of_training_volumes_is_no(coarse):
+    found = evaluate(*coarse, train=coarse[1], **QUICK)
+    assert answers(found)["not copied"] is False and len(found.identical) == 16
+    assert json.loads(json.dumps(found.to_config()))["identical"][0] == ["0", "0"]
+    table = volume_rows(found, *coarse[::-1], train=coarse[1])
+    assert table[3]["is_training_volume"] == "3"
 
 
 def test_volumes_that_ignore_what_was_asked_are_told(real, train, others):
@@ -164,14 +199,82 @@ def test_volumes_that_ignore_what_was_asked_are_told(real, train, others):
 
 
 @pytest.mark.parametrize(
-    ("mae", "real_p", "answer"),
-    [(8.0, 0.01, True), (16.0, 0.01, False), (8, 0.4, None)],
+    "mae, real_p, p, slope, answer",
+    [
+        (8.0, 0.01, 0.001, 0.7, True),
+        (16.0, 0.01, 0.001, 0.7, False),  # values off by 100 years can have an r
+        (8.0, 0.4, 0.001, 0.7, None),  # a reader that fails on real brains is blind
+        (8.0, 0.01, 0.2, 0.7, None),  # too few to show a slope, nor another than real
+        (8.0, 0.01, 0.001, 0.1, False),  # a slope, but not that of real brains
+        (17.0, 0.01, 0.6, 0.0, False),
+    ],
 )
-def test_a_correlation_alone_is_not_following(mae, real_p, answer):
-    # values off by 100 years can have an r; a reader that fails on real brains is blind
-    one = NumberFollowed(0.7, mae, 0.0, 17.0, 0.001, 20)
-    real = NumberFollowed(0.8, 6.0, 0.0, 17.0, real_p, 20)
-    assert as_asked((Followed("age", one, real, ()),), None).good is answer
+def test_a_number_is_followed_only_where_that_is_shown(mae, real_p, p, slope, answer):
+    one = NumberFollowed(0.7, mae, 0.0, 17.0, p, 20, slope, 0.1)
+    real = NumberFollowed(0.8, 6.0, 0.0, 17.0, real_p, 20, 0.75, 0.1)
+    finding = as_asked((Followed("age", one, real, ()),), None)
+    assert finding.good is answer
+    assert ("not shown" in finding.words) == (answer is None)
+
+
+@pytest.mark.parametrize(
+    "accuracy, p, answer", [(0.9, 0.001, True), (0.5, 0.6, False), (0.75, 0.08, None)]
+)
+def test_a_category_is_followed_only_where_that_is_shown(accuracy, p, answer):
+    one = CategoryFollowed(accuracy, 0.5, p, 20)
+    real = CategoryFollowed(0.9, 0.5, 0.001, 30)
+    sex = Followed("sex", one, real, ())
+    assert as_asked((sex,), None).good is answer
+    age = NumberFollowed(0.9, 5.0, 0.0, 17.0, 0.001, 20, 0.8, 0.1)
+    age = Followed("age", age, age, ())
+    assert as_asked((age, sex), None).good is answer  # all that was asked
+
+
+def test_shuffled_tables_are_not_as_asked():
+    rng, yes, no = np.random.default_rng(0), 0, 0
+    blind = NumberFollowed(0.1, 15.0, 0.0, 17.0, 0.4, 10, 0.1, 0.3)
+    asked = (Followed("age", blind, blind, ()),)
+    for _ in range(60):
+        ages, real = rng.uniform(20, 80, 10), rng.uniform(20, 80, 30)
+        one, other = (0.3 * x + rng.normal(0, 4, len(x)) for x in (ages, real))
+        for side, asked_ages in enumerate((rng.permutation(ages), ages)):
+            trend = compare_trends(asked_ages, one, real, other, shuffles=60)
+            answer = as_asked(asked, trend).good
+            yes += side == 0 and answer is True
+            no += side == 1 and answer is False
+    assert yes <= 3 and no <= 9
+
+
+def comparison(name, n=14, interval=(-0.05, 0.1)):
+    middle = sum(interval) / 2
+    return Comparison(name, 0.1, (0, 1), 0.1, 0.1, 1, middle, interval, n, ())
+
+
+@pytest.mark.parametrize(
+    "n, interval, answer",
+    [
+        (14, (-0.05, 0.1), True),
+        (5, (-0.06, 0.13), None),
+        (14, (-0.2, 0.6), None),
+        (5, (0.1, 0.3), False),
+    ],
+)
+def test_alike_is_shown_by_enough_volumes(n, interval, answer):
+    names = ("mmd", "recall", "texture_of_cortex", "auc_of_brains", "auc_of_blocks")
+    metrics = [comparison(name, n, interval) for name in names]
+    finding = alike(metrics, metrics)
+    assert finding.good is answer
+    sound = [comparison(name) for name in names]
+    assert alike(sound, metrics).good is answer and alike(metrics, sound).good is answer
+    assert ("not shown" in finding.words) == (answer is None)
+
+
+@pytest.mark.parametrize(
+    "mean, error, answer", [(0.7, 0.01, True), (0.9, 0.01, False), (0.7, 0.1, None)]
+)
+def test_diversity_is_shown_by_enough_pairs(mean, error, answer):
+    real, synthetic = Similarity(0.7, 0.01, 60, 20), Similarity(mean, error, 60, 20)
+    assert diverse(real=real, synthetic=synthetic).good is answer
 
 
 def test_without_training_volumes_half_of_the_real_ones_is_fitted_on(real, others):
@@ -269,7 +372,7 @@ def test_training_volumes_among_the_real_ones_are_refused(real, others):
 def test_too_few_volumes_or_another_grid_are_refused(real, others):
     with pytest.raises(InputError, match="1 volumes; expected 4"):
         evaluate(real, others.take([0]), **QUICK)
-    with pytest.raises(InputError, match="7 volumes; expected 8"):
+    with pytest.raises(InputError, match="7 volumes; expected 8 .* of 40 subjects"):
         evaluate(real.take(slice(0, 7)), others, **QUICK)
     with pytest.raises(InputError, match="expected the real volumes'"):
         evaluate(real, phantoms(range(4), COARSE), **QUICK)
@@ -386,3 +489,42 @@ def test_volumes_that_cannot_be_judged_are_named(coarse, tmp_path):
     found = load_volumes(folder)
     assert found.volumes.max() == 1 and "goes from 0 to 1.5" in found.notes[0]
     assert read_table(folder / "participants.tsv")
+
+
+COHORTS = (phantoms(range(100, 112), COARSE), phantoms(range(20), COARSE))
+
+
+def follow(change):
+    asked, real = COHORTS
+    asked = replace(asked, rows=tuple(change(dict(row)) for row in asked.rows))
+    return follow_conditions(asked, real, real)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda r: {"sex": "FM".index(r["sex"])}, "0, 1 in .* and F, M in"),
+        (lambda r: {"age": "old" if r["age"] > 50 else "young"}, "a number in"),
+        (lambda r: {"sex": {"F": "a", "M": "b"}[r["sex"]]}, "a, b in"),
+    ],
+)
+def test_a_column_of_other_words_is_left_and_told(change, words):
+    followed, notes = follow(change)
+    assert followed == ()
+    (note,) = notes
+    assert re.search(f"not judged, since it is .*{words}", note)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: {"age": f"{r['age']:.1f}Y"},
+        lambda r: {"age": f"{r['age']:.1f}".replace(".", ",")},
+        lambda r: {"sex": {"F": "female", "M": "male"}[r["sex"]]},
+    ],
+)
+def test_a_column_of_other_spelling_is_the_same_column(change):
+    (found,), notes = follow(change)
+    ((plain,), _) = follow(lambda r: {found.column: r[found.column]})
+    assert notes == () and found.predicted == plain.predicted
+    assert found.real == plain.real

@@ -5,7 +5,11 @@ from keras import ops
 import numpy as np
 import pytest
 
-from dipy_synth.networks.attention import Attention, ConditionField, ConditionTokens
+from dipy_synth.networks.attention import (
+    Attention,
+    ConditionTokens,
+    SpatialConditioning,
+)
 from dipy_synth.networks.blocks import (
     ResidualBlock,
     Upsample,
@@ -14,6 +18,11 @@ from dipy_synth.networks.blocks import (
     haar_matrix,
     haar_up,
     space_to_depth,
+)
+from dipy_synth.networks.denoising_blocks import (
+    DenoisingBlock,
+    LayerNorm,
+    PixelShuffle,
 )
 from dipy_synth.networks.quantizer import FSQ
 
@@ -59,7 +68,10 @@ def test_haar_loses_nothing_and_begins_with_the_mean(shape):
 def test_residual_and_attention_start_as_the_identity(shape):
     x = image(shape, 8)
     tokens = np.random.default_rng(0).normal(size=(2, 3, 5)).astype("float32")
-    np.testing.assert_allclose(ResidualBlock(8)(x, np.ones((2, 4))), x, atol=1e-6)
+    np.testing.assert_allclose(ResidualBlock(8)(x), x, atol=1e-6)
+    for normalize in (False, True):
+        block = DenoisingBlock(8, normalize=normalize)
+        np.testing.assert_allclose(block(x, np.ones((2, 4))), x, atol=1e-6)
     np.testing.assert_allclose(Attention(8)(x, tokens), x, atol=1e-6)
 
 
@@ -67,6 +79,8 @@ def blocks():
     return [
         (ResidualBlock(12), 8, 12, 1),
         (Upsample(4), 8, 4, 2),
+        (PixelShuffle(4), 8, 4, 2),
+        (LayerNorm(), 8, 8, 1),
         (Attention(8, heads=2), 8, 8, 1),
         (FSQ((5, 4, 3)), 3, 3, 1),
     ]
@@ -74,7 +88,7 @@ def blocks():
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize("case", range(4))
+@pytest.mark.parametrize("case", range(6))
 def test_conformance(shape, policy, case):
     layer, incoming, outgoing, factor = blocks()[case]
     config = {**layer.get_config(), "dtype": policy}
@@ -119,15 +133,42 @@ def test_conditions_are_not_rounded_in_mixed_precision():
     assert np.abs(tokens[0, 1] - tokens[1, 1]).max() > 0.1
 
 
-def test_a_field_says_nothing_at_first_and_learns_what_belongs_where():
+def test_layer_norm_is_keras_own_with_film_and_silu():
+    x, film = image((5, 4), 6), image((1, 1), 12, seed=1)
+    layer, plain = LayerNorm(), keras.layers.LayerNormalization(epsilon=1e-5)
+    scale, shift = np.split(film, 2, axis=-1)
+    expected = ops.silu(plain(x) * (1 + scale) + shift)
+    np.testing.assert_allclose(layer(x, film), expected, atol=1e-5)
+    np.testing.assert_allclose(layer(x), ops.silu(plain(x)), atol=1e-5)
+
+
+def test_blocks_of_the_denoiser_compute_nothing_over_space():
+    """A bright spot changes nothing far off."""
+    x, embedding = image((12, 12), 8), np.ones((2, 4), "float32")
+    spot = x.copy()
+    spot[:, -1, -1] += 100
+    for layer, more in ((LayerNorm(), ()), (DenoisingBlock(8), (embedding,))):
+        layer(x, *more)
+        for weight in layer.weights:
+            weight.assign(np.random.default_rng(0).normal(0, 0.3, weight.shape))
+        one, other = (np.asarray(layer(a, *more))[:, :8, :8] for a in (x, spot))
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_spatial_conditioning_starts_at_zero_and_learns_what_belongs_where():
     keras.utils.set_random_seed(0)
     grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, 9)] * 2, indexing="ij"), axis=-1)
     middles = np.random.default_rng(0).uniform(-0.7, 0.7, (6, 1, 1, 2))
     blobs = np.exp(-np.sum((grid - middles) ** 2, axis=-1) / 0.1)[..., None]
-    layer, asked = ConditionField((9, 9), 1, 32), np.eye(6, dtype="float32")
-    np.testing.assert_array_equal(layer(asked), np.zeros((6, 9, 9, 1)))
-    model = keras.Sequential([layer])
+    layer, asked = SpatialConditioning((9, 9), 1, 32), np.eye(6, dtype="float32")
+    cells = np.repeat(np.arange(81, dtype="int32").reshape(1, 9, 9), 6, axis=0)
+    np.testing.assert_array_equal(layer(asked, cells), np.zeros((6, 9, 9, 1)))
+    wanted, places = keras.Input((6,)), keras.Input((9, 9), dtype="int32")
+    model = keras.Model([wanted, places], layer(wanted, places))
     model.compile(optimizer=keras.optimizers.Adam(0.02), loss="mse")
-    model.fit(asked, blobs, batch_size=6, epochs=300, verbose=0)
-    left = np.mean((np.asarray(layer(asked)) - blobs) ** 2)
+    model.fit([asked, cells], blobs, batch_size=6, epochs=300, verbose=0)
+    left = np.mean((np.asarray(layer(asked, cells)) - blobs) ** 2)
     assert left < 0.1 * np.mean((blobs - blobs.mean(axis=0)) ** 2)
+    part = np.asarray(layer(asked, cells[:, 2:5, 3:]))
+    whole = np.asarray(layer(asked, cells))
+    np.testing.assert_allclose(part, whole[:, 2:5, 3:], atol=1e-6)

@@ -12,15 +12,25 @@ import numpy as np
 import pytest
 
 from dipy_synth.networks.architectures import ARCHITECTURES, make_autoencoder
-from dipy_synth.networks.attention import Attention, ConditionField, ConditionTokens
+from dipy_synth.networks.attention import (
+    Attention,
+    ConditionTokens,
+    SpatialConditioning,
+)
 from dipy_synth.networks.autoencoder import Autoencoder
 from dipy_synth.networks.blocks import ResidualBlock, Upsample
 from dipy_synth.networks.codebook import VectorQuantizer
 from dipy_synth.networks.conv_autoencoders import ResidualUnit
+from dipy_synth.networks.denoising_blocks import (
+    DenoisingBlock,
+    LayerNorm,
+    PixelShuffle,
+)
 from dipy_synth.networks.discriminator import AdversarialTraining, PatchDiscriminator
 from dipy_synth.networks.predictor import PredictorNetwork
 from dipy_synth.networks.quantizer import FSQ
 from dipy_synth.networks.unet import UNet
+from dipy_synth.networks.unfolding import Unfolding
 from dipy_synth.store import load_networks, read_config, save_model
 
 SIZES = {2: (8, 16), 3: (8, 16, 8)}
@@ -42,8 +52,8 @@ def conditions():
 
 def noisy(rank, wanted):
     """Inputs of a U-Net."""
-    time = np.array([0.2, 0.8], "float32")
-    return {"latents": image(rank, 3), "time": time, "conditions": wanted}
+    level = np.array([-1.2, 0.8], "float32")
+    return {"latents": image(rank, 3), "noise_level": level, "conditions": wanted}
 
 
 def autoencoder(name, rank):
@@ -52,7 +62,13 @@ def autoencoder(name, rank):
     return make_autoencoder({"architecture": name, "shape": SIZES[rank], **small})
 
 
-def unet(rank, categories=()):
+def cells(rank):
+    """Flat indices of the positions of images."""
+    size = SIZES[rank]
+    return np.broadcast_to(np.arange(np.prod(size)).reshape(size), (BATCH, *size))
+
+
+def unet(rank, categories=(), **options):
     widths, attention = (8, 16), (False, True)
     return UNet(
         (*SIZES[rank], 3),
@@ -60,6 +76,7 @@ def unet(rank, categories=()):
         blocks=1,
         attention=attention,
         categories=categories,
+        **options,
     )
 
 
@@ -77,10 +94,30 @@ CASES = {
         lambda rank: [image(rank, 4)],
         lambda size: (*size, 6),
     ),
-    "residual block with time": Case(
-        lambda rank: ResidualBlock(6),
+    "denoising block": Case(
+        lambda rank: DenoisingBlock(6),
         lambda rank: [image(rank, 4), draw(5)],
         lambda size: (*size, 6),
+    ),
+    "denoising block without normalisation": Case(
+        lambda rank: DenoisingBlock(6, normalize=False),
+        lambda rank: [image(rank, 4), draw(5)],
+        lambda size: (*size, 6),
+    ),
+    "layer norm": Case(
+        lambda rank: LayerNorm(),
+        lambda rank: [image(rank, 4)],
+        lambda size: (*size, 4),
+    ),
+    "pixel shuffle": Case(
+        lambda rank: PixelShuffle(6),
+        lambda rank: [image(rank, 4)],
+        lambda size: (*(2 * n for n in size), 6),
+    ),
+    "unfolding": Case(
+        lambda rank: Unfolding((*SIZES[rank], 3), 2, 4),
+        lambda rank: [image(rank, 3), cells(rank)],
+        lambda size: (*(2 * n for n in size), 2 ** len(size) + 2),
     ),
     "upsample": Case(
         lambda rank: Upsample(6),
@@ -102,9 +139,9 @@ CASES = {
         lambda rank: [conditions()],
         lambda size: (2, 6),
     ),
-    "condition field": Case(
-        lambda rank: ConditionField(SIZES[rank], 3, 8),
-        lambda rank: [draw(6)],
+    "spatial conditioning": Case(
+        lambda rank: SpatialConditioning(SIZES[rank], 3, 8),
+        lambda rank: [draw(6), cells(rank)],
         lambda size: (*size, 3),
     ),
     "FSQ": Case(
@@ -137,6 +174,11 @@ CASES = {
         lambda rank: [noisy(rank, conditions())],
         lambda size: (*size, 3),
     ),
+    "unfolding U-Net": Case(
+        lambda rank: unet(rank, (0, 2), unfold=2),
+        lambda rank: [noisy(rank, conditions())],
+        lambda size: (*size, 3),
+    ),
     **{
         f"{name} autoencoder": Case(
             lambda rank, name=name: autoencoder(name, rank),
@@ -166,7 +208,7 @@ every = pytest.mark.parametrize(
 
 
 def shake(network):
-    """Give every weight a value, so that zero-initialised paths are heard."""
+    """Change every weight, so that zero-initialised paths act."""
     rng = np.random.default_rng(1)
     for weight in network.trainable_weights:
         weight.assign(np.asarray(weight) + rng.normal(0, 0.1, weight.shape))
@@ -267,7 +309,7 @@ def symbol(x):
         return {
             name: keras.Input(value.shape[1:], name=name) for name, value in x.items()
         }
-    return keras.Input(x.shape[1:])
+    return keras.Input(x.shape[1:], dtype=x.dtype.name)
 
 
 def towards_one(network, inputs, shape):

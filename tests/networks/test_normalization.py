@@ -13,11 +13,10 @@ SHAPES = [(6, 8), (4, 6, 5)]
 CHANNELS = 24
 
 
-def inputs(shape):
-    """Draw an image far from mean 0, and a film."""
+def image_of(shape):
+    """Draw an image far from mean 0."""
     rng = np.random.default_rng(0)
-    image = rng.normal(3, 2, (2, *shape, CHANNELS))
-    return [a.astype("float32") for a in (image, rng.normal(size=(2, 2 * CHANNELS)))]
+    return rng.normal(3, 2, (2, *shape, CHANNELS)).astype("float32")
 
 
 def built(layer, shape):
@@ -59,45 +58,29 @@ def assert_near(found, expected, tolerance):
 def test_it_is_that_of_keras_in_value_and_gradient(shape, silu):
     plain = built(layers.GroupNormalization(8, epsilon=1e-5), shape)
 
-    def call(image, film):
-        film = ops.reshape(film, (2, *[1] * len(shape), 2 * CHANNELS))
-        scale, shift = ops.split(film, 2, axis=-1)
-        y = plain(image) * (1 + scale) + shift
-        return ops.silu(y) if silu else y
+    def call(image):
+        return ops.silu(plain(image)) if silu else plain(image)
 
-    arrays = inputs(shape)
-    expected = with_gradients(plain, call, *arrays)
-    assert_near(ours(shape, *arrays, silu=silu), expected, 1e-5)
+    expected = with_gradients(plain, call, image_of(shape))
+    assert_near(ours(shape, image_of(shape), silu=silu), expected, 1e-5)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_mixed_precision_rounds_no_more_than_input_and_result(shape):
     """Statistics are float32: values far from 0 lose nothing but the roundings."""
-    image, film = (
-        np.asarray(ops.cast(ops.cast(array, "bfloat16"), "float32"))
-        for array in inputs(shape)
-    )
-    half = ours(shape, image, film, silu=True, dtype="mixed_bfloat16")
-    exact = ours(shape, image, film, silu=True)
+    image = np.asarray(ops.cast(ops.cast(image_of(shape), "bfloat16"), "float32"))
+    half = ours(shape, image, silu=True, dtype="mixed_bfloat16")
+    exact = ours(shape, image, silu=True)
     np.testing.assert_allclose(half[0], exact[0], rtol=2**-8, atol=1e-6)
     assert_near(half, exact, 1e-2)
 
 
 def test_a_constant_image_far_from_zero_has_no_infinite_gradient():
-    _, film = inputs((4, 4))
     image = np.full((2, 4, 4, CHANNELS), 3, "float32")
-    value, *gradients = ours((4, 4), image, 0 * film, silu=False)
+    value, *gradients = ours((4, 4), image, silu=False)
     shifts = np.broadcast_to(np.linspace(-1, 2, CHANNELS), value.shape)
     np.testing.assert_allclose(value, shifts, atol=1e-3)
     assert all(np.isfinite(array).all() for array in gradients)
-
-
-def test_without_film_scale_and_shift_are_the_weights():
-    layer, image = group_norm(CHANNELS), inputs((6, 8))[0]
-    np.testing.assert_allclose(
-        layer(image), layer(image, np.zeros((2, 2 * CHANNELS), "float32")), atol=1e-6
-    )
-    assert [weight.shape for weight in layer.weights] == [(24,), (24,)]
 
 
 def test_configuration_round_trip():

@@ -5,6 +5,8 @@ from keras import ops
 import numpy as np
 import pytest
 
+from dipy_synth.diffusion.guidance import guided_denoiser
+from dipy_synth.diffusion.schedules import RectifiedFlow, make_schedule
 from dipy_synth.errors import InputError
 from dipy_synth.networks.presets import UNET_PRESETS, find_preset
 from dipy_synth.networks.unet import UNet
@@ -14,7 +16,7 @@ SHAPES = [(16, 12), (8, 12, 16)]
 
 
 def shake(network, seed=0):
-    """Give every weight a value, so that zero-initialised paths are heard."""
+    """Change every weight, so that zero-initialised paths act."""
     rng = np.random.default_rng(seed)
     for weight in network.trainable_variables:
         weight.assign(np.asarray(weight) + rng.normal(0, 0.1, weight.shape))
@@ -28,7 +30,7 @@ def noisy(shape, conditions=(), n=2):
     rng = np.random.default_rng(0)
     return {
         "latents": rng.standard_normal((n, *shape, 3)).astype("float32"),
-        "time": np.linspace(0.1, 0.9, n).astype("float32"),
+        "noise_level": np.linspace(-2, 1, n).astype("float32"),
         "conditions": np.tile(np.asarray(conditions, "float32"), (n, 1)),
     }
 
@@ -41,15 +43,6 @@ def test_unet_starts_at_zero_and_keeps_any_shape(shape):
     assert again.get_config() == network.get_config()
 
 
-def test_a_network_older_than_the_field_is_built_without():
-    network = unet((5, 6), categories=(2,))
-    assert network.field and not unet((5, 6)).field
-    config = network.get_config()
-    assert UNet.from_config(config).count_params() == network.count_params()
-    config.pop("field")
-    assert not UNet.from_config(config).field
-
-
 @pytest.mark.parametrize("shape", SHAPES)
 def test_training_mode_changes_nothing(shape):
     network = unet(shape)
@@ -60,7 +53,7 @@ def test_training_mode_changes_nothing(shape):
 
 @pytest.mark.parametrize("attention", [(False, True), (False, False)])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_unet_hears_time_conditions_and_position(shape, attention):
+def test_unet_sees_noise_level_conditions_shift_and_position(shape, attention):
     network = unet(shape, categories=(0, 2), attention=attention)
     shake(network)
     inputs = noisy(shape, (0.3, 1), n=1)
@@ -69,15 +62,17 @@ def test_unet_hears_time_conditions_and_position(shape, attention):
     def changed(**values):
         return np.abs(np.asarray(network({**inputs, **values})) - plain).max()
 
-    assert changed(time=np.array([0.7], "float32")) > 1e-4
+    assert changed(noise_level=np.array([0.7], "float32")) > 1e-4
+    assert changed(shift=np.ones((1, len(shape)), "float32")) > 1e-4
+    assert changed(shift=np.zeros((1, len(shape)), "float32")) < 1e-6
     for other in ((0.9, 1), (0.3, 0), (np.nan, 1), (np.nan, np.nan)):
         assert changed(conditions=np.array([other], "float32")) > 1e-4
     flat = {**inputs, "latents": np.zeros_like(inputs["latents"])}
     assert np.asarray(network(flat)).std(axis=1).max() > 1e-4
 
 
-def test_times_that_bfloat16_cannot_tell_apart_are_told_apart():
-    """Training in bfloat16 must see the times that sampling in float32 does."""
+def test_noise_levels_are_not_rounded_to_bfloat16():
+    """Training in bfloat16 must see the noise levels that sampling in float32 does."""
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -86,12 +81,38 @@ def test_times_that_bfloat16_cannot_tell_apart_are_told_apart():
         keras.config.set_dtype_policy("float32")
     shake(network)
     inputs = noisy((6, 5), n=1)
-    late, later = (
-        np.asarray(network({**inputs, "time": np.array([t], "float32")}))
-        for t in (0.9961, 0.9968)
+    one, other = (
+        np.asarray(network({**inputs, "noise_level": np.array([level], "float32")}))
+        for level in (1.991, 1.996)
     )
-    assert ops.cast(0.9961, "bfloat16") == ops.cast(0.9968, "bfloat16")
-    assert not np.array_equal(late, later)
+    assert ops.cast(1.991, "bfloat16") == ops.cast(1.996, "bfloat16")
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("unfold", [1, 2])
+@pytest.mark.parametrize("rank", [2, 3])
+def test_a_crop_is_denoised_as_the_same_part_of_the_whole(rank, unfold):
+    """Beyond what its margin reaches; nothing is computed over space."""
+    shape = (24,) * 2 if rank == 2 else (16, 8, 8)
+    network = UNet(
+        (*shape, 4), widths=(8, 8), blocks=1, attention="none", unfold=unfold
+    )
+    shake(network)
+    rng = np.random.default_rng(0)
+    maps = network.unfolding.maps
+    maps.assign(rng.normal(size=maps.shape))
+    latents = rng.standard_normal((1, *shape, 4)).astype("float32")
+    inputs = {"noise_level": np.zeros(1, "float32")}
+    inputs["conditions"] = np.zeros((1, 0), "float32")
+    whole = np.asarray(network({**inputs, "latents": latents}))
+    part = (slice(None), slice(4, None))
+    corner = np.array([[4, *[0] * (rank - 1)]])
+    found = np.asarray(network({**inputs, "latents": latents[part], "corner": corner}))
+    margin = 11 // unfold + 1  # 2 x 3 convolutions at each level, and the first
+    apart = np.abs(found - whole[part]).max(axis=(0, *range(2, rank + 2)))
+    assert apart[margin:].max() < 1e-5 < apart[0]
+    moved = np.asarray(network({**inputs, "latents": latents[part]}))
+    assert np.abs(moved - found)[:, margin:].max() > 1e-3  # it does see its position
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -131,8 +152,9 @@ def test_levels_with_attention_may_be_named(named, levels):
 @pytest.mark.parametrize("name", UNET_PRESETS)
 def test_presets_make_networks_and_tell_what_they_gave(name):
     preset = find_preset(name, UNET_PRESETS)
-    assert set(preset) == set(find_preset("default")) - {"crop"}
-    assert all(preset.values())
+    assert set(preset) == {*find_preset("default"), "schedule"}
+    assert all(value for name, value in preset.items() if name != "crop")
+    make_schedule(preset["schedule"])
     assert f"--preset {name}" in preset["command"] or name == "default"
     TrainingSettings(**preset["training"])
     narrow(preset["network"])
@@ -172,11 +194,35 @@ def test_one_step_of_training_lowers_the_loss_with_finite_weights(shape):
     assert all(np.isfinite(np.asarray(w)).all() for w in network.weights)
 
 
+@pytest.mark.parametrize("blocks", [(1,), (1, 0), 0])
+def test_blocks_must_match_the_levels(blocks):
+    with pytest.raises(InputError, match="one per level"):
+        UNet((8, 8, 3), widths=(8, 16), blocks=blocks)
+    made = UNet((8, 8, 3), widths=(8, 16), blocks=(1, 2))
+    assert [len(level) for level in made.down] == [1, 2]
+    assert [len(level) for level in made.up] == [2, 1]
+
+
+def test_the_loss_is_weighted_number_by_number():
+    network = unet((4, 4))
+    error = np.arange(96.0).reshape(2, 4, 4, 3).astype("float32")
+    weight = np.random.default_rng(0).random(error.shape).astype("float32")
+    loss = network.compute_loss(y=error, y_pred=0 * error, sample_weight=weight)
+    assert float(loss) == pytest.approx(np.mean(weight * error**2), rel=1e-5)
+    plain = network.compute_loss(y=error, y_pred=0 * error)
+    assert float(plain) == pytest.approx(np.mean(error**2), rel=1e-5)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_turned_network_does_in_new_channels_what_it_did_in_the_old(shape):
+def test_an_untrained_network_is_the_best_linear_estimate(shape):
+    """At F = 0 a preconditioned prediction is the Wiener filter."""
+    schedule = RectifiedFlow(prediction="preconditioned", times="log_snr")
+    variance = np.random.default_rng(0).uniform(0.1, 3, (*shape, 3)).astype("float32")
     network, inputs = unet(shape), noisy(shape)
-    shake(network)
-    rotation = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 3)))[0]
-    known = np.asarray(network({**inputs, "latents": inputs["latents"] @ rotation}))
-    network.turn(rotation)
-    np.testing.assert_allclose(network(inputs), known @ rotation.T, atol=1e-4)
+    conditions = np.zeros((2, 0), "float32")
+    denoise = guided_denoiser(
+        network.predict_on_batch, schedule, conditions, 1.0, variance=variance
+    )
+    x_t, t = inputs["latents"], 0.4
+    wiener = 0.6 * variance / (0.36 * variance + 0.16) * x_t
+    np.testing.assert_allclose(denoise(x_t, t), wiener, rtol=1e-5)

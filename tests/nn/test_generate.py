@@ -8,6 +8,7 @@ import pytest
 
 from dipy_synth.conditions import Column, ConditionSchema
 from dipy_synth.data.nifti import read_volume
+from dipy_synth.diffusion.gaussian import GaussianDenoiser
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.samplers import sample_ddim
 from dipy_synth.errors import InputError
@@ -48,7 +49,9 @@ def ldm(tmp_path_factory):
             weight.assign(rng.normal(0, 0.2, weight.shape))
     sex = Column("sex", "category", categories=("F", "M"))
     made.schema = ConditionSchema((Column("age", low=20, high=80), sex))
-    made.normalizer = LatentNormalizer(np.zeros(shape), np.ones(shape[-1]))
+    made.normalizer = LatentNormalizer(
+        np.zeros(shape), np.eye(shape[-1]), np.ones(shape)
+    )
     return LDM(made.save(tmp_path_factory.mktemp("model")))
 
 
@@ -145,6 +148,7 @@ def test_what_fails_elsewhere_is_told_here(ldm, tmp_path):
 def test_the_advice_is_followed_and_completed(ldm):
     assert ldm.config["sampling"] == {**SAMPLING, "sampler": "heun", "steps": 3}
     told = {"steps": 3, "sampler": "euler", "guidance": 2.0, "guidance_rescale": 0.7}
+    told |= {"guidance_interval": (0.1, 2)}
     advised = LDM(ldm.folder)
     advised.config["sampling"] = told
     np.testing.assert_array_equal(advised.generate(), ldm.generate(**told))
@@ -158,3 +162,30 @@ def test_eta_is_that_of_the_sampler(ldm):
     still = ldm.generate(**ddim)
     np.testing.assert_array_equal(still, ldm.generate(eta=0.0, **ddim))
     assert np.abs(noisy - still).max() > 0.01
+
+
+def test_guidance_outside_of_its_interval_is_none(ldm):
+    options = {"steps": 3, "sampler": "euler", "conditions": {"age": 30}}
+    plain = ldm.generate(guidance=1.0, **options)
+    nowhere = ldm.generate(guidance=5.0, guidance_interval=(1e-9, 1e-8), **options)
+    np.testing.assert_array_equal(nowhere, plain)
+    within = ldm.generate(guidance=5.0, guidance_interval=(0.01, 100), **options)
+    assert np.abs(within - plain).max() > 1e-3
+
+
+def test_a_gaussian_denoiser_is_kept_with_the_model(ldm, tmp_path):
+    """It answers above its threshold, before and after saving."""
+    rng, shape = np.random.default_rng(0), ldm.network.shape
+    made = LDM(ldm.folder)
+    latents = rng.standard_normal((12, *shape)).astype("float32")
+    conditions = np.stack([rng.uniform(-1, 1, 12), rng.integers(0, 2, 12)], axis=1)
+    made.gaussian = GaussianDenoiser.fit(
+        latents, conditions, np.ones(shape), categories=(0, 2)
+    )
+    made.gaussian.threshold = 0.5
+    options = {"seed": 2, "steps": 3, "conditions": {"age": 30, "sex": "F"}}
+    with_gaussian = made.generate(**options)
+    assert np.abs(with_gaussian - ldm.generate(**options)).max() > 0.01
+    again = LDM(made.save(tmp_path / "copy"))
+    assert again.gaussian.threshold == 0.5
+    np.testing.assert_allclose(again.generate(**options), with_gaussian, atol=0.02)

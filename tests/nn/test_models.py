@@ -10,15 +10,19 @@ from dipy_synth.data.cohort import Cohort, cohort_config, fingerprint
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.preprocess import PreprocessConfig
 from dipy_synth.data.readers import read_records
-from dipy_synth.diffusion.latents import encode_all
+from dipy_synth.diffusion.latents import encode_volumes
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
+from dipy_synth.networks.blocks import depth_to_space, space_to_depth
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.nn.ldm import LDM
+from dipy_synth.nn.predictor import CovariatePredictor
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.store import find_model, read_config
 from dipy_synth.synthesis.qc_filter import QCFilter
 from dipy_synth.training import TrainingSettings
+from dipy_synth.training.denoiser import SPLITS
+from dipy_synth.utils.files import read_json
 
 SMALL_VQVAE = {"channels": (8, 8), "blocks": 1}
 SMALL_UNET = {"widths": (8, 16), "blocks": 1, "attention": (False, True)}
@@ -28,7 +32,7 @@ SETTINGS = TrainingSettings(epochs=2, batch_size=2, learning_rate=1e-3)
 @pytest.fixture(scope="module")
 def vqvae_run(prepared_folder, tmp_path_factory):
     run = tmp_path_factory.mktemp("vqvae")
-    VQVAE().fit(prepared_folder, run_dir=run, settings=SETTINGS, **SMALL_VQVAE)
+    VQVAE().fit(prepared_folder, run_dir=run, settings=SETTINGS, network=SMALL_VQVAE)
     return run
 
 
@@ -41,7 +45,7 @@ def ldm_run(prepared_folder, vqvae_run, tmp_path_factory):
         run_dir=run,
         settings=SETTINGS,
         conditions=("age", "sex"),
-        **SMALL_UNET,
+        network=SMALL_UNET,
     )
     return run
 
@@ -97,12 +101,81 @@ def test_the_preprocessing_of_the_cohort_is_kept_with_the_model(bids_folder, tmp
 
 
 def test_latents_reach_the_network_normalised(prepared_folder, ldm):
-    volumes = Cohort.load(prepared_folder).volumes("train")
-    latents = encode_all(volumes, ldm.vqvae, varied=True)
+    """In orthonormal coordinates of patches, the mean variance being 1."""
+    cohort = Cohort.load(prepared_folder)
+    latents = encode_volumes(cohort.volumes("train"), ldm.vqvae, np.arange(6))
     normal = ldm.normalizer.normalize(latents)
-    channels = normal.reshape(-1, normal.shape[-1])
-    assert np.abs(channels.mean(axis=0)).max() < 0.05
-    assert np.all((channels.std(axis=0) > 0.95) & (channels.std(axis=0) < 1.05))
+    assert abs(normal.mean()) < 0.05 and 0.9 < normal.std() < 1.1
+    assert ldm.normalizer.variance.mean() == pytest.approx(1, rel=1e-3)
+    noise = np.random.default_rng(0).standard_normal((2, *ldm.network.shape))
+    network = ldm.vqvae.network
+    kernel = np.asarray(network.from_latents.get_weights()[0])
+    moved = (ldm.normalizer.restore(noise) - ldm.normalizer.mean) @ kernel
+    ratio = np.sum(moved**2, axis=-1) / np.sum(noise**2, axis=-1)
+    np.testing.assert_allclose(ratio, ratio.mean(), rtol=1e-3)
+
+
+def test_views_of_training_brains_are_moved_and_mirrored_and_held_out_ones_are_not(
+    prepared_folder, ldm_run
+):
+    rows = {split: read_json(ldm_run / f"latents-{split}.json") for split in SPLITS}
+    train = rows["train"]
+    shifts, mirrored = np.array(train["shifts"]), np.array(train["mirrored"])
+    assert len(shifts) == len(mirrored) == 10 * len(train["keys"]) == 60
+    first = np.arange(60) % 10
+    assert not shifts[first < 2].any() and shifts[first >= 2].any(axis=1).mean() > 0.9
+    assert np.abs(shifts).max() == 3
+    assert not mirrored[first == 0].any() and mirrored[first == 1].all()
+    assert not np.any(rows["validation"]["shifts"])
+    kept = np.load(ldm_run / "latents-train.npy")
+    volumes, ldm = Cohort.load(prepared_folder).volumes("train"), LDM(ldm_run)
+    for view in (0, 1, 7):
+        volume = np.asarray(volumes[2], "float32")
+        volume = volume[::-1] if mirrored[20 + view] else volume
+        moved = np.roll(volume, shifts[20 + view], axis=(0, 1, 2))
+        expected = ldm.vqvae.encode(moved[None])[0]
+        np.testing.assert_allclose(kept[20 + view], expected, atol=5e-3)
+
+
+def test_the_network_unfolds_latents_as_the_decoder_does(ldm):
+    """Its finest level works on the voxels of the decoder's linear path."""
+    assert ldm.network.unfold == 2
+    network = ldm.vqvae.network
+    z = np.random.default_rng(0).normal(size=(1, *network.latent_shape))
+    x = ldm.normalizer.normalize(z)
+    cells = np.arange(np.prod(x.shape[1:-1])).reshape(1, *x.shape[1:-1])
+    found = np.asarray(ldm.network.unfolding(x, cells))[..., :-2]
+    kernel, _ = network.from_latents.get_weights()
+    linear = (z - ldm.normalizer.mean) @ kernel
+    voxels = depth_to_space(linear.astype("float32"), network.factor)
+    expected = np.asarray(space_to_depth(voxels, 2))
+    scale = expected.std() / found.std()
+    np.testing.assert_allclose(found * scale, expected, atol=1e-3 * expected.std())
+
+
+def test_an_older_model_is_to_be_trained_again(ldm_run, tmp_path):
+    shutil.copytree(ldm_run / "model", tmp_path / "old")
+    path = tmp_path / "old" / "config.json"
+    config = json.loads(path.read_text())
+    del config["networks"]["unet"]["unfold"]
+    path.write_text(json.dumps({**config, "version": "0.0.9"}))
+    with pytest.raises(InputError, match=r"old: a model of dipy_synth 0\.0\.9.*again"):
+        LDM(tmp_path / "old")
+    assert VQVAE(tmp_path / "old").network is not None
+
+
+@pytest.mark.parametrize("wrong", ["width", "categories"])
+def test_unknown_arguments_of_a_network_are_refused(
+    prepared_folder, vqvae_run, tmp_path, wrong
+):
+    options = {"run_dir": tmp_path / "run", "network": {wrong: (8,)}}
+    with pytest.raises(InputError, match=wrong):
+        VQVAE().fit(prepared_folder, **options)
+    with pytest.raises(InputError, match=f"{wrong}: expected some of widths"):
+        LDM().fit(prepared_folder, vqvae_run, **options)
+    with pytest.raises(InputError, match=f"{wrong}: expected some of widths"):
+        CovariatePredictor().fit(prepared_folder, **options)
+    assert not (tmp_path / "run").exists()
 
 
 def test_samples_depend_on_seed_and_number_alone(ldm):
@@ -147,7 +220,7 @@ def test_a_model_has_its_qc_filter_where_there_are_brains_enough(
         run_dir=run,
         settings=SETTINGS,
         conditions=("age", "sex"),
-        **SMALL_UNET,
+        network=SMALL_UNET,
     )
     qc_filter = QCFilter.load(again.save(tmp_path / "copy"))
     assert qc_filter.ranges.n == 2
@@ -186,7 +259,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(
             run_dir=tmp_path / "run",
             settings=SETTINGS,
             conditions=("age", "sex"),
-            **SMALL_UNET,
+            network=SMALL_UNET,
         )
 
     with monkeypatch.context() as patch:
@@ -205,7 +278,9 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(
 
 def test_a_finished_run_is_not_trained_again(prepared_folder, vqvae_run):
     before = (vqvae_run / "state.npz").stat().st_mtime_ns
-    VQVAE().fit(prepared_folder, run_dir=vqvae_run, settings=SETTINGS, **SMALL_VQVAE)
+    VQVAE().fit(
+        prepared_folder, run_dir=vqvae_run, settings=SETTINGS, network=SMALL_VQVAE
+    )
     assert (vqvae_run / "state.npz").stat().st_mtime_ns == before
 
 
@@ -218,7 +293,9 @@ def test_a_share_of_dropped_conditions_is_one(prepared_folder, vqvae_run, dropou
 def test_another_run_in_the_same_folder_is_refused(prepared_folder, vqvae_run):
     other = TrainingSettings(epochs=3, batch_size=2, learning_rate=1e-3)
     with pytest.raises(InputError, match="epochs was 2, is 3"):
-        VQVAE().fit(prepared_folder, run_dir=vqvae_run, settings=other, **SMALL_VQVAE)
+        VQVAE().fit(
+            prepared_folder, run_dir=vqvae_run, settings=other, network=SMALL_VQVAE
+        )
 
 
 def test_validation_subjects_of_one_are_not_trained_on_by_the_other(
@@ -272,7 +349,7 @@ def test_a_run_does_not_go_on_with_conditions_of_another_range(
     cohort = edited(prepared_folder, tmp_path / "cohort", typo)
     run = tmp_path / "run"
     shutil.copytree(ldm_run, run)
-    conditions = {"conditions": ("age", "sex"), **SMALL_UNET}
+    conditions = {"conditions": ("age", "sex"), "network": SMALL_UNET}
     with pytest.raises(InputError, match="about.conditions"):
         LDM().fit(cohort, vqvae_run, run_dir=run, settings=SETTINGS, **conditions)
 
@@ -289,7 +366,7 @@ def test_a_run_does_not_go_on_with_other_values_or_scans(
     run = tmp_path / "run"
     shutil.copytree(ldm_run, run)
     before = stamps(run)
-    conditions = {"conditions": ("age", "sex"), **SMALL_UNET}
+    conditions = {"conditions": ("age", "sex"), "network": SMALL_UNET}
     with pytest.raises(InputError, match="about.cohort"):
         LDM().fit(cohort, vqvae_run, run_dir=run, settings=SETTINGS, **conditions)
     assert stamps(run) == before
@@ -317,7 +394,11 @@ def test_what_is_refused_loses_nothing_though_forced(
         )
     with pytest.raises(InputError, match="attention"):
         LDM().fit(
-            prepared_folder, vqvae_run, run_dir=ldm_run, attention="foo", **options
+            prepared_folder,
+            vqvae_run,
+            run_dir=ldm_run,
+            network={"attention": "foo"},
+            **options,
         )
     with pytest.raises(InputError, match="crop"):
         VQVAE().fit(prepared_folder, run_dir=vqvae_run, crop=2, **options)
@@ -341,8 +422,9 @@ def test_too_few_images_for_a_codebook_are_told_before_training(
         ({"sampler": "magic"}, "heun"),
         ({"steps": 0}, "at least 1"),
         ({"guidance_rescale": 1.5}, "from 0 to 1"),
-        ({"eta": 0.5}, "expected with sampler ddim, not dpmpp_2m"),
+        ({"eta": 0.5, "sampler": "heun"}, "ddim or sde_dpmpp_2m, not heun"),
         ({"eta": 1.5, "sampler": "ddim"}, "eta 1.5: expected a share from 0 to 1"),
+        ({"guidance_interval": (2, 1)}, "the lower first"),
         ({"seed": -1}, "0 or more"),
         ({"n": 0}, "at least 1"),
         ({"numbers": []}, "n 0: expected a whole number, at least 1"),

@@ -14,7 +14,8 @@ from dipy_synth.report import measure_quality, quality_page
 from dipy_synth.report.drawing import histogram_path, outline, slices_svg
 from dipy_synth.report.html_tables import describe_columns
 from dipy_synth.report.measures import robust_z, sorted_by_score, tilts
-from dipy_synth.utils.files import read_json, read_table, write_json, write_table
+from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.tables import read_table, write_table
 
 VOID = {"meta", "input", "br", "img", "link", "hr"}
 LOADS = {"src", "href", "srcset", "data", "poster", "action", "background"}
@@ -88,6 +89,18 @@ def noisy(x):
 def cohort(prepared_folder, tmp_path):
     """Copy of the shared cohort that a test may change."""
     return shutil.copytree(prepared_folder, tmp_path / "cohort")
+
+
+@pytest.fixture(scope="session")
+def twenty(write_prepared, tmp_path_factory):
+    """Prepared cohort of 20 phantoms, as many as tell an outlier. Shared."""
+    return write_prepared(tmp_path_factory.mktemp("twenty") / "cohort", 20)
+
+
+@pytest.fixture
+def many(twenty, tmp_path):
+    """Copy of it that a test may change."""
+    return shutil.copytree(twenty, tmp_path / "many")
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +190,22 @@ def test_tilt_is_the_angle_from_the_mean_orientation():
     nods = [12, 13, 11, 12.5, 11.5, 12, -20]
     heads = [turned(nod, 1, 2) for nod in nods]
     rows, _, _ = measure(np.ones((7, 2, 2, 2)), orientations=heads)
-    assert sorted_by_score(rows)[0] is rows[6] and rows[6].outliers == ["tilt"]
+    assert sorted_by_score(rows)[0] is rows[6] and rows[6].score > 3.5
+    assert not rows[6].enough and rows[6].outliers == []  # too few to tell
+    heads = [turned(nod, 1, 2) for nod in nods[:6] * 3 + nods[5:]]
+    rows, _, _ = measure(np.ones((20, 2, 2, 2)), orientations=heads)
+    assert sorted_by_score(rows)[0] is rows[19] and rows[19].outliers == ["tilt"]
+
+
+def test_a_failed_alignment_is_an_outlier_and_warnings_come_first():
+    found = [0.7, 0.72, 0.69, 0.71, 0.7] * 4
+    found[7] = 0.2
+    warnings = [()] * 20
+    warnings[3] = ("sform and qform disagree",)
+    rows, _, _ = measure(np.ones((20, 2, 2, 2)), alignments=found, warnings=warnings)
+    assert sorted_by_score(rows)[:2] == [rows[3], rows[7]]
+    assert rows[7].outliers == ["alignment"] and rows[3].outliers == []
+    assert [row.stands_out for row in rows] == [i in (3, 7) for i in range(20)]
 
 
 def test_histogram_distance_is_how_far_intensities_move():
@@ -266,8 +294,9 @@ def test_page_shows_every_volume_and_its_links_lead_somewhere(written):
 
 def test_table_has_the_metrics_worst_first(written, prepared_folder):
     rows = read_table(written.with_suffix(".tsv"))
-    scores = [float(row["score"]) for row in rows]
-    assert scores == sorted(scores, reverse=True)
+    assert {row["outliers"] for row in rows} == {"too few to tell"}
+    assert {row["score"] for row in rows} == {None}
+    assert "Outliers: too few to tell" in "".join(Page(written).text)
     for row in rows:
         image = prepared_path(prepared_folder, row["volume"])
         mask = np.asanyarray(nib.load(mask_path(image)).dataobj)
@@ -285,11 +314,14 @@ def test_table_has_the_metrics_worst_first(written, prepared_folder):
     ],
     ids=["shifted", "half", "noise", "dark"],
 )
-def test_an_injected_outlier_comes_first(cohort, volume, mask, metric):
-    change(cohort, "sub-05", volume, mask)
-    path = quality_page(cohort)
-    assert path == cohort / "quality.html"
-    first, second = read_table(cohort / "quality.tsv")[:2]
+def test_an_injected_outlier_comes_first(many, volume, mask, metric):
+    change(many, "sub-05", volume, mask)
+    path = quality_page(many)
+    assert path == many / "quality.html"
+    rows = read_table(many / "quality.tsv")
+    scores = [float(row["score"]) for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    first, second = rows[:2]
     assert first["volume"] == "sub-05" and metric in first["outliers"]
     assert float(first["score"]) > 1.5 * float(second["score"])
     page = Page(path)
@@ -309,8 +341,26 @@ def test_volume_is_told_in_native_space(cohort):
     assert ratio[0] / ratio[1] == pytest.approx(0.5, rel=1e-4)
 
 
-def test_tilt_is_told_only_where_something_was_aligned(cohort):
-    tables = []
+@pytest.mark.parametrize("size", ["cohort", "many"])
+def test_what_the_preparation_warned_of_comes_first(size, request):
+    cohort = request.getfixturevalue(size)
+    path = prepared_path(cohort, "sub-06")
+    sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
+    words = "the alignment may have failed: correlation <0.2>"
+    told = {"Warnings": [words], "AlignmentCorrelation": 0.2}
+    write_json(sidecar, read_json(sidecar) | told)
+    page = Page(quality_page(cohort))
+    first, second, *_ = read_table(cohort / "quality.tsv")
+    assert first["volume"] == "sub-06" and first["warnings"] == words
+    assert float(first["alignment"]) == 0.2 and second["alignment"] is None
+    text = "".join(page.text)
+    assert f"1 of {len(list(cohort.glob('sub-*')))} volumes stands out" in text
+    assert words in text and page.wrong == []
+    assert next(t for t in page.text if t.startswith("sub-")) == "sub-06"
+
+
+def test_tilt_is_told_only_where_something_was_aligned(many):
+    cohort, tables = many, []
     for align in ("rigid", "none"):
         path = prepared_path(cohort, "sub-02")
         sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))

@@ -17,7 +17,8 @@ from dipy_synth.conditions import Column, ConditionSchema
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.synthesis.cohort import Request, synthesize_cohort
-from dipy_synth.utils.files import read_json, read_table
+from dipy_synth.utils.files import read_json
+from dipy_synth.utils.tables import read_table
 
 GRID = Grid((8, 8, 8), (4.0, 4.0, 4.0))
 
@@ -35,6 +36,7 @@ class Model:
     config = {
         "grid": GRID.to_config(),
         "license": "CC BY-SA 3.0",
+        "preprocessing": {"align": "rigid"},
         "version": "0.1.0",
         "weights_sha256": "abc",
         "sampling": {

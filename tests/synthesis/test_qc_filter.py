@@ -6,24 +6,23 @@ import numpy as np
 import pytest
 
 from dipy_synth.conditions import ConditionSchema
-from dipy_synth.data.cohort import Cohort
+from dipy_synth.data.cohort import Cohort, cohort_config
 from dipy_synth.data.nifti import read_volume
 from dipy_synth.errors import InputError, QualityError
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.memorization import VoxelSearch, plant_copies
 from dipy_synth.phantom import make_phantom
-from dipy_synth.store import read_config
+from dipy_synth.store import arrays_path, read_config, save_model
 from dipy_synth.synthesis.cohort import MOST_ATTEMPTS, MOST_IN_VAIN, synthesize_cohort
 from dipy_synth.synthesis.qc_filter import (
     COPY,
     QCFilter,
     add_qc_filter,
     has_qc_filter,
-    put_qc_filter,
-    qc_filter_arrays,
+    qc_filter_files,
 )
 from dipy_synth.synthesis.request import Request
-from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.files import read_json
 
 GRID = Grid((32, 40, 32), (5.0, 5.0, 5.0))
 
@@ -40,14 +39,16 @@ def cohort(write_prepared, tmp_path_factory):
 def folder(cohort, tmp_path_factory):
     """What the QC filter asks of a model's folder, with a QC filter."""
     root = tmp_path_factory.mktemp("model")
-    sides = {
-        side: [s for s, there in zip(cohort.subjects, cohort.where(side)) if there]
-        for side in ("train", "validation")
-    }
-    config = {"format": 1, "kind": "ldm", "grid": cohort.grid.to_config()}
-    write_json(root / "config.json", {**config, "split": sides})
+    write_model(root, cohort)
     add_qc_filter(root, cohort)
     return root
+
+
+def write_model(root, cohort, files=None):
+    """Write what the QC filter asks of a model's folder."""
+    rest = dict.fromkeys(("sampling", "schedule", "conditions"))
+    config = {**cohort_config(cohort), **rest}
+    return save_model(root, kind="ldm", config=config, networks={}, files=files)
 
 
 @pytest.fixture(scope="module")
@@ -133,18 +134,27 @@ def test_a_qc_filter_is_for_its_own_model(folder, cohort, tmp_path, write_prepar
         add_qc_filter(folder, few)
     with pytest.raises(InputError, match="6 training and 2 validation volumes"):
         QCFilter.fit(few)
-    config = read_json(folder / "config.json")
-    bare = {k: v for k, v in config.items() if k != "qc_filter_sha256"}
-    write_json(tmp_path / "bare" / "config.json", bare)
+    bare = write_model(tmp_path / "bare", cohort)
     with pytest.raises(InputError, match="has no QC filter.*add_qc_filter"):
-        QCFilter.load(tmp_path / "bare")
-    put_qc_filter(tmp_path / "bare", qc_filter_arrays(folder))
-    assert has_qc_filter(read_config(tmp_path / "bare", kinds=("ldm",))[1])
-    assert QCFilter.load(tmp_path / "bare").threshold == QCFilter.load(folder).threshold
-    with open(tmp_path / "bare" / "qc_filter.npz", "ab") as stream:
+        QCFilter.load(bare)
+    files = qc_filter_files(*read_config(folder, kinds=("ldm",)))
+    copy, config = read_config(
+        write_model(tmp_path / "copy", cohort, files), kinds=("ldm",)
+    )
+    assert has_qc_filter(config)
+    assert QCFilter.load(copy).threshold == QCFilter.load(folder).threshold
+    with open(arrays_path(copy, config, "qc_filter"), "ab") as stream:
         stream.write(b"x")
-    with pytest.raises(InputError, match="qc_filter.npz: its hash is not"):
-        QCFilter.load(tmp_path / "bare")
+    with pytest.raises(InputError, match="qc_filter.*npz: its hash is not"):
+        QCFilter.load(copy)
+
+
+def test_without_the_training_brains_only_form_counts(cohort, tmp_path):
+    add_qc_filter(write_model(tmp_path, cohort), cohort, copies=False)
+    alone = QCFilter.load(tmp_path)
+    assert not {"train", "inside", "threshold"} & set(alone.to_arrays())
+    assert "high-frequency power of real" in metrics(alone(noise(0)))
+    assert COPY not in metrics(alone(cohort.volumes("train")[0]))
 
 
 class Model:

@@ -18,7 +18,8 @@ from dipy_synth.grid import Grid
 from dipy_synth.metrics.similarity import psnr, ssim
 from dipy_synth.synthesis import reconstruction
 from dipy_synth.synthesis.reconstruction import reconstruct_cohort
-from dipy_synth.utils.files import read_json, read_table, write_json
+from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.tables import read_table
 
 GRID = Grid((24, 32, 24), (8.0, 8.0, 8.0))
 STEPS = PreprocessConfig(bias=False, align="none", scaling="minmax", order=1, grid=GRID)

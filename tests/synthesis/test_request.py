@@ -8,7 +8,7 @@ import pytest
 from dipy_synth.conditions import Column, ConditionSchema
 from dipy_synth.errors import InputError
 from dipy_synth.synthesis.request import Request, read_matched_participants
-from dipy_synth.utils.files import write_table
+from dipy_synth.utils.tables import write_table
 
 ROWS = (
     {"participant_id": "sub-a", "sex": "F"},
@@ -57,7 +57,7 @@ def test_participants_are_matched_and_may_be_swept():
     ]
     assert matched.sample(1)["MatchedId"] == "sub-b"
     nothing_known = Request(participants=[{"age": 30}, {}])
-    assert [nothing_known.sample(i)["MatchedId"] for i in (0, 1)] == [None, None]
+    assert not any("MatchedId" in nothing_known.sample(i) for i in (0, 1))
     swept = asked(Request(participants=ROWS, sweep={"age": (1, 2)}))
     assert [(number, row["age"]) for number, row in swept] == [
         (0, 1),
@@ -132,12 +132,26 @@ def test_a_table_gives_what_the_model_knows(tmp_path, schema, caplog):
         ],
     )
     with caplog.at_level("INFO", logger="dipy_synth"):
-        rows = read_matched_participants(path, schema)
+        rows = read_matched_participants(path, schema, keep_ids=True)
     assert rows == [
         {"participant_id": "sub-a", "age": "30", "sex": "F"},
         {"participant_id": "sub-b", "age": None, "sex": "M"},
     ]
     assert "left aside, no conditions: hand" in caplog.text
+
+
+def test_who_is_matched_is_written_only_if_asked_for(tmp_path, schema):
+    path = tmp_path / "cohort.tsv"
+    table = [
+        {"participant_id": "sub-a", "age": 30.27, "sex": "F"},
+        {"participant_id": "sub-b", "age": None, "sex": "M"},
+    ]
+    write_table(path, table)
+    rows = read_matched_participants(path, schema)
+    assert rows == [{"age": 30, "sex": "F"}, {"age": None, "sex": "M"}]
+    assert "MatchedId" not in Request(participants=rows).sample(0)
+    named = read_matched_participants(path, schema, keep_ids=True)
+    assert named[0] == {"participant_id": "sub-a", "age": "30.27", "sex": "F"}
 
 
 @pytest.mark.parametrize(
@@ -152,3 +166,49 @@ def test_a_table_that_cannot_be_matched_is_told(tmp_path, schema, text, told):
     (tmp_path / "cohort.tsv").write_text(text)
     with pytest.raises(InputError, match=f"cohort.tsv.*{told}"):
         read_matched_participants(tmp_path / "cohort.tsv", schema)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Participant ID;AGE;Sex\nsub-a;30,5;female\nsub-b;25Y;n.a.\n",
+        "participant_id,age,sex\nsub-a, 30.5 ,f\nsub-b,25 years,unknown\n",
+        'participant_id\tage\tsex\nsub-a\t"30.5"\tF\nsub-b\t25\tNA\n',
+    ],
+)
+def test_tables_to_match_are_read_as_those_of_a_study(tmp_path, schema, text):
+    (tmp_path / "cohort.txt").write_text(text)
+    assert read_matched_participants(tmp_path / "cohort.txt", schema) == [
+        {"participant_id": "sub-a", "age": "30.5", "sex": "F"},
+        {"participant_id": "sub-b", "age": "25", "sex": None},
+    ]
+
+
+def test_what_cannot_be_an_age_is_left_open_and_told(tmp_path, schema, caplog):
+    (tmp_path / "cohort.tsv").write_text("age\n999\n>79\n")
+    with caplog.at_level("INFO", logger="dipy_synth"):
+        rows = read_matched_participants(tmp_path / "cohort.tsv", schema)
+    assert [row["age"] for row in rows] == [None, "79"]
+    assert "999 cannot be an age" in caplog.text
+    assert "no column, so left open: sex" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("sex\n0\n1\n", "row 1: condition sex=0: expected one of F, M"),
+        ("age\n30\nthirty\n", "row 2: condition age=thirty: expected a number"),
+        ("age,sex\n30,5,F\n", "line 2: 3 cells, expected 2"),
+    ],
+)
+def test_rows_that_are_not_understood_are_named(tmp_path, schema, text, told):
+    (tmp_path / "cohort.tsv").write_text(text)
+    with pytest.raises(InputError, match=f"cohort.tsv.*{told}"):
+        read_matched_participants(tmp_path / "cohort.tsv", schema)
+
+
+def test_a_condition_in_another_case_is_the_same_column(tmp_path):
+    schema = ConditionSchema((Column("Tumor", "category", categories=("none", "big")),))
+    (tmp_path / "cohort.tsv").write_text("participant_id\ttumor\nsub-a\tBig\n")
+    (row,) = read_matched_participants(tmp_path / "cohort.tsv", schema)
+    assert row["Tumor"] == "Big" and schema.encode([row])[0, 0] == 1

@@ -307,7 +307,7 @@ def test_networks_do_in_training_what_they_do_after():
     images = rng.uniform(-1, 1, (1, 8, 8, 1)).astype("float32")
     noisy = {
         "latents": rng.standard_normal((1, 4, 4, 2)).astype("float32"),
-        "time": np.array([0.3], "float32"),
+        "noise_level": np.array([0.3], "float32"),
         "conditions": np.array([[0.5]], "float32"),
     }
     autoencoder = PatchAutoencoder((8, 8), channels=(8, 8), blocks=1)

@@ -10,9 +10,7 @@ from dipy_synth.utils.files import (
     atomic_path,
     file_hash,
     read_json,
-    read_table,
     write_json,
-    write_table,
     write_text,
 )
 
@@ -99,46 +97,6 @@ def test_read_json_names_an_absent_or_broken_file(tmp_path, content):
         read_json(path)
 
 
-def test_table_round_trip(tmp_path):
-    rows = [
-        {"participant_id": "sub-01", "age": "34.5", "note": 'a "b", c'},
-        {"participant_id": "sub-02", "age": None, "note": "é"},
-    ]
-    path = tmp_path / "participants.tsv"
-    write_table(path, rows)
-    assert read_table(path) == rows
-
-
-def test_table_is_tab_separated_with_na_where_empty(tmp_path):
-    path = tmp_path / "participants.tsv"
-    write_table(path, [{"id": "a", "age": 30}, {"id": "b", "sex": ""}])
-    assert path.read_bytes() == b"id\tage\tsex\na\t30\tn/a\nb\tn/a\tn/a\n"
-
-
-def test_read_table_as_other_programs_write_it(tmp_path):
-    """A byte-order mark, Windows line ends, a blank last line, an empty cell."""
-    path = tmp_path / "participants.tsv"
-    path.write_bytes(b"\xef\xbb\xbfid\tage\r\na\tn/a\r\nb\t\r\n\r\n")
-    assert read_table(path) == [{"id": "a", "age": None}, {"id": "b", "age": None}]
-
-
-@pytest.mark.parametrize("cells", ["a", "a\t30\tF"])
-def test_read_table_names_the_line_of_another_length(tmp_path, cells):
-    path = tmp_path / "participants.tsv"
-    path.write_text(f"id\tage\nb\t20\n{cells}\n")
-    with pytest.raises(InputError, match=r"participants.tsv, line 3: .* expected 2"):
-        read_table(path)
-
-
-@pytest.mark.parametrize("content", [None, "", "\n\n"])
-def test_read_table_names_an_absent_or_empty_file(tmp_path, content):
-    path = tmp_path / "participants.tsv"
-    if content is not None:
-        path.write_text(content)
-    with pytest.raises(InputError, match="participants.tsv: (no such file|empty)"):
-        read_table(path)
-
-
 def test_file_hash_is_sha256_of_the_files_in_their_order(tmp_path):
     a, b = tmp_path / "a", tmp_path / "b"
     a.write_bytes(b"x" * (1 << 20) + b"y")  # more than one block
@@ -146,20 +104,3 @@ def test_file_hash_is_sha256_of_the_files_in_their_order(tmp_path):
     whole = a.read_bytes() + b.read_bytes()
     assert file_hash(a, str(b)) == hashlib.sha256(whole).hexdigest()
     assert file_hash(a, b) != file_hash(b, a)
-
-
-def test_table_errors_tell_the_line_as_an_editor_counts_it(tmp_path):
-    path = tmp_path / "participants.tsv"
-    path.write_text("participant_id\tage\n\nsub-01\t30\nsub-02\n")
-    with pytest.raises(InputError, match="line 4: 1 cells, expected 2"):
-        read_table(path)
-
-
-def test_tables_in_other_encodings_or_with_twin_columns_are_refused(tmp_path):
-    path = tmp_path / "participants.tsv"
-    path.write_bytes("participant_id\tort\nsub-01\tKöln\n".encode("latin-1"))
-    with pytest.raises(InputError, match="not a UTF-8 text"):
-        read_table(path)
-    path.write_text("age\tage\n1\t2\n")
-    with pytest.raises(InputError, match="two columns of one name"):
-        read_table(path)

@@ -14,7 +14,8 @@ from dipy_synth.grid import Grid
 from dipy_synth.nn.predictor import CovariatePredictor
 from dipy_synth.phantom import make_phantom
 from dipy_synth.training import TrainingSettings
-from dipy_synth.utils.files import read_json, read_table, write_table
+from dipy_synth.utils.files import read_json
+from dipy_synth.utils.tables import read_table, write_table
 from dipy_synth.workflows.cli import run
 
 GRID = Grid((20, 24, 20), (8.0,) * 3)

@@ -9,10 +9,15 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from dipy_synth.diffusion.schedules import DiscreteDiffusion, make_schedule
 from dipy_synth.errors import InputError
+from dipy_synth.networks.presets import UNET_PRESETS
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.predictor import CovariatePredictor
-from dipy_synth.utils.files import read_table
+from dipy_synth.training import TrainingSettings
+from dipy_synth.utils.files import read_json
+from dipy_synth.utils.labels import labels_on_side
+from dipy_synth.utils.tables import read_table
 from dipy_synth.workflows.preprocess import PreprocessT1Flow
 from dipy_synth.workflows.synth import SynthMRIFlow
 from dipy_synth.workflows.train import TrainLDMFlow, TrainPredictorFlow, TrainVQVAEFlow
@@ -102,7 +107,51 @@ def test_none_is_an_attention_that_can_be_asked_for(monkeypatch, words, expected
     monkeypatch.setattr(LDM, "fit", lambda self, *args, **kwargs: asked.update(kwargs))
     monkeypatch.setattr(sys, "argv", ["dipy_train_ldm", "prepared", "vqvae", *words])
     run_flow(TrainLDMFlow())
-    assert asked.get("attention") == expected
+    assert asked["network"].get("attention") == expected
+
+
+def test_options_that_are_not_given_are_the_presets(monkeypatch):
+    """The schedule, and training values such as precision and patience, too."""
+    asked = {}
+    monkeypatch.setattr(LDM, "fit", lambda self, *args, **kwargs: asked.update(kwargs))
+    preset = {**UNET_PRESETS["default"]}
+    preset["training"] = {"epochs": 3, "patience": 2, "precision": "mixed_bfloat16"}
+    preset["training"] |= {"accumulation": 4}
+    monkeypatch.setitem(UNET_PRESETS, "default", preset)
+
+    def ask(*words):
+        monkeypatch.setattr(sys, "argv", ["dipy_train_ldm", "in", "vqvae", *words])
+        run_flow(TrainLDMFlow())
+        return asked
+
+    ask()
+    assert asked["settings"] == TrainingSettings(**preset["training"])
+    own = make_schedule(preset["schedule"]).to_config()
+    assert asked["schedule"].to_config() == own
+    assert asked["crop"] is None and asked["network"] == {}
+    ask(
+        *("--precision", "float32", "--patience", "0", "--unfold", "1", "--crop", "8"),
+        *("--times", "log_snr", "--noise_range", "0.1", "7", "--widths", "8", "16"),
+    )
+    assert asked["settings"] == TrainingSettings(epochs=3, accumulation=4)
+    told = {**own, "noise_range": [0.1, 7.0]}
+    assert asked["schedule"].to_config() == told
+    assert asked["crop"] == 8
+    assert asked["network"] == {"widths": [8, 16], "unfold": 1}
+    ask("--schedule", "linear", "--diffusion_steps", "200")
+    assert asked["schedule"].to_config() == DiscreteDiffusion(steps=200).to_config()
+
+
+def test_the_interval_of_guidance_reaches_the_sidecars(runs, tmp_path):
+    out = tmp_path / "out"
+    for _ in range(2):  # the second goes on with the first
+        SynthMRIFlow().run(
+            str(runs / "ldm"), steps=2, guidance_interval=[0.3, 5.0], out_dir=str(out)
+        )
+    (sidecar,) = out.glob("sub-*/anat/*_T1w.json")
+    assert read_json(sidecar)["GuidanceInterval"] == [0.3, 5.0]
+    (sidecar, _) = sorted((runs / "synthetic").glob("sub-*/anat/*_T1w.json"))
+    assert read_json(sidecar)["GuidanceInterval"] is None
 
 
 def test_the_prepared_cohort_comes_with_its_quality_page(runs):
@@ -171,7 +220,8 @@ def test_the_split_reaches_the_model(runs):
     config = json.loads((runs / "ldm" / "model" / "config.json").read_text())
     for side in ("train", "validation"):
         expected = [r["participant_id"][4:] for r in rows if r["split"] == side]
-        assert config["split"][side] == sorted(expected)
+        assert labels_on_side(config["split"], expected, side) == sorted(expected)
+        assert len(config["split"][side]) == len(expected)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.preprocess import GRIDS
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid, make_grid
-from dipy_synth.utils.files import read_json, read_table
+from dipy_synth.utils.files import read_json
+from dipy_synth.utils.tables import read_table
 from dipy_synth.workflows.cli import run
 from dipy_synth.workflows.preprocess import PreprocessT1Flow
 

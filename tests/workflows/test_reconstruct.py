@@ -13,7 +13,8 @@ from dipy_synth.data.readers import read_records
 from dipy_synth.grid import Grid
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder, sample_patches
 from dipy_synth.nn.vqvae import VQVAE
-from dipy_synth.utils.files import read_json, read_table
+from dipy_synth.utils.files import read_json
+from dipy_synth.utils.tables import read_table
 from dipy_synth.workflows.cli import run
 
 STEPS = PreprocessConfig(

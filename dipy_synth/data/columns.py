@@ -1,0 +1,220 @@
+"""Columns of a participants table: brought to one way of writing, and described."""
+
+from collections import Counter
+import re
+
+from dipy_synth.utils.cells import (
+    AGE,
+    as_age,
+    as_number,
+    clean,
+    column_number,
+    column_word,
+    is_age,
+    is_bound,
+    is_missing,
+    is_sex,
+)
+from dipy_synth.utils.tables import known_name
+
+CODES = {-9.0, -99.0, -999.0, -9999.0, 999.0, 9999.0}  # customary for "missing"
+YOUNG = 5.0  # years; where all others are older, an age of 0 is a code
+MOST = 5  # names in a line of log
+MONTH, WEEK, DAY = 1 / 12, 7 / 365.25, 1 / 365.25  # years
+AGE_UNITS = {"month": MONTH, "week": WEEK, "day": DAY}
+
+
+def understand(rows, dictionary=None):
+    """Bring the columns of a table to one way of writing.
+
+    Ages become years, sexes F and M, decimal commas points. What cannot be an age
+    (codes such as 999 and -1) becomes None.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Column name to str or None, as `dipy_synth.utils.tables.read_table` returns.
+    dictionary : dict, optional
+        The table's data dictionary (``participants.json``): ``Levels`` of sex, and
+        ``Units`` of age.
+
+    Returns
+    -------
+    rows : list of dict
+    notes : list of str
+        What was changed beyond spelling, and what could not be understood.
+    """
+    told = {known_name(k): v for k, v in (dictionary or {}).items()}
+    told = {name: v for name, v in told.items() if isinstance(v, dict)}
+    columns, notes = {}, []
+    for name in dict.fromkeys(name for row in rows for name in row):
+        values = [row.get(name) for row in rows]
+        columns[name], more = _understood(name, values, told.get(name, {}))
+        notes += [f"{name}: {note}" for note in more]
+    return [
+        {name: columns[name][i] for name in row} for i, row in enumerate(rows)
+    ], notes
+
+
+def _understood(name, values, told):
+    """Return a column's values as they are meant, and notes on them."""
+    if name == "participant_id" or name == "session_id":
+        return values, []
+    if is_age(name):
+        return _ages(values, _unit(told))
+    if is_sex(name):
+        return _sexes(name, values, told.get("Levels"))
+    known = [value for value in values if value is not None]
+    if known and all(as_number(value) is not None for value in known):
+        return [v and _plain(v, as_number(v)) for v in values], _codes(known)
+    return values, _spellings(known)
+
+
+def _unit(told):
+    """Return the years in a unit of ages, from the data dictionary."""
+    unit = str(told.get("Units", "")).strip().casefold()
+    return next((years for word, years in AGE_UNITS.items() if word in unit), 1.0)
+
+
+def _ages(values, unit):
+    """Return ages in years, as str, None where they are not possible."""
+    numbers = [v if v is None else _years(v, unit) for v in values]
+    others = [n for n in numbers if n]
+    if others and min(others) >= YOUNG:
+        numbers = [None if n == 0 else n for n in numbers]
+    ages, words, codes, bounds = [], [], [], []
+    for value, number in zip(values, numbers):
+        if number is None and value is not None:
+            is_code = as_number(value) is not None or AGE.fullmatch(value.casefold())
+            is_code = is_code or value.casefold() == "none"
+            (codes if is_code else words).append(value)
+            ages.append(None if is_code else value)
+            continue
+        bounds += [value] if is_bound(value) else []
+        ages.append(value and _plain(value, number))
+    notes = []
+    if codes:
+        notes.append(f"{_counted(codes)} cannot be an age in years, taken as missing")
+    if bounds:
+        notes.append(f"{_counted(bounds)} taken as the number itself")
+    if words and others:
+        notes.append(f"{_counted(words)} not understood among numbers")
+    if unit != 1.0:
+        notes.append(f"brought to years (one is {1 / unit:.5g} of participants.json)")
+    return ages, notes
+
+
+def _years(value, unit):
+    """Return an age in years; a number without a unit is in the given one."""
+    number = as_number(value)
+    if number is None or unit == 1.0:
+        return as_age(value)
+    return as_age(round(number * unit, 3))
+
+
+def _plain(value, number):
+    """Return a number as it was written, or anew where it was written otherwise."""
+    text = clean(value)
+    same = re.fullmatch(r"\d+(\.\d+)?|-\d+(\.\d+)?", text) and float(text) == number
+    return text if same else f"{number:.10g}"
+
+
+def _sexes(name, values, levels):
+    """Return sexes as F and M, by the data dictionary's levels where it has some."""
+    levels = levels if isinstance(levels, dict) else {}
+    meant = {_code(name, code): _level(name, level) for code, level in levels.items()}
+    found = [None if v is None else column_word(name, v) for v in values]
+    found = [None if v is None or v.casefold() == "none" else v for v in found]
+    found = [meant.get(value) or value for value in found]
+    codes = sorted({v for v in found if v is not None and as_number(v) is not None})
+    if not codes:
+        return found, _spellings([value for value in found if value])
+    return found, [
+        f"{', '.join(codes)} are codes whose meaning is not known, kept as they are "
+        "(participants.json can tell it, under Levels)"
+    ]
+
+
+def _code(name, code):
+    return column_word(name, code)
+
+
+def _level(name, level):
+    """Return F or M for the words of a level; None for others."""
+    level = level.get("Description", "") if isinstance(level, dict) else level
+    words = re.findall(r"[^\W\d_]+", str(level))
+    meant = {column_word(name, word) for word in words} & {"F", "M"}
+    return meant.pop() if len(meant) == 1 else None
+
+
+def _codes(known):
+    """Note numbers that look like codes for missing: far from all others."""
+    numbers = [as_number(value) for value in known]
+    others = [number for number in numbers if number not in CODES]
+    if not others:
+        return []
+    low, high = min(others), max(others)
+    far = high - low + abs(high)
+    odd = [f"{n:g}" for n in numbers if n in CODES and not low - far <= n <= high + far]
+    return [f"{_counted(odd)} may stand for missing; kept"] if odd else []
+
+
+def _spellings(known):
+    """Note categories that differ in case alone."""
+    words = Counter(known)
+    folded = {}
+    for word in words:
+        folded.setdefault(word.casefold(), []).append(word)
+    alike = [" and ".join(sorted(group)) for group in folded.values() if len(group) > 1]
+    return [f"{few(alike)} differ in case alone; kept apart"] if alike else []
+
+
+def _counted(values):
+    """Return different values with how often each is there: str."""
+    counts = Counter(values).most_common()
+    return few([word if n == 1 else f"{word} ({n} times)" for word, n in counts])
+
+
+def few(names):
+    """Return names in a line, the first ones of many: str."""
+    names = list(names)
+    more = f" and {len(names) - MOST} others" if len(names) > MOST else ""
+    return ", ".join(names[:MOST]) + more
+
+
+def describe(rows):
+    """Describe what the columns of a table are understood as.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Column name to str or None.
+
+    Returns
+    -------
+    str
+        For instance "age: number, 20 to 81 (2 missing); sex: F 61, M 53".
+    """
+    names = dict.fromkeys(name for row in rows for name in row)
+    parts = [f"{n}: {_described(n, [row.get(n) for row in rows])}" for n in names]
+    more = f"; and {len(parts) - 12} more columns" if len(parts) > 12 else ""
+    return "; ".join(parts[:12]) + more
+
+
+def _described(name, values):
+    known = [value for value in values if not is_missing(value)]
+    missing = (
+        f" ({len(values) - len(known)} missing)" if len(known) < len(values) else ""
+    )
+    numbers = [column_number(name, value) for value in known]
+    if not known:
+        return "all missing"
+    words = [value for value, number in zip(known, numbers) if number is None]
+    if len(words) < len(known):
+        known_numbers = [number for number in numbers if number is not None]
+        told = f"number, {min(known_numbers):g} to {max(known_numbers):g}"
+        return f"{told}{f', but {few(sorted(set(words)))}' * bool(words)}{missing}"
+    words = sorted(Counter(known).items())
+    if len(words) > 2 * MOST:
+        return f"{len(words)} different names{missing}"
+    return ", ".join(f"{word} {n}" for word, n in words) + missing

@@ -1,0 +1,147 @@
+"""What the values of an image mean: its background, its zero, its outliers.
+
+A scan may come with any zero: z-scored, with an offset, padded with -1000. Only
+differences are read from it, so that it is prepared as the same brain with the zero of
+a scanner would be.
+"""
+
+import numpy as np
+
+from dipy_synth.errors import InputError
+
+GROUND = 0.15  # part of the voxels that share a value where it is background
+# A scanner's T1 has 0.06 to 0.4 of the brain's range below its 0.5 percentile.
+FLOOR, HIGHEST_FLOOR = 0.15, 1.0
+FAR = 10.0  # interquartile ranges; the brightest vessel is 3 above the third quartile
+SCALES = (100, 255, 1000, 32767, 65535)  # of probabilities that are not up to 1
+FLAT = 1e-5  # range of a constant image by rounding, as part of its values
+
+
+def background_values(data, *, least=GROUND, most=3):
+    """List the values that fill a large part of an image: its background, its padding.
+
+    Parameters
+    ----------
+    data : ndarray, (X, Y, Z)
+        The image.
+    least : float, optional
+        Part of the voxels that a value must fill.
+    most : int, optional
+        Number of values that are looked for.
+
+    Returns
+    -------
+    list of float
+        That of the image's faces first; empty where there is none.
+    """
+    step = max(1, round((data.size / 1e5) ** (1 / data.ndim)))
+    sample = data[(slice(None, None, step),) * data.ndim]  # what fills much is in it
+    values, counts = np.unique(sample, return_counts=True)
+    likely = values[np.argsort(-counts, kind="stable")[:most]]
+    found = [value for value in likely if np.mean(data == value) >= least]
+    faces = [
+        np.take(data, i, axis).ravel() for axis in range(data.ndim) for i in (0, -1)
+    ]
+    faces = np.concatenate(faces)
+    return sorted(found, key=lambda value: -np.mean(faces == value))
+
+
+def cut_outliers(data, mask):
+    """Cut what no tissue has: values far from the others become the nearest of those.
+
+    Parameters
+    ----------
+    data : ndarray, (X, Y, Z)
+        The image, in any unit.
+    mask : ndarray of bool, (X, Y, Z)
+        The brain.
+
+    Returns
+    -------
+    data : ndarray, (X, Y, Z)
+        `data` itself where nothing is cut.
+    cut : int
+        Voxels of the brain that were cut: more than 10 interquartile ranges from the
+        quartiles.
+    """
+    values = data[mask]
+    first, third = np.percentile(values, (25, 75))
+    reach = FAR * (third - first)
+    if not reach > 0:
+        return data, 0
+    sound = values[(values >= first - reach) & (values <= third + reach)]
+    if sound.size == values.size:
+        return data, 0
+    return data.clip(sound.min(), sound.max()), int(values.size - sound.size)
+
+
+def check_contrast(data, mask):
+    """Refuse a brain most of which has one value.
+
+    Parameters
+    ----------
+    data : ndarray, (X, Y, Z)
+        The image.
+    mask : ndarray of bool, (X, Y, Z)
+        The brain.
+
+    Raises
+    ------
+    InputError
+        If the quartiles of its values do not differ by more than rounding.
+    """
+    first, third = np.percentile(data[mask], (25, 75))
+    if third - first <= FLAT * max(abs(first), abs(third)):
+        raise InputError(
+            f"constant brain: half of its voxels or more are {first:g}; expected a T1 "
+            "scan with contrast, not a mask"
+        )
+
+
+def offset_of(data, mask):
+    """Compute what to add to an image so that its zero is like that of a scanner.
+
+    Parameters
+    ----------
+    data : ndarray, (X, Y, Z)
+        The image, in any unit and of any zero.
+    mask : ndarray of bool, (X, Y, Z)
+        The brain.
+
+    Returns
+    -------
+    float
+        0 where the 0.5 percentile of the brain is at 0 to 1 times the range up to the
+        99.5 percentile, as in scans; else what brings it to 0.15.
+    """
+    low, high = np.percentile(data[mask], (0.5, 99.5))
+    width = high - low
+    if 0 <= low <= HIGHEST_FLOOR * width:
+        return 0.0
+    return float(FLOOR * width - low)
+
+
+def as_mask(values):
+    """Turn the values of a mask to a mask: of 0 and 1, per cent, 0 to 255, or labels.
+
+    Parameters
+    ----------
+    values : array_like, (X, Y, Z)
+        A mask, probabilities of any scale, or labels.
+
+    Returns
+    -------
+    ndarray of bool, (X, Y, Z)
+        Where a probability is more than half of its scale; where a label is not 0.
+    """
+    values = np.asarray(values)
+    if values.dtype == bool:
+        return values
+    values = np.nan_to_num(values)
+    highest = float(values.max(initial=0))
+    if 0.5 < highest < 10 or highest <= 0:
+        return values > 0.5
+    # Most of a brain is certain; the highest of several labels is not most of it.
+    certain = np.mean(values[values > 0] >= 0.9 * highest)
+    usual = any(abs(highest - scale) <= 0.01 * scale for scale in SCALES)
+    return values > (highest / 2 if certain > (0.25 if usual else 0.6) else 0.5)

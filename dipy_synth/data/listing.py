@@ -1,0 +1,248 @@
+"""Which files below a folder are images of the study, and which are not meant."""
+
+from dataclasses import dataclass, field
+import glob
+import os
+from pathlib import Path
+import re
+
+from dipy_synth.errors import InputError
+from dipy_synth.utils.files import read_json
+
+NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
+PAIR = re.compile(r"\.img(\.gz)?$", re.IGNORECASE)
+# Other images of the field, which are not read.
+OTHERS = re.compile(
+    r"\.(mg[hz]|nrrd|nhdr|mha|mhd|mnc|dcm|ima|par|gipl|head|brik|mif|"
+    r"nii\.(bz2|xz|zst|zip|z)|nii\.gz\.(part|tmp))(\.gz)?$",
+    re.IGNORECASE,
+)
+# Folders beside the data of a study: archives, what a system or a program keeps.
+ASIDE = {"__macosx", "sourcedata", "@eadir", "lost+found", "$recycle.bin"}
+OURS, ASIDE_TOLD = "made by dipy_synth", "in folders that are not data"
+
+
+@dataclass
+class Listing:
+    """The images that inputs stand for, and what was left out beside them.
+
+    Attributes
+    ----------
+    images : list of Path
+        Sorted, each once.
+    roots : dict of Path to Path
+        The folder that was given, for images below one.
+    named : set of Path
+        Images given by their own path.
+    left_out : dict of str to list of Path
+        Why, and which files or folders.
+    """
+
+    images: list = field(default_factory=list)
+    roots: dict = field(default_factory=dict)
+    named: set = field(default_factory=set)
+    left_out: dict = field(default_factory=dict)
+    _own: dict = field(default_factory=dict, repr=False)
+
+    def leave_out(self, why, path):
+        """Note that a file or folder is not read."""
+        self.left_out.setdefault(why, []).append(path)
+
+    def is_own(self, folder):
+        """Return whether dipy_synth wrote a folder; each is looked at once."""
+        if folder not in self._own:
+            self._own[folder] = is_own_output(folder)
+        return self._own[folder]
+
+
+def find_images(inputs):
+    """Find the images that folders, files and wildcards stand for.
+
+    Links are followed. Left out, unless they are given by name themselves: hidden
+    files and folders, ``sourcedata``, ``__MACOSX`` and the like, and cohorts that
+    dipy_synth wrote.
+
+    Parameters
+    ----------
+    inputs : str, Path or sequence of them
+        A folder stands for every NIfTI image below it (``.nii``, ``.nii.gz``, or
+        ``.img`` with its ``.hdr``, in any case).
+
+    Returns
+    -------
+    Listing
+
+    Raises
+    ------
+    InputError
+        If one of the inputs stands for nothing.
+    """
+    inputs = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
+    if not inputs:
+        raise InputError("no input: expected a folder, files, or wildcards")
+    listing, found = Listing(), set()
+    for given in inputs:
+        below = set(_meant(str(given), listing))
+        if not below:
+            raise InputError(f"{given}: no NIfTI image there{_told(listing)}")
+        found |= below
+    listing.images = sorted(found)
+    return listing
+
+
+def list_images(inputs):
+    """List the images that folders, files and wildcards stand for: list of Path."""
+    return find_images(inputs).images
+
+
+def _told(listing):
+    kinds = ", ".join(f"{len(v)} {why}" for why, v in listing.left_out.items())
+    return f" (.nii, .nii.gz, or .img with .hdr){'; left out: ' * bool(kinds)}{kinds}"
+
+
+def _meant(given, listing):
+    """Yield the images that one input stands for."""
+    path = Path(given)
+    if not glob.has_magic(given) or os.path.lexists(given):
+        if path.is_dir():
+            yield from images_below(path, listing=listing)
+        elif os.path.lexists(path):
+            listing.named.add(path)
+            yield path
+        else:
+            raise InputError(f"{path}: no such file or folder")
+        return
+    for match in map(Path, sorted(glob.glob(given, recursive=True))):
+        if _is_aside(match, given) or is_hidden(match.name):
+            listing.leave_out(ASIDE_TOLD, match)
+        elif match.is_dir():
+            yield from images_below(match, listing=listing)
+        elif is_image(match, listing) and not _is_ours(match, given, listing):
+            yield match
+
+
+def _beyond(match, pattern):
+    """Return the folders of a match that its pattern does not name: list of Path."""
+    literal = set(Path(pattern).parts)
+    return [p for p in match.parents if p.name and p.name not in literal]
+
+
+def _is_aside(match, pattern):
+    return any(is_aside(folder.name) for folder in _beyond(match, pattern))
+
+
+def _is_ours(match, pattern, listing):
+    """Return whether wildcards reached into a cohort that dipy_synth wrote."""
+    ours = any(map(listing.is_own, _beyond(match, pattern)))
+    if ours and not _names_description(match, pattern):
+        listing.leave_out(OURS, match)
+        return True
+    return False
+
+
+def _names_description(match, pattern):
+    """Return whether a pattern names the description (``desc-``) of a match."""
+    found = re.search(r"_(desc-[a-zA-Z0-9]+)", match.name)
+    return bool(found) and found[1] in pattern
+
+
+def is_hidden(name):
+    """Return whether a file or folder is hidden, by its name."""
+    return name.startswith(".")
+
+
+def is_aside(name):
+    """Return whether a folder holds no data of the study, by its name."""
+    return is_hidden(name) or name.casefold() in ASIDE
+
+
+def is_own_output(folder):
+    """Return whether dipy_synth wrote a folder, by its dataset_description.json."""
+    path = Path(folder) / "dataset_description.json"
+    if not path.is_file():
+        return False
+    try:
+        told = read_json(path)
+    except InputError:
+        return False
+    makers = told.get("GeneratedBy") if isinstance(told, dict) else None
+    names = [m.get("Name") for m in makers or () if isinstance(m, dict)]
+    return "dipy_synth" in names or (isinstance(told, dict) and "DipySynth" in told)
+
+
+def is_image(path, listing=None):
+    """Return whether a file is a NIfTI image by its name; note other images."""
+    if NIFTI.search(path.name):
+        return True
+    why = None
+    if PAIR.search(path.name):
+        header = PAIR.sub(lambda end: _header(end[0]), path.name)
+        if os.path.lexists(path.with_name(header)):
+            return True
+        why = f"without {header[-4:]} beside"
+    elif OTHERS.search(path.name):
+        why = f"{OTHERS.search(path.name)[0].lower()}, which is not read"
+    if why and listing is not None:
+        listing.leave_out(why, path)
+    return False
+
+
+def _header(end):
+    """Return the ending of the header to that of an image, in the same case."""
+    return end.replace("img", "hdr").replace("IMG", "HDR")
+
+
+def images_below(root, *, listing=None):
+    """List a folder's NIfTI images, those of folders that are links too.
+
+    Parameters
+    ----------
+    root : Path
+        A folder.
+    listing : Listing, optional
+        Where to note the root of each image, and what is left out.
+
+    Returns
+    -------
+    list of Path
+    """
+    listing = Listing() if listing is None else listing
+    found = []
+    waiting = [(Path(root), (os.path.realpath(root),))]
+    while waiting:
+        folder, above = waiting.pop()
+        for entry in _entries(folder, listing):
+            path = folder / entry.name
+            if not _is_dir(entry):
+                if is_image(path, listing):
+                    found.append(path)
+                continue
+            real = os.path.realpath(path) if entry.is_symlink() else None
+            if real and any(f"{a}/".startswith(f"{real}/") for a in above):
+                continue  # a link back to a folder that holds it
+            if is_own_output(path):
+                listing.leave_out(OURS, path)
+            elif is_aside(entry.name):
+                listing.leave_out(ASIDE_TOLD, path)
+            else:
+                real = real or os.path.join(above[-1], entry.name)
+                waiting.append((path, (*above, real)))
+    listing.roots.update(dict.fromkeys(found, Path(root)))
+    return found
+
+
+def _is_dir(entry):
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _entries(folder, listing):
+    """Return what a folder holds, less hidden files; none where it may not be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return [e for e in entries if not is_hidden(e.name) or _is_dir(e)]
+    except PermissionError:
+        listing.leave_out("in folders that may not be read", folder)
+        return []

@@ -1,0 +1,291 @@
+"""What tables say of the subjects of a cohort: their rows found, merged and told."""
+
+from dataclasses import replace
+import logging
+import os
+import re
+
+from dipy_synth.data.columns import describe, few, understand
+from dipy_synth.data.records import bids_root, stem
+from dipy_synth.errors import InputError
+from dipy_synth.utils.cells import column_number, is_age
+from dipy_synth.utils.files import read_json
+from dipy_synth.utils.tables import read_table
+
+NAMES = ("participants.tsv", "participants.csv")
+SESSIONS, VISITS = ("session_id", "session", "ses"), ("visit", "timepoint")
+UNREAD = re.compile(
+    r"(participants?|subjects?|demographics?|phenotypes?|clinical|covariates)"
+    r"([_ -]?(info|data|list))?\.(tsv|csv|txt|xlsx?|ods)$"
+)
+
+logger = logging.getLogger("dipy_synth")
+
+
+def add_covariates(records, roots=None):
+    """Add what the participants tables say of each scan, and log what was understood.
+
+    Parameters
+    ----------
+    records : list of Record
+        The scans. What a record has already goes before the tables.
+    roots : dict of Path to Path, optional
+        The folder that was given, for images below one: tables are looked for from
+        the dataset of an image up to there.
+
+    Returns
+    -------
+    list of Record
+    """
+    roots, tables, looking = roots or {}, {}, {}
+    for record in records:
+        looking[record.key] = _around(record.image, roots.get(record.image))
+        for folder in looking[record.key]:
+            if folder not in tables:
+                tables[folder] = Participants.find(folder)
+    tables = {folder: table for folder, table in tables.items() if table is not None}
+    for folder, table in tables.items():
+        mine = [r for r in records if folder in looking[r.key]]
+        table.match({r.subject: r.name or r.subject for r in mine})
+    found = [_with_rows(r, looking[r.key], tables) for r in records]
+    _log(found, tables)
+    return found
+
+
+def _around(image, given):
+    """Return the folders whose tables may name a scan's subject, the nearest first."""
+    root = bids_root(image)
+    above = [root, *root.parents]
+    if given is not None and given in above:
+        return above[: above.index(given) + 1]
+    return above[:3] if "derivatives" in root.parts else above[:1]
+
+
+def _with_rows(record, folders, tables):
+    """Return a scan with what tables say of it, the nearest table last."""
+    covariates = {}
+    for folder in reversed(folders):
+        if folder in tables:
+            covariates |= tables[folder].row(record)
+        covariates |= _session_row(folder, record)
+    return replace(record, covariates={**covariates, **record.covariates})
+
+
+def _session_row(folder, record):
+    """Return the row of a subject's sessions table for one session."""
+    path = folder / f"sub-{record.subject}" / f"sub-{record.subject}_sessions.tsv"
+    if record.session is None or not os.path.lexists(path):
+        return {}
+    rows, notes = understand(read_table(path, needed=["session_id"]))
+    for note in notes:
+        logger.warning(f"{path}: {note}")
+    rows = [r for r in rows if fold(_session(r["session_id"])) == fold(record.session)]
+    row = _merged(rows, f"{path}: {record.session}")
+    row.pop("session_id", None)
+    return row
+
+
+class Participants:
+    """A participants table, its rows by subject.
+
+    Parameters
+    ----------
+    path : Path
+        The table.
+    rows : list of dict
+        Column name to str or None, with ``participant_id``.
+    notes : sequence of str, optional
+        What to say of it.
+    """
+
+    def __init__(self, path, rows, notes=()):
+        self.path, self.notes = path, list(notes)
+        self._rows, self._matched = {}, {}
+        nameless = 0
+        for row in rows:
+            label = row.pop("participant_id")
+            nameless += label is None
+            if label is not None:
+                self._rows.setdefault(subject_label(label), []).append(row)
+        several = any(len(found) > 1 for found in self._rows.values())
+        columns = (*SESSIONS, *(VISITS if several else ()))
+        self._session = next((n for n in columns if rows and n in rows[0]), None)
+        if nameless:
+            self.notes.append(f"{_rows_of(nameless)} without a participant_id")
+
+    @classmethod
+    def find(cls, folder):
+        """Read the participants table of a folder: Participants, or None.
+
+        Parameters
+        ----------
+        folder : Path
+            Where ``participants.tsv`` or or ``.csv``, may be.
+
+        Raises
+        ------
+        InputError
+            If the table cannot be read or has no column ``participant_id``.
+        """
+        there = {}
+        if folder.is_dir() and os.access(folder, os.R_OK):
+            there = {name.lower(): folder / name for name in sorted(os.listdir(folder))}
+        paths = [there[name] for name in NAMES if name in there]
+        if not paths:
+            for name in filter(UNREAD.fullmatch, there):
+                logger.warning(
+                    f"{there[name]}: not read; expected participants.tsv or .csv, with "
+                    "a column participant_id"
+                )
+            return None
+        for other in paths[1:]:
+            logger.warning(f"{other}: not read, since {paths[0].name} is there")
+        return cls.read(paths[0], dictionary=there.get("participants.json"))
+
+    @classmethod
+    def read(cls, path, *, dictionary=None):
+        """Read a table of participants.
+
+        Parameters
+        ----------
+        path : Path
+            The table.
+        dictionary : Path, optional
+            Its data dictionary, a JSON file.
+
+        Returns
+        -------
+        Participants
+        """
+        rows = read_table(path, needed=["participant_id"])
+        told = None
+        try:
+            told = read_json(dictionary) if dictionary else None
+        except InputError as error:
+            logger.warning(f"{error}; it is not used")
+        return cls(path, *understand(rows, told if isinstance(told, dict) else None))
+
+    def match(self, subjects):
+        """Find the rows of subjects, by labels that are equal or else alike.
+
+        Labels are alike that differ in case, in zeros before a number, or in blanks,
+        dashes and underscores. Where several are alike, only equal ones count.
+
+        Parameters
+        ----------
+        subjects : dict of str to str
+            Labels without ``sub-``, to the names that the table may have for them.
+        """
+        names = {subject_label(name): s for s, name in subjects.items()}
+        found = {s: label for label, s in names.items() if label in self._rows}
+        rest = _by_fold(label for label in self._rows if label not in names)
+        alike = {}
+        for key, labels in _by_fold(n for n in names if n not in self._rows).items():
+            rows = rest.get(key, [])
+            if len(labels) == len(rows) == 1:
+                alike[names[labels[0]]] = rows[0]
+        found |= alike
+        self._matched = {s: self._rows[label] for s, label in found.items()}
+        if alike:
+            told = few(f"{label} for sub-{s}" for s, label in sorted(alike.items()))
+            self.notes.append(f"participant_id {told}, taken as the same")
+        unused = sorted(self._rows.keys() - set(found.values()))
+        if unused:
+            self.notes.append(f"{_rows_of(len(unused))} without a scan: {few(unused)}")
+
+    def row(self, record):
+        """Return what the table says of a scan, after `match`.
+
+        Parameters
+        ----------
+        record : Record
+            The scan. Of several rows of its subject, those of its session count; in
+            any, a value on which rows differ is None, with a warning.
+
+        Returns
+        -------
+        dict
+            Column name to str or None; empty where there is no row.
+        """
+        rows, what = self._matched.get(record.subject, []), f"sub-{record.subject}"
+        if self._session is None or not rows:
+            return _merged(rows, f"{self.path}: {what}")
+        own = [row for row in rows if self._is_of(row, record.session)]
+        general = [row for row in rows if row.get(self._session) is None]
+        others = [] if own or general else rows
+        rest = [{k: v for k, v in r.items() if k != self._session} for r in others]
+        row = _merged(general or rest, f"{self.path}: {what}")
+        if others and record.session is not None:
+            logger.warning(f"{self.path}: {what} has no row for ses-{record.session}")
+            row = {k: None if is_age(k) else v for k, v in row.items()}
+        special = _merged(own, f"{self.path}: {what}, ses-{record.session}")
+        row |= {k: v for k, v in special.items() if v is not None or k not in row}
+        row.pop(self._session, None)
+        return row
+
+    def _is_of(self, row, session):
+        """Return whether a row is of a session: bool."""
+        told = row.get(self._session)
+        return None not in (told, session) and fold(_session(told)) == fold(session)
+
+
+def _rows_of(n):
+    return f"{n} row{'s' * (n != 1)}"
+
+
+def subject_label(text):
+    """Return a participant_id without ``sub-``: str."""
+    return re.sub(r"^sub[-_ ]", "", stem(text), flags=re.IGNORECASE)
+
+
+def _session(text):
+    return re.sub(r"^ses[-_ ]", "", text or "", flags=re.IGNORECASE)
+
+
+def fold(label):
+    """Return a label without what people write now so, now so: case, zeros, dashes."""
+    label = re.sub(r"^(\d+)\.0$", r"\1", label)  # a number that was a float on the way
+    label = re.sub(r"[\s_-]|\.(?!\d)", "", label).casefold()
+    return re.sub(r"(?<!\d)0+(?=\d)", "", label)
+
+
+def _by_fold(labels):
+    found = {}
+    for label in labels:
+        found.setdefault(fold(label), []).append(label)
+    return found
+
+
+def _merged(rows, what):
+    """Return what rows agree on; one row's value fills another's blank."""
+    merged = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        known = [row[name] for row in rows if row.get(name) is not None]
+        values = list({_meaning(name, value): value for value in known}.values())
+        if len(values) > 1:
+            logger.warning(
+                f"{what} has {name} {' and '.join(values[:3])}; it is left out"
+            )
+        merged[name] = values[0] if len(values) == 1 else None
+    return merged
+
+
+def _meaning(name, value):
+    """Return what a value is compared by: 20 and 20.0 are one."""
+    number = column_number(name, value)
+    return value if number is None else number
+
+
+def _log(records, tables):
+    """Log what the tables were understood as, in a line each."""
+    for table in tables.values():
+        for note in table.notes:
+            logger.warning(f"{table.path}: {note}")
+    without = {r.subject: None for r in records if not r.covariates}
+    if without and not tables:
+        logger.info("no participants.tsv: nothing is known of the subjects")
+        return
+    parts = [describe([r.covariates for r in records])]
+    if without:
+        parts.append(f"no row for {few(f'sub-{s}' for s in without)}")
+    logger.info("; ".join(filter(None, parts)))

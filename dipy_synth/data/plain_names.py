@@ -1,0 +1,137 @@
+"""Files of any name: which are T1 scans, and whose, by the words in their names."""
+
+import re
+
+from dipy_synth.data.records import entities, labels, stem
+
+# Other contrasts and modalities; where T1 stands before, it is a T1 (T1_to_T2).
+CONTRASTS = set(
+    "t2 t2w t2star t2s flair bold fmri func epi dwi dti adc swi swan asl cbf perf pwi "
+    "pdw pdt2 mra tof angio phasediff fieldmap magnitude localizer scout sbref "
+    "task resting dir qsm mtr t1map t2map r1map r2star t2starw spectroscopy "
+    "t1c t1ce t1gd".split()
+)
+# What is made of a scan, and is not one.
+DERIVED = set(
+    "mask brainmask seg segmentation seg8 aseg aparc dseg probseg label labels parc "
+    "parcellation roi rois lesion lesions tissue tissues atlas pve pveseg wmh wmparc "
+    "warp warped xfm jacobian displacement deformation biasfield prob probability "
+    "ribbon thickness curv overlay edges".split()
+)
+# Words that may be initials or a diagnosis, too: they count where another file has
+# the same name but for that last word.
+AMBIGUOUS = set("pd fa md rd ad gm wm csf ct pet b0 b1 rest inv1 inv2 swi bet".split())
+T1 = set("t1 t1w t1weighted mprage mp2rage spgr bravo tfe ffe mpr fspgr".split())
+# What a scan may have gone through; the scan itself goes before.
+PROCESSED = set(
+    "brain bet stripped skullstripped ss n4 corrected biascorr biascorrected restore "
+    "reg registered mni norm normalized normalised defaced deface preproc preprocessed "
+    "orig raw reoriented ras copy resampled denoised cropped unbiased".split()
+)
+LAST_WORD = re.compile(r"(.*)(?:^|[_\-. ]|(?<=[a-z])(?=T1))([A-Za-z0-9]+)")
+# Prefixes of SPM and CAT12, beside the file they are made of.
+SPM = re.compile(
+    r"^(m|r|w|wm|s|y_|iy_|u_|mi|wmi|p\d|r?c[1-6]|m?w[cp]\d|m0?wp\d|BiasField_)"
+)
+
+
+def words(name):
+    """Return the words of a file name, in lower case: list of str."""
+    name = re.sub(r"([a-z])(T[12])(?![0-9])", r"\1_\2", name)  # annaT1
+    return [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
+
+
+def is_mask(path):
+    """Return whether a file is a mask, by its name: bool."""
+    return stem(path).lower().endswith("mask")
+
+
+def choose_scans(paths, *, keep=()):
+    """Choose the T1 scans among files of any name.
+
+    Parameters
+    ----------
+    paths : list of Path
+        Image files.
+    keep : collection of Path, optional
+        Files that are scans whatever their names.
+
+    Returns
+    -------
+    scans : list of Path
+        One a person and folder, or of a subject and session where a name has them.
+    left_out : dict of str to list of Path
+        Why, and which files.
+    """
+    keep, left_out, groups = set(keep), {}, {}
+    names = {(path.parent, stem(path)) for path in paths}
+    starts = {}
+    for path in paths:
+        starts.setdefault((path.parent, _start(path)), set()).add(stem(path))
+    for path in paths:
+        why = "" if path in keep else _not_t1(path, names, starts)
+        if why:
+            left_out.setdefault(why, []).append(path)
+        else:
+            groups.setdefault(_person(path), []).append(path)
+    scans = []
+    for group in groups.values():
+        group = sorted(group, key=_processing)
+        kept = [path for path in group if path in keep] or group[:1]
+        scans += kept
+        others = [path for path in group if path not in kept]
+        if others:
+            left_out.setdefault("another version of a scan", []).extend(others)
+    return sorted(scans), left_out
+
+
+def _start(path):
+    """Return the words of a name but the last, less those of T1."""
+    return tuple(word for word in words(stem(path))[:-1] if word not in T1)
+
+
+def _not_t1(path, names, starts):
+    """Return which word of a name says that it is no T1 scan; "" if none."""
+    found = words(stem(path))
+    for word in found:
+        if word in DERIVED or (word.endswith("mask") and len(word) > 4):
+            return word
+    for word in found:
+        if word in T1:
+            break
+        if word in CONTRASTS:
+            return word
+    else:
+        siblings = starts.get((path.parent, _start(path)), set()) - {stem(path)}
+        alone = (path.parent, stem(path)[: -len(found[-1]) - 1]) if found else None
+        if found and found[-1] in AMBIGUOUS and (siblings or alone in names):
+            return found[-1]
+    prefix = SPM.match(stem(path))
+    if prefix and (path.parent, stem(path)[prefix.end() :]) in names:
+        return "made by SPM"
+    return ""
+
+
+def person(path):
+    """Return a file's name without T1, brain and what else may be at its end: str."""
+    name = stem(path)
+    while name:
+        found = LAST_WORD.fullmatch(name)
+        if not found or found[2].lower() not in T1 | PROCESSED:
+            return name
+        name = found[1]
+    return ""
+
+
+def _person(path):
+    """Return what two versions of one scan share."""
+    names = labels(path)
+    if "sub" in entities(path):
+        return names["sub"], names.get("ses"), names.get("run")
+    return path.parent, person(path)
+
+
+def _processing(path):
+    """Order the versions of a scan: the least processed first."""
+    found = words(stem(path))
+    return sum(word in PROCESSED for word in found), len(found), path.name

@@ -1,0 +1,178 @@
+"""The parts of a latent diffusion model's training: network, pairs, Gaussian."""
+
+from functools import partial
+
+from dipy_synth.data.laterality import names_a_side
+from dipy_synth.diffusion.denoising import choose_threshold, fit_gaussian
+from dipy_synth.diffusion.latents import conditions_of, encode_cohort
+from dipy_synth.diffusion.normalizer import LatentNormalizer
+from dipy_synth.diffusion.pairs import NoisyPairs
+from dipy_synth.networks.architectures import check_arguments
+from dipy_synth.networks.unet import UNet
+
+SPLITS = ("train", "validation")
+
+
+def make_unet(autoencoder, schema, arguments):
+    """Make the U-Net for the latents of an autoencoder.
+
+    Parameters
+    ----------
+    autoencoder : Autoencoder
+        The autoencoder.
+    schema : ConditionSchema
+        The conditions.
+    arguments : dict
+        Arguments of `UNet`. ``unfold`` is 2 by default where the latents have a linear
+        path to a finer grid and there are two levels or more, else 1.
+
+    Returns
+    -------
+    UNet
+
+    Raises
+    ------
+    InputError
+        If an argument is unknown or does not fit.
+    """
+    check_arguments(UNet, arguments)
+    arguments = {"patch": autoencoder.factor, **arguments}
+    if arguments.get("unfold") is None:
+        finer = autoencoder.patch_basis() is not None and autoencoder.factor > 2
+        arguments["unfold"] = 2 if finer and len(arguments["widths"]) > 1 else 1
+    categories = [len(column.categories or ()) for column in schema.columns]
+    return UNet(autoencoder.latent_shape, categories=categories, **arguments)
+
+
+def encode_splits(cohort, vqvae, schema, run_dir, *, seed=0):
+    """Encode both sides of a cohort's split, or read what a run has kept.
+
+    Parameters
+    ----------
+    cohort : Cohort or ArrayCohort
+        The cohort.
+    vqvae : VQVAE
+        The autoencoder.
+    schema : ConditionSchema
+        Conditions; where one names a side of the body no view is mirrored.
+    run_dir : Path
+        The run's folder, in which the latents are kept.
+    seed : int, optional
+        Seed of the views.
+
+    Returns
+    -------
+    dict of str to Latents
+        By `SPLITS`.
+    """
+    mirror = not names_a_side(schema)
+    return {
+        split: encode_cohort(
+            cohort,
+            vqvae,
+            run_dir / f"latents-{split}",
+            split,
+            mirror=mirror,
+            seed=seed,
+        )
+        for split in SPLITS
+    }
+
+
+def measure_latents(latents, network, autoencoder):
+    """Fit the normalizer to the training latents, and set the network's maps.
+
+    Parameters
+    ----------
+    latents : Latents
+        Training latents; images that were moved are left out.
+    network : UNet
+        The denoiser, whose unfolding is set.
+    autoencoder : Autoencoder
+        The autoencoder.
+
+    Returns
+    -------
+    LatentNormalizer
+    """
+    coordinates, basis = autoencoder.patch_basis() or (None, None)
+    normalizer = LatentNormalizer.fit(
+        latents.values[latents.unmoved], coordinates=coordinates
+    )
+    mean = normalizer.mean @ normalizer.matrix
+    network.unfolding.set_statistics(mean, normalizer.variance, basis=basis)
+    return normalizer
+
+
+def make_pairs(latents, rows, ldm, settings, *, training=False, **options):
+    """Make the training or validation pairs of a model.
+
+    Parameters
+    ----------
+    latents : Latents
+        One side of the cohort's split.
+    rows : list of dict
+        The table's rows of that side.
+    ldm : LDM
+        Gives schema, schedule and normalizer.
+    settings : TrainingSettings
+        Gives batch size and seed.
+    training : bool, optional
+        Draw anew every epoch, as training wants it and validation does not.
+    **options
+        ``crop`` and ``dropout`` of `NoisyPairs`.
+
+    Returns
+    -------
+    NoisyPairs
+    """
+    return NoisyPairs(
+        latents.values,
+        conditions_of(latents.values, ldm.schema, rows),
+        ldm.schedule,
+        normalizer=ldm.normalizer,
+        shifts=latents.shifts,
+        batch_size=settings.batch_size,
+        shuffle=training,
+        seed=settings.seed,
+        **options,
+    )
+
+
+def fit_model_gaussian(ldm, pairs):
+    """Fit the Gaussian denoiser of a model to its training pairs.
+
+    Parameters
+    ----------
+    ldm : LDM
+        With a network and a schedule.
+    pairs : NoisyPairs
+        Training pairs.
+
+    Returns
+    -------
+    GaussianDenoiser
+        Used above the noise levels that the network is trained on.
+    """
+    gaussian = fit_gaussian(pairs, categories=ldm.network.categories)
+    gaussian.threshold = ldm.schedule.highest_ratio
+    return gaussian
+
+
+def lower_threshold(ldm, held_out, *, seed=0):
+    """Use the Gaussian denoiser from where it is better than the trained network.
+
+    Parameters
+    ----------
+    ldm : LDM
+        With a trained network and a Gaussian denoiser, whose threshold is set.
+    held_out : NoisyPairs
+        Pairs that it was not trained on; without any nothing is changed.
+    seed : int, optional
+        Seed of the noise.
+    """
+    if len(held_out.latents):
+        network = partial(ldm.denoiser, gaussian=None)
+        ldm.gaussian.threshold = choose_threshold(
+            network, ldm.gaussian, held_out, seed=seed
+        )

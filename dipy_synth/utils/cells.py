@@ -1,0 +1,164 @@
+"""What a cell of a table means: missing, a number, an age, a sex.
+
+Every table is read by these rules, and so is every request: participants of a study,
+of a prepared cohort, and of a cohort to match.
+"""
+
+import math
+import re
+
+MISSING = frozenset(
+    "n/a na nan nil null unknown missing n.a. n/k #n/a #value! - -- . ? ??".split()
+) | {"", "<na>", "not available", "not known", "not applicable"}
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+# 1,234 may be a thousand or a little more than 1: neither is taken.
+THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
+AGE = re.compile(
+    r"(?P<bound>[<>]=?|[≤≥])?\s*(?P<number>\d+(?:[.,]\d+)?)\s*(?P<plus>\+)?\s*"
+    r"(?P<unit>[a-z]+(?:\.\s?[a-z])?)?\.?(?:\s*old)?"
+)
+# DICOM's age string (nnnD, nnnW, nnnM, nnnY) and the usual words; in years.
+UNITS = {
+    **dict.fromkeys("y yr yrs year years yo y.o yearsold".split(), 1.0),
+    **dict.fromkeys("m mo mos month months".split(), 1 / 12),
+    **dict.fromkeys("w wk wks week weeks".split(), 7 / 365.25),
+    **dict.fromkeys("d day days".split(), 1 / 365.25),
+}
+OLDEST = 120.0  # years
+SEXES = {
+    **dict.fromkeys("f female woman women girl w".split(), "F"),
+    **dict.fromkeys("m male man men boy".split(), "M"),
+}
+SEX_COLUMNS = ("sex", "gender")
+
+
+def is_missing(value):
+    """Return whether a table's value is missing, such as None, NaN, "n/a", "unknown".
+
+    Parameters
+    ----------
+    value : str, float or None
+        A cell.
+
+    Returns
+    -------
+    bool
+    """
+    if isinstance(value, str):
+        return clean(value).casefold() in MISSING
+    return value is None or value != value
+
+
+def clean(text):
+    """Return a text without blanks and invisible characters at its ends."""
+    return text.strip().strip("\ufeff\u200b\u200e\u200f\u2060").strip()
+
+
+def as_number(value):
+    """Return a value as a finite float, or None when it is not a number.
+
+    Parameters
+    ----------
+    value : str, float or None
+        A cell. A comma may stand for the decimal point (``25,5``), but not where it
+        could part thousands (``1,234``).
+
+    Returns
+    -------
+    float or None
+    """
+    if isinstance(value, str):
+        value = clean(value).replace("\u2212", "-")
+        if DECIMAL_COMMA.fullmatch(value) and not THOUSANDS.fullmatch(value):
+            value = value.replace(",", ".")
+        if not NUMBER.fullmatch(value):
+            return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def as_age(value):
+    """Return an age in years, or None when it is not understood or not possible.
+
+    Parameters
+    ----------
+    value : str, float or None
+        A cell: a number of years, one with a unit (``25Y``, ``018M``, ``25 years``),
+        or a bound (``>89``, ``89+``), which stands for its number.
+
+    Returns
+    -------
+    float or None
+        In [0, 120]. Codes for missing, such as 999 and -1, lie outside.
+    """
+    number = as_number(value)
+    if number is None and isinstance(value, str):
+        found = AGE.fullmatch(clean(value).casefold())
+        unit = UNITS.get((found["unit"] or "y").replace(" ", "")) if found else None
+        number = as_number(found["number"]) if unit else None
+        number = None if number is None else round(number * unit, 3)
+    return number if number is not None and 0 <= number <= OLDEST else None
+
+
+def is_bound(value):
+    """Return whether an age is a bound such as ``>89`` or ``89+``, not exact."""
+    found = AGE.fullmatch(clean(value).casefold()) if isinstance(value, str) else None
+    return bool(found and (found["bound"] or found["plus"]))
+
+
+def is_age(name):
+    """Return whether a column holds ages in years, by its name."""
+    return name.casefold() == "age"
+
+
+def is_sex(name):
+    """Return whether a column holds sexes, by its name."""
+    return name.casefold() in SEX_COLUMNS
+
+
+def column_number(name, value):
+    """Return a value as the number its column means, or None when it is none.
+
+    Parameters
+    ----------
+    name : str
+        The column. One of sexes has no numbers: 0 and 1 are codes there.
+    value : str, float or None
+        A cell.
+
+    Returns
+    -------
+    float or None
+        Years in a column of ages.
+    """
+    if is_sex(name):
+        return None
+    return as_age(value) if is_age(name) else as_number(value)
+
+
+def column_word(name, value):
+    """Return a value as the category its column means.
+
+    Parameters
+    ----------
+    name : str
+        The column. In one of sexes, ``female``, ``f`` and the like are ``F``, and
+        ``male`` is ``M``; codes stay as they are.
+    value : str or float
+        A cell that is not missing.
+
+    Returns
+    -------
+    str
+    """
+    word = clean(str(value))
+    if not is_sex(name):
+        return word
+    number = as_number(value)
+    if number is not None:
+        return f"{number:g}"
+    return SEXES.get(word.casefold(), word)

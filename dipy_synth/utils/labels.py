@@ -1,0 +1,69 @@
+"""Labels of subjects as salted hashes: a split can be checked, not read."""
+
+import hashlib
+
+_DIGITS = 16
+
+
+def hash_labels(labels, salt):
+    """Hash the labels of subjects.
+
+    Parameters
+    ----------
+    labels : iterable of str
+        Labels, without ``sub-``.
+    salt : str
+        What goes before each of them, so that tables of hashes made beforehand, or of
+        another model, are of no use. Who knows the salt and guesses a label can test
+        the guess.
+
+    Returns
+    -------
+    list of str
+        16 hexadecimal digits of each SHA-256, sorted, which hides the order.
+    """
+    return sorted(_hashed(label, salt) for label in set(labels))
+
+
+def labels_on_side(split, labels, side):
+    """Select the labels that are on one side of a split.
+
+    Parameters
+    ----------
+    split : dict
+        ``salt``, and the hashes of the labels in ``train`` and ``validation``.
+    labels : iterable of str
+        Labels, without ``sub-``.
+    side : {"train", "validation"}
+        The side.
+
+    Returns
+    -------
+    list of str
+        Sorted.
+    """
+    hashes = set(split.get(side, ()))
+    salt = split.get("salt", "")
+    return sorted(label for label in set(labels) if _hashed(label, salt) in hashes)
+
+
+def is_split_of(split, train, validation):
+    """Check whether a split has these labels on its sides: bool.
+
+    Parameters
+    ----------
+    split : dict
+        As of `labels_on_side`.
+    train, validation : iterable of str
+        Labels, without ``sub-``.
+    """
+    salt = split.get("salt", "")
+    sides = {"train": train, "validation": validation}
+    return all(
+        split[side] == hash_labels(labels, salt) for side, labels in sides.items()
+    )
+
+
+def _hashed(label, salt):
+    digest = hashlib.sha256(f"{salt}/{label}".encode())
+    return digest.hexdigest()[:_DIGITS]

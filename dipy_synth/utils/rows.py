@@ -1,0 +1,53 @@
+"""Some rows of a large array, read from disk when they are asked for."""
+
+import numpy as np
+
+
+class VolumeRows:
+    """Rows of an array, which may be memory-mapped: nothing is copied before its use.
+
+    Parameters
+    ----------
+    array : ndarray of shape (m, *shape)
+        The array.
+    rows : ndarray of int of shape (n,)
+        The rows.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n, *shape).
+    dtype : numpy.dtype
+        Of the array.
+    """
+
+    def __init__(self, array, rows):
+        self._array, self._rows = array, np.asarray(rows)
+        self.shape = (len(self._rows), *array.shape[1:])
+        self.dtype, self.ndim = array.dtype, array.ndim
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, chosen):
+        """Read some: an index gives one volume, anything else an array of them."""
+        return self._array[self._rows[chosen]]
+
+    def __iter__(self):
+        return (self._array[row] for row in self._rows)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self._array[self._rows], dtype)
+
+
+def as_rows(volumes):
+    """Return rows as they are, and anything else as an array."""
+    return volumes if isinstance(volumes, VolumeRows) else np.asarray(volumes)
+
+
+def total(volumes):
+    """Add volumes, one at a time: (n, *shape) -> ndarray of float32 (*shape)."""
+    found = np.zeros(volumes.shape[1:], "float32")
+    for volume in volumes:
+        found += volume
+    return found

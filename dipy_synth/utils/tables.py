@@ -1,0 +1,153 @@
+"""Tables as text: BIDS tables are written, and what other programs write is read."""
+
+import csv
+from pathlib import Path
+import re
+
+from dipy_synth.errors import InputError
+from dipy_synth.utils.cells import clean, is_missing
+from dipy_synth.utils.files import atomic_path, not_fetched
+
+SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", " ": "blanks"}
+# Columns that are known by name, whatever their case, blanks and underscores.
+KNOWN = "participant_id session_id age sex gender split".split()
+
+
+def write_table(path, rows):
+    """Write rows as a BIDS table: tab-separated, a header, n/a where empty.
+
+    Parameters
+    ----------
+    path : str or Path
+        The ``.tsv`` file.
+    rows : list of dict
+        One dict a row; the columns are the union of the keys, in the order in
+        which they are met.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with atomic_path(path) as temporary:
+        with open(temporary, "w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream, delimiter="\t", lineterminator="\n")
+            writer.writerow(names)
+            for row in rows:
+                values = (row.get(name) for name in names)
+                writer.writerow("n/a" if v in (None, "") else v for v in values)
+
+
+def read_table(path, *, needed=()):
+    """Read a table, separated by tabs, semicolons, commas or blanks.
+
+    Parameters
+    ----------
+    path : str or Path
+        A text with a header, in UTF-8 or as Excel's "Unicode text". Blanks at the ends
+        of cells do not count, nor do empty lines. Cells may be in quotation marks that
+        open and close on one line; any other quotation mark is a character.
+    needed : sequence of str, optional
+        Columns that must be there.
+
+    Returns
+    -------
+    list of dict
+        One dict (column name to str or None) a row; None where the cell is missing, see
+        `dipy_synth.utils.cells.is_missing`. Names such as ``Participant ID`` and
+        ``AGE`` are given as ``participant_id`` and ``age``.
+
+    Raises
+    ------
+    InputError
+        If the file is absent, is not such a text, has no header, two columns of one
+        name or not those needed, or a row has another number of cells than the header.
+    """
+    path = Path(path)
+    lines = [(n, line) for n, line in enumerate(_lines(path), 1) if clean(line)]
+    if not lines:
+        raise InputError(f"{path}: empty (expected a header and rows)")
+    separator = _separator([line for _, line in lines])
+    names = [known_name(cell) for cell in _split(lines[0][1], separator)]
+    while len(names) > 1 and not names[-1]:
+        names.pop()
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: two columns of one name in {', '.join(names)}")
+    for name in needed:
+        if name not in names:
+            raise InputError(
+                f"{path}: no column {name}; the columns are {', '.join(names)} "
+                f"(separated by {SEPARATORS[separator]})"
+            )
+    rows = [_row(path, number, line, names, separator) for number, line in lines[1:]]
+    return [row for row in rows if any(value is not None for value in row.values())]
+
+
+def _lines(path):
+    """Return the lines of a text file, without their ends."""
+    problem = not_fetched(path)
+    if problem:
+        raise InputError(f"{path}: {problem}")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file (expected a table)")
+    raw = path.read_bytes()
+    wide = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
+    try:
+        text = raw.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a UTF-8 text ({error})") from error
+    if "\0" in text:
+        raise InputError(f"{path}: not a text (a spreadsheet? Save it as a table)")
+    return re.split("\r\n|\r|\n", text)
+
+
+def _separator(lines):
+    """Return what separates cells: the first that gives all lines as many, or any."""
+    counts = {s: [len(_split(line, s)) for line in lines] for s in SEPARATORS}
+    there = [s for s, found in counts.items() if found[0] > 1]
+    alike = [s for s in there if len(set(counts[s])) == 1]
+    return (alike or [s for s in there if s != " "] or ["\t"])[0]
+
+
+def _split(line, separator, n=None):
+    """Split a line into cells; by quotation marks only where they come in pairs.
+
+    Of the two readings of a line with quotation marks, one that gives `n` cells counts.
+    """
+    plain = line.split() if separator == " " else line.split(separator)
+    if '"' not in line:
+        return plain
+    try:
+        ((*cells,),) = csv.reader([line], delimiter=separator, strict=True)
+    except (csv.Error, ValueError):
+        return plain
+    return plain if len(plain) == n != len(cells) else cells
+
+
+def known_name(name):
+    """Return a column's name, one that is known as BIDS spells it.
+
+    Parameters
+    ----------
+    name : str
+        For instance ``Participant ID``.
+
+    Returns
+    -------
+    str
+        For instance ``participant_id``.
+    """
+    name = clean(name)
+    letters = re.sub(r"[\s_.-]", "", name).casefold()
+    return next((n for n in KNOWN if n.replace("_", "") == letters), name)
+
+
+def _row(path, number, line, names, separator):
+    """Return one row: dict of column name to str or None."""
+    cells = [clean(cell) for cell in _split(line, separator, len(names))]
+    while len(cells) > len(names) and not cells[-1]:
+        cells.pop()
+    if not any(cells):
+        cells = [""] * len(names)
+    if len(cells) != len(names):
+        raise InputError(
+            f"{path}, line {number}: {len(cells)} cells, expected {len(names)} "
+            f"({', '.join(names)}), separated by {SEPARATORS[separator]}"
+        )
+    return {n: None if is_missing(v) else v for n, v in zip(names, cells)}

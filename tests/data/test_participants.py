@@ -1,0 +1,210 @@
+"""Tables of participants: whose row is whose, and what its columns mean."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from dipy_synth.data.columns import describe, understand
+from dipy_synth.data.participants import Participants, add_covariates, fold
+from dipy_synth.data.records import Record
+from dipy_synth.errors import InputError
+
+HEAD = "participant_id\tage\tsex\n"
+
+
+@pytest.fixture
+def study(tmp_path, caplog):
+    """Give a function: table and scans -> covariates by key, and what was logged."""
+
+    def read(table, *subjects, name="participants.tsv", files=()):
+        (tmp_path / name).write_text(table)
+        for path, text in dict(files).items():
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text(text)
+        records = [_record(tmp_path, subject) for subject in subjects or ["01"]]
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger="dipy_synth"):
+            found = add_covariates(records)
+        return {r.key.removeprefix("sub-"): r.covariates for r in found}, caplog.text
+
+    return read
+
+
+def _record(root, label):
+    subject, _, session = label.partition("/")
+    return Record(
+        subject,
+        root / f"sub-{subject}" / "anat" / f"sub-{subject}_T1w.nii.gz",
+        session=session or None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("label", "subject"),
+    [
+        ("sub-01 ", "01"),
+        ("01", "01"),
+        ("1", "01"),
+        ("1.0", "01"),
+        ("SUB-01", "01"),
+        ("sub-0001", "01"),
+        ("s01", "S1"),
+        ("sub-S_01", "S01"),
+        ("S-1", "S01"),
+    ],
+)
+def test_a_label_is_found_in_other_spellings(study, label, subject):
+    found, _ = study(f"{HEAD}{label}\t25\tF\n", subject)
+    assert found == {subject: {"age": "25", "sex": "F"}}
+
+
+@pytest.mark.parametrize("label", ["01.2", "012", "10", "01b", "1-2"])
+def test_a_label_is_not_cut(study, label):
+    found, log = study(f"{HEAD}sub-{label}\t25\tF\n", "01")
+    assert found == {"01": {}}
+    assert "1 row without a scan" in log and "no row for sub-01" in log
+
+
+def test_labels_alike_are_taken_only_where_there_is_no_doubt(study):
+    found, _ = study(f"{HEAD}1\t20\tF\n", "01", "1")
+    assert found == {"01": {}, "1": {"age": "20", "sex": "F"}}
+    found, _ = study(f"{HEAD}1\t20\tF\n001\t30\tM\n", "01")
+    assert found == {"01": {}}
+
+
+def test_what_was_understood_is_one_line(study):
+    rows = "sub-01\t20\tF\nsub-02\t81\tM\nsub-03\tn/a\tF\n"
+    _, log = study(HEAD + rows, "01", "02", "03", "07")
+    assert "age: number, 20 to 81 (2 missing); sex: F 2, M 1 (1 missing)" in log
+    assert "no row for sub-07" in log
+
+
+def test_each_session_has_its_row(study):
+    table = "participant_id\tsession_id\tage\tsex\n"
+    rows = "sub-01\tses-a\t20\tF\nsub-01\tB\t25\tF\nsub-02\tses-a\t50\tM\n"
+    found, log = study(table + rows, "01/a", "01/b", "02", "01/c", "01")
+    assert found["01_ses-a"] == {"age": "20", "sex": "F"}
+    assert found["01_ses-b"] == {"age": "25", "sex": "F"}
+    assert found["02"] == {"age": "50", "sex": "M"}
+    assert found["01_ses-c"] == found["01"] == {"age": None, "sex": "F"}
+    assert "sub-01 has no row for ses-c" in log
+
+
+def test_a_row_without_session_is_of_all(study):
+    table = "participant_id\tsession\tage\tsex\nsub-01\tn/a\tn/a\tF\nsub-01\ta\t20\t\n"
+    assert study(table, "01/a")[0] == {"01_ses-a": {"age": "20", "sex": "F"}}
+
+
+def test_rows_that_differ_are_told_and_their_value_is_left_out(study):
+    rows = "sub-01\t20\tF\nsub-01\t30\tfemale\nsub-02\t40\tM\nsub-02\t40.0\t\n"
+    found, log = study(HEAD + rows, "01", "02")
+    assert found["01"] == {"age": None, "sex": "F"}
+    assert float(found["02"]["age"]) == 40 and found["02"]["sex"] == "M"
+    assert "sub-01 has age 20 and 30; it is left out" in log
+
+
+@pytest.mark.parametrize("name", ["participants.csv", "Participants.TSV"])
+def test_the_table_may_be_named_otherwise(study, name):
+    text = "participant_id,age\nsub-01,25\n"
+    assert study(text, name=name)[0] == {"01": {"age": "25"}}
+
+
+def test_a_table_that_is_not_read_is_named(study):
+    _, log = study("PK", name="participants.xlsx")
+    assert "participants.xlsx: not read" in log
+
+
+def test_a_table_without_participant_id_is_refused(study):
+    with pytest.raises(InputError, match="no column participant_id; .* subject, age"):
+        study("subject\tage\n01\t20\n")
+
+
+def test_levels_of_sex_are_those_of_the_data_dictionary(study):
+    table, rows = HEAD, "sub-01\t25\t0\nsub-02\t25\t1\n"
+    found, log = study(table + rows, "01", "02")
+    assert [row["sex"] for row in found.values()] == ["0", "1"]
+    assert "sex: 0, 1 are codes whose meaning is not known" in log
+    told = {"Sex": {"Levels": {"0": "female subjects", "1": {"Description": "Male"}}}}
+    found, log = study(
+        table + rows, "01", "02", files={"participants.json": json.dumps(told)}
+    )
+    assert [row["sex"] for row in found.values()] == ["F", "M"]
+    assert "codes" not in log
+
+
+def test_units_of_age_are_those_of_the_data_dictionary(study):
+    told = json.dumps({"age": {"Units": "months"}})
+    found, _ = study(f"{HEAD}sub-01\t240\tF\n", files={"participants.json": told})
+    assert found["01"]["age"] == "20"
+
+
+def test_a_broken_data_dictionary_is_told_and_not_used(study):
+    found, log = study(f"{HEAD}sub-01\t24\tF\n", files={"participants.json": "{"})
+    assert found["01"]["age"] == "24" and "participants.json: not valid JSON" in log
+
+
+def test_a_row_without_a_label_is_counted(study):
+    _, log = study(f"{HEAD}n/a\t25\tF\nsub-01\t20\tF\n")
+    assert "1 row without a participant_id" in log
+
+
+def test_tables_around_a_folder_that_was_given_are_read(tmp_path):
+    (tmp_path / "participants.csv").write_text("participant_id,age\np1,20\n")
+    image = tmp_path / "p1" / "T1.nii.gz"
+    record = Record("p1T1", image, name="p1")
+    (found,) = add_covariates([record], {image: tmp_path})
+    assert found.covariates == {"age": "20"}
+    (found,) = add_covariates([record])
+    assert found.covariates == {}
+
+
+def test_a_subject_that_is_matched_by_name_is_not_by_its_label(tmp_path):
+    table = Participants(Path("t"), [{"participant_id": "012", "age": "30"}])
+    table.match({"012": "01.2"})
+    assert table.row(Record("012", tmp_path / "01.2.nii.gz", name="01.2")) == {}
+
+
+@pytest.mark.parametrize(
+    ("values", "expected", "told"),
+    [
+        (["25Y", "30,5", "40"], ["25", "30.5", "40"], ""),
+        (["25", "999", "-1", "-1"], ["25", None, None, None], "-1 (2 times), 999"),
+        ([">89", "89+", "20"], ["89", "89", "20"], "taken as the number itself"),
+        (["0", "25", "30"], [None, "25", "30"], "0 cannot be an age"),
+        (["0", "1.5"], ["0", "1.5"], ""),
+        (["None", "25"], [None, "25"], "None cannot be an age"),
+        (["thirty", "25"], ["thirty", "25"], "thirty not understood among numbers"),
+        (["20-25", "25-30"], ["20-25", "25-30"], ""),
+        (["25.50", "+3", "007"], ["25.50", "3", "007"], ""),
+    ],
+)
+def test_ages_are_understood(values, expected, told):
+    rows, notes = understand([{"age": value} for value in values])
+    assert [row["age"] for row in rows] == expected
+    assert told in " ".join(notes) and bool(told) == bool(notes)
+
+
+def test_other_columns_keep_what_they_say():
+    rows = [
+        {"height": "1,75", "site": "Guys", "n": "1", "score": "a"},
+        {"height": "1,80", "site": "guys", "n": "-999", "score": "2"},
+        {"height": None, "site": None, "n": "3", "score": "3"},
+    ]
+    found, notes = understand(rows)
+    assert [row["height"] for row in found] == ["1.75", "1.8", None]
+    assert [row["score"] for row in found] == ["a", "2", "3"]
+    assert [row["n"] for row in found] == ["1", "-999", "3"]
+    assert "site: Guys and guys differ in case alone" in notes[0]
+    assert "n: -999 may stand for missing" in notes[1]
+    assert "number, 2 to 3, but a" in describe(found)
+
+
+def test_many_names_are_counted_not_listed():
+    assert describe([{"id": f"x{i}"} for i in range(40)]) == "id: 40 different names"
+
+
+def test_folding_keeps_what_makes_two_labels_two():
+    different = ["01.2", "012", "0102", "100", "10", "1b"]
+    assert len({fold(label) for label in different}) == len(different)

@@ -1,0 +1,96 @@
+"""Files of any name: T1 scans told from what else lies in a folder."""
+
+from pathlib import Path
+
+import pytest
+
+from dipy_synth.data.plain_names import choose_scans, person
+
+
+def chosen(*names, keep=()):
+    scans, left_out = choose_scans([Path(n) for n in names], keep=map(Path, keep))
+    assert len(scans) + sum(map(len, left_out.values())) == len(names)
+    return [str(path) for path in scans]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "anna_T2.nii.gz",
+        "anna_T2w.nii.gz",
+        "annaT2.nii",
+        "anna-FLAIR.nii.gz",
+        "anna_task-rest_bold.nii.gz",
+        "anna_T1_seg.nii.gz",
+        "anna_aparc+aseg.nii.gz",
+        "anna_label.nii.gz",
+        "anna_brainmask.nii.gz",
+        "anna_T1_mask_final.nii.gz",
+        "anna_dwi.nii",
+        "anna_T2_to_T1.nii.gz",
+        "anna_t1ce.nii.gz",
+        "anna_lesion.nii.gz",
+        "T2_anna.nii.gz",
+    ],
+)
+def test_other_contrasts_and_labels_are_no_scans(name):
+    assert chosen("bob.nii.gz", name) == ["bob.nii.gz"]
+    assert chosen("bob.nii.gz", name, keep=[name]) == sorted(["bob.nii.gz", name])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "anna.nii.gz",
+        "anna_T1_to_T2.nii.gz",
+        "anna_MPRAGE.nii",
+        "PD_01.nii.gz",
+        "MD.nii.gz",
+        "mary.nii",
+        "rest.nii.gz",
+        "flairton.nii",
+    ],
+)
+def test_scans_are_scans(name):
+    assert chosen(name) == [name]
+
+
+def test_short_words_count_where_the_name_is_there_without_them():
+    assert chosen("a_T1.nii", "a_PD.nii", "b_PD.nii") == ["a_T1.nii", "b_PD.nii"]
+    assert chosen("a.nii", "a_FA.nii") == ["a.nii"]
+
+
+def test_versions_of_one_scan_are_one_the_least_processed():
+    assert chosen("a_T1.nii", "a_T1_brain.nii", "a_brain.nii", "b_brain.nii") == [
+        "a_T1.nii",
+        "b_brain.nii",
+    ]
+    assert chosen("x/T1.nii", "x/brain.nii", "y/brain.nii") == [
+        "x/T1.nii",
+        "y/brain.nii",
+    ]
+    assert chosen("a.nii", "a.nii.gz") == ["a.nii"]
+    assert chosen("sub-1_T1w.nii", "sub-1_acq-b_T1w.nii") == ["sub-1_T1w.nii"]
+    both = ["sub-1_ses-1_T1w.nii", "sub-1_ses-2_T1w.nii"]
+    assert chosen(*both) == both
+
+
+def test_what_spm_made_beside_a_scan_is_none():
+    assert chosen("anna.nii", "c1anna.nii", "manna.nii", "wmanna.nii", "mary.nii") == [
+        "anna.nii",
+        "mary.nii",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "who"),
+    [
+        ("anna_T1_brain.nii.gz", "anna"),
+        ("annaT1.nii", "anna"),
+        ("anna-mprage.nii", "anna"),
+        ("T1.nii.gz", ""),
+        ("anna_2.nii", "anna_2"),
+    ],
+)
+def test_persons(name, who):
+    assert person(Path(name)) == who

@@ -1,0 +1,195 @@
+"""The Gaussian denoiser against the posterior mean of a full covariance."""
+
+import numpy as np
+import pytest
+
+from dipy_synth.diffusion.denoising import (
+    choose_threshold,
+    denoising_errors,
+    fit_gaussian,
+    wiener_errors,
+)
+from dipy_synth.diffusion.gaussian import GaussianDenoiser
+from dipy_synth.diffusion.guidance import guided_denoiser
+from dipy_synth.diffusion.normalizer import LatentNormalizer
+from dipy_synth.diffusion.pairs import NoisyPairs
+from dipy_synth.diffusion.schedules import DiscreteDiffusion, RectifiedFlow
+
+SHAPE, SIZE = (3, 4, 2), 24
+FLOW = RectifiedFlow(
+    prediction="preconditioned", times="log_snr", noise_range=(0.02, 5.0)
+)
+
+
+def draw(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+@pytest.fixture
+def gaussian():
+    """Two directions, one number and one column of two categories."""
+    variance = 2 + draw(*SHAPE, seed=2) ** 2
+    features = {"categories": [0, 2], "mean": [0.1, 0.4, 0.3, 0.7]}
+    return GaussianDenoiser(
+        0.5 * draw(4, *SHAPE, seed=3), 0.4 * draw(2, *SHAPE), variance, features
+    )
+
+
+def posterior_mean(gaussian, x_t, t, schedule, features):
+    """Return E[x0 | x_t] by the full covariance: ndarray (n, SIZE)."""
+    alpha, sigma = schedule.alpha(t), schedule.sigma(t)
+    mean = features @ gaussian.effects
+    covariance = gaussian.factors.T @ gaussian.factors + np.diag(gaussian.rest)
+    seen = alpha**2 * covariance + sigma**2 * np.eye(SIZE)
+    residual = x_t.reshape(-1, SIZE) - alpha * mean
+    return mean + alpha * np.linalg.solve(seen, residual.T).T @ covariance
+
+
+@pytest.mark.parametrize("schedule", [FLOW, DiscreteDiffusion(steps=50)])
+@pytest.mark.parametrize("t", [0.1, 0.6, 1.0])
+def test_it_is_the_posterior_mean_of_the_full_covariance(gaussian, schedule, t):
+    x_t = draw(3, *SHAPE, seed=5)
+    conditions = np.array([[0.5, 1], [-0.2, 0], [np.nan, np.nan]])
+    features = np.array(
+        [[0.5, 0.25, 0, 1], [-0.2, 0.04, 1, 0], gaussian.features["mean"]]
+    ) - np.array(gaussian.features["mean"])
+    found = gaussian(x_t, t, schedule, conditions)
+    assert found.shape == x_t.shape and found.dtype == np.float32
+    expected = posterior_mean(gaussian, x_t, t, schedule, features)
+    np.testing.assert_allclose(found.reshape(3, SIZE), expected, atol=1e-4)
+    twice = gaussian(x_t, t, schedule, conditions, guidance=2.0)
+    expected = posterior_mean(gaussian, x_t, t, schedule, 2 * features)
+    np.testing.assert_allclose(twice.reshape(3, SIZE), expected, atol=1e-4)
+
+
+def test_what_lies_in_no_direction_keeps_its_share_of_the_variance():
+    variance, factors = np.ones(SHAPE), np.full((1, *SHAPE), 3.0)
+    rest = GaussianDenoiser(
+        np.zeros((0, *SHAPE)), factors, variance, {"categories": [], "mean": []}
+    ).rest
+    np.testing.assert_allclose(rest, 0.15)
+
+
+def planted(n=500):
+    """Draw images with one strong direction, whose mean follows a category."""
+    rng = np.random.default_rng(0)
+    direction = draw(*SHAPE, seed=1)
+    conditions = np.stack([rng.uniform(-1, 1, n), rng.integers(0, 2, n)], axis=1)
+    moved = np.where(conditions[:, 1], 1.0, -1.0)[:, None, None, None]
+    along = rng.standard_normal((n, 1, 1, 1))
+    noise = 0.3 * rng.standard_normal((n, *SHAPE))
+    return along * direction + 0.5 * moved + noise, conditions, direction
+
+
+def test_a_fit_finds_directions_and_effects_and_halves_the_variance():
+    x, conditions, direction = planted()
+    x = x - x.mean(axis=0)
+    found = GaussianDenoiser.fit(
+        x, conditions, x.var(axis=0), categories=(0, 2), directions=1
+    )
+    unit = direction.ravel() / np.linalg.norm(direction)
+    length = np.linalg.norm(found.factors)
+    assert abs(found.factors[0] @ unit) / length > 0.999
+    expected = (np.sum(direction**2) + 0.09) / 2
+    assert length**2 == pytest.approx(expected, rel=0.15)
+    apart = found.effects[3] - found.effects[2]
+    np.testing.assert_allclose(apart, 1.0, atol=0.1)
+
+
+def test_it_is_kept_and_restored(gaussian):
+    gaussian.threshold = 3.0
+    x_t, conditions = draw(2, *SHAPE, seed=5), np.array([[0.5, 1], [np.nan, 0]])
+    variance = (2 + draw(*SHAPE, seed=2) ** 2).astype("float32")
+    again = GaussianDenoiser.load(gaussian.to_config(), gaussian.arrays(), variance)
+    assert again.threshold == 3.0
+    np.testing.assert_allclose(
+        again(x_t, 0.8, FLOW, conditions),
+        gaussian(x_t, 0.8, FLOW, conditions),
+        atol=5e-3,
+    )
+    gaussian.threshold = np.inf
+    assert gaussian.to_config()["threshold"] is None
+    again = GaussianDenoiser.load(gaussian.to_config(), gaussian.arrays(), variance)
+    assert again.threshold == np.inf
+
+
+def test_it_replaces_the_network_above_its_threshold(gaussian):
+    calls = []
+
+    def predict(inputs):
+        calls.append(inputs["noise_level"])
+        return np.zeros_like(inputs["latents"])
+
+    gaussian.threshold = 4.0
+    conditions = np.array([[0.5, 1.0]])
+    x = draw(1, *SHAPE).astype("float32")
+    denoise = guided_denoiser(predict, FLOW, conditions, 1.0, gaussian=gaussian)
+    np.testing.assert_array_equal(denoise(x, 0.9), gaussian(x, 0.9, FLOW, conditions))
+    assert not calls
+    denoise(x, 0.5)
+    assert len(calls) == 1
+
+
+def pairs_of(x, conditions, **options):
+    identity = LatentNormalizer(np.zeros(SHAPE), np.eye(2), x.var(axis=0))
+    return NoisyPairs(
+        x.astype("float32"), conditions, FLOW, normalizer=identity, **options
+    )
+
+
+def test_it_is_fitted_to_images_that_were_not_moved():
+    x, conditions, _ = planted(300)
+    shifts = np.zeros((300, 2))
+    shifts[::3, 1] = 2
+    x[::3] = 1000
+    found = fit_gaussian(pairs_of(x, conditions, shifts=shifts), categories=(0, 2))
+    assert np.abs(found.factors).max() < 100
+
+
+@pytest.mark.parametrize("better_above", [0.5, 2.5, 40.0])
+def test_the_threshold_is_where_the_gaussian_gets_better(better_above):
+    x, conditions, _ = planted(400)
+    x = x - x.mean(axis=0)
+    pairs = pairs_of(x, conditions)
+    gaussian = fit_gaussian(pairs, categories=(0, 2))
+
+    def network(wanted):
+        def denoise(x_t, t):
+            factor = 2.0 if FLOW.noise_to_signal(t) > better_above else 0.0
+            best = gaussian(x_t, t, FLOW, wanted)
+            return best + factor if factor else pairs_mean(x_t, best)
+
+        return denoise
+
+    def pairs_mean(x_t, best):
+        truth = x[:16].reshape(16, -1)
+        nearest = np.argmin(np.sum((truth - best.reshape(-1)) ** 2, axis=1))
+        return 0.9 * best + 0.1 * x[nearest]
+
+    found = choose_threshold(network, gaussian, pairs)
+    assert found <= FLOW.highest_ratio
+    if better_above == 2.5:
+        assert 2.0 < found < 3.6
+    elif better_above == 0.5:
+        assert found < 1.01
+    else:
+        assert found == pytest.approx(5.0, rel=0.01)
+
+
+def test_errors_of_the_exact_denoiser_are_those_of_a_wiener_filter():
+    rng = np.random.default_rng(0)
+    variance = rng.uniform(0.2, 3, (30, 30, 1))
+    x0 = np.sqrt(variance) * rng.standard_normal((20, 30, 30, 1))
+    ratios = (0.3, 1.0, 4.0)
+
+    def wiener(conditions):
+        def denoise(x_t, t):
+            alpha, sigma = FLOW.alpha(t), FLOW.sigma(t)
+            return alpha * variance / (alpha**2 * variance + sigma**2) * x_t
+
+        return denoise
+
+    found = denoising_errors(wiener, FLOW, x0, np.zeros((20, 0)), ratios)
+    exact = [np.mean(variance * r**2 / (variance + r**2)) for r in ratios]
+    np.testing.assert_allclose(found, exact, rtol=0.05)
+    np.testing.assert_allclose(wiener_errors(x0, variance, ratios), exact, rtol=0.05)

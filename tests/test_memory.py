@@ -1,0 +1,107 @@
+"""Memory that does not grow with the cohort, where volumes lie on disk."""
+
+import tracemalloc
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from dipy_synth.data.cohort import Cohort
+from dipy_synth.data.dataset import VolumeDataset
+from dipy_synth.evaluation import load_volumes
+from dipy_synth.synthesis.qc_filter import QCFilter
+from dipy_synth.utils.rows import VolumeRows, as_rows, total
+
+FEW, MANY = 40, 240
+
+
+@pytest.fixture(scope="module")
+def cohort(write_prepared, tmp_path_factory):
+    """12 phantoms, from which cohorts of any size are made without files."""
+    return Cohort.load(write_prepared(tmp_path_factory.mktemp("memory"), 12))
+
+
+@pytest.fixture(scope="module")
+def make(cohort, tmp_path_factory):
+    """Give a function that makes a cohort of n volumes, mapped from a file."""
+    root = tmp_path_factory.mktemp("mapped")
+    brains = np.asarray(cohort.volumes())
+
+    def write(n):
+        path = root / f"{n}.npy"
+        if not path.exists():
+            shape = (n, *brains.shape[1:])
+            stored = np.lib.format.open_memmap(path, "w+", np.float16, shape)
+            for index in range(n):
+                stored[index] = brains[index % len(brains)]
+            stored.flush()
+        stored = np.load(path, mmap_mode="r")
+
+        class Mapped(Cohort):
+            def volumes(self, split=None):
+                if split is None:
+                    return stored
+                return VolumeRows(stored, np.flatnonzero(self.where(split)))
+
+        keys = tuple(f"sub-{index:04d}" for index in range(n))
+        split = np.array(["train", "train", "validation"] * n)[:n]
+        rows = ({"age": "40"},) * n
+        return Mapped(cohort.root, cohort.grid, keys, rows, split)
+
+    return write
+
+
+def peak(function, *arguments):
+    """Measure the most memory that a call takes, in bytes."""
+    tracemalloc.start()
+    try:
+        function(*arguments)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def read_all_batches(cohort):
+    data = VolumeDataset(cohort.volumes("train"), batch_size=4)
+    for index in range(len(data)):
+        data[index]
+
+
+def fit_qc_filter(cohort):
+    QCFilter.fit(cohort, copies=False)
+
+
+def add_all(cohort):
+    total(cohort.volumes("train"))
+
+
+@pytest.mark.parametrize("function", [read_all_batches, fit_qc_filter, add_all])
+def test_memory_does_not_grow_with_the_cohort(make, function):
+    few, many = make(FEW), make(MANY)
+    function(few)  # what is made once and kept
+    volume = 4 * np.prod(few.shape)
+    more = peak(function, many) - peak(function, few)
+    assert more < 0.05 * (MANY - FEW) * volume
+
+
+def test_volumes_to_evaluate_are_mapped_from_a_file(cohort, tmp_path):
+    image = nib.load(cohort.paths[0])
+    for number in range(MANY):
+        nib.save(image, tmp_path / f"brain{number:04d}.nii")
+    found = []
+    taken = peak(lambda: found.append(load_volumes(tmp_path)))
+    volume = found[0].volumes[0].nbytes
+    assert len(found[0]) == MANY and taken < 0.5 * MANY * volume + 3e6
+    np.testing.assert_array_equal(found[0].volumes[3], found[0].volumes[0])
+
+
+def test_rows_are_read_as_an_array_is(make):
+    cohort = make(FEW)
+    rows, array = cohort.volumes("train"), np.asarray(cohort.volumes("train"))
+    assert rows.shape == array.shape and np.shape(rows) == array.shape
+    assert len(rows) == len(array) and rows.dtype == array.dtype
+    assert as_rows(rows) is rows and as_rows([1]).shape == (1,)
+    for chosen in (0, -1, slice(2, 9), np.array([5, 1]), np.arange(len(rows)) % 2 == 0):
+        np.testing.assert_array_equal(rows[chosen], array[chosen])
+    np.testing.assert_array_equal(np.stack([*rows]), array)
+    np.testing.assert_allclose(total(rows), array.sum(axis=0, dtype="float32"))
