@@ -12,6 +12,10 @@ import numpy as np
 
 from dipy_synth.errors import InputError
 
+# BIDS label of the template that volumes are aligned to: ICBM 2009a, nonlinear,
+# symmetric.
+TEMPLATE_SPACE = "MNI152NLin2009aSym"
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -128,6 +132,51 @@ class Grid:
         if not isinstance(config, dict) or set(config) != names:
             raise InputError(f"grid {config!r}: expected the keys {sorted(names)}")
         return cls(**{name: tuple(value) for name, value in config.items()})
+
+
+def make_grid(shape=None, voxel_size=None, default=None):
+    """Build a grid from a shape, a voxel size, or both.
+
+    Without a shape the grid has the extent of the default, in multiples of 8 voxels.
+
+    Parameters
+    ----------
+    shape : sequence of int, (3,), optional
+        Number of voxels.
+    voxel_size : sequence of float, (3,) or (1,), optional
+        In mm; one number is that of all axes.
+    default : Grid, optional
+        The grid without either; ``Grid()`` if None.
+
+    Returns
+    -------
+    Grid
+    """
+    default = default or Grid()
+    sizes = tuple(voxel_size or default.voxel_size)
+    sizes = sizes * 3 if len(sizes) == 1 else sizes
+    if shape is None and len(sizes) == 3 and all(size > 0 for size in sizes):
+        # Multiples of 8, for a network that halves three times.
+        shape = 8 * np.ceil(default.extent / sizes / 8 - 1e-6)
+    return Grid(default.shape if shape is None else shape, sizes, default.center)
+
+
+def template_space(preprocessing):
+    """Return the BIDS label of the space that scans were prepared in.
+
+    Parameters
+    ----------
+    preprocessing : dict or None
+        How they were prepared, as `dipy_synth.data.preprocess.PreprocessConfig`
+        describes it; None where that is not known.
+
+    Returns
+    -------
+    str or None
+        None where scans stay in the scanner's space, or the space is not known.
+    """
+    aligned = (preprocessing or {}).get("align") in ("rigid", "affine")
+    return TEMPLATE_SPACE if aligned else None
 
 
 def _three(name, values):

@@ -16,6 +16,7 @@ import numpy as np
 
 from dipy_synth import __version__
 from dipy_synth.errors import InputError
+from dipy_synth.utils.derivative import relative_path
 from dipy_synth.utils.files import (
     file_hash,
     read_json,
@@ -76,6 +77,45 @@ def find_model(name):
         f"{name}: no such model (expected a run or model folder, or one of the "
         f"bundled models: {', '.join(bundled_models()) or 'none'})"
     )
+
+
+def describe_model(folder, config, *, root):
+    """Describe a model so that a reader of what it made can find it.
+
+    Parameters
+    ----------
+    folder : Path or None
+        The model's folder; None for a model that was never saved.
+    config : dict
+        Its configuration.
+    root : Path
+        The folder of what it makes.
+
+    Returns
+    -------
+    dict
+        ``Name``, ``Version`` (of dipy_synth, which wrote it), ``SHA256`` of its weights
+        and ``URI``: a package URL for a bundled model, else a path relative to `root`.
+    """
+    return {
+        "Name": folder and _model_name(folder),
+        "Version": config.get("version"),
+        "SHA256": config["weights_sha256"],
+        "URI": folder and _model_uri(folder, root),
+    }
+
+
+def _model_name(folder):
+    """Name a model by its folder, or by the run that holds it."""
+    folder = Path(folder).absolute()
+    return folder.parent.name if folder.name == "model" else folder.name
+
+
+def _model_uri(folder, root):
+    if Path(folder).resolve().parent != BUNDLED.resolve():
+        return relative_path(folder, root)
+    place = f"{BUNDLED.parent.name}/{BUNDLED.name}/{Path(folder).name}"
+    return f"pkg:pypi/dipy_synth@{__version__}#{place}"
 
 
 def _is_model(folder):

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from dipy_synth import __version__
-from dipy_synth.grid import Grid
+from dipy_synth.data.prepared import KIND
+from dipy_synth.grid import TEMPLATE_SPACE, Grid
 from dipy_synth.phantom import make_phantom
 from dipy_synth.utils.files import write_json
 from dipy_synth.utils.tables import write_table
 
-KINDS = (None, "glioblastoma", "meningioma", "low-grade")
+TUMORS = (None, "glioblastoma", "meningioma", "low-grade")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -32,7 +33,7 @@ def _phantoms(n, grid, seed, tumors):
     """Yield (name, row of participants.tsv, phantom) for `n` subjects."""
     ages, sexes = np.linspace(22, 78, n).round(1), "FM"
     for i in range(n):
-        kind = KINDS[i % len(KINDS)] if tumors else None
+        kind = TUMORS[i % len(TUMORS)] if tumors else None
         phantom = make_phantom(
             seed + i,
             shape=grid.shape,
@@ -83,6 +84,7 @@ def _write_prepared(
     rows = []
     for name, row, phantom in _phantoms(n, grid, seed, tumors):
         stem = root / name / "anat" / name
+        stem = f"{stem}_space-{TEMPLATE_SPACE}"
         image, mask = f"{stem}_desc-prepared_T1w", f"{stem}_desc-brain_mask.nii.gz"
         _save(phantom.data, phantom.affine, Path(f"{image}.nii.gz"))
         _save(phantom.mask.astype(np.uint8), phantom.affine, Path(mask))
@@ -93,7 +95,7 @@ def _write_prepared(
         root,
         "derivative",
         GeneratedBy=[{"Name": "dipy_synth", "Version": __version__}],
-        DipySynth={"Grid": grid.to_config(), "Preprocessing": {}},
+        DipySynth={"Kind": KIND, "Grid": grid.to_config(), "Preprocessing": {}},
     )
     write_table(root / "participants.tsv", rows)
     return root

@@ -26,39 +26,44 @@ FLOORS = {
     "errors": "numpy",
     "utils": "numpy",
     "utils.progress": "tqdm",
-    "utils.parallel": "dipy tqdm joblib distributed ray",
+    "utils.startup": "keras",
+    "utils.parallel": "dipy joblib distributed ray",
     "utils.montage": "numpy matplotlib",
     "grid": "numpy",
     "conditions": "numpy",
     "phantom": "numpy",
     # floor 1: images and cohorts
-    "data": f"{IMAGES} numpy scipy deepbet tqdm xlrd",
-    "data.dataset": f"{IMAGES} numpy scipy tqdm keras",
+    "data": f"{IMAGES} numpy scipy deepbet xlrd",
+    "data.dataset": f"{IMAGES} numpy scipy keras",
     # floor 2: mathematics
-    "diffusion": "numpy scipy keras tqdm",
+    "diffusion": "numpy scipy keras",
     "metrics": "dipy numpy scipy keras",
     # floor 3: networks
     "networks": "numpy scipy keras",
     # floor 4: what a person calls
-    "training": "numpy keras tensorflow matplotlib tqdm",
-    "store": "numpy keras tensorflow matplotlib tqdm",
+    "training": "numpy keras tensorflow matplotlib",
+    "store": "numpy",
     "synthesis.qc_filter": "numpy dipy",
-    "nn": "numpy scipy keras tensorflow matplotlib tqdm dipy",
-    "synthesis": "numpy dipy tqdm",
-    "evaluation": "nibabel numpy scipy tqdm",
+    "nn": "numpy scipy keras tensorflow matplotlib dipy",
+    "synthesis": "numpy dipy",
+    "evaluation": "nibabel numpy scipy",
     # floor 5
-    "report": f"{IMAGES} numpy scipy keras matplotlib tqdm",
-    "diagnostics": f"{IMAGES} numpy scipy keras matplotlib tqdm",
+    "report": f"{IMAGES} numpy scipy keras matplotlib",
+    "diagnostics": f"{IMAGES} numpy scipy keras matplotlib",
     # floor 6: the command line
-    "workflows": f"{IMAGES} numpy scipy keras matplotlib tqdm",
+    "workflows": f"{IMAGES} numpy scipy keras matplotlib",
 }
 # What importing a module must not load, not even by way of another module: networks
-# and training run where no image library is, and --help waits for no framework.
+# and training run where no image library is, --help waits for no framework, and a
+# cohort is prepared and evaluated without one.
 NEVER_LOADED = {
     "diffusion": IMAGES,
     "networks": IMAGES,
     "training": IMAGES,
-    "store": IMAGES,
+    "store": f"{IMAGES} keras tensorflow",
+    "report": "keras tensorflow",
+    "evaluation": "keras tensorflow",
+    "synthesis": "tensorflow",
     "workflows": "keras tensorflow matplotlib",
 }
 # Imported inside functions only: TensorFlow is one backend of three, pictures are

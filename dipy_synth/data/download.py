@@ -20,10 +20,10 @@ from urllib.request import Request, urlopen
 import zlib
 
 from dipy.utils.logging import logger
-from tqdm.auto import tqdm
 
 from dipy_synth import __version__
 from dipy_synth.errors import InputError
+from dipy_synth.utils.progress import progress_bar
 
 _BLOCK = 1 << 18
 _TRY_AGAIN = (408, 425, 429)  # of the 4xx codes; every 5xx may pass, too
@@ -202,13 +202,13 @@ def _check_room(part, total, start, room):
 
 
 def _copy(response, part, start, total, progress):
-    bar = tqdm(
+    bar = progress_bar(
         total=total,
         initial=start,
         unit="B",
         unit_scale=True,
         desc=part.stem,
-        disable=not progress,
+        shown=progress,
     )
     with bar, open(part, "ab" if start else "wb") as stream:
         while block := response.read(_BLOCK):
@@ -257,7 +257,8 @@ def unpack(archive, folder, *, progress=True):
     folder.mkdir(parents=True)
     try:
         with tarfile.open(archive) as tar:
-            for member in tqdm(tar, unit=" files", desc="unpack", disable=not progress):
+            options = {"unit": " files", "desc": "unpack", "shown": progress}
+            for member in progress_bar(tar, **options):
                 tar.extract(member, folder, filter="data")
     except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
         shutil.rmtree(folder, ignore_errors=True)

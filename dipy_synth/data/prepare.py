@@ -14,6 +14,7 @@ from dipy_synth.data.prepared import (
     check_output,
     forget,
     is_done,
+    link_source,
     read_participants,
     write_description,
     write_participants,
@@ -111,17 +112,20 @@ def prepare_cohort(
     kept = [] if force else _kept(root, sound, preprocessing, errors)
     todo = [r for r in sound if r not in kept and errors[r.key] is None]
     logger.info(f"{len(kept)} scans are prepared already, {len(todo)} to do")
+    source = link_source(root, records)
     if todo:
         for record in records if stale else todo:  # also where a check failed
             forget(root, record)
-        write_description(root, records, preprocessing)
-    threads = processors_each(**parallel)
+        write_description(root, records, preprocessing, source=source)
     work = partial(
-        _prepare, root=root.absolute(), preprocessing=preprocessing, threads=threads
+        _prepare,
+        root=root.absolute(),
+        preprocessing=preprocessing,
+        source=source,
+        threads=processors_each(**parallel),
     )
-    answers = list(
-        run_parallel(work, map(_absolute, todo), **parallel, verbose=verbose)
-    )
+    shown = {"desc": "prepared scans", "unit": "scan", "verbose": verbose}
+    answers = list(run_parallel(work, map(_absolute, todo), **parallel, **shown))
     errors.update(_told(todo, answers))
     _warn(todo, answers)
     good = [record for record in records if errors[record.key] is None]
@@ -156,8 +160,8 @@ def _absolute(record):
     return replace(record, image=record.image.absolute(), mask=mask)
 
 
-def _prepare(record, root, preprocessing, threads):
-    """Read, prepare and write one scan; give its warnings."""
+def _prepare(record, root, preprocessing, source, threads):
+    """Read, prepare and write one scan; return its warnings."""
     notes = check_headers(record.image, record.mask)
     data, affine, mask = read_scan(record.image, record.mask)
     try:
@@ -168,7 +172,7 @@ def _prepare(record, root, preprocessing, threads):
     except InputError as error:  # what the header says may be the reason
         raise InputError("; ".join([str(error), *notes])) from error
     prepared = replace(prepared, warnings=(*notes, *prepared.warnings))
-    write_prepared(root, record, prepared, preprocessing)
+    write_prepared(root, record, prepared, preprocessing, source=source)
     return prepared.warnings
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 from pathlib import Path
+import re
 
 import numpy as np
 
@@ -13,12 +14,14 @@ from dipy_synth.data.preprocess import PreparedT1, PreprocessConfig
 from dipy_synth.data.records import bids_root, entities
 from dipy_synth.data.split import split_subjects
 from dipy_synth.errors import InputError
+from dipy_synth.grid import template_space
+from dipy_synth.utils.derivative import OutputFolder, SourceLink, describe_columns
 from dipy_synth.utils.files import file_hash, read_json, write_json
-from dipy_synth.utils.lock import LOCK
 from dipy_synth.utils.tables import read_table, write_table
 
 logger = logging.getLogger("dipy_synth")
 
+KIND = "prepared cohort"
 # How studies name the sides; whom they keep for a test must not be trained on.
 SIDES = {
     **dict.fromkeys(("train", "training", "tr"), "train"),
@@ -26,10 +29,22 @@ SIDES = {
     **dict.fromkeys(("test", "testing", "holdout", "held-out"), "validation"),
 }
 IMAGE, MASK = "_desc-prepared_T1w.nii.gz", "_desc-brain_mask.nii.gz"
+PAGE = ("quality.html", "quality.tsv")  # written into the cohort by the report
+_AFTER_KEY = re.compile(rf"(_space-[a-zA-Z0-9]+)?{re.escape(IMAGE)}$")
+README = """
+T1-weighted brains, prepared for training by `dipy_preprocess_t1` of dipy_synth: masked,
+corrected for bias field (N4), brought to one grid by a single interpolation, and scaled
+to [0, 1] within the brain. Volumes whose names say `space-MNI152NLin2009aSym` are
+aligned to that template; `Preprocessing` in dataset_description.json says how (a rigid
+alignment keeps the sizes of the subject). Each sidecar has the transform back to the
+scan (`PreparedToNative`, mm) and the intensities that became 0 and 1
+(`IntensityRange`). Each subject is for training or for validation: column `split` of
+participants.tsv. quality.html shows every volume, the highest outlier score first.
+"""
 
 
 def prepared_path(root, key):
-    """Give the path of a scan's prepared volume.
+    """Find a scan's prepared volume.
 
     Parameters
     ----------
@@ -41,9 +56,23 @@ def prepared_path(root, key):
     Returns
     -------
     Path
-        ``root/sub-X/anat/key_desc-prepared_T1w.nii.gz``.
+        ``root/sub-X/anat/key[_space-S]_desc-prepared_T1w.nii.gz``; without a space
+        where there is no such file.
     """
-    return Path(root) / key.split("_")[0] / "anat" / f"{key}{IMAGE}"
+    folder = Path(root) / key.split("_")[0] / "anat"
+    found = [path for path in folder.glob(f"{key}*{IMAGE}") if _key_of(path) == key]
+    return min(found, default=folder / f"{key}{IMAGE}")
+
+
+def _target_path(root, key, preprocessing):
+    """Name the prepared volume that is to be written for a scan."""
+    space = template_space(preprocessing.to_config())
+    entity = f"_space-{space}" if space else ""
+    return Path(root) / key.split("_")[0] / "anat" / f"{key}{entity}{IMAGE}"
+
+
+def _key_of(path):
+    return _AFTER_KEY.sub("", path.name)
 
 
 def sidecar_path(image):
@@ -70,7 +99,7 @@ def prepared_keys(root):
         Sorted.
     """
     return [
-        path.name.removesuffix(IMAGE)
+        _key_of(path)
         for path in sorted(Path(root).glob(f"sub-*/anat/sub-*{IMAGE}"))
         if _is_whole(path)
     ]
@@ -95,11 +124,11 @@ def source_hash(record):
 
 
 def space_of(align):
-    """Name the space of volumes of an alignment, None if unknown: str."""
-    return "mni" if align in ("rigid", "affine") else "aligned"
+    """Return the NIfTI code of the affines of an alignment, None if unknown: str."""
+    return "mni" if template_space({"align": align}) else "aligned"
 
 
-def write_prepared(root, record, prepared, preprocessing):
+def write_prepared(root, record, prepared, preprocessing, *, source):
     """Write one prepared scan: mask, volume, and last the sidecar that says "done".
 
     Parameters
@@ -112,16 +141,18 @@ def write_prepared(root, record, prepared, preprocessing):
         What was made of it.
     preprocessing : PreprocessConfig
         How it was made.
+    source : SourceLink
+        Where the scan lies, see `link_source`.
     """
-    image = prepared_path(root, record.key)
+    image = _target_path(root, record.key, preprocessing)
     sidecar_path(image).unlink(missing_ok=True)
+    uris = [source.uri(path) for path in (record.image, record.mask) if path]
+    _write_mask(image, prepared, preprocessing, uris)
     space = space_of(preprocessing.align)
-    mask = prepared.mask.astype(np.uint8)
-    for path, data in ((mask_path(image), mask), (image, prepared.data)):
-        write_volume(path, data, prepared.affine, space=space)
+    write_volume(image, prepared.data, prepared.affine, space=space)
     content = {
         "Description": "T1 brain on a common grid, intensities in [0, 1]",
-        "Sources": [path.name for path in (record.image, record.mask) if path],
+        "Sources": uris,
         "SourceHash": source_hash(record),
         "NativeShape": list(prepared.native_shape),
         "NativeAffine": prepared.native_affine.tolist(),
@@ -137,6 +168,19 @@ def write_prepared(root, record, prepared, preprocessing):
         "DipySynthVersion": __version__,
     }
     write_json(sidecar_path(image), content)
+
+
+def _write_mask(image, prepared, preprocessing, uris):
+    """Write the brain mask of a prepared volume, and what BIDS asks of a mask."""
+    path = mask_path(image)
+    content = {
+        "Description": "Brain mask on the grid of the prepared volume",
+        "Type": "Brain",
+        "Sources": uris,
+    }
+    write_json(sidecar_path(path), content)
+    mask = prepared.mask.astype(np.uint8)
+    write_volume(path, mask, prepared.affine, space=space_of(preprocessing.align))
 
 
 def read_prepared(image):
@@ -189,7 +233,7 @@ def is_done(root, record, preprocessing):
     InputError
         If the scan there was prepared from other files.
     """
-    image = prepared_path(root, record.key)
+    image = _target_path(root, record.key, preprocessing)
     if not _is_whole(image):
         return False
     sidecar = sidecar_path(image)
@@ -217,8 +261,9 @@ def forget(root, record):
         The scan.
     """
     image = prepared_path(root, record.key)
-    for path in (image, sidecar_path(image)):
+    for path in (image, mask_path(image)):
         path.unlink(missing_ok=True)
+        sidecar_path(path).unlink(missing_ok=True)
 
 
 def check_output(root, keys, preprocessing, *, force):
@@ -245,41 +290,45 @@ def check_output(root, keys, preprocessing, *, force):
     InputError
         If the folder holds something else, or scans prepared in another way.
     """
-    path = root / "dataset_description.json"
-    if not path.is_file():
-        there = root.exists() and (not root.is_dir() or {*os.listdir(root)} - {LOCK})
-        if there:
-            raise InputError(f"{root}: not empty; expected a new folder for out_dir")
-        return False
-    told = read_json(path).get("DipySynth") or {}
-    if "Preprocessing" not in told:
-        raise InputError(f"{root}: another dataset; expected a new folder for out_dir")
-    # options that are new have defaults
-    before = PreprocessConfig.from_config(told["Preprocessing"])
-    differences = _differences(before.to_config(), preprocessing.to_config())
-    if differences and not force:
-        raise InputError(
-            f"{root}: prepared with other preprocessing ({differences}); expected the "
-            "same, "
-            "--force to prepare it anew, or another out_dir"
-        )
+    folder = OutputFolder(root, KIND)
+    before = folder.read()
+    if before is not None:  # options that are new have defaults
+        known = PreprocessConfig.from_config(before.get("Preprocessing"))
+        before = _request(known)
+    different = folder.check(_request(preprocessing), before=before, force=force)
     others = sorted(set(prepared_keys(root)) - keys)
-    if differences and others:
+    if different and others:
         raise InputError(
             f"{root}: holds {len(others)} scans of other preprocessing, which are "
             f"not part of this run (first {others[0]}); expected another out_dir"
         )
-    return bool(differences)
+    return bool(different)
 
 
-def _differences(before, now):
-    """Tell in which options two preparations differ; "" when in none."""
-    names = [n for n in {**before, **now} if before.get(n) != now.get(n)]
-    return ", ".join(f"{n} was {before.get(n)}, is {now.get(n)}" for n in names)
+def _request(preprocessing):
+    return {
+        "Grid": preprocessing.grid.to_config(),
+        "Preprocessing": preprocessing.to_config(),
+    }
 
 
-def write_description(root, records, preprocessing):
-    """Write dataset_description.json; the source's licence is passed on.
+def link_source(root, records):
+    """Link the folder that holds all scans and masks of a run: SourceLink.
+
+    Parameters
+    ----------
+    root : Path
+        The prepared cohort.
+    records : list of Record
+        The scans.
+    """
+    files = [p for record in records for p in (record.image, record.mask) if p]
+    folders = {bids_root(path.absolute()) for path in files}
+    return SourceLink.to(Path(os.path.commonpath(folders)), root=root)
+
+
+def write_description(root, records, preprocessing, *, source):
+    """Write what describes the dataset; the source's licence is passed on.
 
     Parameters
     ----------
@@ -289,21 +338,32 @@ def write_description(root, records, preprocessing):
         The scans.
     preprocessing : PreprocessConfig
         What is done with them.
+    source : SourceLink
+        As of `link_source`.
     """
-    source = bids_root(records[0].image) / "dataset_description.json"
-    told = read_json(source) if source.is_file() else {}
-    content = {
-        "Name": f"{told.get('Name', 'T1 scans')}, prepared by dipy_synth",
-        "BIDSVersion": "1.10.0",
-        "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": "dipy_synth", "Version": __version__}],
-        **{k: told[k] for k in ("License", "SourceDatasets") if k in told},
-        "DipySynth": {
-            "Grid": preprocessing.grid.to_config(),
-            "Preprocessing": preprocessing.to_config(),
-        },
-    }
-    write_json(root / "dataset_description.json", content)
+    told = _source_description(records)
+    name = told.get("Name", "T1 scans")
+    origin = {key: told[key] for key in ("Version",) if key in told}
+    if "DatasetDOI" in told:
+        origin["DOI"] = told["DatasetDOI"]
+    else:
+        origin["URL"] = source.address
+    OutputFolder(root, KIND).describe(
+        _request(preprocessing),
+        name=f"{name}, prepared by dipy_synth",
+        readme=README,
+        ignored=PAGE,
+        authors=told.get("Authors") or (f"The authors of: {name}",),
+        License=told.get("License"),
+        SourceDatasets=[origin, *told.get("SourceDatasets", [])],
+        DatasetLinks=source.links,
+    )
+
+
+def _source_description(records):
+    """Read the dataset_description.json of the scans: dict, {} if there is none."""
+    path = bids_root(records[0].image) / "dataset_description.json"
+    return read_json(path) if path.is_file() else {}
 
 
 def read_participants(root):
@@ -397,8 +457,19 @@ def write_participants(root, records, **options):
         for s in sorted(rows)
     ]
     write_table(root / "participants.tsv", table)
+    _describe_participants(root, records, names={name for row in table for name in row})
     for subject, scans in known.items():
         _write_sessions(root, subject, scans, rows[subject])
+
+
+def _describe_participants(root, records, *, names):
+    """Write participants.json, by what the source and an earlier run say of columns."""
+    described = {}
+    paths = [bids_root(record.image) / "participants.json" for record in records]
+    for path in dict.fromkeys([root / "participants.json", *paths]):
+        described |= read_json(path) if path.is_file() else {}
+    columns = describe_columns(sorted(names), described)
+    write_json(root / "participants.json", columns)
 
 
 def _study_split(records, fixed):

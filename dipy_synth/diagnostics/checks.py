@@ -2,8 +2,6 @@
 
 from functools import partial
 
-from tqdm import tqdm
-
 from dipy_synth.diagnostics.data_checks import (
     check_latents,
     check_split,
@@ -26,6 +24,7 @@ from dipy_synth.diagnostics.volume_checks import (
     check_samples,
     check_scale,
 )
+from dipy_synth.utils.progress import progress_bar
 
 CHECKS = {
     "training and validation": check_split,
@@ -66,7 +65,8 @@ def run_checks(context, *, quick=False, progress=False):
         model is changed.
     """
     results = []
-    with tqdm(total=len(CHECKS), disable=not progress, bar_format=_BAR) as bar:
+    options = {"desc": "", "unit": "check", "bar_format": _BAR, "shown": progress}
+    with progress_bar(total=len(CHECKS), **options) as bar:
         for n, (name, check) in enumerate(CHECKS.items(), start=1):
             bar.set_description(name)
             if check not in SLOW:

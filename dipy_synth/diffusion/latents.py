@@ -4,11 +4,11 @@ from dataclasses import dataclass
 import math
 
 import numpy as np
-from tqdm import tqdm
 
 from dipy_synth.data.augment import flip_left_right, move
 from dipy_synth.diffusion.pairs import MAX_SHIFT
 from dipy_synth.utils.files import atomic_path, read_json, write_json
+from dipy_synth.utils.progress import progress_bar
 from dipy_synth.utils.random import random_stream
 
 _VOXELS = 2**18  # encoded at a time, where images are small
@@ -91,7 +91,8 @@ def encode_cohort(cohort, vqvae, path, split, *, mirror=True, seed=0):
         shape = (len(shifts), *vqvae.network.latent_shape)
         with atomic_path(stored) as temporary:
             out = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
-            with tqdm(total=len(rows), desc=f"latents ({split})", unit="volume") as bar:
+            title = {"desc": f"latents ({split})", "unit": "volume"}
+            with progress_bar(total=len(rows), **title) as bar:
                 for start, block in _blocks(cohort.volumes(), rows):
                     chosen = slice(views * start, views * (start + len(block)))
                     seen = _views(block, mirrored[chosen], shifts[chosen])

@@ -277,7 +277,7 @@ def choose_schedule(name=None, *, default=None, **options):
         where none is given; if `name` is of the other kind, it plays no part.
     **options
         Arguments of the schedule, such as ``prediction``, or a chain's ``steps``; None
-        stands for the default.
+        and False are not given.
 
     Returns
     -------

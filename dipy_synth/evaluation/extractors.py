@@ -6,9 +6,12 @@ import hashlib
 
 import numpy as np
 
+from dipy_synth.errors import InputError
 from dipy_synth.metrics.comparison import noise_like
 from dipy_synth.metrics.features import PCA, InceptionFeatures, VoxelPCA
+from dipy_synth.utils.startup import start_keras
 
+FEATURES = ("pca", "inception", "predictor")
 COMPONENTS = 16  # of features, for metrics of distribution
 _BLOCK = 8.0  # mm
 _PART = 8  # volumes at a time
@@ -124,3 +127,49 @@ def _digest(*arrays):
     for array in arrays:
         digest.update(np.ascontiguousarray(array, "float32").tobytes())
     return digest.hexdigest()
+
+
+def make_extractors(features, weights=None):
+    """Make the extractor that `evaluate` compares volumes by.
+
+    Parameters
+    ----------
+    features : {"pca", "inception", "predictor"}
+        Which one.
+    weights : str or Path, optional
+        Its weights, where it has any.
+
+    Returns
+    -------
+    dict
+        Arguments of `evaluate`: ``extractor`` and ``classes``, or ``predictor``.
+
+    Raises
+    ------
+    InputError
+        If there is no such extractor, or its weights are absent.
+    """
+    if features not in FEATURES:
+        raise InputError(
+            f"features {features!r}: expected one of {', '.join(FEATURES)}"
+        )
+    if features == "predictor":
+        start_keras()
+        from dipy_synth.nn.predictor import DEFAULT_PREDICTOR, CovariatePredictor
+
+        return {"predictor": CovariatePredictor(weights or DEFAULT_PREDICTOR)}
+    if features == "inception":
+        start_keras()
+        extractor = InceptionFeatures(weights)
+        classes = extractor.probabilities if extractor.has_classes else None
+        return {"extractor": extractor, "classes": classes}
+    if weights is not None:
+        raise InputError(f"weights {weights}: PCA has none; expected --features")
+    return {}
+
+
+def hash_of(predictor=None, extractor=None, classes=None):
+    """Return the hash of the weights of `make_extractors`: str, or None without any."""
+    if predictor is not None:
+        return predictor.config["weights_sha256"]
+    return None if extractor is None else extractor.hash

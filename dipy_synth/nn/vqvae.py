@@ -63,6 +63,8 @@ class VQVAE:
         The network, once there is one.
     config : dict
         Grid, split and training of the model.
+    folder : Path or None
+        Where the model was loaded from.
 
     References
     ----------
@@ -79,6 +81,7 @@ class VQVAE:
 
     def __init__(self, model=None, *, verbose=False):
         self.network, self.config, self.verbose = None, {}, verbose
+        self.folder = None
         if model is not None:
             self.load_model_weights(model)
 
@@ -98,6 +101,7 @@ class VQVAE:
         folder, config = read_config(model, kinds=("vqvae", "ldm"))
         networks, _ = load_networks(folder, config, {"autoencoder": make_autoencoder})
         self.network, self.config = networks["autoencoder"], config
+        self.folder = Path(folder).resolve()
 
     @locks("run_dir")
     def fit(

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from dipy_synth.errors import InputError
 from dipy_synth.evaluation.tables import metric_rows, volume_rows
 from dipy_synth.report.evaluation_page import evaluation_page
-from dipy_synth.utils.files import read_json, write_json
-from dipy_synth.utils.lock import LOCK
+from dipy_synth.utils.derivative import OutputFolder
+from dipy_synth.utils.files import write_json
 from dipy_synth.utils.tables import write_table
 
 NUMBERS = "evaluation.json"
@@ -29,24 +28,8 @@ def check_folder(out_dir, request, *, force=False):
     InputError
         If the folder holds something else.
     """
-    out_dir = Path(out_dir)
-    path = out_dir / NUMBERS
-    if not path.is_file():
-        taken = out_dir.exists() and (
-            not out_dir.is_dir() or any(p.name != LOCK for p in out_dir.iterdir())
-        )
-        if taken:
-            raise InputError(f"{out_dir}: not empty; expected a new folder for out_dir")
-        return
-    before = read_json(path).get("request")
-    if before is None:
-        raise InputError(f"{path}: not of an evaluation; expected a new out_dir")
-    names = [n for n in {**before, **request} if before.get(n) != request.get(n)]
-    if names and not force:
-        raise InputError(
-            f"{out_dir}: holds another evaluation, of other {', '.join(names)}; "
-            "expected the same, another out_dir, or --force to replace it"
-        )
+    folder = OutputFolder(Path(out_dir), "evaluation", record=NUMBERS, group="request")
+    folder.check(request, force=force)
 
 
 def write_evaluation(evaluation, out_dir, cohorts, *, request):

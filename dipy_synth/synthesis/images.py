@@ -11,13 +11,16 @@ import numpy as np
 
 from dipy_synth import __version__
 from dipy_synth.errors import InputError
+from dipy_synth.store import describe_model
 from dipy_synth.synthesis.cohort import check_sampling
-from dipy_synth.synthesis.request import Request, difference
-from dipy_synth.utils.files import atomic_path, read_json, write_json
+from dipy_synth.synthesis.request import Request
+from dipy_synth.utils.derivative import GROUP, OutputFolder
+from dipy_synth.utils.files import atomic_path, write_json
 from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage, stacked_slices
 from dipy_synth.utils.progress import volume_bar
 
+KIND = "set of synthetic images"
 _COLUMNS, _ROWS = 8, 12  # of the contact sheet
 
 
@@ -107,9 +110,14 @@ def synthesize_images(
         return path
     made = _generate(ldm, request, samples[len(there) :], batch_size)
     images = np.concatenate([there, made]) if len(there) else made
-    origin = {"Synthetic": True, "DipySynthVersion": __version__}
-    origin["License"] = ldm.config.get("license")
-    write_json(out_dir / "images.json", {**origin, **told})
+    origin = {
+        "Synthetic": True,
+        "DipySynthVersion": __version__,
+        "License": ldm.config.get("license"),
+        "Model": describe_model(ldm.folder, ldm.config, root=out_dir),
+        GROUP: {"Kind": KIND, **told},
+    }
+    write_json(out_dir / "images.json", origin)
     _draw(out_dir / "images.png", images, len(request.variants()))
     with atomic_path(path) as temporary:
         np.savez_compressed(temporary, images=images, **_labels(samples))
@@ -117,19 +125,14 @@ def synthesize_images(
 
 
 def _already_there(out_dir, told, *, force):
-    """Give the images that this request has made so far; refuse those of another."""
-    path, sidecar = out_dir / "images.npz", out_dir / "images.json"
+    """Return the images that this request has made so far; refuse those of another."""
+    path = out_dir / "images.npz"
+    clashes = ("images.npz",)
+    folder = OutputFolder(out_dir, KIND, record="images.json", clashes=clashes)
+    before = folder.read()
     if not path.exists():
         return ()
-    if not sidecar.exists():
-        raise InputError(f"{path}: there without images.json; expected another out_dir")
-    different = difference(read_json(sidecar), told)
-    if different and not force:
-        raise InputError(
-            f"{out_dir}: holds images made by another request: {different}. Use the "
-            "same request to add to them, another --out_dir, or --force to replace "
-            "them."
-        )
+    folder.check(told, before=before, force=force)
     if force:
         path.unlink()  # first: it must not be taken for what the new sidecar tells
         return ()
@@ -139,7 +142,7 @@ def _already_there(out_dir, told, *, force):
 
 def _generate(ldm, request, samples, batch_size):
     """Generate images of some samples: ndarray of uint8, (n, *shape)."""
-    with volume_bar(len(samples)) as done:
+    with volume_bar(len(samples), desc="synthetic images", unit="image") as done:
         images = ldm.generate(
             seed=request.seed,
             numbers=[sample["SampleNumber"] for sample in samples],

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from dipy.utils.logging import logger
 import numpy as np
-from tqdm import tqdm
 
 from dipy_synth import __version__
 from dipy_synth.data.cohort import Cohort
@@ -24,14 +23,26 @@ from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.similarity import psnr, ssim
 from dipy_synth.networks.conversion import need_weights
+from dipy_synth.store import describe_model
+from dipy_synth.utils.derivative import OutputFolder, SourceLink
 from dipy_synth.utils.files import file_hash, read_json, write_json
-from dipy_synth.utils.lock import LOCK, locks
+from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
+from dipy_synth.utils.progress import progress_bar
 from dipy_synth.utils.tables import write_table
 
+KIND = "reconstruction"
 SUFFIX = "_desc-reconstructed_T1w.nii.gz"
 PREPARED = "prepared"  # where in out_dir the scans on the grid are kept
 SHOWN = 8
+README = """
+T1-weighted brains, encoded and decoded by the autoencoder of a model of dipy_synth
+(`dipy_reconstruct_mri`), each in the space of its scan. They show what the autoencoder
+loses. `Model` in dataset_description.json and in each sidecar says which model it was.
+reconstruction.tsv has PSNR and SSIM inside the brain, on the grid of the model and
+against the scan; reconstruction.png shows the first scans; the folder prepared, where
+there is one, holds the scans on the grid.
+"""
 
 
 @locks("out_dir")
@@ -86,7 +97,8 @@ def reconstruct_cohort(vqvae, scans, out_dir, *, brain="auto", force=False):
         raise InputError(
             "a model of images, which lie nowhere in space; expected one of volumes"
         )
-    _check_output(out_dir, vqvae, force=force)
+    folder, request = _folder(out_dir), _request(vqvae)
+    different = folder.check(request, force=force)
     if isinstance(scans, (str, Path)):
         root, natives = _open(scans, vqvae), {}
         problems = dict.fromkeys(Cohort.load(root).keys)
@@ -102,8 +114,11 @@ def reconstruct_cohort(vqvae, scans, out_dir, *, brain="auto", force=False):
         problems = {record.key: words for record, words in answers}
     good = [key for key, words in problems.items() if words is None]
     if good:
-        _claim(out_dir, vqvae)
-        problems |= _reconstruct(vqvae, root, good, natives, out_dir, force=force)
+        if different:
+            _remove(out_dir)
+        source = SourceLink.to(root, root=out_dir, name="prepared")
+        _describe(folder, request, vqvae, source)
+        problems |= _reconstruct(vqvae, source, good, natives, out_dir, force=force)
     return list(problems.items())
 
 
@@ -123,12 +138,12 @@ def _open(prepared, vqvae):
     return cohort.root
 
 
-def _reconstruct(vqvae, root, keys, natives, out_dir, *, force):
+def _reconstruct(vqvae, source, keys, natives, out_dir, *, force):
     """Reconstruct prepared scans one by one; give what is wrong with each, by key."""
     problems, made = {}, 0
-    for key in tqdm(keys, unit="scan", desc="reconstructions"):
+    for key in progress_bar(keys, unit="scan", desc="reconstructions"):
         try:
-            made += _one(vqvae, root, key, natives.get(key), out_dir, force=force)
+            made += _one(vqvae, source, key, natives.get(key), out_dir, force=force)
             problems[key] = None
         except Exception as error:  # one scan must not stop the others
             logger.debug("%s failed", key, exc_info=True)
@@ -139,14 +154,14 @@ def _reconstruct(vqvae, root, keys, natives, out_dir, *, force):
     _write_table(out_dir)
     good = [key for key in keys if problems[key] is None]
     if good and (made or not (out_dir / "reconstruction.png").is_file()):
-        _draw(vqvae, root, good[:SHOWN], out_dir)
+        _draw(vqvae, source.folder, good[:SHOWN], out_dir)
     return problems
 
 
-def _one(vqvae, root, key, native, out_dir, *, force):
-    """Reconstruct one prepared scan; tell whether there was something to do."""
-    source, target = prepared_path(root, key), _target(out_dir, key)
-    sidecar, origin = sidecar_path(target), file_hash(source, sidecar_path(source))
+def _one(vqvae, source, key, native, out_dir, *, force):
+    """Reconstruct one prepared scan; return whether there was something to do."""
+    image, target = prepared_path(source.folder, key), _target(out_dir, key)
+    sidecar, origin = sidecar_path(target), file_hash(image, sidecar_path(image))
     if target.is_file() and sidecar.is_file() and not force:
         if read_json(sidecar)["SourceHash"] != origin:
             raise InputError(
@@ -154,19 +169,21 @@ def _one(vqvae, root, key, native, out_dir, *, force):
                 "--force to make it anew, or another out_dir"
             )
         return False
-    prepared = read_prepared(source)
+    prepared = read_prepared(image)
     decoded = vqvae.predict(prepared.data)
     restored, affine = restore_t1(replace(prepared, data=decoded))
-    bias = read_json(sidecar_path(source))["Preprocessing"].get("bias")
+    told = read_json(sidecar_path(image))
+    bias = told["Preprocessing"].get("bias")
     metrics = _on_grid(prepared, decoded)
     metrics |= _in_native(prepared, restored, native, bias=bias)
     sidecar.unlink(missing_ok=True)
     write_volume(target, restored, affine)
     content = {
         "Description": "T1 brain, encoded and decoded by a quantised autoencoder",
-        "Sources": [source.name, *([native.name] if native else [])],
+        "Sources": [source.uri(image)],
         "SourceHash": origin,
-        "ModelHash": vqvae.config["weights_sha256"],
+        "SkullStripped": told.get("SkullStripped", True),
+        "Model": describe_model(vqvae.folder, vqvae.config, root=out_dir),
         "Metrics": metrics,
         "DipySynthVersion": __version__,
     }
@@ -206,46 +223,34 @@ def _in_native(prepared, restored, native, *, bias):
     }
 
 
-def _check_output(out_dir, vqvae, *, force):
-    """Refuse to write into another data set, or to mix two models' reconstructions."""
-    path = out_dir / "dataset_description.json"
-    if not path.is_file():
-        there = out_dir.exists() and (
-            not out_dir.is_dir()
-            or any(p.name not in (PREPARED, LOCK) for p in out_dir.iterdir())
-        )
-        if there:
-            raise InputError(f"{out_dir}: not empty; expected a new folder for out_dir")
-        return
-    told = read_json(path).get("DipySynth") or {}
-    if "ReconstructedBy" not in told:
-        raise InputError(f"{out_dir}: another data set; expected a new folder")
-    if told != _told(vqvae) and not force:
-        raise InputError(
-            f"{out_dir}: reconstructed by another model; expected the same, --force to "
-            "replace what is there, or another out_dir"
-        )
+def _folder(out_dir):
+    return OutputFolder(out_dir, KIND, besides=(PREPARED,))
 
 
-def _told(vqvae):
-    return {"ReconstructedBy": vqvae.config["weights_sha256"]}
+def _request(vqvae):
+    return {"ModelHash": vqvae.config["weights_sha256"]}
 
 
-def _claim(out_dir, vqvae):
-    """Write the BIDS description; what another model made goes."""
-    path, told = out_dir / "dataset_description.json", _told(vqvae)
-    if path.is_file() and read_json(path)["DipySynth"] != told:
-        for old in _sidecars(out_dir):
-            old.unlink()
-            old.with_name(old.name.replace(".json", ".nii.gz")).unlink(missing_ok=True)
-    content = {
-        "Name": "T1 brains, reconstructed by dipy_synth",
-        "BIDSVersion": "1.10.0",
-        "DatasetType": "derivative",
-        "GeneratedBy": [{"Name": "dipy_synth", "Version": __version__}],
-        "DipySynth": told,
-    }
-    write_json(path, content)
+def _remove(out_dir):
+    """Remove what another model made."""
+    for old in _sidecars(out_dir):
+        old.unlink()
+        old.with_name(old.name.replace(".json", ".nii.gz")).unlink(missing_ok=True)
+
+
+def _describe(folder, request, vqvae, source):
+    """Describe the dataset; `source` is the prepared cohort."""
+    told = read_json(source.folder / "dataset_description.json")
+    folder.describe(
+        request,
+        name="T1 brains, reconstructed by dipy_synth",
+        readme=README,
+        ignored=("reconstruction.*", PREPARED),
+        License=told.get("License"),
+        SourceDatasets=[{"URL": source.address}, *told.get("SourceDatasets", [])],
+        DatasetLinks=source.links,
+        Model=describe_model(vqvae.folder, vqvae.config, root=folder.root),
+    )
 
 
 def _sidecars(out_dir):

@@ -173,40 +173,6 @@ def _camel(name):
     return "".join(word.capitalize() for word in name.split("_"))
 
 
-def difference(found, told):
-    """Tell in what a request on disk is another one; empty if it is not.
-
-    Of two lists of participants the longer may go on where the shorter ends.
-
-    Parameters
-    ----------
-    found : dict
-        What was told of the request on disk.
-    told : dict
-        What is told of this one: `Request.to_config` and what goes with it.
-
-    Returns
-    -------
-    str
-    """
-    parts = []
-    for key, value in told.items():
-        there = found.get(key)
-        if key == "Participants" and value and there:
-            pairs = [*enumerate(zip(there, value), start=1)]
-            pairs = [(f"{key} row {i}", *pair) for i, pair in pairs]
-        else:
-            pairs = [(key, _short(there), _short(value))]
-        parts += [f"{k} {a} (asked for: {b})" for k, a, b in pairs if a != b]
-    return ", ".join(parts[:5])
-
-
-def _short(value):
-    """Tell a table by its length: hundreds of rows would hide what matters."""
-    is_table = isinstance(value, list) and value and isinstance(value[0], dict)
-    return f"{len(value)} rows" if is_table else value
-
-
 def read_matched_participants(path, schema, *, keep_ids=False):
     """Read a cohort to match from a table.
 

@@ -7,11 +7,11 @@ import time
 import keras
 from keras import ops
 import numpy as np
-from tqdm import tqdm
 
 from dipy_synth.errors import InputError
 from dipy_synth.training import run_folder
 from dipy_synth.training.optimizer import assign_weights, averaged_weights
+from dipy_synth.utils.progress import progress_bar
 
 logger = logging.getLogger("dipy_synth")
 
@@ -78,9 +78,10 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         steps = len(self.data)
-        self.bar = tqdm(
+        self.bar = progress_bar(
             total=self.settings.epochs * steps,
             initial=len(self.history) * steps,
+            desc="training",
             unit="step",
             mininterval=1,
         )

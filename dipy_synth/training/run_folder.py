@@ -7,8 +7,8 @@ from pathlib import Path
 from keras import ops
 import numpy as np
 
-from dipy_synth.errors import InputError
-from dipy_synth.utils.files import atomic_path, read_json, write_json
+from dipy_synth.utils.derivative import OutputFolder
+from dipy_synth.utils.files import atomic_path, write_json
 
 # They change what a run writes or how long it takes, not what it learns: to rounding,
 # and but for a last batch that several devices fill up with its own rows
@@ -43,28 +43,17 @@ def start_anew(run_dir):
 
 def check_settings(run_dir, model, settings, about):
     """Refuse to mix two runs in one folder; write down the settings of a new one."""
-    path = run_dir / "settings.json"
     training = {k: v for k, v in asdict(settings).items() if k not in _FREE}
     wanted = _as_json(
         {"network": model.get_config(), "training": training, "about": about}
     )
-    if not path.exists():
-        write_json(path, wanted)
-        return
-    found = read_json(path)
-    both = [(group, found.get(group, {}), values) for group, values in wanted.items()]
-    changed = [
-        f"{group}.{name}: {there.get(name)} there, {here.get(name)} asked for"
-        for group, there, here in both
-        for name in {**there, **here}
-        if there.get(name) != here.get(name)
-    ]
-    if changed:
-        raise InputError(
-            f"{run_dir}: holds a run with other settings ({'; '.join(changed)}). "
-            "Use the same settings to go on with it, another output folder, or --force "
-            "to start anew."
-        )
+    folder = OutputFolder(
+        Path(run_dir), "run", record="settings.json", group=None, clashes=()
+    )
+    before = folder.read()
+    folder.check(wanted, before=before)
+    if before is None:
+        write_json(run_dir / "settings.json", wanted)
 
 
 def _as_json(value):

@@ -88,3 +88,21 @@ class TrainingSettings:
             raise InputError(
                 f"devices {self.devices}: expected at least 1, or -1 for all"
             )
+
+    @classmethod
+    def completed(cls, defaults, **options):
+        """Take options, and defaults for those that are None.
+
+        Parameters
+        ----------
+        defaults : dict
+            Settings of a preset.
+        **options
+            Settings that go before them; None is not given.
+
+        Returns
+        -------
+        TrainingSettings
+        """
+        given = {name: value for name, value in options.items() if value is not None}
+        return cls(**{**defaults, **given})

@@ -17,9 +17,9 @@ import os
 import time
 
 from dipy.utils.multiproc import determine_num_processes
-from tqdm.auto import tqdm
 
-from dipy_synth.errors import InputError
+from dipy_synth.errors import InputError, QualityError
+from dipy_synth.utils.progress import progress_bar
 
 ENGINES = ("serial", "joblib", "dask", "ray")
 
@@ -32,7 +32,15 @@ logger = logging.getLogger("dipy_synth")
 
 
 def run_parallel(
-    function, items, *, engine="serial", n_jobs=1, scheduler=None, verbose=True
+    function,
+    items,
+    *,
+    engine="serial",
+    n_jobs=1,
+    scheduler=None,
+    desc="done",
+    unit="item",
+    verbose=True,
 ):
     """Call a function on each of many items.
 
@@ -55,6 +63,8 @@ def run_parallel(
         Address of a dask scheduler, for instance ``tcp://host:8786``. Its workers,
         as many as it has, do the work, whatever `n_jobs`: they need this package and
         see the same files under the same absolute paths.
+    desc, unit : str, optional
+        Name of the progress bar, and what it counts.
     verbose : bool, optional
         Show a progress bar.
 
@@ -78,7 +88,7 @@ def run_parallel(
         answering = _on_cluster(function, items, partial(_connect, scheduler))
     else:
         answering = _RUNNERS[engine](function, items, determine_num_processes(n_jobs))
-    with tqdm(total=len(items), disable=not verbose) as bar:
+    with progress_bar(total=len(items), desc=desc, unit=unit, shown=verbose) as bar:
         for place, answer in answering:
             answers[place] = answer
             bar.update()
@@ -169,7 +179,7 @@ def _attempt(function, item):
     """Call the function; a failure is an answer, too."""
     try:
         return function(item), None
-    except InputError as error:
+    except (InputError, QualityError) as error:
         return None, str(error)
     except Exception as error:
         logger.debug(f"{item} failed", exc_info=True)

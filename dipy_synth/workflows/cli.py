@@ -7,17 +7,19 @@ the top: ``--help`` and a mistyped option are answered without loading a framewo
 
 import argparse
 import errno
+from functools import partial
 import importlib
 import logging
 import os
 from pathlib import Path
 import sys
+import warnings
 
 from dipy import __version__ as dipy_version
 from dipy.workflows.flow_runner import run_flow
 
 from dipy_synth import __version__
-from dipy_synth.errors import InputError
+from dipy_synth.errors import InputError, QualityError
 
 cli_flows = {
     "dipy_evaluate_mri": ("dipy_synth.workflows.evaluate", "EvaluateMRIFlow"),
@@ -44,6 +46,7 @@ _USER_ERRORS = (
     MemoryError,  # a training run tells what to lower
     NotADirectoryError,
     PermissionError,
+    QualityError,
 )
 _ROOM = "make room, and the same command goes on"
 _HINTS = {
@@ -64,15 +67,18 @@ def run():
     -------
     int
         Exit status: 0 when done; 1 on bad input or an unknown command, after one
-        line on stderr; 130 after Ctrl-C. A wrong option ends with argparse's 2.
-        With ``--log_level DEBUG`` a traceback comes with the line.
+        line on stderr, and where the flow returns False: it is done, but scans failed
+        or a model did not pass; 130 after Ctrl-C. A wrong option ends with argparse's
+        2. With ``--log_level DEBUG`` a traceback comes with the line.
     """
     name = Path(sys.argv[0]).name.removesuffix(".exe").removesuffix("-script.py")
     if name not in cli_flows:
         return _fail(f"{name}: no such command; there are {', '.join(cli_flows)}")
     try:
         _start_logging()
-        _run_flow(*cli_flows[name])
+        with warnings.catch_warnings():
+            warnings.showwarning = partial(_warn, name)
+            passed = _run_flow(*cli_flows[name])
     except KeyboardInterrupt:
         return _fail(f"{name}: stopped; the same command resumes", status=130)
     except _USER_ERRORS as error:
@@ -85,7 +91,7 @@ def run():
         if (words := _backend_problem(error)) is None:
             raise
         return _fail(f"{name}: {words}")
-    return 0
+    return 1 if passed is False else 0
 
 
 def _run_flow(module_name, flow_name):
@@ -93,7 +99,9 @@ def _run_flow(module_name, flow_name):
     flow = getattr(importlib.import_module(module_name), flow_name)()
     version = f"dipy_synth {__version__} (DIPY {dipy_version})"
     # DIPY's parser lets a later option of the same name replace an earlier one.
-    run_flow(flow, extra_args={"version": {"action": "version", "version": version}})
+    return run_flow(
+        flow, extra_args={"version": {"action": "version", "version": version}}
+    )
 
 
 def _start_logging():
@@ -148,6 +156,11 @@ def _in_one_line(error):
         return f"{error.filename}: {error.strerror}"
     told = str(error) or type(error).__name__  # Python's MemoryError has no words
     return " ".join(line.strip() for line in told.splitlines())
+
+
+def _warn(name, message, *_args, **_kwargs):
+    """Log a warning in one line, without the place in the code."""
+    _logger.warning(f"{name}: {_in_one_line(message)}")
 
 
 def _fail(message, *, status=1):

@@ -1,15 +1,13 @@
-"""The command that looks for what is wrong with a trained model."""
+"""The command dipy_synth_doctor."""
 
 from pathlib import Path
 
 from dipy.utils.logging import logger
 from dipy.workflows.workflow import Workflow
 
-from dipy_synth.errors import InputError
-
 
 class SynthDoctorFlow(Workflow):
-    """Find out why a latent diffusion model gives noise."""
+    """Diagnose a latent diffusion model."""
 
     @classmethod
     def get_short_name(cls):
@@ -19,32 +17,37 @@ class SynthDoctorFlow(Workflow):
     def run(
         self, model, prepared=None, vqvae=None, quick=False, seed=0, out_dir="doctor"
     ):
-        """Look at a trained model for the known ways in which it would give noise.
+        """Check a trained model for the known reasons of noisy samples.
 
-        Latents and noise schedule, training against sampling, what the network has
-        learned, conditions, autoencoder and samples are looked at. Each gets a
-        verdict: pass, warn, fail or skipped; with what to do. The page
-        doctor.html shows them with pictures, doctor.json has the numbers. Nothing of
-        the model is changed. When a check fails the exit status is 1.
+        Latents and noise schedule, training against sampling, the denoiser, conditions,
+        autoencoder and samples are checked. Each check passes, warns, fails or is
+        skipped, with advice. The page doctor.html shows them with pictures, doctor.json
+        has the numbers. The model is not changed. The exit status is 1 if a check
+        fails.
 
         Parameters
         ----------
         model : string
             A run of dipy_train_ldm, a model folder, or the name of a bundled model.
         prepared : string or Path, optional
-            The prepared cohort, or the file of images, that it was trained on. More is
-            looked at with it.
+            The prepared cohort, or the file of images, that it was trained on; without
+            it some checks are skipped.
         vqvae : string or Path, optional
-            The run of dipy_train_vqvae that it was trained with: compared with the
+            The run of dipy_train_vqvae that it was trained with, to compare with the
             autoencoder in the model.
         quick : bool, optional
-            Leave out what takes longest: training on one batch, and samples.
+            Skip the slowest checks: overfitting one batch, and samples.
         seed : int, optional
-            Seed of noise and samples.
+            Random seed.
         out_dir : string or Path, optional
-            Folder of the page.
+            Output folder.
 
         """
+        from dipy_synth.store import read_config
+        from dipy_synth.utils.startup import start_keras
+
+        read_config(model, kinds=("ldm",))
+        start_keras()  # only now: an error before it takes no framework
         from dipy_synth.diagnostics import (
             diagnostics_page,
             read_context,
@@ -60,7 +63,9 @@ class SynthDoctorFlow(Workflow):
         self.last_generated_outputs = {"out_dir": str(out_dir)}
         for line in text_table(results):
             logger.info(line)
-        logger.info(f"A page to look at: {page}")
         failed = [result.name for result in results if result.verdict == "fail"]
         if failed:
-            raise InputError(f"{model}: failed: {'; '.join(failed)}; see {page}")
+            logger.error(f"{model}: failed: {'; '.join(failed)}; see {page}")
+        else:
+            logger.info(f"Diagnostics: {page}")
+        return not failed

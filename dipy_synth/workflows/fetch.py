@@ -1,4 +1,4 @@
-"""The command that fetches public T1 data sets."""
+"""The command dipy_fetch_t1."""
 
 from dipy.utils.logging import logger
 from dipy.workflows.workflow import Workflow
@@ -7,7 +7,7 @@ from dipy_synth.data.fetchers import SOURCES, fetch_t1
 
 
 class FetchT1Flow(Workflow):
-    """Fetch a public T1 data set."""
+    """Fetch a public T1 dataset."""
 
     @classmethod
     def get_short_name(cls):
@@ -15,21 +15,20 @@ class FetchT1Flow(Workflow):
         return "fetch_t1"
 
     def run(self, name, keep_archive=False, out_dir=""):
-        """Download and unpack a public T1 data set, or resume where it broke off.
+        """Download and unpack a public T1 dataset, or resume an interrupted download.
 
-        The size and the licence are shown before the download begins; size and
-        checksum are verified after it. Data that are complete already are left
-        alone; --force replaces them.
+        Size and licence are shown before the download, size and checksum are verified
+        after it. A complete dataset is kept, unless --force is given.
 
         Parameters
         ----------
         name : string
-            The data set: nfbs, ixi, or cc359, which asks for a registration: the
-            command tells where, and checks what you put down. "list" lists them.
+            The dataset: nfbs, ixi or cc359; "list" lists them. cc359 needs a
+            registration: the command says where, and checks the files.
         keep_archive : bool, optional
-            Keep the archive when it has been unpacked.
+            Keep the archive after it is unpacked.
         out_dir : string or Path, optional
-            Where the folder of the data set goes.
+            Folder in which that of the dataset is made.
 
         """
         if name == "list":

@@ -2,13 +2,11 @@
 
 from dipy.utils.logging import logger
 from dipy.workflows.workflow import Workflow
-import numpy as np
 
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.preprocess import GRIDS, PreprocessConfig
 from dipy_synth.data.readers import read_records
-from dipy_synth.errors import InputError
-from dipy_synth.grid import Grid
+from dipy_synth.grid import make_grid
 
 
 class PreprocessT1Flow(Workflow):
@@ -41,15 +39,14 @@ class PreprocessT1Flow(Workflow):
         stratify=None,
         out_dir="prepared",
     ):
-        """Prepare a cohort of T1 scans for training.
+        """Prepare T1 scans for training.
 
-        Every scan gets a brain mask, is corrected for the coil's shading (N4),
-        aligned to MNI152, brought to one grid by a single resampling, and scaled to
-        [0, 1] within the brain. The result is a BIDS derivative, each scan with what
-        it takes to go back to native space; subjects are divided into training and
-        validation. Run again, the command does only what is missing. A scan that
-        cannot be prepared is told at the end and does not stop the others; the exit
-        status is then 1. A page to look at, quality.html, shows every volume, the
+        Each scan is masked, corrected for bias field (N4), aligned to MNI152, resampled
+        once onto a common grid, and scaled to [0, 1] within the brain. The output is a
+        BIDS derivative; each sidecar has the transform back to native space. Subjects
+        are split into training and validation. A second run does what is missing. A
+        scan that cannot be prepared is reported at the end and does not stop the
+        others; the exit status is then 1. The page quality.html shows every volume, the
         highest outlier score first.
 
         Parameters
@@ -58,53 +55,54 @@ class PreprocessT1Flow(Workflow):
             A folder (BIDS, NFBS, CC359, IXI or any other), T1 files, or wildcards in
             quotation marks.
         mask_path : variable string or Path, optional
-            Brain masks: a folder, files, or wildcards. Each scan takes the mask with
-            its own subject, session and run, with its own name in the mask's, or, of a
-            folder with this scan alone, the only one in it. Masks of a BIDS, NFBS or
-            CC359 folder are found without it.
+            Brain masks: a folder, files or wildcards. A mask is matched by subject,
+            session and run, by a name that contains that of the scan, or as the only
+            one in a folder with one scan. The masks of a BIDS, NFBS or CC359 folder are
+            found without this option.
         layout : string, optional
-            How files are named: auto, bids, nfbs, cc359, ixi or files.
+            Naming of the files: auto, bids, nfbs, cc359, ixi or files.
         brain : string, optional
-            Where the brain mask comes from: auto (the mask that is given, what is not
-            background in a skull-stripped scan, or deepbet for a whole head), given,
-            nonzero, evac or synthseg (of DIPY; they download weights), deepbet (pip
-            install 'dipy_synth[deepbet]'), or none (the whole field of view).
+            Source of the brain mask: auto (the given mask, the foreground of a
+            skull-stripped scan, or deepbet for a whole head), given, nonzero, evac or
+            synthseg (DIPY's networks, which download weights), deepbet (pip install
+            'dipy_synth[deepbet]'), or none (the whole field of view).
         no_bias : bool, optional
-            Leave out the bias field correction.
+            Skip the bias field correction.
         align : string, optional
             Alignment to MNI152: rigid (sizes are kept), affine, or none (the grid is
             centred on each brain).
         scaling : string, optional
             Intensities that become 0 and 1: percentile of the brain, or its minmax.
         percentiles : variable float, optional
-            The two percentiles; 0.5 and 99.5 by default.
+            The two percentiles. If None, 0.5 and 99.5.
         order : int, optional
-            Order of resampling: 3 (cubic, within the native range) or 1 (linear).
+            Order of the interpolation: 3 (cubic, clipped to the native range) or 1
+            (linear).
         regrid : string, optional
-            How a scan gets to its grid: grid (one interpolation at the grid's
-            voxels), or dipy (transform_img, as DIPY's networks do: 128 128 128 voxels
-            of 2 mm around each brain; it takes --align none).
+            Resampling: grid (one interpolation at the voxels of the grid), or dipy
+            (transform_img, as for DIPY's networks, with 128 voxels of 2 mm around each
+            brain; it needs --align none).
         grid_shape : variable int, optional
-            Number of voxels of the grid, right, anterior, superior; by default 80 96
-            80 for voxels of 2 mm, and the same extent, in multiples of 8, for others.
+            Number of voxels to the right, anterior and superior. If None, the extent of
+            80 x 96 x 80 voxels of 2 mm, in multiples of 8 voxels.
         voxel_size : variable float, optional
-            Voxel size of the grid in mm, one or three numbers; 2 by default.
+            Voxel size in mm, one or three numbers. If None, 2.
         engine : string, optional
-            What runs scans in parallel: serial, joblib, dask or ray.
+            Parallel engine: serial, joblib, dask or ray.
         n_jobs : int, optional
-            Scans at a time; -1 for all processors. For engines other than serial.
+            Number of scans at a time, for an engine other than serial; -1 uses all
+            processors.
         scheduler : string, optional
-            Address of a dask scheduler, tcp://host:8786: the workers of a cluster, who
-            see the same files, do the work.
+            Address of a dask scheduler, such as tcp://host:8786. Its workers need this
+            package and must see the same files.
         validation_fraction : float, optional
-            Part of the subjects kept for validation.
+            Fraction of the subjects for validation.
         seed : int, optional
-            Seed of that division.
+            Random seed of the split.
         stratify : variable string, optional
-            Columns of participants.tsv on which both sides should agree, for instance
-            age sex.
+            Columns of participants.tsv to stratify the split by, for instance age sex.
         out_dir : string or Path, optional
-            The prepared cohort: a new folder, or one to complete.
+            Output folder: a new one, or one to complete.
         """
         # DIPY's parser turns the word "none" into None.
         preprocessing = PreprocessConfig(
@@ -131,41 +129,14 @@ class PreprocessT1Flow(Workflow):
             stratify=stratify or (),
         )
         self.last_generated_outputs = {"out_dir": str(out_dir)}
-        failed = [words for _, words in answers if words]
-        logger.info(f"{len(answers) - len(failed)} scans are ready in {out_dir}")
-        for words in failed:
-            logger.error(words)
+        failed = [problem for _, problem in answers if problem]
+        for problem in failed:
+            logger.error(problem)
+        if failed:
+            logger.error(f"{len(failed)} of {len(answers)} scans could not be prepared")
         if len(failed) < len(answers):
             from dipy_synth.report import quality_page
 
-            logger.info(f"A page to look at: {quality_page(out_dir)}")
-        if failed:
-            raise InputError(
-                f"{len(failed)} of {len(answers)} scans could not be prepared, each is "
-                "told above"
-            )
-
-
-def make_grid(shape=None, voxel_size=None, default=None):
-    """Build a grid from what a user tells; the default extent where he tells none.
-
-    Parameters
-    ----------
-    shape : sequence of int, (3,), optional
-        Number of voxels.
-    voxel_size : sequence of float, (3,) or (1,), optional
-        In mm; one number stands for three.
-    default : Grid, optional
-        What is meant when nothing is told; ``Grid()`` by default.
-
-    Returns
-    -------
-    Grid
-    """
-    default = default or Grid()
-    sizes = tuple(voxel_size or default.voxel_size)
-    sizes = sizes * 3 if len(sizes) == 1 else sizes
-    if shape is None and len(sizes) == 3 and all(size > 0 for size in sizes):
-        # Multiples of 8, for a network that halves three times.
-        shape = 8 * np.ceil(default.extent / sizes / 8 - 1e-6)
-    return Grid(default.shape if shape is None else shape, sizes, default.center)
+            logger.info(f"{len(answers) - len(failed)} prepared scans in {out_dir}")
+            logger.info(f"Quality page: {quality_page(out_dir)}")
+        return not failed

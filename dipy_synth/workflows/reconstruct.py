@@ -1,9 +1,7 @@
-"""The command that sends scans through an autoencoder and back."""
+"""The command dipy_reconstruct_mri."""
 
 from dipy.utils.logging import logger
 from dipy.workflows.workflow import Workflow
-
-from dipy_synth.errors import InputError
 
 
 class ReconstructMRIFlow(Workflow):
@@ -23,14 +21,14 @@ class ReconstructMRIFlow(Workflow):
         brain="auto",
         out_dir="reconstructed",
     ):
-        """Reconstruct T1 scans by an autoencoder, each back in its native space.
+        """Reconstruct T1 scans with an autoencoder, each in its native space.
 
-        Scans are prepared as the model's training cohort was, encoded, decoded, and
-        brought back to their own voxels; a prepared cohort is taken as it is. Beside
-        the volumes lie reconstruction.tsv, with PSNR and SSIM inside the brain on the
-        model's grid and against the scan itself, and a picture, reconstruction.png.
-        Run again, the command does only what is missing. A scan that fails is told at
-        the end and does not stop the others; the exit status is then 1.
+        Scans are prepared as the training data of the model, encoded, decoded and
+        resampled to their own voxels; a prepared cohort is used as it is. The table
+        reconstruction.tsv has PSNR and SSIM inside the brain, on the grid of the model
+        and against the scan; reconstruction.png shows the first scans. A second run
+        does what is missing. A scan that fails is reported at the end and does not stop
+        the others; the exit status is then 1.
 
         Parameters
         ----------
@@ -41,28 +39,31 @@ class ReconstructMRIFlow(Workflow):
             A run of dipy_train_vqvae or dipy_train_ldm, a model folder, or the name of
             a bundled model.
         mask_path : variable string or Path, optional
-            Brain masks: a folder, files, or wildcards. Each scan takes the mask with
-            its own subject, session and run, or with its own name in the mask's.
-            Masks of a BIDS, NFBS or CC359 folder are found without it.
+            Brain masks: a folder, files or wildcards. A mask is matched by subject,
+            session and run, or by a name that contains that of the scan. The masks of a
+            BIDS, NFBS or CC359 folder are found without this option.
         layout : string, optional
-            How files are named: auto, bids, nfbs, cc359, ixi or files.
+            Naming of the files: auto, bids, nfbs, cc359, ixi or files.
         brain : string, optional
-            Where the brain mask comes from: auto (the mask that is given, or what is
-            not 0 in a skull-stripped scan), given, nonzero, evac or synthseg (of DIPY;
-            they download weights), deepbet (to be installed apart), or none (the
-            whole field of view).
+            Source of the brain mask: auto (the given mask, or the non-zero voxels of a
+            skull-stripped scan), given, nonzero, evac or synthseg (DIPY's networks,
+            which download weights), deepbet (a package to install), or none (the whole
+            field of view).
         out_dir : string or Path, optional
-            Folder of the reconstructions: a new one, or one to complete.
+            Output folder: a new one, or one to complete.
 
         """
         from dipy_synth.data.prepared import is_prepared_cohort
         from dipy_synth.data.readers import read_records
+        from dipy_synth.store import read_config
+        from dipy_synth.utils.startup import start_keras
 
         if len(input_files) == 1 and is_prepared_cohort(input_files[0]):
             scans = input_files[0]
         else:
             scans = read_records(input_files, mask_paths=mask_path, layout=layout)
-        # Only now: what is absent is told before a framework is loaded.
+        read_config(model, kinds=("vqvae", "ldm"))
+        start_keras()  # only now: an error before it takes no framework
         from dipy_synth.nn.vqvae import VQVAE
         from dipy_synth.synthesis.reconstruction import reconstruct_cohort
 
@@ -75,13 +76,12 @@ class ReconstructMRIFlow(Workflow):
             force=self._force_overwrite,
         )
         self.last_generated_outputs = {"out_dir": str(out_dir)}
-        failed = [words for _, words in answers if words]
-        done = len(answers) - len(failed)
-        logger.info(f"{done} reconstructed scans are in {out_dir}")
-        for words in failed:
-            logger.error(words)
+        failed = [problem for _, problem in answers if problem]
+        for problem in failed:
+            logger.error(problem)
         if failed:
-            raise InputError(
-                f"{len(failed)} of {len(answers)} scans could not be reconstructed, "
-                "each is told above"
+            logger.error(
+                f"{len(failed)} of {len(answers)} scans could not be reconstructed"
             )
+        logger.info(f"{len(answers) - len(failed)} reconstructed scans in {out_dir}")
+        return not failed

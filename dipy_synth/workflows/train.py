@@ -1,5 +1,8 @@
 """The commands that train the autoencoder, the diffusion model and the predictor."""
 
+from pathlib import Path
+
+from dipy.utils.logging import logger
 from dipy.workflows.workflow import Workflow
 
 
@@ -8,7 +11,7 @@ class TrainVQVAEFlow(Workflow):
 
     @classmethod
     def get_short_name(cls):
-        """Return the name that DIPY's combined workflows use."""
+        """Give the name that DIPY's combined workflows use."""
         return "train_vqvae"
 
     def run(
@@ -35,78 +38,80 @@ class TrainVQVAEFlow(Workflow):
         seed=0,
         out_dir="vqvae",
     ):
-        """Train a quantised autoencoder on a prepared cohort, or on MNIST.
+        """Train a vector-quantised autoencoder on a prepared cohort, or on MNIST.
 
-        The run's folder gets curves (history.csv, curves.png), reconstructions of
-        validation subjects beside the originals (reconstructions.png), a checkpoint
-        an epoch and, in the end, the model in its folder "model". The same command
-        goes on with a run that was stopped; --force starts anew.
+        The run's folder has the curves (history.csv, curves.png), reconstructions of
+        validation subjects below the originals (reconstructions.png), a checkpoint of
+        the last epoch and, at the end, the model in its folder "model". The same
+        command resumes an interrupted run; --force starts anew.
 
         Parameters
         ----------
         prepared : string or Path
-            A cohort that dipy_preprocess_t1 wrote, or images in one file: an .npz
-            with "images" and, if known, "labels", or MNIST's own IDX file.
+            A cohort that dipy_preprocess_t1 wrote, or a file of images: an .npz with
+            "images" and, if known, "labels", or MNIST's IDX file.
         preset : string, optional
-            What is trained, and how by default: default, plain, residual, 128 (for
-            volumes of 1 mm) or mnist (for images of 28x28).
+            Architecture, and the defaults of the other options: default, plain,
+            residual, 128 (for volumes of 1 mm) or mnist (for images of 28x28).
         epochs : int, optional
-            Passes over the training subjects. By default the preset's.
+            Number of epochs. If None, that of the preset.
         batch_size : int, optional
-            Volumes, or parts of volumes, a step. By default the preset's.
+            Number of volumes, or crops, in a batch. If None, that of the preset.
         learning_rate : float, optional
-            Peak of the learning rate. By default the preset's.
+            Peak learning rate. If None, that of the preset.
         channels : variable int, optional
-            Widths of the network at its two resolutions. By default the preset's, 32
-            and 64 in most.
+            Number of channels at each resolution. If None, those of the preset.
         levels : variable int, optional
-            Round each latent channel to so many levels; as many channels as levels are
-            given. By default the preset's quantiser.
+            Levels of each latent channel in finite scalar quantization, for instance 15
+            15 15 15. If None, the quantizer of the preset.
         crop : float, optional
-            Side of the random parts of volumes that are trained on, as a share of the
-            volume's; 1 for whole volumes. By default the preset's, 0.5 for brains.
+            Side of the random crops for training, as a fraction of that of the volume;
+            1 trains on whole volumes. If None, that of the preset.
         background_weight : float, optional
-            Weight of background voxels in the loss, where the brain has 1. By default
-            the preset's, 0.1 for brains.
+            Weight of the background in the loss; that of the brain is 1. If None, that
+            of the preset.
         gradient_weight : float, optional
-            Weight of the distance between finite differences. By default the preset's,
-            0.5 for brains.
+            Weight of the L1 loss of finite differences. If None, that of the preset.
         frequency_weight : float, optional
-            Weight of the distance between magnitudes of fine detail, voxel by voxel. By
-            default the preset's, 1 for brains.
+            Weight of the L1 loss of the magnitudes of Haar detail coefficients. If
+            None, that of the preset.
         texture_weight : float, optional
-            Weight of the distance between local strengths of fine detail, such as 3:
-            texture as strong as in the originals. By default the preset's, 0.
+            Weight of the L1 loss of the local RMS of Haar detail coefficients. If None,
+            that of the preset.
         decoder_of : string, optional
-            A run of this command, or a model folder, whose decoder alone is trained
-            further, so that its latents stay what they are.
+            A run of this command, or a model folder, whose decoder is fine-tuned; its
+            encoder and codebook are frozen.
         adversarial : float, optional
-            Weight of the adversarial (PatchGAN) loss in the last third of the training,
-            such as 0.1; 0 trains without one.
+            Weight of the adversarial (PatchGAN) loss in the last third of the training;
+            0 trains without a discriminator.
         precision : string, optional
-            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16. By
-            default the preset's.
+            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16. If
+            None, that of the preset.
         accumulation : int, optional
-            Batches that make one update: as a batch so many times as large, in the
-            memory of one. By default the preset's, 1 in most.
+            Number of batches whose gradients are averaged for one update. If None, that
+            of the preset.
         patience : int, optional
-            Stop after so many epochs without a lower validation loss, and keep the
-            weights of the best one; 0 trains all epochs. By default the preset's, 0 in
-            most.
+            Early stopping: number of epochs without a lower validation loss, after
+            which training ends with the weights of the best epoch; 0 trains all epochs.
+            If None, that of the preset.
         tensorboard : bool, optional
             Write the curves for TensorBoard too.
         devices : int, optional
-            GPUs of this machine that share each batch; -1 for all there are.
+            Number of GPUs of this machine that share each batch; -1 uses all.
         seed : int, optional
-            Seed of everything drawn.
+            Random seed.
         out_dir : string or Path, optional
-            Folder of the run.
+            Output folder: a new one, or that of a run to resume.
 
         """
+        from dipy_synth.utils.startup import start_keras
+
+        start_keras()
         from dipy_synth.networks.presets import find_preset
         from dipy_synth.nn.vqvae import VQVAE
+        from dipy_synth.training import TrainingSettings
 
-        settings = _settings(
+        settings = TrainingSettings.completed(
             find_preset(preset)["training"],
             epochs=epochs,
             batch_size=batch_size,
@@ -119,7 +124,7 @@ class TrainVQVAEFlow(Workflow):
             seed=seed,
         )
         network = {
-            "channels": channels,
+            "channels": channels or None,
             "quantizer": {"name": "fsq", "levels": levels} if levels else None,
             "background_weight": background_weight,
             "gradient_weight": gradient_weight,
@@ -137,6 +142,8 @@ class TrainVQVAEFlow(Workflow):
             force=self._force_overwrite,
             network=_given(network),
         )
+        self.last_generated_outputs = {"out_dir": str(out_dir)}
+        logger.info(f"Model: {Path(out_dir) / 'model'}")
 
 
 class TrainLDMFlow(Workflow):
@@ -144,7 +151,7 @@ class TrainLDMFlow(Workflow):
 
     @classmethod
     def get_short_name(cls):
-        """Return the name that DIPY's combined workflows use."""
+        """Give the name that DIPY's combined workflows use."""
         return "train_ldm"
 
     def run(
@@ -182,10 +189,10 @@ class TrainLDMFlow(Workflow):
     ):
         """Train a latent diffusion model on a prepared cohort.
 
-        The run's folder gets curves (history.csv, curves.png), samples
-        (samples.png), a checkpoint an epoch and, in the end, the model in its folder
-        "model", which dipy_synth_mri --model reads. The same command goes on with a
-        run that was stopped; --force starts anew.
+        The run's folder has the curves (history.csv, curves.png), samples
+        (samples.png), a checkpoint of the last epoch and, at the end, the model in its
+        folder "model", which dipy_synth_mri --model reads. The same command resumes an
+        interrupted run; --force starts anew.
 
         Parameters
         ----------
@@ -195,98 +202,94 @@ class TrainLDMFlow(Workflow):
         vqvae : string or Path
             The run of dipy_train_vqvae on the same cohort, or its model folder.
         conditions : variable string, optional
-            Columns of participants.tsv that the model is to follow, such as age sex;
-            label of a file of images. Numbers and categories; values may be missing.
+            Columns of participants.tsv to condition on, such as age sex; label of a
+            file of images. Values may be missing.
         condition_dropout : float, optional
-            Probability of dropping all conditions of a training pair (classifier-free
-            guidance).
+            Probability of dropping all conditions, for classifier-free guidance.
         initial : string, optional
-            A model of the same autoencoder whose weights the training starts from
-            (fine-tuning): a run, a model folder or the name of a bundled model. Its
-            conditions and the shape of its U-Net are kept.
+            A model of the same autoencoder to fine-tune: a run, a model folder or the
+            name of a bundled model. Its conditions and its architecture are kept.
         preset : string, optional
-            Shape of the U-Net, and how it is trained by default: default, small (for
-            cohorts of some dozens), original (three levels of two residual layers, no
-            attention) or mnist (for images of 28x28).
+            Architecture, and the defaults of the other options: default, small (for
+            cohorts of some dozens), original (three levels of two residual layers, a
+            chain of 1000 steps) or mnist (for images of 28x28).
         epochs : int, optional
-            Passes over the training subjects, brains in ten views each: mirrored, and
-            moved by up to 3 voxels. By default the preset's.
+            Number of epochs. If None, that of the preset.
         batch_size : int, optional
-            Latent images, or parts of them, a step. By default the preset's.
+            Number of volumes, or crops, in a batch. If None, that of the preset.
         learning_rate : float, optional
-            Peak of the learning rate. By default the preset's.
+            Peak learning rate. If None, that of the preset.
         widths : variable int, optional
-            Channels of the U-Net's levels, each of half the resolution; as many levels
-            as are given. By default the preset's.
+            Number of channels of each level of the U-Net. If None, those of the preset.
         attention : string, optional
-            Levels of the U-Net that have attention: none, coarsest or all. By default
-            preset: the preset's.
+            Levels of the U-Net with attention: none, coarsest, all, or preset.
         unfold : int, optional
-            Refinement of the latent grid for the U-Net's finest level, such as 2; 1
-            works on the latent grid. By default the preset's, 2 for brains.
+            Refinement of the latent grid for the finest level of the U-Net; 1 keeps the
+            latent grid. If None, that of the preset.
         crop : int, optional
-            Side, in latent positions, of the random parts that are trained on; 0 for
-            whole images. By default the preset's.
+            Side of the random crops of latents for training; 0 trains on whole latents.
+            If None, that of the preset.
         schedule : string, optional
-            rectified_flow, or a discrete chain with linear, scaled_linear, cosine or
-            sigmoid betas, as DDPM has them. By default the preset's, as are its
-            options below.
+            rectified_flow, or the betas of a discrete chain (DDPM): linear,
+            scaled_linear, cosine or sigmoid. If None, that of the preset.
         diffusion_steps : int, optional
-            Steps of a discrete chain. By default 1000.
+            Number of steps of a discrete chain. If None, that of the preset.
         prediction : string, optional
-            What the network predicts: noise, image, v, velocity or preconditioned (what
-            the best linear estimate lacks).
+            What the network predicts: noise, image, v, velocity or preconditioned. If
+            None, that of the preset.
         zero_terminal_snr : bool, optional
-            Rescale a discrete chain so that it ends in noise; not with noise
-            prediction.
+            Rescale a discrete chain to zero terminal SNR (Lin et al., 2024); not with
+            the prediction of noise.
         times : string, optional
-            Distribution of a flow's training times: log_snr (uniform in the logarithm
-            of the noise-to-signal ratio over --noise_range), uniform, or logit_normal
-            (more of them half way, next to none at the noise where sampling begins).
+            Distribution of the training times of a flow: uniform, logit_normal or
+            log_snr (even in log SNR, over --noise_range). If None, that of the preset.
         noise_range : variable float, optional
-            Lowest and highest noise-to-signal ratio of --times log_snr, such as 0.02 5.
-            Above it a closed-form Gaussian denoises.
+            Lowest and highest noise-to-signal ratio of --times log_snr; above it a
+            closed-form Gaussian denoises. If None, those of the preset.
         shift : float, optional
-            Above 1, times of a flow, other than log_snr, move towards the noise, in
-            training and, with --spacing time, in sampling.
+            Shift of the times of a flow towards noise (Esser et al., 2024); 1 is
+            without. If None, that of the preset.
         spacing : string, optional
-            Spacing of a sampler's steps of a flow: log_snr, even in the signal-to-noise
-            ratio from the highest noise level of use, or time.
+            Spacing of the steps of the sampler of a flow: log_snr or time. If None,
+            that of the preset.
         weighting : string, optional
-            Weights of the loss over time: plain, or, for other predictions than
-            preconditioned, min_snr or p2.
+            Weights of the loss over time: plain, min_snr or p2. If None, that of the
+            preset.
         precision : string, optional
-            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16. By
-            default the preset's.
+            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16. If
+            None, that of the preset.
         accumulation : int, optional
-            Batches that make one update: as a batch so many times as large, in the
-            memory of one. By default the preset's, 1 in most.
+            Number of batches whose gradients are averaged for one update. If None, that
+            of the preset.
         patience : int, optional
-            Stop after so many epochs without a lower validation loss, and keep the
-            weights of the best one; 0 trains all epochs. By default the preset's, 0 in
-            most.
+            Early stopping: number of epochs without a lower validation loss, after
+            which training ends with the weights of the best epoch; 0 trains all epochs.
+            If None, that of the preset.
         with_gate : bool, optional
-            Let dipy_synth_mri --gate look for copies of training brains. The model's
-            folder then holds the training brains, in blocks of 4 voxels (8 mm at 2 mm):
-            do not share it where the scans may not be shared. Without it nothing of a
-            subject is in the folder, and --gate looks at form alone.
+            Let dipy_synth_mri --gate search for copies of training brains. The model
+            folder then holds the training brains in blocks of 4 voxels (8 mm at 2 mm):
+            do not share it unless the scans may be shared.
         tensorboard : bool, optional
             Write the curves for TensorBoard too.
         devices : int, optional
-            GPUs of this machine that share each batch; -1 for all there are.
+            Number of GPUs of this machine that share each batch; -1 uses all.
         seed : int, optional
-            Seed of everything drawn.
+            Random seed.
         out_dir : string or Path, optional
-            Folder of the run.
+            Output folder: a new one, or that of a run to resume.
 
         """
+        from dipy_synth.utils.startup import start_keras
+
+        start_keras()
         from dipy_synth.diffusion.schedules import choose_schedule
         from dipy_synth.networks.presets import UNET_PRESETS, find_preset
         from dipy_synth.nn.ldm import LDM
+        from dipy_synth.training import TrainingSettings
 
-        chosen = find_preset(preset, UNET_PRESETS)
-        settings = _settings(
-            chosen["training"],
+        defaults = find_preset(preset, UNET_PRESETS)
+        settings = TrainingSettings.completed(
+            defaults["training"],
             epochs=epochs,
             batch_size=batch_size,
             learning_rate=learning_rate,
@@ -297,7 +300,7 @@ class TrainLDMFlow(Workflow):
             devices=devices,
             seed=seed,
         )
-        network = {"widths": widths, "unfold": unfold}
+        network = {"widths": widths or None, "unfold": unfold}
         if attention != "preset":  # DIPY's parser turns the word "none" into None
             network["attention"] = attention or "none"
         LDM(verbose=True).fit(
@@ -309,7 +312,7 @@ class TrainLDMFlow(Workflow):
             conditions=conditions or (),
             schedule=choose_schedule(
                 schedule,
-                default=chosen["schedule"],
+                default=defaults["schedule"],
                 steps=diffusion_steps,
                 prediction=prediction,
                 zero_terminal_snr=zero_terminal_snr,
@@ -326,14 +329,16 @@ class TrainLDMFlow(Workflow):
             force=self._force_overwrite,
             network=_given(network),
         )
+        self.last_generated_outputs = {"out_dir": str(out_dir)}
+        logger.info(f"Model: {Path(out_dir) / 'model'}")
 
 
 class TrainPredictorFlow(Workflow):
-    """Train the predictor."""
+    """Train the covariate predictor."""
 
     @classmethod
     def get_short_name(cls):
-        """Return the name that DIPY's combined workflows use."""
+        """Give the name that DIPY's combined workflows use."""
         return "train_predictor"
 
     def run(
@@ -351,54 +356,56 @@ class TrainPredictorFlow(Workflow):
         seed=0,
         out_dir="predictor",
     ):
-        """Train a network that reads age, sex or a digit from a volume.
+        """Train a network that predicts age, sex or a digit from a volume.
 
-        It is trained on training subjects alone. How well it reads the validation
-        subjects is told in the end. Its features compare real and synthetic cohorts;
-        what it reads from synthetic volumes tells whether they are as asked. The run's
-        folder gets curves, a checkpoint an epoch and the model in its folder "model".
-        The same command goes on with a run that was stopped; --force starts anew.
+        It is trained on the training subjects and evaluated on the validation subjects.
+        dipy_evaluate_mri --features predictor compares cohorts by its features, and
+        samples with their conditions by its predictions. The run's folder has the
+        curves, a checkpoint of the last epoch and the model in its folder "model". The
+        same command resumes an interrupted run; --force starts anew.
 
         Parameters
         ----------
         prepared : string or Path
-            A cohort that dipy_preprocess_t1 wrote, or images and labels in one file, as
-            dipy_train_vqvae takes it.
+            A cohort that dipy_preprocess_t1 wrote, or a file of images and labels, as
+            for dipy_train_vqvae.
         conditions : variable string, optional
-            Columns of participants.tsv to read, numbers or categories, whose values
-            may be missing. By default age and sex; label of a file of images.
+            Columns of participants.tsv to predict, numbers or categories; values may be
+            missing. If None, age and sex, or label of a file of images.
         epochs : int, optional
-            Passes over the training subjects. By default 8.
+            Number of epochs. If None, 8.
         batch_size : int, optional
-            Volumes a step. By default 8 brains or 64 small images.
+            Number of volumes in a batch. If None, 8 brains or 64 small images.
         learning_rate : float, optional
-            Peak of the learning rate. By default 5e-4 for brains, 3e-3 for images.
+            Peak learning rate. If None, 5e-4 for brains and 3e-3 for images.
         precision : string, optional
-            float32 (by default), mixed_bfloat16 (faster on recent hardware) or
-            mixed_float16.
+            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16. If
+            None, float32.
         accumulation : int, optional
-            Batches that make one update: as a batch so many times as large, in the
-            memory of one. By default 1.
+            Number of batches whose gradients are averaged for one update. If None, 1.
         patience : int, optional
-            Stop after so many epochs without a lower validation loss, and keep the
-            weights of the best one; 0 trains all epochs. By default 3.
+            Early stopping: number of epochs without a lower validation loss, after
+            which training ends with the weights of the best epoch; 0 trains all epochs.
+            If None, 3.
         tensorboard : bool, optional
             Write the curves for TensorBoard too.
         devices : int, optional
-            GPUs of this machine that share each batch; -1 for all there are.
+            Number of GPUs of this machine that share each batch; -1 uses all.
         seed : int, optional
-            Seed of everything drawn.
+            Random seed.
         out_dir : string or Path, optional
-            Folder of the run.
+            Output folder: a new one, or that of a run to resume.
 
         """
-        from dipy.utils.logging import logger
+        from dipy_synth.utils.startup import start_keras
 
+        start_keras()
         from dipy_synth.data.cohort import open_cohort
         from dipy_synth.nn.predictor import CovariatePredictor, predictor_training
+        from dipy_synth.training import TrainingSettings
 
         cohort = open_cohort(prepared)
-        settings = _settings(
+        settings = TrainingSettings.completed(
             predictor_training(cohort),
             epochs=epochs,
             batch_size=batch_size,
@@ -415,21 +422,16 @@ class TrainPredictorFlow(Workflow):
             cohort,
             run_dir=out_dir,
             settings=settings,
+            conditions=conditions or None,
             force=self._force_overwrite,
-            **_given({"conditions": conditions}),
         )
+        self.last_generated_outputs = {"out_dir": str(out_dir)}
         if cohort.where("validation").any():
             for name, found in predictor.evaluate(cohort).items():
                 logger.info("validation subjects, %s: %s", name, found)
-
-
-def _settings(defaults, **given):
-    """Make the training settings from defaults and the options that were given."""
-    from dipy_synth.training import TrainingSettings
-
-    return TrainingSettings(**{**defaults, **_given(given)})
+        logger.info(f"Model: {Path(out_dir) / 'model'}")
 
 
 def _given(options):
     """Keep the options that were given."""
-    return {k: v for k, v in options.items() if v is not None and v != []}
+    return {name: value for name, value in options.items() if value is not None}

@@ -20,6 +20,7 @@ from dipy_synth.data.prepared import (
     prepared_path,
     read_prepared,
     read_rows,
+    sidecar_path,
 )
 from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1, restore_t1
 from dipy_synth.data.readers import read_records
@@ -101,15 +102,53 @@ def test_a_prepared_scan_is_what_the_function_gives(done, bids_folder):
 
 
 def test_the_sidecar_tells_source_transform_and_range(done):
-    path = prepared_path(done, "sub-02").with_name("sub-02_desc-prepared_T1w.json")
+    path = sidecar_path(prepared_path(done, "sub-02"))
     told = json.loads(path.read_text())
-    assert told["Sources"] == ["sub-02_T1w.nii.gz"]
+    assert told["Sources"] == ["bids:raw:sub-02/anat/sub-02_T1w.nii.gz"]
     assert told["NativeShape"] == [20, 24, 20]
     assert (
         np.shape(told["PreparedToNative"]) == np.shape(told["NativeAffine"]) == (4, 4)
     )
     assert told["IntensityRange"][0] < told["IntensityRange"][1]
     assert told["Preprocessing"] == STEPS.to_config()
+
+
+def test_the_dataset_is_described_for_people_and_programs(done, bids_folder):
+    described = read_json(done / "participants.json")
+    assert described["age"]["Units"] == "year"
+    assert set(described["split"]["Levels"]) == {"train", "validation"}
+    assert "dipy_preprocess_t1" in (done / "README.md").read_text()
+    assert "The authors of: Phantoms" in (done / "CITATION.cff").read_text()
+    assert (done / ".bidsignore").read_text().split() == ["quality.html", "quality.tsv"]
+    told = read_json(done / "dataset_description.json")
+    assert (done / told["DatasetLinks"]["raw"]).resolve() == bids_folder.resolve()
+    mask = sidecar_path(mask_path(prepared_path(done, "sub-01")))
+    assert read_json(mask)["Type"] == "Brain"
+
+
+def test_the_name_says_the_template_where_scans_are_aligned(done, tmp_path, source):
+    assert prepared_path(done, "sub-01").name == "sub-01_desc-prepared_T1w.nii.gz"
+    out = tmp_path / "aligned"
+    aligned = replace(STEPS, align="affine")
+    prepare(source / "sub-01", out, preprocessing=aligned)
+    name = "sub-01_space-MNI152NLin2009aSym_desc-prepared_T1w.nii.gz"
+    assert prepared_path(out, "sub-01").name == name and prepared_keys(out) == [
+        "sub-01"
+    ]
+
+
+def test_a_cohort_of_an_earlier_version_is_read_and_not_added_to(source, tmp_path):
+    out, aligned = tmp_path / "out", replace(STEPS, align="affine")
+    prepare(source / "sub-01", out, preprocessing=aligned)
+    for path in (out / "sub-01" / "anat").iterdir():
+        path.rename(path.with_name(path.name.replace("_space-MNI152NLin2009aSym", "")))
+    path = out / "dataset_description.json"
+    told = read_json(path)
+    del told["DipySynth"]["Kind"]
+    write_json(path, told)
+    assert read_prepared(prepared_path(out, "sub-01")).data.shape == STEPS.grid.shape
+    with pytest.raises(InputError, match="earlier version of dipy_synth"):
+        prepare(source, out, preprocessing=aligned, force=True)
 
 
 def test_a_second_run_does_only_what_is_missing(source, tmp_path):
@@ -209,8 +248,8 @@ def test_masks_are_used_and_named(tmp_path, write_cohort):
     }
     (sidecar, _) = sorted((tmp_path / "out").rglob("*T1w.json"))
     assert read_json(sidecar)["Sources"] == [
-        "sub-01_T1w.nii.gz",
-        "sub-01_desc-brain_mask.nii.gz",
+        "bids:raw:sub-01/anat/sub-01_T1w.nii.gz",
+        "bids:raw:derivatives/brainmask/sub-01/anat/sub-01_desc-brain_mask.nii.gz",
     ]
     for path in (source / "derivatives").rglob("*.nii.gz"):
         path.unlink()

@@ -260,6 +260,13 @@ def test_schedules_by_the_options_of_a_command_line():
     assert chain.alpha(1.0) == 0
     flow = choose_schedule(times="uniform", shift=2.0, zero_terminal_snr=False)
     assert (flow.times, flow.shift) == ("uniform", 2)
+    preset = {"name": "rectified_flow", "prediction": "v", "shift": 1.0}
+    flow = choose_schedule(default=preset, shift=2.0, times=None)
+    assert (flow.prediction, flow.shift) == ("v", 2)
+    assert choose_schedule("cosine", default=preset).prediction == "noise"
+    short = {"name": "discrete_diffusion", "steps": 100, "betas": "sigmoid"}
+    chain = choose_schedule(default=short, prediction="v")
+    assert (chain.steps, chain.betas, chain.prediction) == (100, "sigmoid", "v")
     for wrong in (
         {"name": "round"},
         {"zero_terminal_snr": True},

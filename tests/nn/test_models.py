@@ -292,7 +292,7 @@ def test_a_share_of_dropped_conditions_is_one(prepared_folder, vqvae_run, dropou
 
 def test_another_run_in_the_same_folder_is_refused(prepared_folder, vqvae_run):
     other = TrainingSettings(epochs=3, batch_size=2, learning_rate=1e-3)
-    with pytest.raises(InputError, match="epochs: 2 there, 3 asked for"):
+    with pytest.raises(InputError, match="epochs was 2, is 3"):
         VQVAE().fit(
             prepared_folder, run_dir=vqvae_run, settings=other, network=SMALL_VQVAE
         )

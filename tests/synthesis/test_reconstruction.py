@@ -28,7 +28,7 @@ STEPS = PreprocessConfig(bias=False, align="none", scaling="minmax", order=1, gr
 class Model:
     """Stands for a VQVAE: it loses a share of the brightness."""
 
-    network = object()
+    network, folder = object(), None
 
     def __init__(self, kept=0.9, preprocessing=STEPS):
         told = None if preprocessing is None else preprocessing.to_config()
@@ -123,11 +123,11 @@ def test_the_folder_is_a_bids_derivative_with_its_origin_told(done):
     description = json.loads((done / "dataset_description.json").read_text())
     assert description["DatasetType"] == "derivative"
     sidecar = read_json(str(target(done, "sub-02")).replace(".nii.gz", ".json"))
-    assert sidecar["ModelHash"] == "hash of 0.9"
-    assert sidecar["Sources"] == [
-        "sub-02_desc-prepared_T1w.nii.gz",
-        "sub-02_T1w.nii.gz",
-    ]
+    assert sidecar["Model"]["SHA256"] == "hash of 0.9" and sidecar["SkullStripped"]
+    name = "sub-02_desc-prepared_T1w.nii.gz"  # not aligned: in the scanner's space
+    assert sidecar["Sources"] == [f"bids:prepared:sub-02/anat/{name}"]
+    assert description["DatasetLinks"] == {"prepared": "prepared"}
+    assert (done / "prepared" / "sub-02" / "anat" / name).is_file()
     assert (done / "reconstruction.png").stat().st_size > 0
 
 
@@ -227,7 +227,7 @@ def test_what_was_prepared_anew_is_refused_unless_forced(records, tmp_path):
 
 def test_another_models_reconstructions_are_replaced_by_force_only(done, records):
     before = times(done)
-    with pytest.raises(InputError, match="another model.*--force"):
+    with pytest.raises(InputError, match="ModelHash was hash of 0.9, is .*--force"):
         reconstruct_cohort(Model(0.5), records[:1], done)
     assert times(done) == before
     reconstruct_cohort(Model(0.5), records[:1], done, force=True)
@@ -241,7 +241,7 @@ def test_somebody_elses_folder_is_never_touched(records, prepared_folder, tmp_pa
     with pytest.raises(InputError, match="not empty"):
         reconstruct_cohort(Model(), records, tmp_path, force=True)
     assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
-    with pytest.raises(InputError, match="another data set"):
+    with pytest.raises(InputError, match="a prepared cohort"):
         reconstruct_cohort(Model(), records, prepared_folder, force=True)
 
 

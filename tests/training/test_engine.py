@@ -248,7 +248,7 @@ def test_other_errors_are_not_taken_for_memory(line, tmp_path):
 def test_starting_anew_takes_other_settings(line, tmp_path):
     options = {"patience": 1, "monitor": "loss", "epochs": 1}
     line.fit(tmp_path, **options)
-    with pytest.raises(InputError, match="seed: 0 there, 7 asked for"):
+    with pytest.raises(InputError, match="seed was 0, is 7"):
         line.fit(tmp_path, seed=7, **options)
     before = {path.name for path in tmp_path.iterdir()}
     refused = {"patience": 1, "monitor": "val_loss", "epochs": 1, "force": True}

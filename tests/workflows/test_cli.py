@@ -14,6 +14,8 @@ from dipy.workflows.workflow import Workflow
 import pytest
 
 from dipy_synth import __version__
+from dipy_synth.data.nifti import write_volume
+from dipy_synth.phantom import make_phantom
 from dipy_synth.workflows.cli import cli_flows
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +24,7 @@ FLOWS = ROOT / "dipy_synth" / "workflows"
 # A command of the tests' own: it ends as its one argument says.
 FAKE = '''
 import logging
+import warnings
 
 from dipy.utils.logging import logger
 from dipy.workflows.workflow import Workflow
@@ -60,7 +63,9 @@ class FakeFlow(Workflow):
             open("absent.nii.gz")
         if end in ends:
             raise ends[end]
-        return 7
+        if end == "warned":
+            warnings.warn("age=120 is outside", stacklevel=2)
+        return False if end == "failed" else 7
 '''
 START = """
 import sys
@@ -205,6 +210,17 @@ def test_parser_builds_with_every_option_explained(name):
 
 
 @pytest.mark.parametrize("name", cli_flows)
+def test_help_says_a_default_once(name):
+    """DIPY appends it; what None stands for is said as "If None, ..."."""
+    text = " ".join(inspect.getdoc(load(name).run).split())
+    assert not re.search("[Bb]y default|left open|is told", text)
+    for row in NumpyDocString(inspect.getdoc(load(name).run))["Parameters"]:
+        help_text = " ".join(row[2])
+        if "If None" in help_text:
+            assert parameters(load(name))[row[0]].default is None, row[0]
+
+
+@pytest.mark.parametrize("name", cli_flows)
 def test_help_loads_no_framework(name, tmp_path):
     done = command(tmp_path, name, "--help")
     assert done.returncode == 0, done.stderr
@@ -222,6 +238,25 @@ def test_absent_input_is_one_line_and_status_1(name, tmp_path):
     assert "Traceback" not in done.stderr
     assert f"{name}: " in done.stderr and "absent-" in done.stderr
     assert not list(tmp_path.rglob("*.nii.gz"))
+
+
+def test_preparing_and_evaluating_load_no_framework(tmp_path, bids_folder):
+    words = ["--no_bias", "--align", "none", "--voxel_size", 8]
+    done = command(tmp_path, "dipy_preprocess_t1", bids_folder, *words)
+    assert done.returncode == 0, done.stderr
+    cohorts = [tmp_path / name for name in ("real", "synthetic")]
+    for start, folder in enumerate(cohorts):
+        for seed in range(8):
+            phantom = make_phantom(10 * start + seed, shape=(20, 24, 20), voxel_size=8)
+            path = folder / f"sub-{seed}_T1w.nii.gz"
+            write_volume(path, phantom.data, phantom.affine)
+    judged = command(tmp_path, "dipy_evaluate_mri", *cohorts, "--no_tissues")
+    assert judged.returncode == 0, judged.stderr
+    for each in (done, judged):
+        loaded = each.stdout.splitlines()[-1].split()
+        assert loaded[0] == "LOADED"
+        assert not {"keras", "tensorflow", "torch", "jax"} & {*loaded}
+        assert "\r" not in each.stderr  # a bar in a pipe is lines
 
 
 @pytest.mark.parametrize(
@@ -273,6 +308,18 @@ def test_what_no_user_can_mend_keeps_its_traceback(end, told, tmp_path):
 def test_success_is_status_0_whatever_the_flow_returns(name, tmp_path):
     done = command(tmp_path, name, "well")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_result_that_does_not_pass_is_status_1_without_a_word(tmp_path):
+    done = command(tmp_path, "dipy_fake", "failed")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["WARNING: our warning"]
+
+
+def test_a_warning_is_one_line_without_its_place_in_the_code(tmp_path):
+    done = command(tmp_path, "dipy_fake", "warned")
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1] == "WARNING: dipy_fake: age=120 is outside"
 
 
 def test_unknown_command_lists_what_there_is(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
+from dipy_synth.evaluation.extractors import make_extractors
 from dipy_synth.grid import Grid
 from dipy_synth.nn.predictor import CovariatePredictor
 from dipy_synth.phantom import make_phantom
@@ -16,7 +17,6 @@ from dipy_synth.training import TrainingSettings
 from dipy_synth.utils.files import read_json
 from dipy_synth.utils.tables import read_table, write_table
 from dipy_synth.workflows.cli import run
-from dipy_synth.workflows.evaluate import make_extractors
 
 GRID = Grid((20, 24, 20), (8.0,) * 3)
 FILES = ["evaluation.html", "evaluation.json", "metrics.tsv", "volumes.tsv"]
@@ -143,7 +143,10 @@ def test_the_same_again_is_done_and_another_needs_force(written, call, cohorts, 
     assert call(*same) == 0
     assert (written / "volumes.tsv").read_bytes() == before
     assert call("--out_dir", written) == 1
-    assert "another evaluation, of other cohorts" in capsys.readouterr().err
+    assert (
+        "holds an evaluation made by another request (cohorts"
+        in capsys.readouterr().err
+    )
     assert call(*same, "--seed", 1) == 1
     assert (written / "volumes.tsv").read_bytes() == before
     assert call("--seed", 1, "--out_dir", written, "--force") == 0

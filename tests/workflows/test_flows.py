@@ -50,6 +50,7 @@ def runs(bids_folder, tmp_path_factory):
         str(root / "vqvae"),
         conditions=["age", "sex"],
         preset="original",
+        schedule="rectified_flow",
         widths=[8, 8, 8],
         out_dir=str(root / "ldm"),
         **QUICK,

@@ -9,11 +9,11 @@ import pytest
 from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.preprocess import GRIDS
 from dipy_synth.errors import InputError
-from dipy_synth.grid import Grid
+from dipy_synth.grid import Grid, make_grid
 from dipy_synth.utils.files import read_json
 from dipy_synth.utils.tables import read_table
 from dipy_synth.workflows.cli import run
-from dipy_synth.workflows.preprocess import PreprocessT1Flow, make_grid
+from dipy_synth.workflows.preprocess import PreprocessT1Flow
 
 QUICK = ["--no_bias", "--align", "none", "--voxel_size", "8"]
 

@@ -1,5 +1,6 @@
 """The command dipy_synth_doctor, as it is typed."""
 
+import subprocess
 import sys
 
 import keras
@@ -63,3 +64,14 @@ def test_what_is_wrong_is_status_1_and_told_in_one_line(
     (line,) = [s for s in capsys.readouterr().err.splitlines() if "ERROR" in s]
     assert "failed: noise where sampling starts; see" in line
     assert (tmp_path / "doctor.html").is_file()
+
+
+def test_a_command_that_starts_keras_shows_nothing_of_its_start(model, tmp_path):
+    code = "import sys; from dipy_synth.workflows.cli import run; sys.exit(run())"
+    start = f"import sys; sys.argv[0] = 'dipy_synth_doctor'; {code}"
+    words = [model(RectifiedFlow()), "--quick", "--out_dir", tmp_path / "out"]
+    command = [sys.executable, "-c", start, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "\r" not in done.stderr and len(done.stderr.splitlines()) < 4
+    assert all("%|" in line for line in done.stderr.splitlines())

@@ -1,0 +1,125 @@
+"""From the name of a model to synthetic brains or images on disk."""
+
+from pathlib import Path
+
+from dipy.utils.logging import logger
+
+from dipy_synth.conditions import ConditionSchema
+from dipy_synth.store import read_config
+from dipy_synth.synthesis.cohort import synthesize_cohort
+from dipy_synth.synthesis.images import check_for_images, synthesize_images
+from dipy_synth.synthesis.qc_filter import QCFilter
+from dipy_synth.synthesis.request import Request, read_matched_participants
+from dipy_synth.utils.startup import start_keras
+
+
+def synthesize(
+    model,
+    out_dir,
+    *,
+    n=None,
+    seed=0,
+    conditions=(),
+    participants=None,
+    keep_ids=False,
+    sweep=(),
+    gate=False,
+    batch_size=None,
+    engine="serial",
+    n_jobs=1,
+    scheduler=None,
+    force=False,
+    **sampling,
+):
+    """Generate synthetic brains, or images, of a model by its name.
+
+    The request is checked against the configuration of the model before Keras is
+    imported.
+
+    Parameters
+    ----------
+    model : str or Path
+        A run, a model folder, or the name of a bundled model.
+    out_dir : str or Path
+        Output folder.
+    n : int, optional
+        Samples, as for `dipy_synth.synthesis.cohort.synthesize_cohort`.
+    seed : int, optional
+        Seed of the noise.
+    conditions : sequence of str, optional
+        Conditions of every sample, such as ``["age=70", "sex=F"]``.
+    participants : str or Path, optional
+        A table of conditions, see
+        `dipy_synth.synthesis.request.read_matched_participants`.
+    keep_ids : bool, optional
+        Keep the exact numbers and the identifiers of `participants`.
+    sweep : sequence of str, optional
+        Conditions to vary with the same noise, such as ``["age=20:90:8"]``.
+    gate : bool, optional
+        Draw again what does not pass the QC filter of the model.
+    batch_size : int, optional
+        Samples at a time; 1 for volumes and 64 for images by default.
+    engine, n_jobs, scheduler : optional
+        As for `dipy_synth.utils.parallel.run_parallel`.
+    force : bool, optional
+        Replace what another request made.
+    **sampling
+        Options of the sampler: `dipy_synth.diffusion.sampling_settings.SETTINGS`.
+
+    Returns
+    -------
+    list of Path
+        The volumes, or the one file of images.
+
+    Raises
+    ------
+    InputError, QualityError
+        As `synthesize_cohort` and `synthesize_images`.
+    """
+    folder, config = read_config(model, kinds=("ldm",))
+    schema = ConditionSchema.from_config(config["conditions"])
+    matched = ()
+    if participants:
+        matched = read_matched_participants(participants, schema, keep_ids=keep_ids)
+    request = Request(
+        seed=seed,
+        conditions=schema.parse(conditions),
+        participants=matched,
+        sweep=schema.parse_sweep(sweep),
+        **sampling,
+    )
+    request.count(n)
+    qc_filter = _load_qc_filter(folder) if gate and config["grid"] else None
+    parallel = {"engine": engine, "n_jobs": n_jobs, "scheduler": scheduler}
+    options = {"n": n, "request": request, "force": force}
+    if batch_size is not None:
+        options["batch_size"] = batch_size
+    if config["grid"] is None:
+        check_for_images(gate=gate, **parallel)
+        path = synthesize_images(_load(folder), out_dir, **options)
+        logger.info(f"Synthetic images in {path}")
+        return [path]
+    paths = synthesize_cohort(
+        _load(folder), out_dir, qc_filter=qc_filter, **parallel, **options
+    )
+    brains = "brain" if len(paths) == 1 else "brains"
+    logger.info(f"{len(paths)} synthetic {brains} in {Path(out_dir)}")
+    return paths
+
+
+def _load_qc_filter(folder):
+    qc_filter = QCFilter.load(folder)
+    if qc_filter.search is None:
+        logger.warning(
+            "--gate checks anatomy alone: the model was trained without --with_gate, "
+            "so that it holds no training brains to search for copies of"
+        )
+    return qc_filter
+
+
+def _load(folder):
+    """Load a model; Keras starts only now, without its messages."""
+    start_keras()
+    from dipy_synth.nn.ldm import LDM
+
+    return LDM(folder)

@@ -1,0 +1,350 @@
+"""Output folders: what they hold and how it was made; the files that BIDS asks for.
+
+Every command writes into a folder of its own, and goes on there when it is run again.
+`OutputFolder` reads the record of what was asked for, refuses another request, and, for
+a BIDS derivative [1]_, writes the files that describe the dataset.
+
+References
+----------
+.. [1] Gorgolewski et al., "The brain imaging data structure", Scientific Data 3, 2016.
+"""
+
+from dataclasses import dataclass
+import json
+import os
+from pathlib import Path
+
+from dipy_synth import __version__
+from dipy_synth.errors import InputError
+from dipy_synth.utils.files import read_json, write_json, write_text
+
+BIDS_VERSION = "1.10.0"
+DESCRIPTION = "dataset_description.json"
+GROUP = "DipySynth"  # the key of dataset_description.json that is ours
+MOST_SHOWN = 5  # differences in an error message
+
+# Columns of participants.tsv that are described unless the source describes them.
+COLUMNS = {
+    "age": {"Description": "Age of the participant", "Units": "year"},
+    "sex": {
+        "Description": "Sex of the participant",
+        "Levels": {"F": "female", "M": "male"},
+    },
+    "split": {
+        "Description": "Side of the split by participant",
+        "Levels": {
+            "train": "for training",
+            "validation": "held out, for validation and evaluation",
+        },
+    },
+}
+
+
+@dataclass(frozen=True)
+class OutputFolder:
+    """A folder that one command writes, resumes and, when forced, replaces.
+
+    Parameters
+    ----------
+    root : Path
+        The folder, which may be absent.
+    kind : str
+        What it holds, in a word or two: "prepared cohort".
+    record : str, optional
+        File with the request that the folder was made by.
+    group : str or None, optional
+        Key of the request in that file; None where it is the whole file.
+    clashes : tuple of str, optional
+        Patterns of what must not be in a folder without a record. Names that begin
+        with a dot never matter.
+    besides : tuple of str, optional
+        Names that may be there all the same.
+    """
+
+    root: Path
+    kind: str
+    record: str = DESCRIPTION
+    group: str | None = GROUP
+    clashes: tuple = ("*",)
+    besides: tuple = ()
+
+    def read(self):
+        """Read the request that the folder was made by.
+
+        Returns
+        -------
+        dict or None
+            None if there is no record.
+
+        Raises
+        ------
+        InputError
+            If the folder holds something else.
+        """
+        path = self.root / self.record
+        if not path.is_file():
+            self._check_vacant()
+            return None
+        content = read_json(path)
+        found = content if self.group is None else content.get(self.group)
+        if not isinstance(found, dict):
+            raise InputError(
+                f"{path}: of another dataset; expected a new folder for out_dir, or "
+                f"that of {_a(self.kind)}"
+            )
+        if self.group == GROUP and found.get("Kind") != self.kind:
+            held = found.get("Kind") or "dataset of an earlier version of dipy_synth"
+            raise InputError(
+                f"{path}: of another dataset, {_a(held)}; expected a new folder for "
+                f"out_dir, or that of {_a(self.kind)}"
+            )
+        return {name: value for name, value in found.items() if name != "Kind"}
+
+    def _check_vacant(self):
+        found = self.root.exists() and not self.root.is_dir()
+        found = found or any(
+            path.name not in self.besides and not path.name.startswith(".")
+            for pattern in self.clashes
+            for path in self.root.glob(pattern)
+        )
+        if found:
+            raise InputError(
+                f"{self.root}: not empty, and no {self.kind} ({self.record} is "
+                "missing); expected a new folder for out_dir"
+            )
+
+    def check(self, request, *, before=None, force=False):
+        """Refuse to mix two requests in one folder.
+
+        Parameters
+        ----------
+        request : dict
+            What is asked for, in JSON's types.
+        before : dict, optional
+            What the folder was made by; read from it by default.
+        force : bool, optional
+            Whether what another request made may be replaced.
+
+        Returns
+        -------
+        list of str
+            In what the two differ; empty for a new folder.
+
+        Raises
+        ------
+        InputError
+            If they differ and `force` is False, or the folder holds something else.
+        """
+        before = self.read() if before is None else before
+        different = [] if before is None else differences(before, request)
+        if different and not force:
+            shown = "; ".join(different[:MOST_SHOWN])
+            raise InputError(
+                f"{self.root}: holds {_a(self.kind)} made by another request "
+                f"({shown}); expected the same request, which goes on with it, another "
+                "out_dir, or --force to replace it"
+            )
+        return different
+
+    def describe(self, request, *, name, readme, ignored=(), authors=(), **fields):
+        """Write what BIDS asks for: description, README, CITATION.cff, .bidsignore.
+
+        README and CITATION.cff are kept if they are there, since they are for people to
+        edit. dataset_description.json, the record, is written last.
+
+        Parameters
+        ----------
+        request : dict
+            What the folder is made by, in JSON's types.
+        name : str
+            Name of the dataset.
+        readme : str
+            What it holds and how it was made: a paragraph or more.
+        ignored : sequence of str, optional
+            Patterns of files that are not part of BIDS.
+        authors : sequence of str, optional
+            Who made the dataset; the developers of dipy_synth by default.
+        **fields
+            Further fields of dataset_description.json, such as ``SourceDatasets``.
+            Those that are empty are left out.
+        """
+        texts = {"README.md": f"# {name}\n\n{readme.strip()}\n"}
+        texts["CITATION.cff"] = citation(name, authors)
+        for file, text in texts.items():
+            if not (self.root / file).exists():
+                write_text(self.root / file, text)
+        if ignored:
+            write_text(self.root / ".bidsignore", "".join(f"{n}\n" for n in ignored))
+        content = {
+            "Name": name,
+            "BIDSVersion": BIDS_VERSION,
+            "DatasetType": "derivative",
+            "GeneratedBy": [{"Name": "dipy_synth", "Version": __version__}],
+            **{key: value for key, value in fields.items() if value},
+            GROUP: {"Kind": self.kind, **request},
+        }
+        write_json(self.root / DESCRIPTION, content)
+
+
+def _a(noun):
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def differences(before, now, name=""):
+    """List in what two requests differ.
+
+    Of two tables (lists of dict) the longer may go on where the shorter ends.
+
+    Parameters
+    ----------
+    before, now : dict
+        The requests, in JSON's types.
+    name : str, optional
+        What they are called in the answer.
+
+    Returns
+    -------
+    list of str
+        ``name was A, is B``.
+    """
+    if isinstance(before, dict) and isinstance(now, dict):
+        pairs = [
+            (before.get(key), now.get(key), f"{name}.{key}".lstrip("."))
+            for key in {**before, **now}
+        ]
+    elif _is_table(before) and _is_table(now):
+        pairs = [
+            (*rows, f"{name} row {number}")
+            for number, rows in enumerate(zip(before, now), start=1)
+        ]
+    elif before == now:
+        return []
+    else:
+        return [f"{name} was {_short(before)}, is {_short(now)}"]
+    return [words for pair in pairs for words in differences(*pair)]
+
+
+def _is_table(value):
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
+def _short(value):
+    """Describe a table by its length: hundreds of rows would hide what matters."""
+    return f"{len(value)} rows" if _is_table(value) else value
+
+
+def citation(name, authors=()):
+    """Write a CITATION.cff of a dataset that dipy_synth made.
+
+    Parameters
+    ----------
+    name : str
+        Name of the dataset.
+    authors : sequence of str, optional
+        Who made it; the developers of dipy_synth by default.
+
+    Returns
+    -------
+    str
+        Citation File Format 1.2, YAML.
+    """
+    people = "".join(
+        f"  - name: {json.dumps(author)}\n"
+        for author in authors or ("dipy_synth developers",)
+    )
+    return (
+        "cff-version: 1.2.0\n"
+        "message: If you use this dataset, please cite it and the software that made "
+        "it.\n"
+        "type: dataset\n"
+        f"title: {json.dumps(name)}\n"
+        f"authors:\n{people}"
+        "references:\n"
+        "  - type: software\n"
+        "    title: dipy_synth\n"
+        f"    version: {json.dumps(__version__)}\n"
+        "    authors:\n"
+        "      - name: dipy_synth developers\n"
+    )
+
+
+def describe_columns(names, described=None):
+    """Describe the columns of a participants.tsv, as participants.json does.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The columns, ``participant_id`` apart.
+    described : dict, optional
+        Descriptions that are known, by column; they go before the usual ones.
+
+    Returns
+    -------
+    dict
+        Column to description.
+    """
+    known = {**COLUMNS, **(described or {})}
+    return {
+        name: known.get(name) or {"Description": f"Column {name} of the source's table"}
+        for name in names
+        if name != "participant_id"
+    }
+
+
+@dataclass(frozen=True)
+class SourceLink:
+    """A source dataset of a derivative, as BIDS URIs name it.
+
+    Parameters
+    ----------
+    name : str
+        Its name in URIs.
+    folder : Path
+        Its folder.
+    links : dict
+        ``DatasetLinks`` of the derivative: name to path, relative to the derivative.
+    """
+
+    name: str
+    folder: Path
+    links: dict
+
+    @classmethod
+    def to(cls, folder, *, root, name="raw"):
+        """Link a folder to a derivative, whose earlier links are kept.
+
+        Parameters
+        ----------
+        folder : Path
+            The source.
+        root : Path
+            The derivative.
+        name : str, optional
+            How the first link is called; those to other folders get a number.
+
+        Returns
+        -------
+        SourceLink
+        """
+        path = root / DESCRIPTION
+        links = dict(read_json(path).get("DatasetLinks", {})) if path.is_file() else {}
+        relative = relative_path(folder, root)
+        same = [known for known, there in links.items() if there == relative]
+        new = f"{name}{len(links) + 1}" if links else name
+        name = [*same, new][0]
+        return cls(name, folder, {**links, name: relative})
+
+    @property
+    def address(self):
+        """Path of the source, relative to the derivative: str."""
+        return self.links[self.name]
+
+    def uri(self, path):
+        """Return the BIDS URI of a file: ``bids:raw:sub-01/anat/sub-01_T1w.nii.gz``."""
+        return f"bids:{self.name}:{relative_path(path, self.folder)}"
+
+
+def relative_path(path, root):
+    """Return a path relative to a folder, with slashes: str."""
+    there = os.path.relpath(Path(path).absolute(), Path(root).absolute())
+    return Path(there).as_posix()

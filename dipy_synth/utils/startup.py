@@ -1,0 +1,88 @@
+"""The first import of Keras, without the start-up messages of its backend.
+
+TensorFlow writes to file descriptor 2 from C++ before any setting of its log is read:
+that there is no GPU, which instructions its build lacks, that oneDNN is on. Here the
+descriptor leads into a temporary file while Keras is imported and the backend starts,
+and is given back. What goes wrong is shown.
+"""
+
+from contextlib import contextmanager
+import faulthandler
+import importlib
+import logging
+import os
+import sys
+import tempfile
+
+from dipy_synth.errors import InputError
+
+logger = logging.getLogger("dipy_synth")
+
+_BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
+
+
+def start_keras():
+    """Import Keras and start its backend, quietly.
+
+    It does nothing where Keras is imported already. ``TF_CPP_MIN_LOG_LEVEL`` is set to
+    3 unless the user has set it: then only fatal messages of TensorFlow are seen, also
+    later; errors are exceptions. With logging at DEBUG the messages are logged.
+
+    Raises
+    ------
+    InputError
+        If the backend named by ``KERAS_BACKEND`` is not installed.
+    """
+    if "keras" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with quiet_descriptor():
+            keras = importlib.import_module("keras")
+            keras.ops.convert_to_numpy(keras.ops.zeros(1))  # starts the backend
+    except ModuleNotFoundError as error:
+        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+        if error.name != _BACKENDS.get(backend):
+            raise
+        raise InputError(
+            f"KERAS_BACKEND={backend}: {error.name} is not installed (pip install "
+            f"{error.name}); expected a backend that is, one of {', '.join(_BACKENDS)}"
+        ) from error
+
+
+@contextmanager
+def quiet_descriptor(number=2):
+    """Lead a file descriptor into a temporary file, and give it back.
+
+    What was written comes through if the block raises, and is logged at DEBUG if not. A
+    crash of the process is told on the descriptor itself.
+
+    Parameters
+    ----------
+    number : int, optional
+        The descriptor; 2 is that of stderr.
+    """
+    sys.stderr.flush()
+    kept = os.dup(number)
+    crashes = not faulthandler.is_enabled()
+    with tempfile.TemporaryFile() as log:
+        if crashes:
+            faulthandler.enable(file=kept)
+        os.dup2(log.fileno(), number)
+        try:
+            yield
+        except BaseException:
+            os.write(kept, _written(log))
+            raise
+        finally:
+            os.dup2(kept, number)
+            if crashes:
+                faulthandler.disable()
+            os.close(kept)
+        for line in _written(log).decode(errors="replace").splitlines():
+            logger.debug("%s", line)
+
+
+def _written(log):
+    log.seek(0)
+    return log.read()
