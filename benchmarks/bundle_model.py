@@ -31,8 +31,8 @@ it.
 
 {table}
 
-- **Evaluated** by `dipy_evaluate_mri --features predictor` on {n_judged} samples, one for
-  each validation subject with that subject's age and sex:
+- **Evaluated** by `dipy_evaluate_mri --features predictor` on {n_judged} samples, one
+  for each validation subject with that subject's age and sex:
 
 {findings}
 
