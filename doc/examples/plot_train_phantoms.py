@@ -85,8 +85,7 @@ vqvae.fit(
     cohort,
     run_dir=work / "vqvae",
     settings=TrainingSettings(epochs=10, batch_size=4, learning_rate=1e-3),
-    channels=(16, 32),
-    blocks=1,
+    network={"channels": (16, 32), "blocks": 1},
     crop=1,
 )
 
@@ -129,8 +128,7 @@ history = ldm.fit(
     run_dir=work / "ldm",
     settings=TrainingSettings(epochs=60, batch_size=8, learning_rate=1e-3),
     conditions=("age", "sex"),
-    widths=(32, 64),
-    blocks=1,
+    network={"widths": (32, 64), "blocks": 1},
     crop=0,
 )
 

@@ -61,8 +61,7 @@ vqvae.fit(
     run_dir=work / "vqvae",
     settings=TrainingSettings(epochs=20, batch_size=16, learning_rate=2e-3),
     preset="default",
-    channels=(16, 32),
-    blocks=1,
+    network={"channels": (16, 32), "blocks": 1},
     crop=1,
 )
 LDM().fit(
@@ -71,7 +70,7 @@ LDM().fit(
     run_dir=work / "ldm",
     settings=TrainingSettings(epochs=120, batch_size=32, learning_rate=2e-3),
     preset="mnist",
-    widths=(32, 64),
+    network={"widths": (32, 64)},
 )
 
 ###############################################################################
