@@ -126,12 +126,16 @@ def _sexes(name, values, levels):
     found = [None if v is None else column_word(name, v) for v in values]
     found = [None if v is None or v.casefold() == "none" else v for v in found]
     found = [meant.get(value) or value for value in found]
+    gaps = [v for v in found if as_number(v) in CODES | {-1.0}]
+    found = [None if v in gaps else v for v in found]
+    notes = [f"{_counted(gaps)} taken as missing"] if gaps else []
     codes = sorted({v for v in found if v is not None and as_number(v) is not None})
     if not codes:
-        return found, _spellings([value for value in found if value])
+        return found, notes + _spellings([value for value in found if value])
     return found, [
+        *notes,
         f"{', '.join(codes)} are codes whose meaning is not known, kept as they are "
-        "(participants.json can tell it, under Levels)"
+        "(participants.json can tell it, under Levels)",
     ]
 
 

@@ -94,6 +94,11 @@ def _log_what_is_left(records, paths, layout, left_out):
         if without:
             told = few(f"sub-{subject}" for subject in sorted(without))
             logger.warning(f"subjects with images and no T1w: {told}")
+    derived = [path for path in read if "derivatives" in path.parts]
+    if 0 < len(derived) < len(read):
+        logger.warning(
+            f"no raw scan, so one of derivatives was taken: {few(map(str, derived))}"
+        )
     quiet = {why: left_out.pop(why) for why in (OURS, ASIDE_TOLD) if why in left_out}
     if quiet:
         logger.info(_told(quiet).removeprefix("; "))

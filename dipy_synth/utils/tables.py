@@ -41,8 +41,9 @@ def read_table(path, *, needed=()):
     ----------
     path : str or Path
         A text with a header, in UTF-8 or as Excel's "Unicode text". Blanks at the ends
-        of cells do not count, nor do empty lines. Cells may be in quotation marks that
-        open and close on one line; any other quotation mark is a character.
+        of cells do not count, nor do empty lines, a header that comes again, and a
+        column without a name. Cells may be in quotation marks that open and close on
+        one line; any other quotation mark is a character.
     needed : sequence of str, optional
         Columns that must be there.
 
@@ -76,7 +77,7 @@ def read_table(path, *, needed=()):
                 f"(separated by {SEPARATORS[separator]})"
             )
     rows = [_row(path, number, line, names, separator) for number, line in lines[1:]]
-    return [row for row in rows if any(value is not None for value in row.values())]
+    return [row for row in rows if any(v not in (None, n) for n, v in row.items())]
 
 
 def _lines(path):
@@ -150,4 +151,6 @@ def _row(path, number, line, names, separator):
             f"{path}, line {number}: {len(cells)} cells, expected {len(names)} "
             f"({', '.join(names)}), separated by {SEPARATORS[separator]}"
         )
-    return {n: None if is_missing(v) else v for n, v in zip(names, cells)}
+    # A column without a name is the row number of some programs.
+    named = [(n, v) for n, v in zip(names, cells) if n]
+    return {n: None if is_missing(v) else v for n, v in named}

@@ -186,6 +186,12 @@ def test_ages_are_understood(values, expected, told):
     assert told in " ".join(notes) and bool(told) == bool(notes)
 
 
+def test_codes_for_missing_are_no_sexes():
+    rows, (note,) = understand([{"sex": v} for v in ("-9", "m", "999", "none", "f")])
+    assert [row["sex"] for row in rows] == [None, "M", None, None, "F"]
+    assert note == "sex: -9, 999 taken as missing"
+
+
 def test_other_columns_keep_what_they_say():
     rows = [
         {"height": "1,75", "site": "Guys", "n": "1", "score": "a"},

@@ -75,6 +75,15 @@ def test_bids_derivatives_are_taken_where_there_is_nothing_else(touch):
     }
 
 
+def test_a_derivative_among_raw_scans_is_named(touch, caplog):
+    root = touch(
+        "sub-01/anat/sub-01_T1w.nii.gz",
+        "derivatives/x/sub-02/anat/sub-02_desc-preproc_T1w.nii.gz",
+    )
+    assert len(read_records(root)) == 2
+    assert "one of derivatives was taken: " in caplog.text
+
+
 def test_wildcards_tell_which_derivative_to_take(touch):
     root = touch(
         "sub-01/anat/sub-01_T1w.nii.gz",

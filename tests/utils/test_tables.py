@@ -89,6 +89,8 @@ ROW = {"participant_id": "sub-01", "age": "25", "sex": "F"}
         "participant_id\u00a0\tage\tsex\nsub-01\u200b\t25\tF\n",
         "participant_id\rage\r".replace("\rage\r", "\tage\tsex\rsub-01\t25\tF\r"),
         'participant_id,"age",sex\n"sub-01",25,"F"\n',
+        ",participant_id,age,sex\n0,sub-01,25,F\n",
+        "participant_id\tAge\tsex\nparticipant_id\tage\tsex\nsub-01\t25\tF\n",
         "participant_id\tage\tsex\nsub-01\t25\tF\n".encode("utf-16"),
     ],
 )
