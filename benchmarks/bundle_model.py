@@ -101,7 +101,8 @@ def _made(work):
         start = f"from the earlier model {told['initial'][:12]} (`--initial`)"
     words = (
         f"- **Made by** the commands of `benchmarks/make_ixi_2mm.sh`: {own}, U-Net "
-        f"{_run(work / 'ldm')} {start}. What was tried: `doc/bundled_model.rst`."
+        f"{_run(work / 'ldm')} {start}. What was tried: "
+        "`doc/benchmarks/bundled_model.rst`."
     )
     return textwrap.fill(words, 88, subsequent_indent="  ")
 

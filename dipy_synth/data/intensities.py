@@ -13,6 +13,7 @@ GROUND = 0.15  # part of the voxels that share a value where it is background
 # A scanner's T1 has 0.06 to 0.4 of the brain's range below its 0.5 percentile.
 FLOOR, HIGHEST_FLOOR = 0.15, 1.0
 FAR = 10.0  # interquartile ranges; the brightest vessel is 3 above the third quartile
+FEWEST = 8  # values of a scan; one of 8 bits has about 100
 SCALES = (100, 255, 1000, 32767, 65535)  # of probabilities that are not up to 1
 FLAT = 1e-5  # range of a constant image by rounding, as part of its values
 
@@ -76,7 +77,7 @@ def cut_outliers(data, mask):
 
 
 def check_contrast(data, mask):
-    """Refuse a brain most of which has one value.
+    """Refuse a brain most of which has one value, or all of it a few: labels.
 
     Parameters
     ----------
@@ -88,13 +89,20 @@ def check_contrast(data, mask):
     Raises
     ------
     InputError
-        If the quartiles of its values do not differ by more than rounding.
+        If the quartiles of its values do not differ by more than rounding, or there
+        are fewer than 8 values.
     """
-    first, third = np.percentile(data[mask], (25, 75))
+    values = data[mask]
+    first, third = np.percentile(values, (25, 75))
     if third - first <= FLAT * max(abs(first), abs(third)):
         raise InputError(
             f"constant brain: half of its voxels or more are {first:g}; expected a T1 "
             "scan with contrast, not a mask"
+        )
+    found = len(np.unique(values))
+    if found < FEWEST:
+        raise InputError(
+            f"{found} values in all of the brain: expected a T1 scan, not labels"
         )
 
 

@@ -55,6 +55,7 @@ from dipy_synth.training.denoiser import (
     make_unet,
     measure_latents,
 )
+from dipy_synth.training.devices import default_precision, inference_precision
 from dipy_synth.training.initial import check_initial, seen_subjects
 from dipy_synth.utils.labels import labels_on_side
 from dipy_synth.utils.lock import locks
@@ -128,7 +129,7 @@ class LDM:
         folder, config = read_config(model, kinds=("ldm",))
         _check_current(folder, config)
         networks, arrays = load_networks(
-            folder, config, {"autoencoder": make_autoencoder, "unet": UNet.from_config}
+            folder, config, {"autoencoder": make_autoencoder, "unet": _make_denoiser}
         )
         self.vqvae = VQVAE(verbose=self.verbose)
         self.vqvae.network, self.vqvae.config = networks["autoencoder"], config
@@ -593,11 +594,17 @@ class LDM:
 
 SAMPLING = {
     "sampler": "sde_dpmpp_2m",
-    "steps": 48,
+    "steps": 64,
     "guidance": 1.5,
     "guidance_rescale": 0.0,
-    "guidance_interval": None,
+    "guidance_interval": [0.3, 1000.0],
 }
+
+
+def _make_denoiser(config):
+    """Make the U-Net in the precision that is fast here; its weights are float32."""
+    with default_precision(inference_precision()):
+        return UNet.from_config(config)
 
 
 def _check_current(folder, config):

@@ -10,6 +10,7 @@ import errno
 from functools import partial
 import importlib
 import logging
+import os
 from pathlib import Path
 import sys
 import warnings
@@ -47,7 +48,14 @@ _USER_ERRORS = (
     PermissionError,
     QualityError,
 )
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_ROOM = "make room, and the same command goes on"
+_HINTS = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EROFS: "expected an out_dir that can be written",
+    errno.ENAMETOOLONG: "expected a shorter name",
+}
+_BACKENDS = ("tensorflow", "torch", "jax")
 
 _logger = logging.getLogger("dipy_synth")
 
@@ -76,10 +84,13 @@ def run():
     except _USER_ERRORS as error:
         return _fail(f"{name}: {_in_one_line(error)}")
     except OSError as error:
-        if error.errno not in _DISK_FULL:
+        if error.errno not in _HINTS:
             raise
-        hint = "make room, and the same command goes on"
-        return _fail(f"{name}: {_in_one_line(error)}; {hint}")
+        return _fail(f"{name}: {_in_one_line(error)}; {_HINTS[error.errno]}")
+    except (ImportError, ValueError) as error:
+        if (words := _backend_problem(error)) is None:
+            raise
+        return _fail(f"{name}: {words}")
     return 1 if passed is False else 0
 
 
@@ -125,6 +136,18 @@ def _logging_options():
     parser.add_argument("--log_level", type=str.upper, choices=levels, default="INFO")
     parser.add_argument("--log_file")
     return parser.parse_known_args()[0]
+
+
+def _backend_problem(error):
+    """Return in words that Keras' backend cannot be imported, or None if it can."""
+    chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
+    absent = isinstance(error, ImportError) and (error.name or "").split(".")[0]
+    if absent == chosen or f"backend : {chosen}" in str(error):
+        return (
+            f"KERAS_BACKEND is {chosen}, which cannot be imported; expected one of "
+            f"{', '.join(_BACKENDS)} that is installed"
+        )
+    return None
 
 
 def _in_one_line(error):

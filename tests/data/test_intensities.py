@@ -140,6 +140,9 @@ def test_a_constant_brain_is_refused_before_anything_is_fitted(scan, bias, monke
     for data in (mask * 1000.0, mask * -3.0, mask * noise * 1000, rim):
         with pytest.raises(InputError, match="constant brain"):
             prepare_t1(data, affine, mask=mask, preprocessing=steps)
+    labels = np.arange(mask.size).reshape(mask.shape) % 4 + 1
+    with pytest.raises(InputError, match="4 values in all of the brain"):
+        prepare_t1(labels, affine, mask=mask, preprocessing=steps)
     with pytest.raises(InputError, match="constant brain"):
         check_contrast(np.full((4, 4, 4), 1e6), np.ones((4, 4, 4), bool))
 

@@ -91,8 +91,9 @@ def test_what_is_open_is_filled_and_what_is_set_stays():
         "guidance_rescale": 0.7,
     }
     request = Request(steps=3, guidance=0.0).completed(defaults)
-    assert request.settings() == {**defaults, "steps": 3, "guidance": 0.0, "eta": None}
-    assert Request(sampler="ddim").completed(defaults).eta == 0.0
+    rest = {"steps": 3, "guidance": 0.0, "guidance_interval": None, "eta": None}
+    assert request.settings() == {**defaults, **rest}
+    assert Request(sampler="ddim").completed(defaults).eta is None
     assert Request(sampler="ddim", eta=0.5).completed(defaults).eta == 0.5
     defaults = {**defaults, "sampler": "ddim", "eta": 0.3}
     assert Request().completed(defaults).eta == 0.3
@@ -178,7 +179,8 @@ def test_a_table_that_cannot_be_matched_is_told(tmp_path, schema, text, told):
 )
 def test_tables_to_match_are_read_as_those_of_a_study(tmp_path, schema, text):
     (tmp_path / "cohort.txt").write_text(text)
-    assert read_matched_participants(tmp_path / "cohort.txt", schema) == [
+    path = tmp_path / "cohort.txt"
+    assert read_matched_participants(path, schema, keep_ids=True) == [
         {"participant_id": "sub-a", "age": "30.5", "sex": "F"},
         {"participant_id": "sub-b", "age": "25", "sex": None},
     ]
@@ -188,7 +190,7 @@ def test_what_cannot_be_an_age_is_left_open_and_told(tmp_path, schema, caplog):
     (tmp_path / "cohort.tsv").write_text("age\n999\n>79\n")
     with caplog.at_level("INFO", logger="dipy_synth"):
         rows = read_matched_participants(tmp_path / "cohort.tsv", schema)
-    assert [row["age"] for row in rows] == [None, "79"]
+    assert [row["age"] for row in rows] == [None, 79]
     assert "999 cannot be an age" in caplog.text
     assert "no column, so left open: sex" in caplog.text
 

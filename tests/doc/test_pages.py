@@ -1,0 +1,93 @@
+"""The documentation: a page a command, and no option or name that does not exist."""
+
+import importlib
+import importlib.util
+import inspect
+from pathlib import Path
+import re
+
+import pytest
+
+from dipy_synth.workflows.cli import cli_flows
+
+ROOT = Path(__file__).parents[2]
+SPEC = importlib.util.spec_from_file_location("pages", ROOT / "doc/_ext/commands.py")
+OPTIONS_OF_ALL = {"force", "log_level", "log_file", "version", "help", "out_strat"}
+
+
+def flow_of(name):
+    module, flow = cli_flows[name]
+    return getattr(importlib.import_module(module), flow)
+
+
+def parameters_of(name):
+    return [p for p in inspect.signature(flow_of(name).run).parameters if p != "self"]
+
+
+@pytest.fixture(scope="module")
+def commands():
+    module = importlib.util.module_from_spec(SPEC)
+    SPEC.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", cli_flows)
+def test_the_page_of_a_command_explains_all_of_its_options(commands, name):
+    page = commands.command_page(name, flow_of(name))
+    assert page.startswith(f"{name}\n{'=' * len(name)}\n")
+    for parameter in parameters_of(name):
+        found = re.search(rf"^``(--)?{parameter}\b.*``\n {{4}}\S", page, re.MULTILINE)
+        assert found, parameter
+
+
+def test_an_index_names_all_commands(commands, tmp_path):
+    paths = commands.write_pages(tmp_path)
+    assert len(paths) == len(cli_flows) + 1
+    index = (tmp_path / "index.rst").read_text()
+    assert all(f":doc:`{name}`" in index for name in cli_flows)
+    before = [path.stat().st_mtime_ns for path in paths]
+    commands.write_pages(tmp_path)
+    assert [path.stat().st_mtime_ns for path in paths] == before
+
+
+def written_pages():
+    pages = [*ROOT.glob("doc/*.rst"), *ROOT.glob("doc/guides/*.rst")]
+    pages += [*ROOT.glob("doc/benchmarks/*.rst"), *ROOT.glob("doc/examples/*.py")]
+    return [*pages, ROOT / "README.md", *ROOT.glob("benchmarks/make_*.sh")]
+
+
+def shown_commands(text):
+    """Yield each command line of a text as its command and the options given to it."""
+    text = re.sub(r"\\\n[#\s]*", " ", text)
+    for line in re.split(r"\n|&&", text):
+        name, *words = line.lstrip("# ").split() or [""]
+        if name in cli_flows:
+            yield name, [word[2:] for word in words if re.match(r"--\w", word)]
+
+
+@pytest.mark.parametrize("page", written_pages(), ids=lambda path: path.name)
+def test_commands_that_are_shown_have_their_options(page):
+    for name, options in shown_commands(page.read_text(encoding="utf-8")):
+        unknown = {*options} - {*parameters_of(name)} - OPTIONS_OF_ALL
+        assert not unknown, f"{name}: {unknown}"
+
+
+def test_options_in_shown_commands_are_found():
+    text = (
+        "    dipy_synth_mri --n_samples 3 \\\n        --seeed 1\n#  dipy_fetch_t1 --x\n"
+    )
+    found = [*shown_commands(text)]
+    assert found == [
+        ("dipy_synth_mri", ["n_samples", "seeed"]),
+        ("dipy_fetch_t1", ["x"]),
+    ]
+
+
+def test_the_interface_lists_names_that_exist():
+    names = re.findall(
+        r"^   (dipy_synth\.\S+)$", (ROOT / "doc/api.rst").read_text(), re.M
+    )
+    assert len(names) == len({*names}) > 100
+    for name in names:
+        module, attribute = name.rsplit(".", 1)
+        assert attribute in vars(importlib.import_module(module)), name
