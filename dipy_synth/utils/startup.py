@@ -14,11 +14,7 @@ import os
 import sys
 import tempfile
 
-from dipy_synth.errors import InputError
-
 logger = logging.getLogger("dipy_synth")
-
-_BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}
 
 
 def start_keras():
@@ -27,27 +23,13 @@ def start_keras():
     It does nothing where Keras is imported already. ``TF_CPP_MIN_LOG_LEVEL`` is set to
     3 unless the user has set it: then only fatal messages of TensorFlow are seen, also
     later; errors are exceptions. With logging at DEBUG the messages are logged.
-
-    Raises
-    ------
-    InputError
-        If the backend named by ``KERAS_BACKEND`` is not installed.
     """
     if "keras" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        with quiet_descriptor():
-            keras = importlib.import_module("keras")
-            keras.ops.convert_to_numpy(keras.ops.zeros(1))  # starts the backend
-    except ModuleNotFoundError as error:
-        backend = os.environ.get("KERAS_BACKEND", "tensorflow")
-        if error.name != _BACKENDS.get(backend):
-            raise
-        raise InputError(
-            f"KERAS_BACKEND={backend}: {error.name} is not installed (pip install "
-            f"{error.name}); expected a backend that is, one of {', '.join(_BACKENDS)}"
-        ) from error
+    with quiet_descriptor():
+        keras = importlib.import_module("keras")
+        keras.ops.convert_to_numpy(keras.ops.zeros(1))  # starts the backend
 
 
 @contextmanager
