@@ -126,8 +126,9 @@ def synthesize_cohort(
     _reserve(out_dir, told, ldm, force=force)
     paths = [_volume_path(out_dir, i, ldm.config) for i in range(n)]
     missing = [i for i, path in enumerate(paths) if not path.exists()]
-    if len(missing) < n:
-        logger.info("%s: %d of %d volumes are there", out_dir, n - len(missing), n)
+    name = describe_model(ldm.folder, ldm.config, root=out_dir)["Name"]
+    words = "%d of %d volumes to generate: model %s, seed %d"
+    logger.info(words, len(missing), n, name, request.seed)
     _remove_leftovers(out_dir)
     starts = range(0, len(missing), batch_size)
     runs = [{k: request.sample(k) for k in missing[i : i + batch_size]} for i in starts]
