@@ -513,6 +513,8 @@ def test_a_column_of_other_words_is_left_and_told(change, words):
     assert followed == ()
     (note,) = notes
     assert re.search(f"not judged, since it is .*{words}", note)
+    finding = as_asked(followed, None, notes)
+    assert finding.good is None and note in finding.words
 
 
 @pytest.mark.parametrize(
