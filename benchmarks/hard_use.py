@@ -31,7 +31,8 @@ from dipy_synth.errors import InputError
 from dipy_synth.phantom import make_phantom
 from dipy_synth.store import config_hash, read_config
 from dipy_synth.synthesis.request import Request, read_matched_participants
-from dipy_synth.utils.files import read_table, write_json, write_table
+from dipy_synth.utils.files import write_json
+from dipy_synth.utils.tables import read_table, write_table
 
 SHAPE, VOXEL = (20, 24, 20), 8.0
 CELLS = ["", "n/a", "NaN", "inf", "-1", "999", "25,5", '"', "é", "\t", "\n", "0x1F"]
@@ -249,7 +250,10 @@ def broken_table(root, rng):
 def broken_request(root, rng):
     """Parse conditions and a sweep made of parts of such."""
     parts = ["age", "sex", "=", ":", ",", "20", "90", "F", "-", "nan", "", " ", "1e999"]
-    word = "".join(rng.choice(parts, rng.integers(1, 7)))
+    sound = ["age=20", "sex=F", "age=20:80:3", "sex=F,M", "age=30,40"]
+    word = str(rng.choice(sound)) if rng.random() < 0.7 else ""
+    if rng.random() < 0.7:
+        word += "".join(rng.choice(parts, rng.integers(1, 5)))
     conditions = SCHEMA.parse([word]) if rng.random() < 0.5 else {}
     sweep = SCHEMA.parse_sweep([word]) if not conditions else {}
     Request(conditions=conditions, sweep=sweep).count(int(rng.integers(-1, 3)))

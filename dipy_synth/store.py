@@ -346,13 +346,14 @@ def read_config(name, *, kinds):
 def _check_config(folder, config):
     """Refuse a configuration that was changed, or is not whole."""
     needed = ["networks", "weights_sha256", *_KEYS.get(config["kind"], ())]
-    needed += [_HASH] if config["format"] == FORMAT else []
+    hashed = config["format"] == FORMAT or _HASH in config
+    needed += [_HASH] if hashed else []
     if absent := [key for key in needed if key not in config]:
         raise InputError(
             f"{folder}/config.json: no {', '.join(absent)}; expected the configuration "
             "that was saved with the model"
         )
-    if config["format"] == FORMAT and config[_HASH] != config_hash(config):
+    if hashed and config[_HASH] != config_hash(config):
         raise InputError(
             f"{folder}/config.json: changed since it was saved (its hash is not that "
             "of its content), and may not fit the weights; expected it as it was saved"

@@ -9,6 +9,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
         os.environ.setdefault(_name, "1")
 
+os.environ.setdefault("DIPY_SYNTH_PRECISION", "float32")  # equal to rounding
+
 import nibabel as nib
 import numpy as np
 import pytest

@@ -107,6 +107,10 @@ def test_a_changed_or_partial_configuration_is_refused_in_a_line(tmp_path):
         write_json(path, {**config, **changed})
         with pytest.raises(InputError, match="config.json: changed since"):
             read_config(tmp_path, kinds=("any",))
+    for earlier in (1, True):
+        write_json(path, {**config, "number": 2, "format": earlier})
+        with pytest.raises(InputError, match="config.json: changed since"):
+            read_config(tmp_path, kinds=("any",))
     for name in ("networks", "weights_sha256", "config_sha256"):
         write_json(path, {k: v for k, v in config.items() if k != name})
         with pytest.raises(InputError, match=f"config.json: no {name};"):

@@ -203,7 +203,7 @@ def open_cohort(cohort):
         raise InputError(
             f"{cohort.root}: no training subject (participants.tsv, column split)"
         )
-    if words := few_held_out(cohort.split.tolist()):
+    if cohort.grid is not None and (words := few_held_out(cohort.split.tolist())):
         logger.warning(words)
     return cohort
 

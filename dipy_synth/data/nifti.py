@@ -24,6 +24,7 @@ BROKEN = (
     zlib.error,
     EOFError,
     OSError,
+    OverflowError,
     ValueError,
 )
 
@@ -148,7 +149,10 @@ def _sizes(values):
 
 def _unit(header, affine):
     """Give the factor to mm, and a note where the unit is another one."""
-    unit = header.get_xyzt_units()[0]
+    code = int(header["xyzt_units"]) & 7  # the other bits are the unit of time
+    if code not in nib.nifti1.unit_codes.value_set():
+        return 1.0, f"the header's unit has the unknown code {code}; taken as mm"
+    unit = nib.nifti1.unit_codes.label[code]
     if unit not in UNITS:
         return 1.0, ""
     factor, sizes = UNITS[unit], nib.affines.voxel_sizes(affine)

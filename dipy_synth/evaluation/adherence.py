@@ -13,6 +13,7 @@ from dipy_synth.metrics.conditioning import (
 )
 from dipy_synth.utils.cells import column_number, column_word, is_missing
 
+NOT_JUDGED = "not judged"
 LEAST = 8  # volumes with a value: fewer say nothing about following
 _FOR_PREDICTION = 48  # components; the penalty decides how much of them is used
 
@@ -63,7 +64,7 @@ def follow_conditions(synthetic, real, fit, *, predictor=None, seed=0):
     if not columns:
         return (), ("nothing was asked for that differs between the volumes",)
     differ = {name: _difference(synthetic, (real, fit), name) for name in columns}
-    notes = tuple(f"{n}: not judged, {words}" for n, words in differ.items() if words)
+    notes = tuple(f"{n}: {NOT_JUDGED}, {words}" for n, words in differ.items() if words)
     columns = [name for name in columns if not differ[name]]
     if not columns:
         return (), notes

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import fisher_exact
 
+from dipy_synth.evaluation.adherence import NOT_JUDGED
+
 ALPHA = 0.05
 # Volumes on either side, half of a cohort, below which "not told apart" shows nothing;
 # and how far from real (0) towards its ceiling (1) a metric may reach to be alike.
@@ -48,14 +50,18 @@ def find_all(
     asked,
     ageing,
     identical=(),
+    notes=(),
 ):
-    """Give all findings, from the parts of an `Evaluation`: tuple of Finding."""
+    """Return all findings, from the parts of an `Evaluation`: tuple of Finding.
+
+    `notes` are those of `dipy_synth.evaluation.adherence.follow_conditions`.
+    """
     return (
         not_noise(verdicts, ranges),
         alike(next(iter(distribution.values())), next(iter(texture.values()))),
         diverse(**diversity),
         not_copied(copies, identical),
-        as_asked(asked, ageing),
+        as_asked(asked, ageing, notes),
     )
 
 
@@ -251,16 +257,19 @@ def _copied(name, audit, level):
     return Finding(f"by {name}", bool(copies == 0 and audit.p_value >= level), words)
 
 
-def as_asked(asked, ageing):
+def as_asked(asked, ageing, notes=()):
     """Say whether conditions are followed.
 
     Each condition is followed if that is shown, by its reader or, for age, by the
     ventricles: an effect different from 0, and compatible with that in real brains. It
     is not followed if it is shown to be another than in real brains. The answer is yes
-    only if all conditions are followed.
+    only if all conditions are followed, and none is left by a note because cohorts
+    use other words for it.
     """
+    left = [note for note in notes if NOT_JUDGED in note]
     if not asked and ageing is None:
-        return Finding("as asked", None, "not evaluated: nothing to read was asked for")
+        why = "; ".join(left) or "nothing to read was asked for"
+        return Finding("as asked", None, f"not evaluated: {why}")
     level = ALPHA / (1 if ageing is None else 2)  # two chances to show the age
     told = [_followed(one, level if one.column == "age" else ALPHA) for one in asked]
     ways = {finding.question: [finding.good] for finding in told}
@@ -269,6 +278,8 @@ def as_asked(asked, ageing):
         finding = _ventricles(ageing, level)
         ways.setdefault("age", []).append(finding.good)
         words.append(finding.words)
+    words += left
+    ways |= {note: [None] for note in left}
     answer = _all_of([_any_of(good) for good in ways.values()])
     return Finding("as asked", answer, "; ".join(words))
 

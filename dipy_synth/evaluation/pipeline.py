@@ -252,7 +252,7 @@ def evaluate(
         "seed": seed,
         "notes": list(notes),
     }
-    return Evaluation(about=about, **parts, findings=find_all(**parts))
+    return Evaluation(about=about, **parts, findings=find_all(**parts, notes=words))
 
 
 def _with_rows(synthetic, asked):

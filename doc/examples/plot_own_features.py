@@ -60,8 +60,8 @@ for ax, (name, volumes) in zip(axes, cohorts.items()):
 ###############################################################################
 # Features are scaled by those of the real brains, since MMD
 # :footcite:p:`gretton2012mmd` knows no units. The dashed line is the floor, real brains
-# against other real brains. Sizes see that one kind of brain is missing and do not see
-# the brightness, and the other way round.
+# against other real brains. Sizes see that one kind of brain is there alone, and not the
+# brightness. Brightness sees both, since tissues change with age, too.
 
 results = {}
 for extractor in (sizes, brightness):

@@ -28,7 +28,8 @@ from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.phantom import make_phantom
 from dipy_synth.training import TrainingSettings
-from dipy_synth.utils.files import write_json, write_table
+from dipy_synth.utils.files import write_json
+from dipy_synth.utils.tables import write_table
 
 ###############################################################################
 # A study is a BIDS folder: scans, and a table with age and sex. Phantoms are seeded;
@@ -118,7 +119,7 @@ show([held_out, decoded], ["held out", "decoded"])
 # Train the diffusion model on its latents, with age and sex as conditions. The command
 # is::
 #
-#     dipy_train_ldm prepared vqvae --conditions age sex --epochs 60 --batch_size 8 \
+#     dipy_train_ldm prepared vqvae --conditions age sex --epochs 10 --batch_size 8 \
 #         --widths 32 64 --out_dir ldm
 
 ldm = LDM()
@@ -126,7 +127,7 @@ history = ldm.fit(
     cohort,
     vqvae,
     run_dir=work / "ldm",
-    settings=TrainingSettings(epochs=60, batch_size=8, learning_rate=1e-3),
+    settings=TrainingSettings(epochs=10, batch_size=8, learning_rate=1e-3),
     conditions=("age", "sex"),
     network={"widths": (32, 64), "blocks": 1},
     crop=0,

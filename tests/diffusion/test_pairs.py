@@ -119,23 +119,13 @@ def test_the_margin_of_a_crop_has_no_weight_and_the_whole_image_has_none():
     assert make(latents)[0][2].all()
 
 
-def test_order_training_and_validation_draw_from_streams_of_their_own(latents):
-    """At seed 0, epoch 0, batch 0 NumPy's seed sequences drop trailing zeros."""
-    zero = np.zeros_like(latents)
-    noise = [
-        pairs[0][1].ravel()
-        for pairs in (make(zero), make(zero, shuffle=False), make(zero, seed=1))
-    ]
-    noise += [-make(zero, RectifiedFlow(), shuffle=False)[0][1].ravel()]
-    for i, one in enumerate(noise[:3]):
-        for other in noise[i + 1 : 3]:
-            assert abs(np.corrcoef(one, other)[0, 1]) < 0.3
-    drawn = [
-        np.random.default_rng([use, 0, 0]).random()
-        for use in (NoisyPairs._ORDER, NoisyPairs._PAIRS, NoisyPairs._VALIDATION)
-    ]
-    drawn += [np.random.default_rng(0).random()]
-    assert len(set(drawn)) == 4
+def test_training_and_validation_draw_from_streams_of_their_own(latents):
+    """At seed 0, epoch 0, batch 0, where NumPy's seed sequences drop zeros."""
+    zero = np.zeros_like(latents)  # of which the targets are noise alone
+    made = (make(zero), make(zero, shuffle=False), make(zero, seed=1))
+    noise = [pairs[0][1].ravel() for pairs in made]
+    apart = np.abs(np.corrcoef(noise) - np.eye(3))
+    assert apart.max() < 0.3
 
 
 def test_an_epoch_is_reproducible_and_the_next_one_new(latents):

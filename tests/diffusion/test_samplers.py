@@ -140,6 +140,27 @@ def test_the_sde_has_the_right_spread_to_second_order(eta):
     assert errors[1] < 0.4 * errors[0] + left
 
 
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_a_step_of_the_sde_is_that_of_the_paper(eta):
+    """Lu et al. (2022), eq. 18: what is kept falls as exp(-h), h the step's width."""
+    times, x0 = np.array([0.8, 0.5, 0.0]), 0.7
+    seen = []
+    sample_dpmpp_2m(
+        lambda x, t: x0 + 0 * x,
+        np.array([[1.3]]),
+        times,
+        FLOW,
+        draw=lambda step: np.array([[0.4]]),
+        eta=eta,
+        callback=lambda step, x, _: seen.append(float(x[0, 0])),
+    )
+    h = np.log((0.5 / 0.5) / (0.2 / 0.8))
+    expected = (0.5 / 0.8) * np.exp(-eta * h) * 1.3
+    expected += 0.5 * (1 - np.exp(-(1 + eta) * h)) * x0
+    expected += 0.5 * np.sqrt(1 - np.exp(-2 * eta * h)) * 0.4
+    assert seen[0] == pytest.approx(expected)
+
+
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
 def test_fresh_noise_replaces_what_it_takes_away(eta):
     """Where the image is known, a state keeps the variance of its noise."""

@@ -1,5 +1,6 @@
 """The documentation: a page a command, and no option or name that does not exist."""
 
+import ast
 import importlib
 import importlib.util
 import inspect
@@ -91,3 +92,26 @@ def test_the_interface_lists_names_that_exist():
     for name in names:
         module, attribute = name.rsplit(".", 1)
         assert attribute in vars(importlib.import_module(module)), name
+
+
+def examples():
+    return sorted(ROOT.glob("doc/examples/plot_*.py"))
+
+
+@pytest.mark.parametrize("path", examples(), ids=lambda path: path.stem)
+def test_examples_import_names_that_exist(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    for node in found:
+        module = importlib.import_module(node.module)
+        for alias in node.names:
+            assert alias.name in vars(module), f"{node.module}.{alias.name}"
+    assert found
+
+
+@pytest.mark.parametrize("path", examples(), ids=lambda path: path.stem)
+def test_examples_begin_with_words_and_show_a_picture(path):
+    text = path.read_text(encoding="utf-8")
+    title, _, words = ast.get_docstring(ast.parse(text)).partition("\n\n")
+    assert title.startswith("===") and len(words) > 100
+    assert "plt.subplots(" in text

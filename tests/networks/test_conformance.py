@@ -299,8 +299,10 @@ def test_a_step_moves_every_kernel_and_all_stays_finite(name, rank):
     for old, weight in zip(before, network.trainable_weights, strict=True):
         new = np.asarray(weight)
         assert np.isfinite(new).all(), weight.path
-        # attention does not depend on its keys' bias
-        assert weight.name == "bias" or np.any(new != old), weight.path
+        # attention does not depend on its keys' bias, images that were not moved not
+        # on the kernel of shifts
+        still = weight.name == "bias" or "shift" in weight.path
+        assert still or np.any(new != old), weight.path
 
 
 def symbol(x):

@@ -350,7 +350,12 @@ def test_a_tiny_model_learns_under_stock_fit_and_is_read_back(config, tmp_path):
             np.abs(numpy(w) - b).max() for w, b in zip(model.quantizer.weights, before)
         ]
         assert min(moved[:2]) > 1e-4
-    save_model(tmp_path, kind="vqvae", config={}, networks={"autoencoder": model})
+    save_model(
+        tmp_path,
+        kind="vqvae",
+        config={"grid": None, "split": {}},
+        networks={"autoencoder": model},
+    )
     folder, read = read_config(tmp_path, kinds=("vqvae",))
     again = load_networks(folder, read, {"autoencoder": Tiny.from_config})[0][
         "autoencoder"

@@ -93,7 +93,7 @@ def test_brains_come_out_on_the_cohorts_grid(runs):
 
 def test_a_preset_shapes_the_unet_but_for_what_is_given(runs):
     told = LDM(runs / "ldm").network.get_config()
-    assert told["widths"] == (8, 8, 8) and told["blocks"] == 2
+    assert told["widths"] == (8, 8, 8) and told["blocks"] == (2, 2, 2)
     assert told["attention"] == (False, False, False)
 
 
@@ -151,7 +151,7 @@ def test_the_interval_of_guidance_reaches_the_sidecars(runs, tmp_path):
     (sidecar,) = out.glob("sub-*/anat/*_T1w.json")
     assert read_json(sidecar)["GuidanceInterval"] == [0.3, 5.0]
     (sidecar, _) = sorted((runs / "synthetic").glob("sub-*/anat/*_T1w.json"))
-    assert read_json(sidecar)["GuidanceInterval"] is None
+    assert read_json(sidecar)["GuidanceInterval"] == [0.3, 1000.0]
 
 
 def test_the_prepared_cohort_comes_with_its_quality_page(runs):
@@ -177,6 +177,7 @@ def test_a_cohort_is_matched_and_a_condition_swept(runs, tmp_path):
         steps=1,
         batch_size=4,
         guidance_rescale=0.7,
+        keep_ids=True,
         out_dir=str(tmp_path / "out"),
     )
     rows = read_table(tmp_path / "out" / "participants.tsv")
