@@ -176,7 +176,9 @@ def digits(tmp_path):
     ldm.vqvae.network = PatchAutoencoder((8, 8), channels=(8, 8), blocks=1)
     shape = ldm.vqvae.network.latent_shape
     ldm.network = UNet(shape, widths=(8,), blocks=1, categories=(3,))
-    ldm.normalizer = LatentNormalizer(np.zeros(shape), np.ones(shape[-1]))
+    ldm.normalizer = LatentNormalizer(
+        np.zeros(shape), np.eye(shape[-1]), np.ones(shape)
+    )
     split = {"train": ["a"], "validation": ["b"]}
     ldm.config = {"grid": None, "sampling": dict(SAMPLING), "split": split}
     return ldm.save(tmp_path / "model")

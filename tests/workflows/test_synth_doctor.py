@@ -30,7 +30,9 @@ def model(tmp_path):
         shape = ldm.vqvae.network.latent_shape
         ldm.network = UNet(shape, widths=(8,), blocks=1, attention=(False,))
         ldm.schema = ConditionSchema(())
-        ldm.normalizer = LatentNormalizer(np.zeros(shape), np.ones(shape[-1]))
+        ldm.normalizer = LatentNormalizer(
+            np.zeros(shape), np.eye(shape[-1]), np.ones(shape)
+        )
         split = {"train": ["a", "b"], "validation": ["c"]}
         ldm.config = {"grid": None, "sampling": dict(SAMPLING), "split": split}
         return ldm.save(tmp_path / "model")
@@ -49,7 +51,7 @@ def test_nothing_wrong_is_status_0_and_what_lacks_is_told(
     words = [model(RectifiedFlow()), "--quick", "--out_dir", tmp_path / "out"]
     assert command(monkeypatch, *words) == 0
     told = read_json(tmp_path / "out" / "doctor.json")
-    assert told["verdicts"] == {"pass": 4, "skipped": 9}
+    assert told["verdicts"] == {"pass": 4, "skipped": 10}
     shown = capsys.readouterr().out
     assert "-> give the cohort it was trained on (--prepared)" in shown
     assert "leave out --quick" in shown
