@@ -59,9 +59,9 @@ for ax, (name, volumes) in zip(axes, cohorts.items()):
 
 ###############################################################################
 # Features are scaled by those of the real brains, since MMD
-# :footcite:p:`gretton2012mmd` knows no units. The dashed line is the floor, real brains
-# against other real brains. Sizes see that one kind of brain is there alone, and not the
-# brightness. Brightness sees both, since tissues change with age, too.
+# :footcite:p:`gretton2012mmd` knows no units. The dashed line is the floor, real
+# brains against other real ones. Sizes see that one kind of brain is there alone, and
+# not the brightness. Brightness sees both, since tissues change with age, too.
 
 results = {}
 for extractor in (sizes, brightness):

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from dipy_synth.data.augment import move
 from dipy_synth.data.cohort import Cohort, cohort_config, fingerprint
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.preprocess import PreprocessConfig
@@ -18,7 +19,7 @@ from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.predictor import CovariatePredictor
 from dipy_synth.nn.vqvae import VQVAE
-from dipy_synth.store import find_model, read_config
+from dipy_synth.store import config_hash, find_model, read_config
 from dipy_synth.synthesis.qc_filter import QCFilter
 from dipy_synth.training import TrainingSettings
 from dipy_synth.training.denoiser import SPLITS
@@ -142,7 +143,7 @@ def test_views_of_training_brains_are_moved_and_mirrored_and_held_out_ones_are_n
     for view in (0, 1, 7):
         volume = np.asarray(volumes[2], "float32")
         volume = volume[::-1] if mirrored[20 + view] else volume
-        moved = np.roll(volume, shifts[20 + view], axis=(0, 1, 2))
+        moved = move(volume, shifts[20 + view])
         expected = ldm.vqvae.encode(moved[None])[0]
         np.testing.assert_allclose(kept[20 + view], expected, atol=5e-3)
 
@@ -168,7 +169,9 @@ def test_an_older_model_is_to_be_trained_again(ldm_run, tmp_path):
     path = tmp_path / "old" / "config.json"
     config = json.loads(path.read_text())
     del config["networks"]["unet"]["unfold"]
-    path.write_text(json.dumps({**config, "version": "0.0.9"}))
+    config["version"] = "0.0.9"
+    config.pop("config_sha256")
+    path.write_text(json.dumps({**config, "config_sha256": config_hash(config)}))
     with pytest.raises(InputError, match=r"old: a model of dipy_synth 0\.0\.9.*again"):
         LDM(tmp_path / "old")
     assert VQVAE(tmp_path / "old").network is not None
