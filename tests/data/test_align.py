@@ -89,7 +89,7 @@ def test_the_correlation_tells_an_alignment_from_a_failed_one():
     true[:3, :3], true[:3, 3] = 0.85 * turn(10, 0, 5), [0, 10, 0]
     data, mask, affine = displaced(true)
     rigid = without_size(true, [0, -17, 5])
-    assert template_correlation(data, mask, affine, rigid) > 0.95  # at any size
+    assert template_correlation(data, mask, affine, rigid) > 0.9  # at any size
     assert template_correlation(data - 1000, mask, affine, rigid) > 0.8
     failed = rigid.copy()
     failed[:3, :3] = rigid[:3, :3] @ turn(0, 0, 90)
