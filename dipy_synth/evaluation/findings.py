@@ -169,9 +169,10 @@ def _between(name, metric, words, ceiling):
     if not np.isfinite(metric.normalized):
         return Finding(name, None, "; ".join(metric.warnings))
     good, answer = True, "not told apart from real brains"
-    if low > 0:
+    few = metric.n < LEAST_ALIKE  # whose intervals are no more than a guess
+    if low > (MOST_APART if few else 0):
         good, answer = False, "told apart from real brains"
-    elif metric.n < LEAST_ALIKE:
+    elif few:
         good, answer = (
             None,
             (
