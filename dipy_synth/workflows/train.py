@@ -143,7 +143,6 @@ class TrainVQVAEFlow(Workflow):
             network=_given(network),
         )
         self.last_generated_outputs = {"out_dir": str(out_dir)}
-        logger.info(f"Model: {Path(out_dir) / 'model'}")
 
 
 class TrainLDMFlow(Workflow):
