@@ -5,8 +5,8 @@ Training, from start to end
 
 Make a cohort of phantoms, prepare it, train the autoencoder and the latent diffusion
 model :footcite:p:`rombach2022latent`, and generate brains of two ages. Everything is
-small, so that it takes about two minutes on two cores: what comes out shows the steps,
-not the quality.
+small, so that it takes about three minutes on two cores: what comes out shows the
+steps, not the quality.
 
 First import what is needed: phantoms, the readers and the preparation, the two models
 with their training settings, and matplotlib for the pictures.
