@@ -5,7 +5,8 @@ Why a latent diffusion gives noise
 
 A latent diffusion model can be trained to a low loss and give pure noise, without an
 error anywhere. Here a small model of slices is trained soundly, then faults are planted
-that are common in practice, and the diagnostics find each. It takes three to four minutes.
+that are common in practice, and the diagnostics find each. It takes three to four
+minutes.
 
 Import the models, the phantoms and the diagnostics, and matplotlib for the pictures.
 """
