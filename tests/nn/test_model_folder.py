@@ -31,7 +31,8 @@ def cohort(write_prepared, tmp_path_factory):
 def runs(cohort, tmp_path_factory):
     """Two runs: by default, and with what finds copies."""
     root = tmp_path_factory.mktemp("runs")
-    VQVAE().fit(cohort, run_dir=root / "vqvae", settings=ONE, channels=(8, 8), blocks=1)
+    small = {"channels": (8, 8), "blocks": 1}
+    VQVAE().fit(cohort, run_dir=root / "vqvae", settings=ONE, network=small)
     for name in ("default", "gate"):
         LDM().fit(
             cohort,
@@ -40,9 +41,7 @@ def runs(cohort, tmp_path_factory):
             settings=ONE,
             conditions=("age", "sex"),
             with_gate=name == "gate",
-            widths=(8,),
-            blocks=1,
-            attention=(False,),
+            network={"widths": (8,), "blocks": 1, "attention": (False,)},
         )
     return root
 

@@ -357,7 +357,7 @@ def test_a_run_does_not_go_on_with_conditions_of_another_range(
 ):
     def typo(names, rows):
         trained = next(row for row in rows if row[names.index("split")] == "train")
-        trained[names.index("age")] = "820"
+        trained[names.index("age")] = "118"
 
     cohort = edited(prepared_folder, tmp_path / "cohort", typo)
     run = tmp_path / "run"
