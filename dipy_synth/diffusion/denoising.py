@@ -31,6 +31,7 @@ def fit_gaussian(pairs, *, categories=()):
         pairs.conditions[rows],
         pairs.normalizer.variance,
         categories=categories,
+        subjects=rows // pairs.views,
     )
 
 

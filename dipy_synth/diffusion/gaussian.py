@@ -1,9 +1,11 @@
 """The best linear denoiser, in closed form, for high noise levels."""
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 
 _REST = 0.15  # of the variance at a position, at least, outside the directions
 _RIDGE = 0.02  # of the number of images
+_FOLDS = 5  # of the cross-validation
 
 
 class GaussianDenoiser:
@@ -21,7 +23,8 @@ class GaussianDenoiser:
     variance : ndarray of shape (*latent_shape)
         Variance at each position and channel.
     features : dict
-        How conditions become features, as `to_config` gives it.
+        How conditions become features, as `to_config` gives it: ``categories``,
+        ``mean`` and ``covariance``.
     threshold : float, optional
         Noise-to-signal ratio above which it is to be used in place of a network.
 
@@ -41,11 +44,21 @@ class GaussianDenoiser:
         self.threshold = float(threshold)
 
     @classmethod
-    def fit(cls, latents, conditions, variance, *, categories=(), directions=30):
+    def fit(
+        cls,
+        latents,
+        conditions,
+        variance,
+        *,
+        categories=(),
+        directions=30,
+        subjects=None,
+    ):
         """Fit to normalised training latents.
 
         A few images vary more along their own principal directions than other images
-        do, so the variances along the directions are halved.
+        do. So the variance along each direction is that of left-out subjects, found by
+        cross-validation.
 
         Parameters
         ----------
@@ -59,25 +72,29 @@ class GaussianDenoiser:
             Number of categories of each condition, 0 for a number.
         directions : int, optional
             Principal directions, at most.
+        subjects : ndarray of shape (n,), optional
+            Whose latents these are; each another subject's by default.
 
         Returns
         -------
         GaussianDenoiser
         """
         x = np.asarray(latents, "float32").reshape(len(latents), -1)
-        features = {"categories": [int(n) for n in categories]}
-        raw = _expand(conditions, features["categories"])
-        features["mean"] = _nanmean(raw).tolist()
-        f = _centered(raw, features["mean"])
+        categories = [int(n) for n in categories]
+        raw = _expand(conditions, categories)
+        mean = _nanmean(raw)
+        f = _centered(raw, mean)
+        features = {"categories": categories, "mean": mean.tolist()}
+        features["covariance"] = (f.T @ f / len(f)).tolist()
         gram = f.T @ f + _RIDGE * len(x) * np.eye(f.shape[1])
         effects = (np.linalg.solve(gram, f.T) @ x).astype("float32")
         x = x - (f @ effects).astype("float32")
-        values, vectors = np.linalg.eigh((x @ x.T).astype("float64") / len(x))
-        k = min(directions, len(x) - 1)
-        values, vectors = values[::-1][:k], vectors[:, ::-1][:, :k]
-        values = np.maximum(values, 1e-12)
-        # x.T @ vectors / sqrt(n values) are unit directions; half of their variance
-        factors = (vectors * np.sqrt(0.5 / len(x))).T.astype("float32") @ x
+        gram = (x @ x.T).astype("float64")
+        vectors = _principal(gram, min(directions, len(x) - 1))[1]
+        subjects = np.arange(len(x)) if subjects is None else np.asarray(subjects)
+        kept = _shares_left_out(gram, subjects, vectors.shape[1])
+        # the columns of x.T @ vectors / sqrt(n) are directions times deviations
+        factors = (vectors * np.sqrt(kept / len(x))).T.astype("float32") @ x
         return cls(effects, factors, variance, features)
 
     def to_config(self):
@@ -95,7 +112,7 @@ class GaussianDenoiser:
     @classmethod
     def load(cls, config, arrays, variance):
         """Restore from what `to_config` and `arrays` returned."""
-        features = {key: config[key] for key in ("categories", "mean")}
+        features = {key: config[key] for key in ("categories", "mean", "covariance")}
         effects, factors = (
             arrays[f"gaussian_{name}"] for name in ("effects", "factors")
         )
@@ -122,19 +139,93 @@ class GaussianDenoiser:
         -------
         ndarray of shape (n, *latent_shape), float32
         """
-        alpha, sigma = float(schedule.alpha(t)), float(schedule.sigma(t))
+        level = float(schedule.alpha(t)), float(schedule.sigma(t))
         raw = _expand(conditions, self.features["categories"])
-        f = guidance * _centered(raw, self.features["mean"])
-        mean = f.astype("float32") @ self.effects
-        seen = np.asarray(x_t, "float32").reshape(len(x_t), -1) - alpha * mean
-        # Woodbury: covariance of what is seen, alpha^2 (L'L + R) + sigma^2
+        states = np.asarray(x_t, "float32").reshape(len(x_t), -1)
+        found = np.empty_like(states)
+        unknown = np.isnan(raw)
+        for pattern in np.unique(unknown, axis=0):
+            rows = np.flatnonzero((unknown == pattern).all(axis=1))
+            f, spread = self._features_given(raw[rows], ~pattern)
+            mean = (guidance * f).astype("float32") @ self.effects
+            factors = np.vstack([self.factors, spread.astype("float32") @ self.effects])
+            found[rows] = self._posterior_mean(states[rows], mean, factors, *level)
+        return found.reshape(x_t.shape)
+
+    def _features_given(self, raw, known):
+        """Return the mean of centred features given those known, and their spread.
+
+        Features that are not known vary as in training, given the others.
+
+        Returns
+        -------
+        f : ndarray of shape (n, f)
+        spread : ndarray of shape (m, f)
+            Factors of their covariance: it is ``spread.T @ spread``.
+        """
+        covariance = np.asarray(self.features["covariance"]).reshape(len(known), -1)
+        f = _centered(raw, self.features["mean"])
+        if known.all():
+            return f, np.zeros((0, len(known)))
+        within, across = covariance[np.ix_(known, known)], covariance[known][:, ~known]
+        slopes = np.linalg.pinv(within, rcond=1e-6, hermitian=True) @ across
+        f[:, ~known] = f[:, known] @ slopes
+        left = covariance[np.ix_(~known, ~known)] - across.T @ slopes
+        values, vectors = np.linalg.eigh(left)
+        spread = np.zeros((len(values), len(known)))
+        spread[:, ~known] = (vectors * np.sqrt(np.maximum(values, 0))).T
+        return f, spread
+
+    def _posterior_mean(self, states, mean, factors, alpha, sigma):
+        """Return E[x0 | state] by Woodbury's identity: ndarray (n, size)."""
+        seen = states - alpha * mean
+        # covariance of what is seen: alpha^2 (L'L + R) + sigma^2
         total = (alpha**2 * self.rest + sigma**2).astype("float32")
-        scaled = self.factors / total
-        inner = np.eye(len(self.factors)) + alpha**2 * (scaled @ self.factors.T)
+        scaled = factors / total
+        inner = np.eye(len(factors)) + alpha**2 * (scaled @ factors.T)
         along = np.linalg.solve(inner, (seen @ scaled.T).T.astype("float64")).T
         weighted = seen / total - alpha**2 * (along.astype("float32") @ scaled)
-        found = (weighted @ self.factors.T) @ self.factors + self.rest * weighted
-        return (mean + alpha * found).astype("float32").reshape(x_t.shape)
+        found = (weighted @ factors.T) @ factors + self.rest * weighted
+        return mean + alpha * found
+
+
+def _principal(gram, k):
+    """Return the k largest eigenvalues of a Gram matrix, with their vectors."""
+    values, vectors = np.linalg.eigh(gram)
+    return np.maximum(values[::-1][:k], 1e-12), vectors[:, ::-1][:, :k]
+
+
+def _shares_left_out(gram, subjects, k):
+    """Return how much of the variance along each direction left-out subjects have.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (n, n)
+        Inner products of the images.
+    subjects : ndarray of shape (n,)
+        Whose images they are.
+    k : int
+        Directions.
+
+    Returns
+    -------
+    ndarray of shape (k,)
+        From 1 down to 0, not rising from one direction to the next.
+    """
+    names = np.unique(subjects)
+    folds = min(_FOLDS, len(names))
+    if folds < 2:
+        return np.full(k, 0.5)
+    fold = np.searchsorted(names, subjects) % folds
+    shares = np.zeros((folds, k))
+    for number in range(folds):
+        left_out, kept = fold == number, fold != number
+        values, vectors = _principal(gram[np.ix_(kept, kept)], min(k, kept.sum() - 1))
+        along = gram[np.ix_(left_out, kept)] @ vectors  # times sqrt(values)
+        share = np.mean(along**2, axis=0) / values / (values / kept.sum())
+        shares[number, : len(share)] = share
+    falling = isotonic_regression(shares.mean(axis=0), increasing=False).x
+    return np.clip(falling, 0, 1)
 
 
 def _flat(maps, shape):

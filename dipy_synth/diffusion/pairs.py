@@ -27,6 +27,8 @@ class NoisyPairs(keras.utils.PyDataset):
         What brings latents near N(0, 1); None when they are there already.
     shifts : ndarray of shape (n, rank), optional
         By how many voxels each image was moved; 0 by default.
+    views : int, optional
+        Images of each subject, which follow each other.
     crop : int, optional
         Side of the parts of the latents that are trained on; whole images by default,
         and where a part would be larger.
@@ -55,6 +57,7 @@ class NoisyPairs(keras.utils.PyDataset):
         *,
         normalizer=None,
         shifts=None,
+        views=1,
         crop=None,
         batch_size=1,
         dropout=0.12,
@@ -66,7 +69,7 @@ class NoisyPairs(keras.utils.PyDataset):
         super().__init__(**kwargs)
         self.latents, self.conditions, self.schedule = latents, conditions, schedule
         self.batch_size, self.seed, self.shuffle = batch_size, seed, shuffle
-        self.normalizer = normalizer
+        self.normalizer, self.views = normalizer, views
         spatial = latents.shape[1:-1]
         self.part = tuple(min(n, crop or n) for n in spatial)
         rank = len(spatial)

@@ -132,6 +132,7 @@ def make_pairs(latents, rows, ldm, settings, *, training=False, **options):
         ldm.schedule,
         normalizer=ldm.normalizer,
         shifts=latents.shifts,
+        views=latents.views,
         batch_size=settings.batch_size,
         shuffle=training,
         seed=settings.seed,
