@@ -87,9 +87,8 @@ def test_missing_conditions_vary_as_in_training(gaussian):
 
 def test_what_lies_in_no_direction_keeps_its_share_of_the_variance():
     variance, factors = np.ones(SHAPE), np.full((1, *SHAPE), 3.0)
-    rest = GaussianDenoiser(
-        np.zeros((0, *SHAPE)), factors, variance, {"categories": [], "mean": [], "covariance": []}
-    ).rest
+    nothing = {"categories": [], "mean": [], "covariance": []}
+    rest = GaussianDenoiser(np.zeros((0, *SHAPE)), factors, variance, nothing).rest
     np.testing.assert_allclose(rest, 0.15)
 
 
