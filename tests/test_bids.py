@@ -9,12 +9,14 @@ import pytest
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.preprocess import PreprocessConfig
 from dipy_synth.data.readers import read_records
+from dipy_synth.data.target import find_target
 from dipy_synth.grid import Grid
 from dipy_synth.report import quality_page
 from dipy_synth.synthesis.cohort import synthesize_cohort
+from dipy_synth.synthesis.outputs import Outputs
 from dipy_synth.synthesis.reconstruction import reconstruct_cohort
 from dipy_synth.synthesis.request import Request
-from tests.synthesis import test_cohort, test_reconstruction
+from tests.synthesis import test_cohort, test_outputs, test_reconstruction
 
 VALIDATOR = shutil.which("bids-validator-deno")
 GRID = Grid((24, 28, 24), (8.0, 8.0, 8.0))
@@ -44,6 +46,13 @@ def test_a_prepared_cohort_validates(tmp_path, bids_folder, align):
 def test_a_synthetic_cohort_validates(tmp_path):
     request = Request(sweep={"age": ["30", "60"]}, conditions={"sex": "F"})
     synthesize_cohort(test_cohort.Model((32, 32, 32)), tmp_path, request=request)
+    assert errors(tmp_path) == []
+
+
+def test_tissues_on_another_grid_validate(tmp_path):
+    target = find_target(voxel_size=[3.0], grid=test_outputs.GRID)
+    outputs = Outputs(target, tissues=True)
+    synthesize_cohort(test_outputs.Model(), tmp_path, outputs=outputs)
     assert errors(tmp_path) == []
 
 

@@ -10,6 +10,7 @@ from dipy_synth.metrics.sharpness import high_frequency_power
 TISSUES = ("csf", "grey", "white")  # labels 1, 2, 3
 # The ventricles' ellipsoid in MNI space: centre and semi-axes, in mm.
 _CENTER, _AXES = (0.0, -14.0, 9.0), (38.0, 52.0, 24.0)
+_NOISE = 1e-3  # intensity of the background in the classifier
 _NEAR = 6.0  # mm of fluid from the outside
 
 
@@ -91,23 +92,57 @@ def segment_tissues(volume, *, iterations=10, beta=0.1):
     .. [1] Zhang et al., "Segmentation of brain MR images through a hidden Markov random
        field model and the expectation-maximization algorithm", IEEE TMI 20, 2001.
     """
+    return _classify(volume, iterations, beta)[0]
+
+
+def tissue_probabilities(volume, *, iterations=10, beta=0.1):
+    """Give how probable fluid, grey and white matter are, voxel by voxel.
+
+    Parameters
+    ----------
+    volume, iterations, beta
+        As `segment_tissues` takes them.
+
+    Returns
+    -------
+    ndarray of float32, (3, I, J, K)
+        Fluid, grey and white; their sum is 1 in the foreground, 0 elsewhere and where
+        the volume has fewer than four different values.
+    """
+    labels, found = _classify(volume, iterations, beta)
+    inside, total = labels > 0, found.sum(axis=0)
+    known = inside & (total > 0)
+    found = np.where(known, found / np.where(known, total, 1), 0)
+    for number in range(len(TISSUES)):  # where the classifier has no answer
+        found[number][inside & ~known] = labels[inside & ~known] == number + 1
+    return found.astype("float32")
+
+
+def _classify(volume, iterations, beta):
+    """Run DIPY's classifier in the box of the brain: labels, probabilities (3, ...)."""
     from dipy.segment.tissue import TissueClassifierHMRF
 
     volume = np.where(foreground(volume), volume, 0).astype("float64")
     labels = np.zeros(volume.shape, "uint8")
+    probabilities = np.zeros((len(TISSUES), *volume.shape))
     if len(np.unique(volume)) < 4:
-        return labels
-    box = ndimage.find_objects((volume > 0).astype("uint8"))[
-        0
-    ]  # the time grows with the background
+        return labels, probabilities
+    # in a box, since the time grows with the background
+    (box,) = ndimage.find_objects((volume > 0).astype("uint8"))
     box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
+    image, inside = volume[box], volume[box] > 0
+    # what the classifier puts in place of exact zeros, but the same in every run
+    noise = np.random.default_rng(0).normal(_NOISE, _NOISE / 10, image.shape)
+    image = np.where(inside, image, noise)
     classifier = TissueClassifierHMRF(verbose=False)
     with np.errstate(all="ignore"):  # a class may run empty on what is not a brain
-        found = classifier.classify(
-            volume[box], len(TISSUES), beta, max_iter=iterations, tolerance=0
-        )[1]
-    labels[box] = np.where(volume[box] > 0, np.maximum(found, 1), 0)
-    return labels
+        _, found, shares = classifier.classify(
+            image, len(TISSUES), beta, max_iter=iterations, tolerance=0
+        )
+    labels[box] = np.where(inside, np.maximum(found, 1), 0)
+    shares = np.nan_to_num(shares, posinf=0, neginf=0).clip(0)
+    probabilities[(slice(None), *box)] = np.where(inside, np.moveaxis(shares, -1, 0), 0)
+    return labels, probabilities
 
 
 def tissue_volumes(labels, *, voxel_size):

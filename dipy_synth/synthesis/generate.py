@@ -5,9 +5,12 @@ from pathlib import Path
 from dipy.utils.logging import logger
 
 from dipy_synth.conditions import ConditionSchema
+from dipy_synth.data.target import find_target
+from dipy_synth.grid import Grid
 from dipy_synth.store import read_config
 from dipy_synth.synthesis.cohort import synthesize_cohort
 from dipy_synth.synthesis.images import check_for_images, synthesize_images
+from dipy_synth.synthesis.outputs import Outputs
 from dipy_synth.synthesis.qc_filter import QCFilter
 from dipy_synth.synthesis.request import Request, read_matched_participants
 from dipy_synth.utils.startup import start_keras
@@ -24,6 +27,9 @@ def synthesize(
     keep_ids=False,
     sweep=(),
     gate=False,
+    like=None,
+    voxel_size=(),
+    tissues=False,
     batch_size=None,
     engine="serial",
     n_jobs=1,
@@ -57,6 +63,12 @@ def synthesize(
         Conditions to vary with the same noise, such as ``["age=20:90:8"]``.
     gate : bool, optional
         Draw again what does not pass the QC filter of the model.
+    like : str or Path, optional
+        An image on whose grid volumes are written.
+    voxel_size : sequence of float, (3,) or (1,), optional
+        Size of the voxels that are written, in mm; that of the model by default.
+    tissues : bool, optional
+        Write tissue maps of each volume.
     batch_size : int, optional
         Samples at a time; 1 for volumes and 64 for images by default.
     engine, n_jobs, scheduler : optional
@@ -94,11 +106,14 @@ def synthesize(
     options = {"n": n, "request": request, "force": force}
     if batch_size is not None:
         options["batch_size"] = batch_size
+    written = {"like": like, "voxel_size": voxel_size}
     if config["grid"] is None:
-        check_for_images(gate=gate, **parallel)
+        check_for_images(gate=gate, tissues=tissues, **written, **parallel)
         path = synthesize_images(_load(folder), out_dir, **options)
         logger.info(f"Synthetic images in {path}")
         return [path]
+    target = find_target(**written, grid=Grid.from_config(config["grid"]))
+    options["outputs"] = Outputs(target, tissues)
     paths = synthesize_cohort(
         _load(folder), out_dir, qc_filter=qc_filter, **parallel, **options
     )

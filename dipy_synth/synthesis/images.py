@@ -24,13 +24,26 @@ KIND = "set of synthetic images"
 _COLUMNS, _ROWS = 8, 12  # of the contact sheet
 
 
-def check_for_images(*, gate=False, engine="serial", n_jobs=1, scheduler=None):
+def check_for_images(
+    *,
+    gate=False,
+    tissues=False,
+    like=None,
+    voxel_size=(),
+    engine="serial",
+    n_jobs=1,
+    scheduler=None,
+):
     """Refuse options that are for volumes alone.
 
     Parameters
     ----------
     gate : bool, optional
         Whether what is no brain is to be dropped.
+    tissues : bool, optional
+        Whether tissue maps are to be written.
+    like, voxel_size : optional
+        The grid to write on, see `dipy_synth.data.target.find_target`.
     engine, n_jobs, scheduler : optional
         As for `dipy_synth.utils.parallel.run_parallel`.
 
@@ -44,6 +57,16 @@ def check_for_images(*, gate=False, engine="serial", n_jobs=1, scheduler=None):
             "gate: it tells brains from what is none, and this is a model of images; "
             "expected to be left out"
         )
+    for name, given in (
+        ("tissues", tissues),
+        ("like", like is not None),
+        ("voxel_size", bool(voxel_size)),
+    ):
+        if given:
+            raise InputError(
+                f"{name}: for volumes of brains, and this is a model of images; "
+                "expected to be left out"
+            )
     if engine != "serial" or n_jobs != 1 or scheduler is not None:
         raise InputError(
             f"engine {engine}, n_jobs {n_jobs}, scheduler {scheduler}: images are made "

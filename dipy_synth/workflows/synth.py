@@ -31,6 +31,9 @@ class SynthMRIFlow(Workflow):
         n_jobs=1,
         scheduler=None,
         gate=False,
+        like=None,
+        voxel_size=None,
+        tissues=False,
         out_dir="synthetic",
     ):
         """Generate synthetic T1 brains with a latent diffusion model.
@@ -97,6 +100,17 @@ class SynthMRIFlow(Workflow):
             brain) and draw them again, at most 20 times each. The command ends with
             exit status 1 if the first 10 draws are all rejected. It takes several times
             as long.
+        like : string or Path, optional
+            An image in the space of the model (MNI152 for the bundled one): volumes
+            are interpolated once, to its voxels.
+        voxel_size : variable float, optional
+            Size of the voxels that are written, in mm, one or three numbers. If None,
+            that of the model. The content keeps the resolution of the model, which the
+            sidecars say.
+        tissues : bool, optional
+            Write the tissues of each volume, by the classifier of DIPY
+            (TissueClassifierHMRF): maps of probabilities (label-GM_probseg, label-WM,
+            label-CSF) and of labels (dseg, with dseg.tsv). About 3 s a volume.
         out_dir : string or Path, optional
             Output folder.
 
@@ -123,6 +137,9 @@ class SynthMRIFlow(Workflow):
             n_jobs=n_jobs,
             scheduler=scheduler,
             gate=gate,
+            like=like,
+            voxel_size=voxel_size or (),
+            tissues=tissues,
             force=self._force_overwrite,
         )
         self.last_generated_outputs = {"out_dir": str(out_dir)}

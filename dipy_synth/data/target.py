@@ -1,0 +1,191 @@
+"""Another grid that volumes are written on: that of an image, or of a voxel size."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from dipy_synth.data.nifti import open_nifti, read_affine
+from dipy_synth.data.operations import bounding_corners, resample, voxel_sizes
+from dipy_synth.errors import InputError
+from dipy_synth.grid import make_grid
+
+MOST_VOXELS = 512**3  # 0.5 GB a volume; interpolation takes several of them
+
+
+@dataclass(frozen=True)
+class Target:
+    """The grid that volumes are written on, in the world of the volumes.
+
+    Parameters
+    ----------
+    shape : tuple of int, (3,)
+        Number of voxels.
+    affine : ndarray, (4, 4)
+        Voxel-to-world affine, in mm, of any orientation.
+    name : str, optional
+        What error messages call it: the file, or the option.
+
+    Raises
+    ------
+    InputError
+        If it has more than 512 x 512 x 512 voxels.
+    """
+
+    shape: tuple[int, int, int]
+    affine: np.ndarray
+    name: str = "target grid"
+
+    def __post_init__(self):
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        object.__setattr__(self, "affine", np.asarray(self.affine, "float64"))
+        if np.prod(self.shape, dtype="float64") > MOST_VOXELS:
+            raise InputError(
+                f"{self.name}: a grid of {_times(self.shape)} voxels; expected at most "
+                "512 x 512 x 512"
+            )
+
+    @classmethod
+    def like(cls, path):
+        """Read the grid of an image; its voxels are not read.
+
+        Parameters
+        ----------
+        path : str or Path
+            A NIfTI image of three dimensions.
+
+        Returns
+        -------
+        Target
+        """
+        image = open_nifti(path)
+        return cls(image.shape[:3], read_affine(image)[0], str(path))
+
+    @classmethod
+    def of_voxel_size(cls, sizes, grid):
+        """Return a grid of the extent of another, with voxels of another size.
+
+        Parameters
+        ----------
+        sizes : sequence of float, (3,) or (1,)
+            In mm; one number is that of all axes.
+        grid : Grid
+            Whose extent and centre it has; rounded up to multiples of 8 voxels.
+
+        Returns
+        -------
+        Target
+        """
+        made, name = make_grid(None, sizes, grid), f"voxel_size {_times(sizes)}"
+        return cls(made.shape, made.affine, name)
+
+    @property
+    def voxel_size(self):
+        """Size of a voxel along each axis: list of float, (3,), in mm."""
+        return [round(float(size), 6) for size in voxel_sizes(self.affine)]
+
+    def to_config(self):
+        """Describe the grid in JSON's own types: dict."""
+        return {"Shape": list(self.shape), "Affine": self.affine.tolist()}
+
+    def resample(self, volume, affine, *, mask=None, order=3):
+        """Interpolate a volume of brain once, see `operations.resample`.
+
+        Parameters
+        ----------
+        volume : ndarray, (I, J, K)
+            The background is 0.
+        affine : ndarray, (4, 4)
+            Voxel-to-world affine of the volume, in mm.
+        mask : ndarray of bool, (I, J, K), optional
+            The brain; where the volume is not 0 by default.
+        order : {3, 1}, optional
+            Cubic (within the range of the volume) or linear interpolation.
+
+        Returns
+        -------
+        ndarray of float32, shape
+            The background is exactly 0.
+
+        Raises
+        ------
+        InputError
+            If the brain reaches beyond the grid.
+        """
+        mask = volume != 0 if mask is None else mask
+        if not mask.any():
+            return np.zeros(self.shape, "float32")
+        matrix = np.linalg.solve(affine, self.affine)
+        self._check_fit(mask, np.linalg.inv(matrix))
+        return resample(volume, mask, matrix, self.shape, order=order)[0]
+
+    def _check_fit(self, mask, to_target):
+        low, high = bounding_corners(mask, to_target)
+        sizes = voxel_sizes(self.affine)
+        beyond = np.maximum(-0.5 - low, high - np.array(self.shape) + 0.5) * sizes
+        if beyond.max() > 1e-6:
+            raise InputError(
+                f"{self.name}: a synthetic brain reaches beyond its field of view by "
+                f"{beyond.max():.1f} mm; expected an image of the same space that holds"
+                " a whole brain"
+            )
+
+
+def describe_resolution(target, grid):
+    """Say what the voxels of a resampled volume hold, as BIDS sidecars do.
+
+    Parameters
+    ----------
+    target : Target
+        The grid it is on.
+    grid : Grid
+        The grid it was made on.
+
+    Returns
+    -------
+    dict
+        ``Resolution``, in words, and ``ContentVoxelSize``, in mm: the size of the
+        voxels that the content was made on.
+    """
+    here, there = _times(target.voxel_size), _times(grid.voxel_size)
+    return {
+        "Resolution": f"Voxels of {here} mm, interpolated once from the grid of the "
+        f"model, whose voxels are {there} mm: the content is of that resolution",
+        "ContentVoxelSize": list(grid.voxel_size),
+    }
+
+
+def find_target(*, like=None, voxel_size=None, grid=None):
+    """Find the grid that volumes are to be written on.
+
+    Parameters
+    ----------
+    like : str or Path, optional
+        An image whose grid it is.
+    voxel_size : sequence of float, (3,) or (1,), optional
+        The size of its voxels, in mm.
+    grid : Grid, optional
+        The grid of the model.
+
+    Returns
+    -------
+    Target or None
+        None where neither is given: the grid of the model.
+
+    Raises
+    ------
+    InputError
+        If both are given, or one is not what is expected.
+    """
+    if like is not None and voxel_size:
+        raise InputError(
+            f"like {Path(like)} with voxel_size {_times(voxel_size)}: expected one of "
+            "them"
+        )
+    if like is not None:
+        return Target.like(like)
+    return Target.of_voxel_size(voxel_size, grid) if voxel_size else None
+
+
+def _times(values):
+    return " x ".join(f"{value:g}" for value in values)
