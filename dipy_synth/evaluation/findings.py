@@ -229,11 +229,10 @@ def not_copied(copies, identical=()):
     words = "; ".join(f"{f.question}: {f.words}" for f in told)
     if identical:
         n = len(next(iter(copies.values())).flagged)
-        one, other = identical[0]
         answer = False
         words = (
-            f"{len(identical)} of {n} are training volumes, value by value (the first, "
-            f"{one}, is {other}); {words}"
+            f"{len(identical)} of {n} are training volumes, value by value (the first "
+            f"is {identical[0][0]}); {words}"
         )
     return Finding("not copied", answer, words)
 

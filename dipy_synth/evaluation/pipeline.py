@@ -83,8 +83,18 @@ class Evaluation:
     ageing: object
     findings: tuple
 
-    def to_config(self):
-        """Describe it in JSON's own types, without arrays of volumes: dict."""
+    def to_config(self, *, show_nearest=False):
+        """Describe it in JSON's own types, without arrays of volumes.
+
+        Parameters
+        ----------
+        show_nearest : bool, optional
+            Name the training volumes that synthetic ones are equal or nearest to.
+
+        Returns
+        -------
+        dict
+        """
         ranges = {
             "n": self.ranges.n,
             "limits": self.ranges.limits,
@@ -99,14 +109,24 @@ class Evaluation:
             "not_noise": {"ranges": ranges, "verdicts": self.verdicts},
             "diversity": self.diversity,
             "copies": {
-                name: {**asdict(audit), "void": audit.void, "copies": audit.copies}
+                name: _described(audit, show_nearest)
                 for name, audit in self.copies.items()
             },
-            "identical": self.identical,
+            "identical": self.identical
+            if show_nearest
+            else [name for name, _ in self.identical],
             "asked": self.asked,
             "ageing": self.ageing,
         }
         return plain(content)
+
+
+def _described(audit, show_nearest):
+    """Return an audit as a dict, without the nearest training volumes if not shown."""
+    config = {**asdict(audit), "void": audit.void, "copies": audit.copies}
+    for side in ("samples", "held_out") if not show_nearest else ():
+        del config[side]["index"]
+    return config
 
 
 def plain(value):

@@ -33,7 +33,7 @@ def metric_rows(evaluation):
     return [{name: _cell(row.get(name)) for name in names} for row in rows]
 
 
-def volume_rows(evaluation, synthetic, real, train=None):
+def volume_rows(evaluation, synthetic, real, train=None, *, show_nearest=False):
     """Give the rows of ``volumes.tsv``: the synthetic volumes, then the real ones.
 
     Parameters
@@ -43,6 +43,8 @@ def volume_rows(evaluation, synthetic, real, train=None):
         What was compared.
     train : Volumes, optional
         To name the nearest training brains.
+    show_nearest : bool, optional
+        Name them; without it only similarities are written.
 
     Returns
     -------
@@ -56,24 +58,25 @@ def volume_rows(evaluation, synthetic, real, train=None):
         row |= {f"read_{one.column}": one.predicted[i] for one in evaluation.asked}
         row |= verdict.metrics
         if evaluation.copies:
-            row |= {"is_training_volume": dict(evaluation.identical).get(name)}
+            same = dict(evaluation.identical).get(name)
+            row |= {"is_training_volume": same if show_nearest else same is not None}
         for where, audit in evaluation.copies.items():
-            row |= _neighbor(where, audit.samples, i, train)
+            row |= _neighbor(where, audit.samples, i, train, show_nearest)
             row |= {f"{where}_flagged": bool(audit.flagged[i])}
         rows.append(row)
     for i, (name, metrics) in enumerate(zip(real.names, evaluation.ranges.real)):
         row = {"volume": name, "cohort": "real", "reasons": ""}
         row |= {"passes": evaluation.ranges.left_out[i], **metrics}
         for where, audit in evaluation.copies.items():
-            row |= _neighbor(where, audit.held_out, i, train)
+            row |= _neighbor(where, audit.held_out, i, train, show_nearest)
         rows.append(row)
     return [{name: _cell(value) for name, value in row.items()} for row in rows]
 
 
-def _neighbor(where, found, i, train):
+def _neighbor(where, found, i, train, show_nearest):
     index = int(found.index[i])
-    return {
-        f"{where}_nearest": train.names[index] if train is not None else index,
+    name = train.names[index] if train is not None else index
+    return ({f"{where}_nearest": name} if show_nearest else {}) | {
         f"{where}_similarity": found.similarity[i],
         f"{where}_flipped": bool(found.flipped[i]),
     }

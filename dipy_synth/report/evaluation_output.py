@@ -32,7 +32,7 @@ def check_folder(out_dir, request, *, force=False):
     folder.check(request, force=force)
 
 
-def write_evaluation(evaluation, out_dir, cohorts, *, request):
+def write_evaluation(evaluation, out_dir, cohorts, *, request, show_nearest=False):
     """Write evaluation.json, metrics.tsv, volumes.tsv and evaluation.html.
 
     Parameters
@@ -45,6 +45,8 @@ def write_evaluation(evaluation, out_dir, cohorts, *, request):
         What was compared, as `load_cohorts` gives it.
     request : dict
         As of `check_folder`.
+    show_nearest : bool, optional
+        Name, and show, the training volumes that synthetic ones are nearest to.
 
     Returns
     -------
@@ -53,9 +55,12 @@ def write_evaluation(evaluation, out_dir, cohorts, *, request):
     """
     out_dir = Path(out_dir)
     real, synthetic, train = (cohorts[name] for name in ("real", "synthetic", "train"))
-    write_json(out_dir / NUMBERS, {"request": request, **evaluation.to_config()})
+    config = evaluation.to_config(show_nearest=show_nearest)
+    write_json(out_dir / NUMBERS, {"request": request, **config})
     write_table(out_dir / "metrics.tsv", metric_rows(evaluation))
-    rows = volume_rows(evaluation, synthetic, real, train)
+    rows = volume_rows(evaluation, synthetic, real, train, show_nearest=show_nearest)
     write_table(out_dir / "volumes.tsv", rows)
     path = out_dir / "evaluation.html"
-    return evaluation_page(evaluation, real, synthetic, train=train, path=path)
+    return evaluation_page(
+        evaluation, real, synthetic, train=train, path=path, show_nearest=show_nearest
+    )

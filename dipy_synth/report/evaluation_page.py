@@ -36,7 +36,9 @@ _CHIPS = {True: ("yes", "yes"), False: ("no", "no"), None: ("open", "not shown")
 _BINS, _MOST_TOLD, _MOST_READ = 64, 30, 24
 
 
-def evaluation_page(evaluation, real, synthetic, *, train=None, path):
+def evaluation_page(
+    evaluation, real, synthetic, *, train=None, path, show_nearest=False
+):
     """Write one page that stands alone: no other file, no network.
 
     Parameters
@@ -49,6 +51,8 @@ def evaluation_page(evaluation, real, synthetic, *, train=None, path):
         Training volumes, as `evaluate` had them.
     path : str or Path
         The page, ``.html``.
+    show_nearest : bool, optional
+        Show the training brains that synthetic ones are nearest to, by name.
 
     Returns
     -------
@@ -82,7 +86,7 @@ def evaluation_page(evaluation, real, synthetic, *, train=None, path):
         bands="\n".join(_band(name, evaluation) for name in evaluation.ranges.limits),
         failed=_failed(evaluation, synthetic),
         charts="".join(_charts(evaluation, real, synthetic)),
-        copies=_copies(evaluation, synthetic, train),
+        copies=_copies(evaluation, synthetic, train if show_nearest else None),
         how=_how(evaluation),
         footer=f"Written by dipy_synth {__version__} on {date.today().isoformat()}. "
         "All metrics stand in evaluation.json, metrics.tsv and volumes.tsv.",
@@ -282,7 +286,7 @@ def _captioned(svg, words):
 
 
 def _copies(evaluation, synthetic, train):
-    """Write the audits, and show the nearest pairs."""
+    """Write the audits, and the nearest pairs, shown where `train` is given."""
     if not evaluation.copies:
         return "<p>No training volumes were given, so copies were not looked for.</p>"
     rows = [
@@ -303,9 +307,12 @@ def _copies(evaluation, synthetic, train):
         "<p>Flagged is what is nearer to a training brain than nearly all held-out "
         "real brains are. Copies of training brains were planted among the volumes: an "
         "audit that does not find 95 % of each kind says nothing. Below, the samples "
-        "that are nearest, in voxels, to a training brain.</p>"
+        "that are nearest, in voxels, to a training brain"
+        + (".</p>" if train else "; --show_nearest shows it beside each.</p>")
     )
-    same = ", ".join(f"{one} is {other}" for one, other in evaluation.identical)
+    same = ", ".join(
+        f"{one} is {other}" if train else one for one, other in evaluation.identical
+    )
     if same:
         words = f"<p>Training volumes, value by value: {escape(same)}.</p>{words}"
     pairs = neighbor_pairs(evaluation.copies["voxels"], synthetic, train)

@@ -119,14 +119,16 @@ def mean_and_std(volumes):
 
 
 def neighbor_pairs(audit, samples, train, *, most=8):
-    """Draw the samples that are nearest to a training brain, each beside it.
+    """Draw the samples that are nearest to a training brain, each above it.
 
     Parameters
     ----------
     audit : CopyAudit
         What was found.
-    samples, train : Volumes
-        Synthetic and training volumes.
+    samples : Volumes
+        Synthetic volumes.
+    train : Volumes or None
+        Training volumes; without them the samples alone are drawn.
     most : int, optional
         Pairs to draw.
 
@@ -141,22 +143,25 @@ def neighbor_pairs(audit, samples, train, *, most=8):
 
 
 def _pair(audit, samples, train, i):
-    index, flipped = int(audit.samples.index[i]), bool(audit.samples.flipped[i])
     grid, name = samples.grid, samples.names[i]
-    nearest = train.volumes[index][::-1] if flipped else train.volumes[index]
-    words = f"{train.names[index]}{' mirrored' if flipped else ''}"
+    shown, words = [(samples.volumes[i], name)], ""
+    if train is not None:
+        index, flipped = int(audit.samples.index[i]), bool(audit.samples.flipped[i])
+        nearest = train.volumes[index][::-1] if flipped else train.volumes[index]
+        other = f"{train.names[index]}{' mirrored' if flipped else ''}"
+        shown.append((nearest, other))
+        words = f'<p class="soft">Above the sample, below {escape(other)}.</p>'
     told = [f"similarity {audit.samples.similarity[i]:.3f}"]
     told += ["as near as a copy"] if audit.copies[i] else []
     told += ["flagged"] if audit.flagged[i] else []
     pictures = "".join(
         slices_svg(v, None, grid.voxel_size, label=label, at=voxel_at(grid))
-        for v, label in ((samples.volumes[i], name), (nearest, words))
+        for v, label in shown
     )
     mark = ' class="outlier"' if audit.flagged[i] else ""
     return (
         f"<article><h3>{escape(name)} <span{mark}>{', '.join(told)}</span></h3>"
-        f'{pictures}<p class="soft">Above the sample, below {escape(words)}.</p>'
-        "</article>"
+        f"{pictures}{words}</article>"
     )
 
 

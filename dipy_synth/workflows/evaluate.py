@@ -21,6 +21,7 @@ class EvaluateMRIFlow(Workflow):
         features="pca",
         weights=None,
         no_tissues=False,
+        show_nearest=False,
         seed=0,
         engine="serial",
         n_jobs=1,
@@ -57,6 +58,9 @@ class EvaluateMRIFlow(Workflow):
             those in the cache of Keras, or the bundled predictor.
         no_tissues : bool, optional
             Skip the segmentation of tissues and ventricles (2 s a volume at 2 mm).
+        show_nearest : bool, optional
+            Name and show the training brains that synthetic ones are nearest to. The
+            folder is then for those alone who may have the scans.
         seed : int, optional
             Random seed.
         engine : string, optional
@@ -86,6 +90,7 @@ class EvaluateMRIFlow(Workflow):
             "features": features,
             "weights": hash_of(**extractors),
             "tissues": not no_tissues,
+            "show_nearest": bool(show_nearest),
             "seed": seed,
         }
         shown = {"desc": "measured volumes", "unit": "volume"}
@@ -98,7 +103,13 @@ class EvaluateMRIFlow(Workflow):
                 seed=seed,
                 each=map_in_parallel(**options, **shown),
             )
-            page = write_evaluation(evaluation, out_dir, cohorts, request=request)
+            page = write_evaluation(
+                evaluation,
+                out_dir,
+                cohorts,
+                request=request,
+                show_nearest=bool(show_nearest),
+            )
         for note in evaluation.about["notes"]:
             logger.info(note)
         for finding in evaluation.findings:

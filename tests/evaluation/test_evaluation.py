@@ -174,7 +174,7 @@ def test_training_volumes_are_named_though_the_audit_is_void(good, train, others
     finding = not_copied({"voxels": blind}, same)
     assert finding.good is False and "void" in finding.words
     assert finding.words.startswith("2 of 12 are training volumes")
-    assert "first, 10, is 3" in finding.words
+    assert "(the first is 10)" in finding.words
     mirrored = replace(others, volumes=others.volumes[:, ::-1])
     assert find_identical(mirrored, train) == ()
     assert find_identical(mirrored, others)[2] == ("2", "2, mirrored")
@@ -183,8 +183,15 @@ def test_training_volumes_are_named_though_the_audit_is_void(good, train, others
 def test_a_cohort_of_training_volumes_is_no(coarse):
     found = evaluate(*coarse, train=coarse[1], **QUICK)
     assert answers(found)["not copied"] is False and len(found.identical) == 16
-    assert json.loads(json.dumps(found.to_config()))["identical"][0] == ["0", "0"]
+    config = json.loads(json.dumps(found.to_config()))
+    assert config["identical"][0] == "0"
+    assert "index" not in config["copies"]["voxels"]["samples"]
+    config = found.to_config(show_nearest=True)
+    assert config["identical"][0] == ["0", "0"]
+    assert config["copies"]["voxels"]["samples"]["index"][3] == 3
     table = volume_rows(found, *coarse[::-1], train=coarse[1])
+    assert table[3]["is_training_volume"] == "yes"
+    table = volume_rows(found, *coarse[::-1], train=coarse[1], show_nearest=True)
     assert table[3]["is_training_volume"] == "3"
 
 

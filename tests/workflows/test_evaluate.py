@@ -104,11 +104,25 @@ def test_numbers_tables_and_page_are_written_and_agree(written):
     assert float(metrics["kid"]["value"]) == pytest.approx(kid["value"], rel=1e-3)
     rows = read_table(written / "volumes.tsv")
     assert [row["cohort"] for row in rows] == ["synthetic"] * 9 + ["real"] * 10
-    assert all(row["voxels_nearest"].startswith("sub-") for row in rows)
+    assert all(float(row["voxels_similarity"]) > 0 for row in rows)
     assert all(row["read_age"] for row in rows[:9])
     text = "".join(Page(written / "evaluation.html").text)
     for finding in numbers["findings"]:
         assert finding["words"] in text
+
+
+def test_training_brains_are_named_only_if_asked(cohorts, call, written, tmp_path):
+    label = re.compile(r"sub-(4\d|5[0-5])\b")  # those of the training brains
+    for path in written.iterdir():
+        assert not label.search(path.read_text(encoding="utf-8")), path.name
+    words = ("--train", cohorts / "train", "--show_nearest", "--out_dir", tmp_path)
+    assert call(*words) == 0
+    rows = read_table(tmp_path / "volumes.tsv")
+    assert all(label.fullmatch(row["voxels_nearest"][:6]) for row in rows)
+    shown, hidden = (Page(x / "evaluation.html").text for x in (tmp_path, written))
+    assert "Above the sample" in "".join(shown)
+    assert "Above the sample" not in "".join(hidden)
+    assert "similarity" in "".join(hidden)
 
 
 def test_the_page_stands_alone_and_is_well_formed(written):
