@@ -57,12 +57,7 @@ def open_nifti(path):
         raise InputError(f"{path}: not a readable NIfTI image ({error})") from error
     if not isinstance(image, nib.Nifti1Pair):
         raise InputError(f"{path}: {type(image).__name__}, expected a NIfTI image")
-    if image.ndim < 3 or any(n != 1 for n in image.shape[3:]):
-        raise InputError(f"{path}: shape {image.shape}, expected three dimensions")
-    if image.get_data_dtype().kind not in "biuf":
-        raise InputError(
-            f"{path}: {image.get_data_dtype()} voxels, expected real numbers"
-        )
+    _check_volume(image, path)
     if not _invertible(read_affine(image)[0]):
         raise InputError(f"{path}: expected an affine that can be inverted")
     return image
@@ -179,13 +174,42 @@ def read_volume(path):
         Voxel-to-world affine, in mm.
     """
     image = open_nifti(path)
+    return read_voxels(image, path), read_affine(image)[0]
+
+
+def read_voxels(image, name):
+    """Read the voxels of an image.
+
+    Parameters
+    ----------
+    image : nibabel image
+        One volume; further axes of length 1 are dropped.
+    name : str or Path
+        What an error calls it.
+
+    Returns
+    -------
+    ndarray of float32, (X, Y, Z)
+        Scaled as the header says.
+    """
+    _check_volume(image, name)
     try:
-        data = image.get_fdata(dtype=np.float32)
+        data = image.get_fdata(dtype=np.float32, caching="unchanged")
     except BROKEN as error:
         raise InputError(
-            f"{path}: the voxels cannot be read, is the file cut short? ({error})"
+            f"{name}: the voxels cannot be read, is the file cut short? ({error})"
         ) from error
-    return data.reshape(data.shape[:3]), read_affine(image)[0]
+    return data.reshape(data.shape[:3])
+
+
+def _check_volume(image, name):
+    """Refuse an image that is not one real-valued volume."""
+    if image.ndim < 3 or any(n != 1 for n in image.shape[3:]):
+        raise InputError(f"{name}: shape {image.shape}, expected three dimensions")
+    if image.get_data_dtype().kind not in "biuf":
+        raise InputError(
+            f"{name}: {image.get_data_dtype()} voxels, expected real numbers"
+        )
 
 
 def write_volume(path, data, affine, *, space="scanner"):

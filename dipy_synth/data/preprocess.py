@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from dipy_synth.data.align import find_transform, template_correlation, turn_of
+from dipy_synth.data.arrays import is_image, read_image
 from dipy_synth.data.brain_extraction import (
     EXTRACTORS,
     check_volume_of,
@@ -187,16 +188,16 @@ class PreparedT1:
     warnings: tuple[str, ...] = ()
 
 
-def prepare_t1(data, affine, *, mask=None, preprocessing=None, threads=1):
+def prepare_t1(data, affine=None, *, mask=None, preprocessing=None, threads=1):
     """Take a T1 scan to the grid.
 
     Parameters
     ----------
-    data : ndarray, (X, Y, Z)
+    data : ndarray, (X, Y, Z), nibabel image, or its path
         The scan, in any unit and orientation, of any zero (z-scores, an offset).
-    affine : ndarray, (4, 4)
-        Voxel-to-world affine, in mm, RAS world.
-    mask : ndarray, (X, Y, Z), optional
+    affine : ndarray, (4, 4), optional
+        Voxel-to-world affine, in mm, RAS world; that of the image if `data` is one.
+    mask : ndarray, (X, Y, Z), nibabel image, or its path, optional
         The brain, on the voxels of `data`.
     preprocessing : PreprocessConfig, optional
         What to do; ``PreprocessConfig()`` by default.
@@ -214,7 +215,7 @@ def prepare_t1(data, affine, *, mask=None, preprocessing=None, threads=1):
         brain, one of a volume that no human brain has, or one that the grid cuts.
     """
     preprocessing = PreprocessConfig() if preprocessing is None else preprocessing
-    affine = np.asarray(affine, dtype=float)
+    data, affine, mask = _as_arrays(data, affine, mask)
     data = check_volume(data, affine, mask)
     way = choose_way(data, affine, mask=mask, brain=preprocessing.brain)
     brain = find_brain(data, affine, mask=mask, brain=way)
@@ -249,6 +250,19 @@ def prepare_t1(data, affine, *, mask=None, preprocessing=None, threads=1):
         correlation=correlation,
         warnings=tuple(filter(None, warnings)),
     )
+
+
+def _as_arrays(data, affine, mask):
+    """Read what is an image or its path; return data, affine and mask as arrays."""
+    if is_image(data):
+        if affine is not None:
+            raise InputError("an image with an affine: expected one of them")
+        data, affine = read_image(data)
+    if affine is None:
+        raise InputError("data without an affine: expected both, or an image")
+    if mask is not None and is_image(mask):
+        mask = read_image(mask)[0]
+    return data, np.asarray(affine, dtype=float), mask
 
 
 def _sound_values(data, brain):

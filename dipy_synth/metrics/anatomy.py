@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
+from dipy_synth.data.arrays import as_volume
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import correlation, foreground
 from dipy_synth.metrics.sharpness import high_frequency_power
@@ -64,7 +65,8 @@ def symmetry(volume):
     float
         In [-1, 1], over the voxels where either is not 0; 0 for an empty volume.
     """
-    return correlation(volume, np.asarray(volume)[::-1])
+    volume = as_volume(volume)
+    return correlation(volume, volume[::-1])
 
 
 def segment_tissues(volume, *, iterations=10, beta=0.1):
@@ -122,6 +124,7 @@ def _classify(volume, iterations, beta):
     """Run DIPY's classifier in the box of the brain: labels, probabilities (3, ...)."""
     from dipy.segment.tissue import TissueClassifierHMRF
 
+    volume = as_volume(volume)
     volume = np.where(foreground(volume), volume, 0).astype("float64")
     labels = np.zeros(volume.shape, "uint8")
     probabilities = np.zeros((len(TISSUES), *volume.shape))
@@ -227,7 +230,7 @@ def describe_brain(volume, *, grid, mean, power, tissues=True):
         `tissues` ``csf_share``, ``grey_share``, ``white_share`` of the brain, and
         ``ventricles_ml``.
     """
-    volume = np.asarray(volume, "float32")
+    volume = as_volume(volume).astype("float32", copy=False)
     metrics = {
         "largest_share": largest_component_share(volume),
         "brain_ml": brain_volume(volume, voxel_size=grid.voxel_size),

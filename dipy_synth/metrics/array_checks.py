@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from dipy_synth.data.arrays import as_volume, as_volumes
 from dipy_synth.errors import InputError
-from dipy_synth.utils.rows import as_rows
 
 THRESHOLD = 0.04  # of the range: the fringe a decoder leaves around a brain is below
 
@@ -13,8 +13,8 @@ def check_volumes(volumes, name, *, least=1, shape=None):
 
     Parameters
     ----------
-    volumes : array_like, (n, *shape)
-        Volumes in [0, 1].
+    volumes : array_like, or sequence of images, (n, *shape)
+        Volumes in [0, 1]; images as of `dipy_synth.data.arrays.as_volumes`.
     name : str
         What an error calls them.
     least : int, optional
@@ -32,7 +32,7 @@ def check_volumes(volumes, name, *, least=1, shape=None):
     InputError
         If there are too few, they are on another grid, or a value is not finite.
     """
-    volumes = as_rows(volumes)
+    volumes = as_volumes(volumes)
     if volumes.ndim < 3 or len(volumes) < least:
         raise InputError(
             f"{name}: array {volumes.shape}; expected {least} or more volumes, (n, ...)"
@@ -91,10 +91,10 @@ def foreground(volume):
 
     Parameters
     ----------
-    volume : array, (*shape)
+    volume : array or image, (*shape)
         A volume in [0, 1], the background 0.
     """
-    return np.asarray(volume) > THRESHOLD
+    return as_volume(volume) > THRESHOLD
 
 
 def correlation(volume, other):
@@ -112,7 +112,7 @@ def correlation(volume, other):
     float
         0 where one of them is constant.
     """
-    volume, other = np.asarray(volume), np.asarray(other)
+    volume, other = as_volume(volume), as_volume(other)
     either = (volume > 1e-6) | (other > 1e-6)  # a sum less its part is not exactly 0
     a, b = volume[either].astype(float), other[either].astype(float)
     if not a.size:

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.ndimage import find_objects, gaussian_filter, uniform_filter
 
+from dipy_synth.data.arrays import as_volume
 from dipy_synth.errors import InputError
 
 SIGMA, RADIUS = 1.5, 5  # the window: a Gaussian of 11 taps, in voxels
@@ -15,7 +16,7 @@ def psnr(reference, image, *, mask=None, data_range=1.0):
 
     Parameters
     ----------
-    reference, image : array (*shape)
+    reference, image : array, or nibabel image or its path, (*shape)
         Two images of one shape.
     mask : array of bool (*shape), optional
         Where to compare; everywhere by default. Inside the brain is the honest
@@ -28,8 +29,15 @@ def psnr(reference, image, *, mask=None, data_range=1.0):
     float
         In dB; infinite for equal images.
     """
-    difference = np.asarray(reference, "float64") - np.asarray(image, "float64")
-    error = np.mean(np.square(difference if mask is None else difference[mask]))
+    reference, image = (as_volume(a).astype("float64") for a in (reference, image))
+    if reference.shape != image.shape:
+        raise InputError(
+            f"images of shape {reference.shape} and {image.shape}: expected one shape"
+        )
+    difference = reference - image
+    if mask is not None:
+        difference = difference[as_volume(mask) > 0]
+    error = np.mean(np.square(difference))
     return float(10 * np.log10(data_range**2 / error)) if error else float("inf")
 
 
@@ -50,7 +58,7 @@ def ssim(reference, image, *, mask=None, data_range=1.0):
 
     Parameters
     ----------
-    reference, image : array (*shape)
+    reference, image : array, or nibabel image or its path, (*shape)
         Two images of one shape, of rank 2 or 3.
     mask : array of bool (*shape), optional
         Where to take the mean of the map S. A window there may reach out of the
@@ -96,7 +104,7 @@ def ms_ssim(reference, image, *, scales=5, weights=SCALE_WEIGHTS, data_range=1.0
 
     Parameters
     ----------
-    reference, image : array (*shape)
+    reference, image : array, or nibabel image or its path, (*shape)
         Two images of one shape, of rank 2 or 3.
     scales : int, optional
         M. Five scales need 176 voxels an axis, each one less half of that.
@@ -137,7 +145,7 @@ def ms_ssim(reference, image, *, scales=5, weights=SCALE_WEIGHTS, data_range=1.0
 
 def _pair(reference, image):
     """Check that two images can be compared; give them in float64."""
-    reference, image = (np.asarray(a, "float64") for a in (reference, image))
+    reference, image = (as_volume(a).astype("float64") for a in (reference, image))
     shape, window = reference.shape, 2 * RADIUS + 1
     if shape != image.shape or len(shape) not in (2, 3) or min(shape) < window:
         raise InputError(
@@ -189,7 +197,7 @@ def _halved(image):
 
 def _surroundings(mask, shape):
     """Give the slices that hold a mask and all windows around its voxels."""
-    mask = np.asarray(mask, bool)
+    mask = as_volume(mask) > 0
     if mask.shape != shape or not mask.any():
         raise InputError(
             f"a mask of shape {mask.shape} with {np.count_nonzero(mask)} voxels: "

@@ -7,6 +7,7 @@ from keras import ops
 import numpy as np
 
 from dipy_synth.conditions import ConditionSchema
+from dipy_synth.data.arrays import as_volumes
 from dipy_synth.data.augment import Augmentation
 from dipy_synth.data.cohort import (
     check_rows,
@@ -28,7 +29,6 @@ from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.training import TrainingSettings, building, is_fresh, train
 from dipy_synth.utils.lock import locks
 from dipy_synth.utils.random import random_stream
-from dipy_synth.utils.rows import as_rows
 
 _LEAST = 4  # values, for a correlation
 DEFAULT_PREDICTOR = "predictor-ixi-2mm"
@@ -225,8 +225,8 @@ class CovariatePredictor:
 
         Parameters
         ----------
-        volumes : array (n, *shape)
-            Prepared volumes in [0, 1].
+        volumes : array (n, *shape), or sequence of images
+            Prepared volumes in [0, 1], see `dipy_synth.data.arrays.as_volumes`.
         batch_size : int, optional
             Volumes at a time.
 
@@ -241,8 +241,8 @@ class CovariatePredictor:
 
         Parameters
         ----------
-        volumes : array (n, *shape)
-            Prepared volumes in [0, 1].
+        volumes : array (n, *shape), or sequence of images
+            Prepared volumes in [0, 1], see `dipy_synth.data.arrays.as_volumes`.
         batch_size : int, optional
             Volumes at a time.
 
@@ -268,8 +268,8 @@ class CovariatePredictor:
 
         Parameters
         ----------
-        volumes : array (n, *shape)
-            Prepared volumes in [0, 1].
+        volumes : array (n, *shape), or sequence of images
+            Prepared volumes in [0, 1], see `dipy_synth.data.arrays.as_volumes`.
         column : str, optional
             Which one; the only one by default.
         batch_size : int, optional
@@ -334,7 +334,7 @@ class CovariatePredictor:
 
     def _run(self, function, volumes, batch_size):
         """Apply a function of the network, batch by batch."""
-        shape, volumes = self.network.shape, as_rows(volumes)
+        shape, volumes = self.network.shape, as_volumes(volumes)
         if not len(volumes):
             raise InputError("no volume: expected one or more")
         return in_batches(

@@ -6,6 +6,7 @@ from pathlib import Path
 from dipy.utils.logging import logger
 import numpy as np
 
+from dipy_synth.data.arrays import as_volumes
 from dipy_synth.data.augment import Augmentation, crop_shape
 from dipy_synth.data.cohort import (
     cohort_config,
@@ -281,8 +282,8 @@ class VQVAE:
 
         Parameters
         ----------
-        volumes : array (n, *shape)
-            Prepared volumes in [0, 1].
+        volumes : array (n, *shape), or sequence of images
+            Prepared volumes in [0, 1], see `dipy_synth.data.arrays.as_volumes`.
         batch_size : int, optional
             Volumes at a time.
 
@@ -291,8 +292,11 @@ class VQVAE:
         ndarray (n, *latent_shape), float32
         """
         network = need_weights(self.network)
-        images = to_network(volumes, network.shape)
-        return in_batches(network.encode, images, batch_size)
+        return in_batches(
+            lambda batch: network.encode(to_network(batch, network.shape)),
+            as_volumes(volumes),
+            batch_size,
+        )
 
     def decode(self, latents, *, batch_size=1):
         """Quantise latents and decode them to volumes.
@@ -320,8 +324,8 @@ class VQVAE:
 
         Parameters
         ----------
-        volumes : array (n, *shape) or (*shape)
-            Prepared volumes in [0, 1].
+        volumes : array (n, *shape) or (*shape), image, or sequence of images
+            Prepared volumes in [0, 1], see `dipy_synth.data.arrays.as_volumes`.
         batch_size : int, optional
             Volumes at a time.
 
@@ -330,8 +334,9 @@ class VQVAE:
         ndarray, float32
             Of the same shape, in [0, 1], brains with a background of exactly 0.
         """
-        one = np.ndim(volumes) == len(need_weights(self.network).shape)
-        volumes = np.asarray(volumes)[None] if one else volumes
+        volumes = as_volumes(volumes)
+        one = volumes.ndim == len(need_weights(self.network).shape)
+        volumes = volumes[None] if one else volumes
         decoded = self.decode(
             self.encode(volumes, batch_size=batch_size), batch_size=batch_size
         )
