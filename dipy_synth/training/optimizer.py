@@ -13,6 +13,7 @@ from dipy_synth.training.devices import average_over_replicas, count_replicas
 BLOCK = 2**20  # numbers updated at a time: fewer steps than weights, small temporaries
 
 
+@keras.saving.register_keras_serializable("dipy_synth")
 class AveragingAdamW(keras.optimizers.Optimizer):
     """AdamW that keeps an average of the weights, short at first and long later.
 
@@ -48,6 +49,10 @@ class AveragingAdamW(keras.optimizers.Optimizer):
     def __init__(self, learning_rate=1e-3, *, average=0.999, **options):
         super().__init__(learning_rate, **options)
         self._longest = average
+
+    def get_config(self):
+        """Return the arguments: dict."""
+        return {**super().get_config(), "average": self._longest}
 
     def build(self, variables):
         """Make the state; the average starts at the weights."""
@@ -195,6 +200,7 @@ def _array(variable):
     return np.asarray(ops.convert_to_numpy(variable))
 
 
+@keras.saving.register_keras_serializable("dipy_synth")
 class ScaledAdamW(keras.optimizers.LossScaleOptimizer):
     """`AveragingAdamW` with a loss scaled for float16.
 
@@ -220,6 +226,7 @@ class ScaledAdamW(keras.optimizers.LossScaleOptimizer):
         self.inner_optimizer.set_state(arrays[len(self._variables) :])
 
 
+@keras.saving.register_keras_serializable("dipy_synth")
 class WarmCosine(keras.optimizers.schedules.CosineDecay):
     """Warm-up and cosine over updates, where the optimizer counts batches.
 
@@ -242,6 +249,11 @@ class WarmCosine(keras.optimizers.schedules.CosineDecay):
             warmup_steps=warmup,
         )
         self.accumulation = accumulation
+        self._arguments = {"peak": peak, "warmup": warmup, "updates": updates}
+
+    def get_config(self):
+        """Return the arguments: dict."""
+        return {**self._arguments, "accumulation": self.accumulation}
 
     def __call__(self, step):
         return super().__call__(ops.floor_divide(step, self.accumulation))

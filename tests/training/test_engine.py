@@ -1,6 +1,7 @@
 """The training engine: averages, settings, early stop, and runs that go wrong."""
 
 import importlib.util
+import json
 
 import keras
 import numpy as np
@@ -25,6 +26,22 @@ def test_training_learns_and_writes_its_history(line, tmp_path):
     lines = (tmp_path / "history.csv").read_text().splitlines()
     assert len(lines) == 31 and lines[0] == "epoch,loss,seconds"
     assert (tmp_path / "curves.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_an_optimizer_is_made_again_from_its_configuration(precision):
+    settings = TrainingSettings(
+        learning_rate=3e-3, accumulation=2, average=0.9, precision=precision
+    )
+    made = make_optimizer(settings, batches=100)
+    config = keras.saving.serialize_keras_object(made)
+    other = keras.saving.deserialize_keras_object(json.loads(json.dumps(config)))
+    assert type(other) is type(made) and other.get_config() == made.get_config()
+    inner = [getattr(one, "inner_optimizer", one) for one in (made, other)]
+    assert [one.get_config()["average"] for one in inner] == [0.9, 0.9]
+    for step in (0, 7, 60):
+        rates = [float(one._learning_rate(step)) for one in inner]
+        assert rates[0] == rates[1]
 
 
 def test_the_average_follows_its_formula():
