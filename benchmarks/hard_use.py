@@ -82,6 +82,8 @@ def prepare_commands(work, only=None):
         ],
         "synth": ["--model", work / "train_ldm", *"--n_samples 6 --steps 2".split()],
     }
+    last = max(([*commands].index(name) for name in only or ()), default=3)
+    commands = dict([*commands.items()][: last + 1])  # each needs those before it
     names = {"preprocess": "dipy_preprocess_t1", "synth": "dipy_synth_mri"}
     for name, words in commands.items():
         words = [names.get(name, f"dipy_{name}"), *map(str, words)]

@@ -1,6 +1,5 @@
 """A synthetic cohort on disk: volumes, sidecars, tables and a picture."""
 
-from collections import Counter
 from dataclasses import replace
 from functools import lru_cache, partial
 import os
@@ -13,6 +12,7 @@ import numpy as np
 from dipy_synth.data.nifti import read_volume
 from dipy_synth.errors import InputError, QualityError
 from dipy_synth.store import describe_model
+from dipy_synth.synthesis.draws import Draws, count_reasons
 from dipy_synth.synthesis.outputs import (
     PICTURE,
     Outputs,
@@ -170,6 +170,8 @@ def check_sampling(ldm, request):
 
 def _make_here(ldm, runs, work, *, total):
     with volume_bar(total) as done:
+        if work["qc_filter"] is not None:
+            work = {**work, "draws": Draws(total, most=MOST_ATTEMPTS, show=done.note)}
         for samples in runs:
             _make(ldm, samples, progress=done, **work)
 
@@ -230,7 +232,7 @@ def _load_qc_filter(folder, sha256):
     return found
 
 
-def _make(ldm, samples, *, out_dir, request, qc_filter, outputs, progress):
+def _make(ldm, samples, *, out_dir, request, qc_filter, outputs, progress, draws=None):
     """Generate and write the volumes of some samples, by number, in one batch.
 
     What the QC filter drops is drawn again, until all are written.
@@ -244,11 +246,13 @@ def _make(ldm, samples, *, out_dir, request, qc_filter, outputs, progress):
         attempts = [len(reasons) for reasons in dropped.values()]
         wanted = [samples[number] for number in dropped]
         first = progress is not None and not any(attempts)
-        # the bar counts volumes; of further draws it shows the number
+        # the bar counts volumes; draws stand beside it
         shown = progress if first else False
         volumes = _generate(ldm, request, wanted, attempts, shown)
-        for number, volume in zip([*dropped], volumes):
-            reasons = qc_filter(volume) if qc_filter is not None else []
+        verdicts = [qc_filter(v) if qc_filter is not None else [] for v in volumes]
+        if draws is not None:
+            draws.add(verdicts)
+        for number, volume, reasons in zip([*dropped], volumes, verdicts):
             if reasons:
                 dropped[number].append(reasons)
                 continue
@@ -262,8 +266,6 @@ def _make(ldm, samples, *, out_dir, request, qc_filter, outputs, progress):
             path = volume_path(out_dir, number, ldm.config)
             outputs.write(path, volume, told, ldm.config)
             del dropped[number]
-        if progress is not None and dropped:
-            progress.note(**{"drawn again": sum(map(len, dropped.values()))})
         _give_up(dropped, out_dir)
 
 
@@ -289,7 +291,7 @@ def _give_up(dropped, out_dir):
     hopeless = len(draws) >= MOST_IN_VAIN and not volumes_there(out_dir)
     if most < MOST_ATTEMPTS and not hopeless:
         return
-    counts = _counts(draws)
+    counts = count_reasons(draws)
     name, times = next(iter(counts.items()))
     start = f"{name}: "
     values = [r for reasons in draws for r in reasons if r.startswith(start)]
@@ -301,17 +303,11 @@ def _give_up(dropped, out_dir):
     )
 
 
-def _counts(draws):
-    """Count for how many draws each metric was a reason: dict, the largest first."""
-    names = [reason.split(": ")[0] for reasons in draws for reason in reasons]
-    return dict(Counter(names).most_common())
-
-
 def _count_draws(out_dir):
     """Tell what the QC filter dropped, in the log and in dataset_description.json."""
     sidecars = [read_json(sidecar_path(path)) for path in volumes_there(out_dir)]
     draws = [reasons for sidecar in sidecars for reasons in sidecar["QCFilterDropped"]]
-    counts = _counts(sorted(draws))
+    counts = count_reasons(sorted(draws))
     told = ", ".join(f"{n} for {name}" for name, n in counts.items()) or "none"
     logger.info(
         "QC filter: %d volumes of %d draws; dropped: %s",

@@ -99,9 +99,9 @@ class VolumeBar:
         # the shares of a whole can sum to a little more than it
         self._bar.update(min(share, self._bar.total - self._bar.n))
 
-    def note(self, **values):
-        """Show values at the end of the bar."""
-        self._bar.set_postfix(values)
+    def note(self, words):
+        """Show a few words at the end of the bar."""
+        self._bar.set_postfix_str(words)
 
 
 @contextmanager

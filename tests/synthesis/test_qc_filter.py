@@ -212,9 +212,13 @@ def draws(cohort):
     return {(1, 0): noise(0), (1, 1): train[2], (3, 0): train[5][::-1]}
 
 
-def test_noise_and_copies_are_drawn_again_and_counted(good, qc_filter, draws, tmp_path):
+def test_noise_and_copies_are_drawn_again_and_counted(
+    good, qc_filter, draws, tmp_path, capsys
+):
     model = Model(good, draws)
     paths = synthesize_cohort(model, tmp_path, n=4, qc_filter=qc_filter)
+    shown = capsys.readouterr().err
+    assert f"7 draws, 4 kept; most fail by {COPY} (2)" in shown
     expected = [(0, 0), (1, 0), (1, 1), (1, 2), (2, 0), (3, 0), (3, 1)]
     assert model.made == expected
     for path, (number, attempt) in zip(paths, [(0, 0), (1, 2), (2, 0), (3, 1)]):

@@ -71,5 +71,6 @@ def test_volumes_move_by_shares_and_notes_are_shown(capsys):
     with volume_bar(2) as done:
         for _ in range(7):
             done(0.3)  # 2.1 in sum: no more than all
-        done.note(**{"drawn again": 4})
-    assert "2.0/2" in capsys.readouterr().err.splitlines()[-1]
+        done.note("12 draws, 2 kept")
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "2.0/2" in last and "12 draws, 2 kept" in last
