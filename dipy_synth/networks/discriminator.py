@@ -10,16 +10,17 @@ from keras import layers, ops
 
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.blocks import convolution, haar_down
-from dipy_synth.networks.normalization import group_norm
 
 
-def hinge_loss(real, fake):
-    """Give the discriminator's loss: 0 when it tells all patches apart, 2 by chance.
+def hinge_loss(real, fake, weight=1.0):
+    """Compute the discriminator's loss: 0 when it tells all patches apart, 2 by chance.
 
     Parameters
     ----------
     real, fake : tensor (batch, *spatial, 1)
         Scores of images and of reconstructions.
+    weight : tensor (batch, *spatial, 1), optional
+        Weight of each patch.
 
     Returns
     -------
@@ -29,7 +30,24 @@ def hinge_loss(real, fake):
     ----------
     Lim & Ye (2017). Geometric GAN. arXiv:1705.02894.
     """
-    return ops.mean(ops.relu(1 - real)) + ops.mean(ops.relu(1 + fake))
+    return weighted_mean(ops.relu(1 - real) + ops.relu(1 + fake), weight)
+
+
+def weighted_mean(values, weight):
+    """Compute the mean of values by weight: tensor (); 0 where no weight is."""
+    weight = ops.broadcast_to(ops.cast(weight, values.dtype), ops.shape(values))
+    return ops.sum(weight * values) / ops.maximum(ops.sum(weight), 1.0)
+
+
+def foreground(images):
+    """Return which patches of 2 voxels hold foreground: tensor, of 0 and 1.
+
+    Parameters
+    ----------
+    images : tensor (batch, *spatial, 1)
+        Originals, the background exactly -1.
+    """
+    return ops.max_pool(ops.cast(images > -1, "float32"), 2)
 
 
 @keras.saving.register_keras_serializable("dipy_synth")
@@ -37,12 +55,12 @@ class PatchDiscriminator(layers.Layer):
     """Score each patch of an image: high where it looks like an original.
 
     It reads the image's Haar transform, an eighth of the voxels in 3D, which is what
-    makes it cheap.
+    makes it cheap. A patch is what five positions of that along a side see, 10 voxels.
 
     Parameters
     ----------
     channels : sequence of int, optional
-        Widths of its convolutions; the first one halves the resolution.
+        Widths of its convolutions.
 
     References
     ----------
@@ -58,9 +76,9 @@ class PatchDiscriminator(layers.Layer):
         rank, own = len(input_shape) - 2, {"dtype": self.dtype_policy}
         stack = []
         for index, width in enumerate(self.channels):
-            stack.append(convolution(rank, width, strides=1 if index else 2, **own))
+            stack.append(convolution(rank, width, **own))
             if index:
-                stack.append(group_norm(width, **own))
+                stack.append(layers.LayerNormalization(**own))
             stack.append(layers.LeakyReLU(0.2, **own))
         stack.append(convolution(rank, 1, **own))
         self.stack = keras.Sequential(stack)
@@ -70,7 +88,7 @@ class PatchDiscriminator(layers.Layer):
         return ops.cast(self.stack(haar_down(images)), "float32")
 
     def compute_output_shape(self, input_shape):
-        return (input_shape[0], *(-(-n // 4) for n in input_shape[1:-1]), 1)
+        return (input_shape[0], *(n // 2 for n in input_shape[1:-1]), 1)
 
     def get_config(self):
         return {**super().get_config(), "channels": self.channels}
@@ -155,8 +173,9 @@ class AdversarialTraining(keras.Model):
         loss += sum(self.losses)
         if not training:
             return loss
-        raised = ops.mean(y_pred["heard"]) - ops.mean(y_pred["fake"])
-        loss += hinge_loss(y_pred["real"], y_pred["fake"])
+        inside = foreground(x)
+        raised = weighted_mean(y_pred["heard"] - y_pred["fake"], inside)
+        loss += hinge_loss(y_pred["real"], y_pred["fake"], inside)
         return loss - self.strength * raised
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -167,7 +186,9 @@ class AdversarialTraining(keras.Model):
             return {
                 k: v for k, v in results.items() if k != self.discriminator_loss.name
             }
-        self.discriminator_loss.update_state(hinge_loss(y_pred["real"], y_pred["fake"]))
+        self.discriminator_loss.update_state(
+            hinge_loss(y_pred["real"], y_pred["fake"], foreground(x))
+        )
         return {
             **results,
             self.discriminator_loss.name: self.discriminator_loss.result(),
