@@ -19,9 +19,9 @@ dipy_preprocess_t1 "$brains" --stratify sex age --engine joblib --n_jobs 2 \
 dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-12}" \
     --precision mixed_bfloat16 --out_dir "$work/vqvae"
 # The decoder alone learns texture; the latents stay what they are.
-dipy_train_vqvae "$work/prepared" --decoder_of "$work/vqvae" --texture_weight 12 \
-    --gradient_weight 0 --frequency_weight 0 --epochs "${DECODER_EPOCHS:-10}" \
-    --precision mixed_bfloat16 --out_dir "$work/decoder"
+dipy_train_vqvae "$work/prepared" --decoder_of "$work/vqvae" --adversarial 0.006 \
+    --gradient_weight 0 --frequency_weight 0 --epochs "${DECODER_EPOCHS:-6}" \
+    --learning_rate 1e-3 --precision mixed_bfloat16 --out_dir "$work/decoder"
 # The preset's own values: noise levels, parts, epochs, precision.
 dipy_train_ldm "$work/prepared" "$work/decoder" --conditions age sex \
     ${LDM_EPOCHS:+--epochs "$LDM_EPOCHS"} --out_dir "$work/ldm"

@@ -12,7 +12,6 @@ from dipy_synth.networks.losses import (
     DISTANCES,
     frequency_distance,
     gradient_distance,
-    texture_distance,
     voxel_distance,
 )
 from dipy_synth.networks.quantizer import CodeUsage, make_quantizer
@@ -39,9 +38,6 @@ class Autoencoder(keras.Model):
         Weight of the distance between finite differences, a sharpness term.
     frequency_weight : float, optional
         Weight of the distance between magnitudes of high frequencies, another.
-    texture_weight : float, optional
-        Weight of the distance between local strengths of high frequencies: texture as
-        strong as the originals', at the cost of some similarity voxel by voxel.
 
     Notes
     -----
@@ -65,7 +61,6 @@ class Autoencoder(keras.Model):
         background_weight=0.1,
         gradient_weight=0.5,
         frequency_weight=0.0,
-        texture_weight=0.0,
         **kwargs,
     ):
         # the images stay float32: bfloat16 would round their brightness to 1 %
@@ -87,7 +82,6 @@ class Autoencoder(keras.Model):
             "background_weight": background_weight,
             "gradient_weight": gradient_weight,
             "frequency_weight": frequency_weight,
-            "texture_weight": texture_weight,
         }
 
     @staticmethod
@@ -233,7 +227,6 @@ class Autoencoder(keras.Model):
         for name, term in (
             ("gradient_weight", gradient_distance),
             ("frequency_weight", frequency_distance),
-            ("texture_weight", texture_distance),
         ):
             if chosen[name]:
                 loss += chosen[name] * term(x, y)

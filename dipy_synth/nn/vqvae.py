@@ -115,7 +115,7 @@ class VQVAE:
         crop=None,
         decoder_of=None,
         adversarial=0.0,
-        adversarial_start=0.67,
+        adversarial_start=0.17,
         force=False,
         network=None,
     ):
@@ -138,12 +138,13 @@ class VQVAE:
             for whole volumes. By default the preset's.
         decoder_of : str, Path or VQVAE, optional
             An autoencoder whose decoder is trained further, with other losses, such
-            as a `texture_weight`. Its encoder and codebook stay as they are, so that a
+            as an adversarial one. Its encoder and codebook stay as they are, so that a
             latent diffusion model of its latents is one of these, too.
         adversarial : float, optional
             Weight of the adversarial (PatchGAN) loss; 0 trains without one.
         adversarial_start : float, optional
-            Share of the training after which it is enabled.
+            Share of the training after which it is enabled; until then the
+            discriminator learns alone.
         force : bool, optional
             Start anew where the folder holds a run, instead of going on with it.
         network : dict, optional

@@ -44,7 +44,7 @@ class StartCodebook(keras.callbacks.Callback):
 
 
 class AdversarialRamp(keras.callbacks.Callback):
-    """Let the discriminator be heard late in training, and by and by.
+    """Raise the weight of the adversarial loss after the discriminator has learned.
 
     Parameters
     ----------

@@ -27,7 +27,6 @@ class TrainVQVAEFlow(Workflow):
         background_weight=None,
         gradient_weight=None,
         frequency_weight=None,
-        texture_weight=None,
         decoder_of=None,
         adversarial=0.0,
         precision=None,
@@ -75,15 +74,13 @@ class TrainVQVAEFlow(Workflow):
         frequency_weight : float, optional
             Weight of the L1 loss of the magnitudes of Haar detail coefficients. If
             None, that of the preset.
-        texture_weight : float, optional
-            Weight of the L1 loss of the local RMS of Haar detail coefficients. If None,
-            that of the preset.
         decoder_of : string, optional
             A run of this command, or a model folder, whose decoder is fine-tuned; its
             encoder and codebook are frozen.
         adversarial : float, optional
-            Weight of the adversarial (PatchGAN) loss in the last third of the training;
-            0 trains without a discriminator.
+            Weight of the adversarial (PatchGAN) loss, for sharper texture. The
+            discriminator alone learns in the first sixth of the training. 0 trains
+            without one.
         precision : string, optional
             float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16. If
             None, that of the preset.
@@ -129,7 +126,6 @@ class TrainVQVAEFlow(Workflow):
             "background_weight": background_weight,
             "gradient_weight": gradient_weight,
             "frequency_weight": frequency_weight,
-            "texture_weight": texture_weight,
         }
         VQVAE(verbose=True).fit(
             prepared,

@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 
 from dipy_synth.networks.architectures import make_autoencoder
-from dipy_synth.networks.discriminator import AdversarialTraining, hinge_loss
+from dipy_synth.networks.discriminator import (
+    AdversarialTraining,
+    foreground,
+    hinge_loss,
+)
 
 SHAPE = (8, 16)
 
@@ -27,6 +31,19 @@ def test_hinge_is_two_by_chance_and_zero_when_told_apart():
     assert float(hinge_loss(0 * ones, 0 * ones)) == pytest.approx(2)
     assert float(hinge_loss(2 * ones, -2 * ones)) == pytest.approx(0)
     assert float(hinge_loss(-ones, ones)) == pytest.approx(4)
+    first = np.zeros((2, 3, 1), "float32")
+    first[:, 0] = 1
+    assert float(hinge_loss(first, -first, first)) == pytest.approx(0)
+
+
+def test_patches_of_the_background_do_not_count():
+    """What differs in the background alone cannot be told apart."""
+    x = images(2)
+    x[:, :, 8:] = -1
+    inside = np.array(foreground(x))
+    assert inside.shape == (2, 4, 8, 1)
+    np.testing.assert_array_equal(inside[:, :, :4], 1)
+    np.testing.assert_array_equal(inside[:, :, 4:], 0)
 
 
 def one_step(strength):

@@ -134,7 +134,7 @@ def test_an_unknown_preset_is_told_before_anything_is_written(digits, tmp_path):
 def test_a_decoder_is_trained_further_and_the_latents_stay(digits, vqvae_run, tmp_path):
     known = VQVAE(vqvae_run)
     run = {"run_dir": tmp_path, "settings": SETTINGS, "preset": "mnist"}
-    VQVAE().fit(digits, decoder_of=vqvae_run, network={"texture_weight": 1.0}, **run)
+    VQVAE().fit(digits, decoder_of=vqvae_run, network={"gradient_weight": 1.0}, **run)
     further = VQVAE(tmp_path)
     images = np.random.default_rng(0).uniform(0, 1, (3, 12, 16)).astype("float32")
     latents = known.encode(images)
@@ -143,7 +143,7 @@ def test_a_decoder_is_trained_further_and_the_latents_stay(digits, vqvae_run, tm
     for ours, theirs in zip(*books):
         np.testing.assert_array_equal(ours, theirs)
     assert np.abs(further.decode(latents) - known.decode(latents)).max() > 1e-3
-    assert further.network.get_config()["texture_weight"] == 1.0
+    assert further.network.get_config()["gradient_weight"] == 1.0
     with pytest.raises(InputError, match="channels"):
         options = {"run_dir": tmp_path / "b", "network": {"channels": (4, 4)}}
         VQVAE().fit(digits, decoder_of=known, **options)
