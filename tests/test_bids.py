@@ -13,10 +13,12 @@ from dipy_synth.data.target import find_target
 from dipy_synth.grid import Grid
 from dipy_synth.report import quality_page
 from dipy_synth.synthesis.cohort import synthesize_cohort
+from dipy_synth.synthesis.edit import Edit
+from dipy_synth.synthesis.edit_scans import edit_scans
 from dipy_synth.synthesis.outputs import Outputs
 from dipy_synth.synthesis.reconstruction import reconstruct_cohort
 from dipy_synth.synthesis.request import Request
-from tests.synthesis import test_cohort, test_outputs, test_reconstruction
+from tests.synthesis import test_cohort, test_edit, test_outputs, test_reconstruction
 
 VALIDATOR = shutil.which("bids-validator-deno")
 GRID = Grid((24, 28, 24), (8.0, 8.0, 8.0))
@@ -59,4 +61,10 @@ def test_tissues_on_another_grid_validate(tmp_path):
 def test_reconstructions_validate(tmp_path, bids_folder):
     model = test_reconstruction.Model()
     reconstruct_cohort(model, read_records(bids_folder)[:2], tmp_path / "out")
+    assert errors(tmp_path / "out") == []
+
+
+def test_edited_scans_validate(tmp_path, bids_folder):
+    edit = Edit(change={"age": 5.0})
+    edit_scans(test_edit.Model(), read_records(bids_folder)[:2], tmp_path / "out", edit)
     assert errors(tmp_path / "out") == []

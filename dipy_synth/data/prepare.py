@@ -131,7 +131,7 @@ def prepare_cohort(
     good = [record for record in records if errors[record.key] is None]
     write_participants(root, good, **options)
     sides = [row.get("split") for row in read_participants(root).values()]
-    if good and (words := few_held_out(sides)):
+    if good and validation_fraction and (words := few_held_out(sides)):
         logger.warning(words)
     return [(record, errors[record.key]) for record in records]
 

@@ -125,7 +125,7 @@ class Target:
         beyond = np.maximum(-0.5 - low, high - np.array(self.shape) + 0.5) * sizes
         if beyond.max() > 1e-6:
             raise InputError(
-                f"{self.name}: a synthetic brain reaches beyond its field of view by "
+                f"{self.name}: the brain reaches beyond its field of view by "
                 f"{beyond.max():.1f} mm; expected an image of the same space that holds"
                 " a whole brain"
             )

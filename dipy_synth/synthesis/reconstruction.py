@@ -12,28 +12,29 @@ from dipy.utils.logging import logger
 import numpy as np
 
 from dipy_synth import __version__
-from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.intensities import cut_outliers
 from dipy_synth.data.nifti import read_volume, write_volume
 from dipy_synth.data.operations import correct_bias
-from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.prepared import prepared_path, read_prepared, sidecar_path
-from dipy_synth.data.preprocess import PreprocessConfig, restore_t1
-from dipy_synth.errors import InputError
-from dipy_synth.grid import Grid
+from dipy_synth.data.preprocess import restore_t1
 from dipy_synth.metrics.similarity import psnr, ssim
 from dipy_synth.networks.conversion import need_weights
 from dipy_synth.store import describe_model
-from dipy_synth.utils.derivative import OutputFolder, SourceLink
-from dipy_synth.utils.files import file_hash, read_json, write_json
+from dipy_synth.synthesis.scans import (
+    PREPARED,
+    check_has_grid,
+    each_scan,
+    is_made,
+    prepare_scans,
+)
+from dipy_synth.utils.derivative import OutputFolder
+from dipy_synth.utils.files import read_json, write_json
 from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
-from dipy_synth.utils.progress import progress_bar
 from dipy_synth.utils.tables import write_table
 
 KIND = "reconstruction"
 SUFFIX = "_desc-reconstructed_T1w.nii.gz"
-PREPARED = "prepared"  # where in out_dir the scans on the grid are kept
 SHOWN = 8
 README = """
 T1-weighted brains, encoded and decoded by the autoencoder of a model of dipy_synth
@@ -93,81 +94,39 @@ def reconstruct_cohort(vqvae, scans, out_dir, *, brain="auto", force=False):
     may be elsewhere, they are not available.
     """
     out_dir, _ = Path(out_dir), need_weights(vqvae.network)
-    if vqvae.config["grid"] is None:
-        raise InputError(
-            "a model of images, which lie nowhere in space; expected one of volumes"
-        )
+    check_has_grid(vqvae.config)
     folder, request = _folder(out_dir), _request(vqvae)
     different = folder.check(request, force=force)
-    if isinstance(scans, (str, Path)):
-        root, natives = _open(scans, vqvae), {}
-        problems = dict.fromkeys(Cohort.load(root).keys)
-    else:
-        root, natives = out_dir / PREPARED, {r.key: r.image for r in scans}
-        preprocessing = _preprocessing(vqvae.config, brain)
-        options = {
-            "preprocessing": preprocessing,
-            "force": force,
-            "validation_fraction": 0,
-        }
-        answers = prepare_cohort(scans, root, **options)
-        problems = {record.key: words for record, words in answers}
-    good = [key for key, words in problems.items() if words is None]
-    if good:
+    found = prepare_scans(vqvae.config, scans, out_dir, brain=brain, force=force)
+    if found.good:
         if different:
             _remove(out_dir)
-        source = SourceLink.to(root, root=out_dir, name="prepared")
+        source = found.link(out_dir)
         _describe(folder, request, vqvae, source)
-        problems |= _reconstruct(vqvae, source, good, natives, out_dir, force=force)
-    return list(problems.items())
+        found.problems.update(_reconstruct(vqvae, found, source, out_dir, force))
+    return [*found.problems.items()]
 
 
-def _preprocessing(config, brain):
-    """Return how a model's cohort was prepared; the default if not recorded."""
-    told = config.get("preprocessing") or {}
-    return PreprocessConfig.from_config(
-        {**told, "grid": config["grid"], "brain": brain}
-    )
-
-
-def _open(prepared, vqvae):
-    """Check that a prepared cohort has the model's grid; give its folder."""
-    cohort, grid = Cohort.load(prepared), Grid.from_config(vqvae.config["grid"])
-    if cohort.grid != grid:
-        raise InputError(f"{prepared}: on {cohort.grid}, expected the model's {grid}")
-    return cohort.root
-
-
-def _reconstruct(vqvae, source, keys, natives, out_dir, *, force):
+def _reconstruct(vqvae, scans, source, out_dir, force):
     """Reconstruct prepared scans one by one; give what is wrong with each, by key."""
-    problems, made = {}, 0
-    for key in progress_bar(keys, unit="scan", desc="reconstructions"):
-        try:
-            made += _one(vqvae, source, key, natives.get(key), out_dir, force=force)
-            problems[key] = None
-        except Exception as error:  # one scan must not stop the others
-            logger.debug("%s failed", key, exc_info=True)
-            told = isinstance(error, InputError)
-            words = str(error) if told else f"{type(error).__name__}: {error}"
-            problems[key] = f"{key}: {words}"
-    logger.info("%d scans reconstructed, %d were there", made, len(keys) - made)
+
+    def work(key):
+        return _one(vqvae, scans, source, key, out_dir, force=force)
+
+    problems, made = each_scan(work, scans.good, desc="reconstructions")
+    logger.info("%d scans reconstructed, %d were there", made, len(problems) - made)
     _write_table(out_dir)
-    good = [key for key in keys if problems[key] is None]
+    good = [key for key, words in problems.items() if words is None]
     if good and (made or not (out_dir / "reconstruction.png").is_file()):
-        _draw(vqvae, source.folder, good[:SHOWN], out_dir)
+        _draw(vqvae, scans.root, good[:SHOWN], out_dir)
     return problems
 
 
-def _one(vqvae, source, key, native, out_dir, *, force):
+def _one(vqvae, scans, source, key, out_dir, *, force):
     """Reconstruct one prepared scan; return whether there was something to do."""
-    image, target = prepared_path(source.folder, key), _target(out_dir, key)
-    sidecar, origin = sidecar_path(target), file_hash(image, sidecar_path(image))
-    if target.is_file() and sidecar.is_file() and not force:
-        if read_json(sidecar)["SourceHash"] != origin:
-            raise InputError(
-                f"{target} was made from another preparation of this scan; expected "
-                "--force to make it anew, or another out_dir"
-            )
+    image, target = prepared_path(scans.root, key), _target(out_dir, key)
+    sidecar, origin = sidecar_path(target), scans.origin(key)
+    if is_made(target, origin, force=force):
         return False
     prepared = read_prepared(image)
     decoded = vqvae.predict(prepared.data)
@@ -175,7 +134,7 @@ def _one(vqvae, source, key, native, out_dir, *, force):
     told = read_json(sidecar_path(image))
     bias = told["Preprocessing"].get("bias")
     metrics = _on_grid(prepared, decoded)
-    metrics |= _in_native(prepared, restored, native, bias=bias)
+    metrics |= _in_native(prepared, restored, scans.natives.get(key), bias=bias)
     sidecar.unlink(missing_ok=True)
     write_volume(target, restored, affine)
     content = {

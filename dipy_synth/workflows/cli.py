@@ -22,6 +22,7 @@ from dipy_synth import __version__
 from dipy_synth.errors import InputError, QualityError
 
 cli_flows = {
+    "dipy_edit_mri": ("dipy_synth.workflows.edit", "EditMRIFlow"),
     "dipy_evaluate_mri": ("dipy_synth.workflows.evaluate", "EvaluateMRIFlow"),
     "dipy_fetch_t1": ("dipy_synth.workflows.fetch", "FetchT1Flow"),
     "dipy_preprocess_t1": ("dipy_synth.workflows.preprocess", "PreprocessT1Flow"),

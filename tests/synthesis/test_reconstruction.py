@@ -260,7 +260,7 @@ def test_a_model_without_preprocessing_takes_the_default(
 ):
     asked = []
     monkeypatch.setattr(
-        "dipy_synth.synthesis.reconstruction.prepare_cohort",
+        "dipy_synth.synthesis.scans.prepare_cohort",
         lambda scans, root, *, preprocessing, **_: asked.append(preprocessing) or [],
     )
     reconstruct_cohort(Model(preprocessing=None), records, tmp_path / "out")

@@ -1,0 +1,90 @@
+"""Deterministic inversion: from an image to the noise that a sampler makes it of."""
+
+import numpy as np
+
+from dipy_synth.errors import InputError
+
+
+def partial_times(times, strength):
+    """Return the times of the last part of a sampler's way.
+
+    Parameters
+    ----------
+    times : array (steps + 1,)
+        Decreasing times of a whole way, the last of which is 0.
+    strength : float
+        Share of the steps, above 0, to 1 for the whole way; one step at least.
+
+    Returns
+    -------
+    array (n + 1,)
+        The last n + 1 times, where n is that share of the steps.
+
+    Raises
+    ------
+    InputError
+        If `strength` is out of range.
+    """
+    if not 0 < strength <= 1:
+        raise InputError(f"strength {strength}: expected a number above 0, at most 1")
+    return times[-(max(1, round(strength * (len(times) - 1))) + 1) :]
+
+
+def invert_ddim(denoise, image, times, schedule, *, corrections=1):
+    """Find the state from which `sample_ddim` leads to an image.
+
+    The steps of the deterministic sampler are taken backwards. The estimate of the
+    clean image that a step needs is that at its noisier end, which is not known yet; it
+    is begun with that of the step before [1]_, and corrected by fixed-point iterations
+    [2]_.
+
+    Parameters
+    ----------
+    denoise : callable
+        ``denoise(x_t, t)``, as the samplers take it.
+    image : ndarray (batch, ...)
+        Images.
+    times : array (n + 1,)
+        Decreasing times, the last of which is 0.
+    schedule : Schedule
+        Gives alpha and sigma at a time.
+    corrections : int, optional
+        Fixed-point iterations of each step.
+
+    Returns
+    -------
+    ndarray (batch, ...)
+        The state at ``times[0]``.
+
+    References
+    ----------
+    .. [1] Song, Meng & Ermon (2021). Denoising diffusion implicit models. ICLR,
+       section 4.3.
+    .. [2] Pan et al. (2023). Effective real image editing with accelerated iterative
+       diffusion inversion. ICCV.
+    """
+    upwards = [float(t) for t in reversed(times)]
+    pairs = [(float(schedule.alpha(t)), float(schedule.sigma(t))) for t in upwards]
+    x, x0 = _first(denoise, image, upwards[1], pairs[1][0], corrections)
+    for t, here, after in zip(upwards[2:], pairs[1:], pairs[2:]):
+        guess = _noisier(x, x0, here, after)
+        for _ in range(corrections):
+            x0 = denoise(guess, t)
+            guess = _noisier(x, x0, here, after)
+        x = guess
+    return x
+
+
+def _first(denoise, image, t, alpha, corrections):
+    """Invert the sampler's last step, which ends at its estimate of the image."""
+    image = np.asarray(image, "float32")
+    x = alpha * image
+    for _ in range(corrections):
+        x = x + alpha * (image - denoise(x, t))
+    return x, image
+
+
+def _noisier(x, x0, here, after):
+    """Take a step of DDIM backwards, with a known estimate of the image."""
+    (alpha, sigma), (alpha_next, sigma_next) = here, after
+    return alpha_next * x0 + sigma_next * (x - alpha * x0) / sigma

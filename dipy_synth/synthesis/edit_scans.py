@@ -1,0 +1,261 @@
+"""Edited scans on disk: each in its own space, with the map of what was changed."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from dipy.utils.logging import logger
+import numpy as np
+
+from dipy_synth import __version__
+from dipy_synth.data.nifti import read_volume, write_volume
+from dipy_synth.data.prepared import prepared_path, read_prepared, sidecar_path
+from dipy_synth.data.preprocess import restore_t1
+from dipy_synth.data.target import Target
+from dipy_synth.errors import InputError
+from dipy_synth.networks.conversion import need_weights
+from dipy_synth.store import describe_model
+from dipy_synth.synthesis.edit import edit_volume
+from dipy_synth.synthesis.scans import (
+    PREPARED,
+    check_has_grid,
+    each_scan,
+    is_made,
+    prepare_scans,
+)
+from dipy_synth.utils.derivative import OutputFolder
+from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.lock import locks
+from dipy_synth.utils.montage import save_montage
+from dipy_synth.utils.tables import write_table
+
+KIND = "cohort of edited scans"
+EDITED, DIFFERENCE = "_desc-edited_T1w.nii.gz", "_desc-difference_T1w.nii.gz"
+PICTURE, TABLE, SHOWN = "edited.png", "edits.tsv", 6
+README = """
+T1-weighted scans of real people, changed by a latent diffusion model (`dipy_edit_mri`
+of dipy_synth) to what they might be under other conditions: `Conditions` in a sidecar,
+where `OwnConditions` are those of the scan. `desc-difference` is the map of the change,
+in the unit of the scan; `desc-edited` is the scan with that map added, in the space of
+the scan. They show what the model has learned of the conditions, and are no forecast
+for a person. `Model` says which model it was; edits.tsv has a row a scan; edited.png
+shows the first: scans, edited ones, and differences (grey: none).
+"""
+
+
+@locks("out_dir")
+def edit_scans(ldm, scans, out_dir, edit, *, brain="auto", force=False):
+    """Edit scans, each in its own space, or go on with that.
+
+    Scans are prepared as the model's cohort was, into the folder ``prepared`` of
+    `out_dir`. What is there already is kept; a scan that fails is named in the answer
+    and does not stop the others.
+
+    Parameters
+    ----------
+    ldm : LDM
+        A model with weights and conditions.
+    scans : list of Record, or str or Path
+        Scans, see `dipy_synth.data.readers.read_records`; or a prepared cohort on the
+        model's grid.
+    out_dir : str or Path
+        Folder of the results, a BIDS derivative: ``<key>_desc-edited_T1w.nii.gz`` and
+        ``<key>_desc-difference_T1w.nii.gz``, float32, on the voxels and in the unit of
+        the scan, each with a sidecar; edits.tsv, and edited.png. Of a prepared cohort,
+        whose scans may be elsewhere, the difference is added to the prepared volume.
+    edit : Edit
+        What is to be changed.
+    brain : str, optional
+        Where brain masks come from, see `dipy_synth.data.brain_extraction.find_brain`;
+        not "none".
+    force : bool, optional
+        Make anew what is there, even if by another edit or model.
+
+    Returns
+    -------
+    list of tuple (str, str or None)
+        Key of each scan, and what is wrong with it.
+
+    Raises
+    ------
+    InputError
+        If `out_dir` holds something else, the model has no such conditions, or is of
+        images, or `brain` is "none".
+    """
+    out_dir, _ = Path(out_dir), need_weights(ldm.network)
+    check_has_grid(ldm.config)
+    if brain == "none":
+        raise InputError(
+            "brain none: the model knows brains, not heads; expected a brain mask, "
+            "brain extraction, or skull-stripped scans"
+        )
+    ldm.schema.check([{**edit.own, **edit.conditions}])
+    folder = OutputFolder(out_dir, KIND, besides=(PREPARED,))
+    request = {
+        "ModelHash": ldm.config["weights_sha256"],
+        "Conditions": edit.conditions,
+        "Change": edit.change,
+        "OwnConditions": edit.own,
+        **edit.to_config(),
+    }
+    different = folder.check(request, force=force)
+    found = prepare_scans(ldm.config, scans, out_dir, brain=brain, force=force)
+    if found.good:
+        if different:
+            _remove(out_dir)
+        source = found.link(out_dir)
+        _describe(folder, request, ldm, source)
+        found.problems.update(_edit(ldm, found, source, out_dir, edit, force))
+    return [*found.problems.items()]
+
+
+def _edit(ldm, scans, source, out_dir, edit, force):
+    """Edit prepared scans one by one; give what is wrong with each, by key."""
+    rows = scans.rows
+
+    def work(key):
+        return _one(ldm, scans, source, key, rows[key], out_dir, edit, force)
+
+    problems, made = each_scan(work, scans.good, desc="edited scans")
+    logger.info("%d scans edited, %d were there", made, len(problems) - made)
+    _write_table(out_dir)
+    if made or not (out_dir / PICTURE).is_file():
+        _draw(scans.root, [k for k, words in problems.items() if not words], out_dir)
+    return problems
+
+
+def _one(ldm, scans, source, key, row, out_dir, edit, force):
+    """Edit one prepared scan; return whether there was something to do."""
+    image, target = prepared_path(scans.root, key), _target(out_dir, key, EDITED)
+    origin = scans.origin(key)
+    if is_made(target, origin, force=force):
+        return False
+    told = read_json(sidecar_path(image))
+    if not told.get("SkullStripped", True):
+        raise InputError(f"{image}: prepared without a brain mask; expected a brain")
+    own, wanted = edit.rows(row, ldm.schema)
+    unknown = [n for n in ldm.schema.names if own[n] is None and wanted[n] is not None]
+    for name in unknown:
+        logger.warning(
+            "%s: its own %s is not known (participants.tsv, or --own_conditions "
+            "%s=...): the difference is to a brain of any %s",
+            *(key, name, name, name),
+        )
+    prepared = read_prepared(image)
+    options = {name.lower(): value for name, value in edit.to_config().items()}
+    edited, again = edit_volume(ldm, prepared.data, own, wanted, **options)
+    change = np.where(prepared.mask, edited - again, np.float32(0))
+    sidecar_path(target).unlink(missing_ok=True)
+    stripped = _write_volumes(out_dir, key, prepared, change, scans.natives.get(key))
+    content = {
+        "Sources": [source.uri(image)],
+        "SourceHash": origin,
+        "SkullStripped": stripped,
+        "Model": describe_model(ldm.folder, ldm.config, root=out_dir),
+        "Conditions": wanted,
+        "OwnConditions": own,
+        **edit.to_config(),
+        "MeanChange": round(float(np.abs(change[prepared.mask]).mean()), 6),
+        "DipySynthVersion": __version__,
+    }
+    _write_sidecars(out_dir, key, content)
+    return True
+
+
+def _write_volumes(out_dir, key, prepared, change, native):
+    """Write the difference and the edited scan; tell whether that is a brain alone."""
+    low, high = prepared.intensity_range
+    span = replace(prepared, data=change, intensity_range=(0.0, high - low))
+    difference, affine = restore_t1(span)
+    brain, _ = restore_t1(prepared)
+    scan = brain if native is None else read_volume(native)[0]
+    inside = brain != 0
+    edited = np.where(difference, scan + difference, scan)
+    if inside.any():  # no darker and no brighter than what is in the brain
+        limits = scan[inside].min(), scan[inside].max()
+        edited = np.where(difference, edited.clip(*limits), scan)
+    write_volume(_target(out_dir, key, DIFFERENCE), difference, affine)
+    write_volume(_target(out_dir, key, EDITED), edited.astype("float32"), affine)
+    # a head has three times the voxels of its brain; a brain has a rim
+    return bool(np.count_nonzero(scan > low) < 1.5 * np.count_nonzero(inside))
+
+
+def _write_sidecars(out_dir, key, content):
+    """Write both sidecars; that of the edited scan last, since it marks completion."""
+    texts = {
+        DIFFERENCE: "What an edit by a latent diffusion model changes of a T1 scan, in "
+        "the unit of the scan",
+        EDITED: "T1 scan of a real person, changed by a latent diffusion model",
+    }
+    for end, text in texts.items():
+        path = sidecar_path(_target(out_dir, key, end))
+        write_json(path, {"Description": text, **content})
+
+
+def _target(out_dir, key, end):
+    return out_dir / key.split("_")[0] / "anat" / f"{key}{end}"
+
+
+def _sidecars(out_dir):
+    return sorted(out_dir.glob(f"sub-*/anat/*{EDITED.replace('.nii.gz', '.json')}"))
+
+
+def _remove(out_dir):
+    """Remove what another edit made."""
+    for path in _sidecars(out_dir):
+        key = path.name.removesuffix(EDITED.replace(".nii.gz", ".json"))
+        for end in (EDITED, DIFFERENCE):
+            volume = _target(out_dir, key, end)
+            sidecar_path(volume).unlink(missing_ok=True)
+            volume.unlink(missing_ok=True)
+
+
+def _describe(folder, request, ldm, source):
+    """Describe the dataset; `source` is the prepared cohort."""
+    told = read_json(source.folder / "dataset_description.json")
+    folder.describe(
+        request,
+        name="T1 scans, edited by dipy_synth",
+        readme=README,
+        ignored=(PICTURE, TABLE, PREPARED),
+        License=told.get("License"),
+        SourceDatasets=[{"URL": source.address}, *told.get("SourceDatasets", [])],
+        DatasetLinks=source.links,
+        Model=describe_model(ldm.folder, ldm.config, root=folder.root),
+    )
+
+
+def _write_table(out_dir):
+    """Write edits.tsv: the conditions of each scan, and how much was changed."""
+    rows = []
+    for path in _sidecars(out_dir):
+        told = read_json(path)
+        row = {"scan": path.name.removesuffix(EDITED.replace(".nii.gz", ".json"))}
+        row |= {f"own_{name}": value for name, value in told["OwnConditions"].items()}
+        row |= {f"asked_{name}": value for name, value in told["Conditions"].items()}
+        rows.append({**row, "mean_change": told["MeanChange"]})
+    write_table(out_dir / TABLE, rows)
+
+
+def _draw(root, keys, out_dir):
+    """Draw the first scans, edited ones and differences, on the grid of the model."""
+    if not keys:
+        return
+    brains = [read_prepared(prepared_path(root, key)) for key in keys[:SHOWN]]
+    changes = [_on_grid(out_dir, key, brain) for key, brain in zip(keys, brains)]
+    scans = [brain.data for brain in brains]
+    rows = [scans, [np.clip(a + b, 0, 1) for a, b in zip(scans, changes)]]
+    rows.append([np.clip(0.5 + change, 0, 1) for change in changes])
+    titles = ["scans", "edited", "difference (grey: none)"]
+    save_montage(out_dir / PICTURE, rows, titles=titles, columns=SHOWN)
+
+
+def _on_grid(out_dir, key, prepared):
+    """Bring the difference of a scan to the grid, in the unit of the grid."""
+    difference, affine = read_volume(_target(out_dir, key, DIFFERENCE))
+    low, high = prepared.intensity_range
+    if not difference.any():
+        return np.zeros_like(prepared.data)
+    to_native = prepared.prepared_to_native @ prepared.affine
+    target = Target(prepared.data.shape, to_native)
+    inside = restore_t1(prepared)[0] != 0
+    return target.resample(difference, affine, mask=inside, order=1) / (high - low)

@@ -1,0 +1,187 @@
+"""Real scans for a model: prepared as its cohort was, taken one by one, back home."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dipy.utils.logging import logger
+
+from dipy_synth.data.cohort import Cohort
+from dipy_synth.data.prepare import prepare_cohort
+from dipy_synth.data.prepared import prepared_path, sidecar_path
+from dipy_synth.data.preprocess import PreprocessConfig
+from dipy_synth.errors import InputError
+from dipy_synth.grid import Grid
+from dipy_synth.utils.derivative import SourceLink
+from dipy_synth.utils.files import file_hash, read_json
+from dipy_synth.utils.progress import progress_bar
+
+PREPARED = "prepared"  # where in out_dir the scans on the grid are kept
+
+
+@dataclass(frozen=True)
+class Scans:
+    """Scans on the grid of a model.
+
+    Parameters
+    ----------
+    root : Path
+        The prepared cohort that holds them.
+    natives : dict of str to Path
+        The file of each scan, by key; none of a cohort that was prepared before.
+    problems : dict of str to str or None
+        What is wrong with each scan, by key.
+    """
+
+    root: Path
+    natives: dict
+    problems: dict
+
+    @property
+    def good(self):
+        """Keys of the scans that could be prepared: list of str."""
+        return [key for key, words in self.problems.items() if words is None]
+
+    @property
+    def rows(self):
+        """What the tables tell of each scan: dict of str to dict."""
+        cohort = Cohort.load(self.root)
+        return dict(zip(cohort.keys, cohort.rows))
+
+    def link(self, out_dir):
+        """Link the prepared cohort to what is made of it: SourceLink."""
+        return SourceLink.to(self.root, root=out_dir, name="prepared")
+
+    def origin(self, key):
+        """Hash the prepared volume of a scan and its sidecar: str."""
+        image = prepared_path(self.root, key)
+        return file_hash(image, sidecar_path(image))
+
+
+def check_has_grid(config):
+    """Refuse a model of images.
+
+    Parameters
+    ----------
+    config : dict
+        Configuration of a model.
+
+    Raises
+    ------
+    InputError
+        If it has no grid.
+    """
+    if config["grid"] is None:
+        raise InputError(
+            "a model of images, which lie nowhere in space; expected one of volumes"
+        )
+
+
+def prepare_scans(config, scans, out_dir, *, brain="auto", force=False):
+    """Prepare scans as the cohort of a model was, into a folder of `out_dir`.
+
+    Parameters
+    ----------
+    config : dict
+        Configuration of a model of volumes.
+    scans : list of Record, or str or Path
+        Scans, or a prepared cohort on the model's grid, which is taken as it is.
+    out_dir : Path
+        Folder of what is made of them.
+    brain : str, optional
+        Where brain masks come from, see `dipy_synth.data.brain_extraction.find_brain`.
+    force : bool, optional
+        Prepare anew what is there.
+
+    Returns
+    -------
+    Scans
+
+    Raises
+    ------
+    InputError
+        If the model is one of images, or the prepared cohort has another grid.
+    """
+    check_has_grid(config)
+    if isinstance(scans, (str, Path)):
+        cohort, grid = Cohort.load(scans), Grid.from_config(config["grid"])
+        if cohort.grid != grid:
+            raise InputError(f"{scans}: on {cohort.grid}, expected the model's {grid}")
+        return Scans(cohort.root, {}, dict.fromkeys(cohort.keys))
+    options = {"force": force, "validation_fraction": 0}
+    options["preprocessing"] = _preprocessing(config, brain)
+    answers = prepare_cohort(scans, out_dir / PREPARED, **options)
+    natives = {record.key: record.image for record in scans}
+    problems = {record.key: words for record, words in answers}
+    return Scans(out_dir / PREPARED, natives, problems)
+
+
+def _preprocessing(config, brain):
+    """Return how a model's cohort was prepared; the default if not recorded."""
+    told = config.get("preprocessing") or {}
+    return PreprocessConfig.from_config(
+        {**told, "grid": config["grid"], "brain": brain}
+    )
+
+
+def each_scan(work, keys, *, desc):
+    """Do some work for each scan; one that fails does not stop the others.
+
+    Parameters
+    ----------
+    work : callable
+        ``work(key)`` returns whether there was something to do.
+    keys : sequence of str
+        The scans.
+    desc : str
+        What is done, in the plural, for the progress bar and the log.
+
+    Returns
+    -------
+    problems : dict of str to str or None
+        What is wrong with each.
+    made : int
+        For how many there was something to do.
+    """
+    problems, made = {}, 0
+    for key in progress_bar(keys, unit="scan", desc=desc):
+        try:
+            made += work(key)
+            problems[key] = None
+        except Exception as error:  # one scan must not stop the others
+            logger.debug("%s failed", key, exc_info=True)
+            told = isinstance(error, InputError)
+            words = str(error) if told else f"{type(error).__name__}: {error}"
+            problems[key] = f"{key}: {words}"
+    return problems, made
+
+
+def is_made(target, origin, *, force=False):
+    """Tell whether the output of a scan is there, made from the same preparation.
+
+    Parameters
+    ----------
+    target : Path
+        The output; its sidecar, which is written last, has ``SourceHash``.
+    origin : str
+        Hash of what it is to be made from.
+    force : bool, optional
+        Make it anew.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    InputError
+        If it was made from another preparation of the scan.
+    """
+    sidecar = sidecar_path(target)
+    if force or not (target.is_file() and sidecar.is_file()):
+        return False
+    if read_json(sidecar)["SourceHash"] != origin:
+        raise InputError(
+            f"{target} was made from another preparation of this scan; expected "
+            "--force to make it anew, or another out_dir"
+        )
+    return True
