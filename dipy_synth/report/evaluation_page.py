@@ -20,6 +20,7 @@ from dipy_synth.report.gallery import (
     sprites,
 )
 from dipy_synth.report.html_tables import html_table
+from dipy_synth.report.methods import methods_text
 from dipy_synth.report.template import STYLE
 from dipy_synth.report.viewer import SCRIPT, VIEWER
 from dipy_synth.utils.cells import column_number
@@ -88,6 +89,7 @@ def evaluation_page(
         charts="".join(_charts(evaluation, real, synthetic)),
         copies=_copies(evaluation, synthetic, train if show_nearest else None),
         how=_how(evaluation),
+        methods=_methods(evaluation, synthetic),
         footer=f"Written by dipy_synth {__version__} on {date.today().isoformat()}. "
         "All metrics stand in evaluation.json, metrics.tsv and volumes.tsv.",
         script=SCRIPT,
@@ -337,6 +339,13 @@ def _how(evaluation):
         f"{about['seed']}."
     )
     return html_table("Cohorts", rows, level=3) + f"<p>{escape(facts)}</p>"
+
+
+def _methods(evaluation, synthetic):
+    """Write a paragraph to be copied into a paper, and what it cites."""
+    text, works = methods_text(evaluation, synthetic.name)
+    cited = "".join(f"<li>{escape(work)}</li>" for work in works)
+    return f"<p>{escape(text)}</p><ul>{cited}</ul>"
 
 
 def _short(told):

@@ -127,6 +127,9 @@ $copies
 
 <h2>How it was done</h2>
 $how
+
+<h2>For the methods section of a paper</h2>
+$methods
 <footer>$footer</footer>
 <script>$script</script>
 </body>

@@ -1,0 +1,61 @@
+"""The paragraph for a paper: what records say, and nothing that they do not."""
+
+from types import SimpleNamespace
+
+from dipy_synth.report.methods import methods_text
+from dipy_synth.utils.files import write_json
+
+GRID = {"shape": [80, 96, 80], "voxel_size": [2.0, 2.0, 2.0]}
+RECORD = {
+    "ModelHash": "0123456789abcdef",
+    "Model": {"Name": "ixi-2mm"},
+    "Seed": 3,
+    "Steps": 64,
+    "Sampler": "sde_dpmpp_2m",
+    "Guidance": 1.5,
+    "GuidanceInterval": [0.3, 1000.0],
+    "QCFilter": None,
+}
+
+
+def evaluation(train=None):
+    side = {"n": 28, "grid": GRID}
+    about = {"real": side, "synthetic": {**side, "n": 30}, "train": train}
+    about["extractor"] = {"name": "predictor"}
+    finding = SimpleNamespace(question="diverse", words="as diverse as real ones")
+    return SimpleNamespace(about=about, findings=[finding])
+
+
+def described(folder, record):
+    made = [{"Name": "dipy_synth", "Version": "0.1.0"}]
+    content = {"GeneratedBy": made, "DipySynth": record}
+    write_json(folder / "dataset_description.json", content)
+    return folder
+
+
+def test_the_paragraph_says_what_was_done_and_cites_it(tmp_path):
+    text, works = methods_text(evaluation(), described(tmp_path, RECORD))
+    for words in (
+        "by dipy_synth 0.1.0",
+        "the model ixi-2mm (weights 0123456789ab)",
+        "SDE-DPM-Solver++(2M) (Lu et al., 2022) with 64 steps and seed 3",
+        "a scale of 1.5 between noise-to-signal ratios of 0.3 and 1000",
+        "30 synthetic volumes (80 × 96 × 80 voxels of 2 × 2 × 2 mm)",
+        "28 real volumes",
+        "Diverse: as diverse as real ones.",
+    ):
+        assert words in text
+    assert "training volumes" not in text and "drawn again" not in text
+    assert any(work.startswith("Lu et al. (2022)") for work in works)
+    assert any(work.startswith("Ho and Salimans (2022)") for work in works)
+    assert not any(work.startswith("Song") for work in works)
+
+
+def test_what_was_not_done_is_not_said(tmp_path):
+    record = {**RECORD, "Guidance": 1.0, "QCFilter": {"sha256": "0"}}
+    text, works = methods_text(evaluation({"n": 114}), described(tmp_path, record))
+    assert "guidance" not in text and "were drawn again" in text
+    assert "among 114 training volumes" in text
+    assert not any("Salimans" in work for work in works)
+    text, _ = methods_text(evaluation(), tmp_path / "of-another-tool")
+    assert text.startswith("30 synthetic volumes")
