@@ -115,7 +115,7 @@ def _years(value, unit):
 def _plain(value, number):
     """Return a number as it was written, or anew where it was written otherwise."""
     text = clean(value)
-    same = re.fullmatch(r"\d+(\.\d+)?|-\d+(\.\d+)?", text) and float(text) == number
+    same = re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) and float(text) == number
     return text if same else f"{number:.10g}"
 
 
@@ -130,6 +130,9 @@ def _sexes(name, values, levels):
     found = [None if v in gaps else v for v in found]
     notes = [f"{_counted(gaps)} taken as missing"] if gaps else []
     codes = sorted({v for v in found if v is not None and as_number(v) is not None})
+    others = sorted({v for v in found if v is not None} - {"F", "M", *codes})
+    if others:
+        notes.append(f"{few(others)} neither F nor M, kept as they are")
     if not codes:
         return found, notes + _spellings([value for value in found if value])
     return found, [

@@ -40,6 +40,7 @@ CHOICES = {
 # Over real brains 0.6 to 0.75; halves of brains and heads on their side reach 0.4.
 LEAST_CORRELATION = 0.45
 MOST_TURNED = 60.0  # degrees: no head lies so in a scanner
+MOST_SHEARED = 2.0  # degrees off right angles; affine registration leaves a little
 # The way to a grid: the grid that is meant when none is told.
 GRIDS = {"grid": Grid(), "dipy": Grid((128,) * 3, (2.0,) * 3, (0.0,) * 3)}
 
@@ -220,7 +221,7 @@ def prepare_t1(data, affine=None, *, mask=None, preprocessing=None, threads=1):
     way = choose_way(data, affine, mask=mask, brain=preprocessing.brain)
     brain = find_brain(data, affine, mask=mask, brain=way)
     volume, native_shape = volume_of(brain, affine), data.shape
-    warnings = [check_volume_of(volume, way)]
+    warnings = [check_volume_of(volume, way), _check_axes(affine)]
     data, brain, words = _sound_values(data, brain)
     warnings.append(words)
     if preprocessing.bias:
@@ -279,6 +280,19 @@ def _sound_values(data, brain):
     return data, brain, words if cut else ""
 
 
+def _check_axes(affine):
+    """Say that the axes of voxels are not at right angles; "" if they are."""
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    cosines = np.abs(axes.T @ axes - np.eye(3)).max()
+    off = np.degrees(np.arcsin(min(cosines, 1.0)))
+    if off <= MOST_SHEARED:
+        return ""
+    return (
+        f"the affine has a shear: axes of voxels are {off:.0f} degrees off right "
+        "angles, as those of no MRI scanner are; it was taken as it is"
+    )
+
+
 def _check_alignment(correlation, turned):
     """Say how an alignment seems to have failed; "" if it does not."""
     if correlation >= LEAST_CORRELATION and turned <= MOST_TURNED:
@@ -308,12 +322,21 @@ def check_volume(data, affine, mask=None):
     ndarray of float32, (X, Y, Z)
         The scan.
     """
-    data = np.asarray(data, dtype=np.float32)
+    data = np.asarray(data)
+    if data.dtype.kind not in "biuf":
+        raise InputError(f"{data.dtype} values: expected real numbers")
+    data = data.astype(np.float32, copy=False)
     if data.ndim != 3:
         raise InputError(f"an image of shape {data.shape}: expected three dimensions")
-    if affine.shape != (4, 4) or not abs(np.linalg.det(affine[:3, :3])) > 1e-9:
+    sound = affine.shape == (4, 4) and np.isfinite(affine).all()
+    if (
+        not sound
+        or not np.array_equal(affine[3], [0, 0, 0, 1])
+        or abs(np.linalg.det(affine[:3, :3])) <= 1e-9
+    ):
         raise InputError(
-            f"affine {affine.tolist()}: expected an invertible 4 x 4 matrix"
+            f"affine {affine.tolist()}: expected an invertible 4 x 4 matrix, its last "
+            "row 0, 0, 0, 1"
         )
     bad = data.size - np.count_nonzero(np.isfinite(data))
     if bad:

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 
 from dipy_synth.errors import InputError
+from dipy_synth.utils.random import check_seed
 
 #: Held-out brains that an evaluation needs: fewer set no acceptance ranges.
 LEAST_HELD_OUT = 8
@@ -63,12 +64,14 @@ def split_subjects(rows, *, validation_fraction=0.2, seed=0, stratify=(), fixed=
     Raises
     ------
     InputError
-        If the fraction is outside [0, 1), or no subject has a column of `stratify`.
+        If the fraction is outside [0, 1), the seed is none, or no subject has a column
+        of `stratify`.
     """
     if not 0 <= validation_fraction < 1:
         raise InputError(
             f"validation_fraction {validation_fraction}: expected 0 or more, below 1"
         )
+    check_seed(seed)
     split = dict(fixed or {})
     strata = [_levels(rows, column) for column in stratify]
     new = sorted(

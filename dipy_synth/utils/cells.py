@@ -8,8 +8,17 @@ import math
 import re
 
 MISSING = frozenset(
-    "n/a na nan nil null unknown missing n.a. n/k #n/a #value! - -- . ? ??".split()
-) | {"", "<na>", "not available", "not known", "not applicable"}
+    "n/a na nan nil null unknown unk missing n.a. n.d. n/d n/k #n/a #value! <na> "
+    "undisclosed unspecified - -- . ? ??".split()
+    + [
+        f"not {word}"
+        for word in (
+            *("available", "known", "applicable", "reported", "recorded"),
+            *("determined", "stated"),
+        )
+    ]
+    + [""]
+)
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 # 1,234 may be a thousand or a little more than 1: neither is taken.
@@ -161,4 +170,4 @@ def column_word(name, value):
     number = as_number(value)
     if number is not None:
         return f"{number:g}"
-    return SEXES.get(word.casefold(), word)
+    return SEXES.get(word.casefold().removesuffix("."), word)

@@ -178,6 +178,7 @@ def test_a_subject_that_is_matched_by_name_is_not_by_its_label(tmp_path):
         (["thirty", "25"], ["thirty", "25"], "thirty not understood among numbers"),
         (["20-25", "25-30"], ["20-25", "25-30"], ""),
         (["25.50", "+3", "007"], ["25.50", "3", "007"], ""),
+        (["\u0662\u0665", "30"], ["25", "30"], ""),  # Arabic digits
     ],
 )
 def test_ages_are_understood(values, expected, told):
@@ -190,6 +191,12 @@ def test_codes_for_missing_are_no_sexes():
     rows, (note,) = understand([{"sex": v} for v in ("-9", "m", "999", "none", "f")])
     assert [row["sex"] for row in rows] == [None, "M", None, None, "F"]
     assert note == "sex: -9, 999 taken as missing"
+
+
+def test_words_that_are_no_sexes_are_named():
+    rows, (note,) = understand([{"sex": v} for v in ("F", "weiblich", "M")])
+    assert [row["sex"] for row in rows] == ["F", "weiblich", "M"]
+    assert note == "sex: weiblich neither F nor M, kept as they are"
 
 
 def test_other_columns_keep_what_they_say():

@@ -182,6 +182,8 @@ def test_a_brain_too_large_for_the_grid_is_refused():
         (lambda d: np.where(d == d.max(), np.nan, d), "NaN or infinite"),
         (lambda d: np.where(d == d.max(), np.inf, d), "NaN or infinite"),
         (lambda d: d * 0, "constant image"),
+        (lambda d: d + 1j, "complex.* values: expected real numbers"),
+        (lambda d: d.astype(str), "expected real numbers"),
         (lambda d: d + np.random.default_rng(0).random(d.shape), "whole head"),
     ],
 )
@@ -274,6 +276,18 @@ def test_an_alignment_that_seems_to_have_failed_is_named(
     assert any("may have failed" in words for words in found.warnings) == warned
     plain = prepare_t1(data, affine, mask=mask, preprocessing=PLAIN)
     assert plain.correlation is None
+
+
+def test_an_affine_that_cannot_be_is_refused_and_a_shear_is_named():
+    data, _, affine = scan("ras")
+    for wrong in (affine[:3, :3], affine * np.nan, affine + np.diag([0, 0, 0, 1])):
+        with pytest.raises(InputError, match="invertible 4 x 4 matrix, its last row"):
+            prepare_t1(data, wrong, preprocessing=PLAIN)
+    for shear, named in ((0.01, False), (0.2, True)):
+        sheared = affine.copy()
+        sheared[:3, 1] += shear * affine[:3, 0]
+        warnings = prepare_t1(data, sheared, preprocessing=PLAIN).warnings
+        assert ("shear" in " ".join(warnings)) == named
 
 
 def test_volumes_are_named_whatever_the_way_to_the_mask():

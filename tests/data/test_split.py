@@ -64,5 +64,8 @@ def test_small_cohorts(count, expected):
 def test_nonsense_is_refused():
     with pytest.raises(InputError, match="validation_fraction 1"):
         split_subjects(ROWS, validation_fraction=1)
+    for seed in (None, -1, 0.5, "7"):
+        with pytest.raises(InputError, match=f"seed {seed}: expected an integer"):
+            split_subjects(ROWS, seed=seed)
     with pytest.raises(InputError, match="'iq'.* age, sex"):
         split_subjects(ROWS, stratify=["iq"])

@@ -17,7 +17,8 @@ from dipy_synth.utils.cells import (
 
 @pytest.mark.parametrize(
     ("value", "missing"),
-    [(None, 1), (math.nan, 1), (" NaN ", 1), ("Unknown", 1), ("none", 0), (0, 0)],
+    [(None, 1), (math.nan, 1), (" NaN ", 1), ("Unknown", 1), ("none", 0), (0, 0)]
+    + [("unk", 1), ("n.d.", 1), ("not reported", 1), ("no", 0)],
 )
 def test_missing(value, missing):
     assert is_missing(value) == bool(missing)
@@ -87,6 +88,7 @@ def test_bounds_are_known_as_such():
         ("female ", "F"),
         ("Woman", "F"),
         ("MALE", "M"),
+        ("f.", "F"),
         ("0", "0"),
         ("1.0", "1"),
         (1, "1"),
