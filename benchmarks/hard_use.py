@@ -78,7 +78,7 @@ def prepare_commands(work, only=None):
         "train_ldm": [
             work / "preprocess",
             work / "train_vqvae",
-            *"--epochs 4 --widths 8 8 --conditions age sex".split(),
+            *"--epochs 4 --widths 8 8 8 --conditions age sex".split(),
         ],
         "synth": ["--model", work / "train_ldm", *"--n_samples 6 --steps 2".split()],
     }

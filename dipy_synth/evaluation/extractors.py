@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 
 from dipy_synth.errors import InputError
+from dipy_synth.metrics.array_checks import check_features
 from dipy_synth.metrics.comparison import noise_like
 from dipy_synth.metrics.features import PCA, InceptionFeatures, VoxelPCA
 from dipy_synth.utils.startup import start_keras
@@ -103,7 +104,7 @@ def in_parts(function, volumes):
         np.asarray(function(np.asarray(volumes[i : i + _PART], "float32")))
         for i in parts
     ]
-    return np.concatenate(found)
+    return check_features(np.concatenate(found), "features", least=1)
 
 
 def of_noise(function, volumes, *, seed):

@@ -8,6 +8,7 @@ import tempfile
 from nibabel import orientations
 import numpy as np
 
+from dipy_synth.data.arrays import as_volumes
 from dipy_synth.data.listing import list_images
 from dipy_synth.data.nifti import read_volume
 from dipy_synth.data.operations import resample
@@ -36,8 +37,9 @@ class Volumes:
 
     Parameters
     ----------
-    volumes : ndarray, (n, I, J, K)
-        In [0, 1], RAS, the background 0; float16 is enough.
+    volumes : array_like, or sequence of images, (n, I, J, K)
+        In [0, 1], RAS, the background 0; float16 is enough. Images as of
+        `dipy_synth.data.arrays.as_volumes`.
     grid : Grid
         Where they lie.
     name : str, optional
@@ -63,6 +65,7 @@ class Volumes:
     notes: tuple = ()
 
     def __post_init__(self):
+        object.__setattr__(self, "volumes", as_volumes(self.volumes))
         n, shape = len(self.volumes), tuple(self.volumes.shape[1:])
         if shape != self.grid.shape:
             raise InputError(

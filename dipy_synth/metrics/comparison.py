@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import check_features, check_volumes
 from dipy_synth.metrics.distribution import (
     density_coverage,
@@ -144,6 +145,8 @@ def compare(real, synthetic, noise, *, metrics=None, repeats=100, level=0.95, se
     .. [1] Shao and Wu, "A general theory for jackknife variance estimation", Annals of
        Statistics 17, 1989.
     """
+    if repeats < 1:
+        raise InputError(f"{repeats} repeats: expected one or more")
     real = check_features(real, "real features", least=4)
     others = [
         check_features(features, f"{name} features", least=4, width=real.shape[1])

@@ -390,6 +390,22 @@ def test_too_few_volumes_or_another_grid_are_refused(real, others):
         evaluate(real, phantoms(range(4), COARSE), **QUICK)
 
 
+def test_options_and_extractors_that_cannot_be_are_refused(coarse):
+    options = {**QUICK, "repeats": 0}
+    with pytest.raises(InputError, match="0 repeats: expected one or more"):
+        evaluate(*coarse, **options)
+    for wrong in (lambda x: np.zeros(len(x)), lambda x: np.full((len(x), 3), np.nan)):
+        with pytest.raises(InputError, match="^features: "):
+            evaluate(*coarse, extractor=wrong, **QUICK)
+
+
+def test_volumes_may_be_a_list_of_arrays_or_images(coarse):
+    arrays, grid = [*coarse[0].volumes], coarse[0].grid
+    images = [nib.Nifti1Image(v.astype("float32"), grid.affine) for v in arrays]
+    for volumes in (arrays, images):
+        assert Volumes(volumes, grid).hashes() == coarse[0].hashes()
+
+
 # --- folders ----------------------------------------------------------------------
 
 
