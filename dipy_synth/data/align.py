@@ -1,8 +1,8 @@
 """Alignment of a brain to MNI152, with the sizes of the subject kept.
 
-A small brain aligned to the template by a rigid transform alone has room to tilt in
-it, and does. So size is a free parameter while position and orientation are sought,
-and is taken out afterwards, about the centre of the template's brain.
+With a rigid transform alone, a brain smaller than the template can tilt inside it. So
+size is a free parameter of the search, and is removed afterwards, about the centre of
+the template's brain.
 """
 
 from functools import lru_cache
@@ -24,16 +24,15 @@ KINDS = ("rigid", "affine")
 
 @lru_cache(maxsize=1)
 def load_template():
-    """Load the MNI152 T1 brain (ICBM 2009a nonlinear symmetric) that nilearn carries.
+    """Load the MNI152 T1 brain (ICBM 2009a nonlinear symmetric) of nilearn.
 
-    It is the same for every subject of a cohort and takes a second to load, so it is
-    kept.
+    Loading takes a second and a cohort needs it for every subject: it is cached.
 
     Returns
     -------
-    data : ndarray of float32, (X, Y, Z)
+    data : ndarray of shape (X, Y, Z), float32
         The brain at 2 mm, 0 outside of it; not to be written to.
-    affine : ndarray, (4, 4)
+    affine : ndarray of shape (4, 4)
         Voxel-to-world affine, in mm, RAS.
     """
     from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
@@ -48,22 +47,23 @@ def load_template():
 def find_transform(data, mask, affine, *, template=None, kind="rigid", threads=1):
     """Align a brain to a template by the correlation of their intensities.
 
-    From the centres of mass, position, orientation and one size are sought at 8 mm
-    and then at 4 mm (displacements of the template itself are found within 0.2 mm);
-    for "affine", sizes and shears follow. "rigid" takes the size out again. The brain
+    A similarity transform is optimised from the centres of mass, at 8 mm and then at
+    4 mm (displacements of the template itself are recovered within 0.2 mm); for
+    "affine", scales and shears follow. "rigid" removes the scale afterwards. The brain
     is first brought to the template's voxel size, so that the time does not depend on
     the native one.
 
     Parameters
     ----------
-    data : ndarray, (X, Y, Z)
-        The volume, T1-weighted like the template, in any unit and of any zero.
-    mask : ndarray of bool, (X, Y, Z)
-        The brain; nothing else takes part.
-    affine : ndarray, (4, 4)
+    data : ndarray of shape (X, Y, Z)
+        The T1-weighted volume, in any unit and with any offset.
+    mask : ndarray of shape (X, Y, Z), bool
+        The brain; other voxels are ignored.
+    affine : ndarray of shape (4, 4)
         Voxel-to-world affine, in mm.
-    template : tuple of (ndarray, (I, J, K)) and (ndarray, (4, 4)), optional
-        A brain, 0 outside of it, and its affine in mm; `load_template` by default.
+    template : tuple of ndarray, optional
+        A brain of shape (I, J, K), 0 outside of it, and its affine of shape (4, 4), in
+        mm; `load_template` by default.
     kind : {"rigid", "affine"}, optional
         "rigid" has six degrees of freedom and keeps sizes.
     threads : int, optional
@@ -71,7 +71,7 @@ def find_transform(data, mask, affine, *, template=None, kind="rigid", threads=1
 
     Returns
     -------
-    ndarray, (4, 4)
+    ndarray of shape (4, 4)
         Map from template world to native world, in mm.
 
     Raises
@@ -100,7 +100,7 @@ def find_transform(data, mask, affine, *, template=None, kind="rigid", threads=1
 
 
 def _search(fixed, moving, transform, *, threads):
-    """Improve a transform, coarse to fine; every voxel counts, nothing is drawn."""
+    """Optimise a transform, coarse to fine, over all voxels (no random sampling)."""
     method = sitk.ImageRegistrationMethod()
     method.SetNumberOfThreads(threads)
     method.SetMetricAsCorrelation()
@@ -122,18 +122,18 @@ def _search(fixed, moving, transform, *, threads):
 
 
 def template_correlation(data, mask, affine, world, *, template=None):
-    """Compute how like the template an aligned brain is: the check of an alignment.
+    """Compute the correlation of an aligned brain with the template, to check it.
 
-    Both are compared at 4 mm, the brain at the volume of the template's, over the
-    voxels of either brain: what is missing counts, size does not.
+    Both are compared at 4 mm over the union of the two brains, after the brain is
+    scaled to the volume of the template's: missing parts count, size does not.
 
     Parameters
     ----------
     data, mask, affine
         As of `find_transform`.
-    world : ndarray, (4, 4)
+    world : ndarray of shape (4, 4)
         Map from template world to native world, in mm.
-    template : tuple of (ndarray, (I, J, K)) and (ndarray, (4, 4)), optional
+    template : tuple of ndarray, optional
         As of `find_transform`.
 
     Returns
@@ -161,7 +161,7 @@ def template_correlation(data, mask, affine, world, *, template=None):
 
 
 def turn_of(world):
-    """Compute the angle by which a transform turns: float, in degrees, 0 to 180."""
+    """Compute the rotation angle of a transform: float, in degrees, 0 to 180."""
     left, _, right = np.linalg.svd(np.asarray(world, dtype=float)[:3, :3])
     return float(
         np.degrees(np.arccos(np.clip((np.trace(left @ right) - 1) / 2, -1, 1)))
@@ -169,25 +169,25 @@ def turn_of(world):
 
 
 def _scaling(factor, center):
-    """Scale about a point: ndarray (4, 4)."""
+    """Build the matrix that scales about a point: ndarray of shape (4, 4)."""
     matrix = np.diag([factor, factor, factor, 1.0])
     matrix[:3, 3] = (1 - factor) * np.asarray(center)
     return matrix
 
 
 def without_size(matrix, center):
-    """Give the rigid part of a transform: it moves `center` as the whole does.
+    """Compute the rigid part of a transform; it moves `center` as the whole does.
 
     Parameters
     ----------
-    matrix : ndarray, (4, 4)
+    matrix : ndarray of shape (4, 4)
         An affine transform.
-    center : ndarray, (3,)
-        The point about which sizes are taken out, in mm.
+    center : ndarray of shape (3,)
+        The fixed point of the removed scaling, in mm.
 
     Returns
     -------
-    ndarray, (4, 4)
+    ndarray of shape (4, 4)
         The nearest rotation (by singular values), and a translation in mm.
     """
     left, _, right = np.linalg.svd(matrix[:3, :3])
@@ -199,7 +199,7 @@ def without_size(matrix, center):
 
 
 def _coarse(data, mask, affine):
-    """Bring a brain to the width of the search, on a grid around it."""
+    """Resample a brain to the voxel size of the search, on a grid around it."""
     low, high = bounding_corners(mask, affine)
     # Half a brain of room: smoothing and ITK's border need background around it.
     shape = tuple(int(n) for n in np.ceil((high - low) / WIDTH) + 20)
@@ -212,12 +212,12 @@ def _coarse(data, mask, affine):
 
 
 def _middle(data, affine):
-    """Give the middle of a template's brain, in mm."""
+    """Compute the centre of a template's brain: ndarray of shape (3,), in mm."""
     return np.mean(bounding_corners(data > 0, affine), axis=0)
 
 
 def _picture(data, affine):
-    """Turn an array and its RAS affine to ITK's image."""
+    """Convert an array and its RAS affine to an ITK image."""
     picture = sitk.GetImageFromArray(np.ascontiguousarray(data.T, dtype=np.float32))
     world, sizes = LPS @ affine, voxel_sizes(affine)
     picture.SetSpacing(sizes.tolist())
@@ -227,7 +227,7 @@ def _picture(data, affine):
 
 
 def _matrix(transform):
-    """Turn ITK's transform to a matrix between RAS worlds."""
+    """Convert an ITK transform to a matrix between RAS worlds."""
     linear = np.array(transform.GetMatrix()).reshape(3, 3)
     center = np.array(transform.GetCenter())
     matrix = np.eye(4)

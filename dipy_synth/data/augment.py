@@ -1,7 +1,7 @@
 """Augmentation of prepared volumes: flip, small affine, gamma, bias field.
 
-What is drawn stays plausible for an aligned brain: a small change of pose and size,
-of contrast and of the coil's shading. Interpolation blurs: of the power above half
+The changes stay plausible for an aligned brain: small ones of pose, size, contrast
+and coil shading. Interpolation blurs: of the power above half
 the Nyquist frequency, brains at 2 mm keep about 0.5 with splines of order 1, 0.8 with
 order 2 and 0.85 with order 3. A network learns that blur, so the default is order 2.
 """
@@ -21,7 +21,7 @@ _BIAS_DEGREE = 3  # of the polynomial in the logarithm of the bias field
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Change a volume at random; a call is ``augment(volume, rng)``.
+    """Random augmentation, called as ``augment(volume, rng)``.
 
     Every amount is the half-width of a uniform distribution; 0 switches it off.
 
@@ -42,9 +42,9 @@ class Augmentation:
     shift : int, optional
         Whole voxels, along each axis: nothing is interpolated.
     order : int, optional
-        Of the interpolating spline, 1 to 3: sharper and slower.
+        Order of the interpolating spline, 1 to 3; higher is sharper and slower.
     voxel_size : float or tuple of float, shape (rank,), optional
-        Size of a voxel in mm: rotations and translations are made in space.
+        Size of a voxel in mm; rotations and translations are in world space.
 
     Raises
     ------
@@ -78,19 +78,19 @@ class Augmentation:
             object.__setattr__(self, "voxel_size", tuple(map(float, self.voxel_size)))
 
     def __call__(self, volume, rng):
-        """Give a changed copy of a volume.
+        """Return an augmented copy of a volume.
 
         Parameters
         ----------
-        volume : ndarray, shape (X, Y[, Z]), float32
+        volume : ndarray of shape (X, Y[, Z]), float32
             Intensity in [0, 1], 0 in the background.
         rng : numpy.random.Generator
-            Source of randomness. How much is drawn from it depends on the number
-            of axes, and on whether there are shifts, alone.
+            Random generator. The number of draws depends only on the number of axes
+            and on whether there are shifts.
 
         Returns
         -------
-        ndarray, shape (X, Y[, Z]), float32
+        ndarray of shape (X, Y[, Z]), float32
             Intensity in [0, 1]; the background is exactly 0.
         """
         rank = np.ndim(volume)
@@ -102,14 +102,14 @@ class Augmentation:
         volume = warp(volume.astype(np.float32), matrix, shift, order=self.order)
         inside = volume > 0
         values = volume[inside] ** np.float32(exponent) * field[inside]
-        # Scaling back keeps the range without cutting off the brightest tissue.
+        # Rescaling keeps the range without clipping the brightest tissue.
         volume[inside] = values / max(1.0, values.max(initial=0.0))
         if not self.shift:
             return volume
         return move(volume, rng.integers(-self.shift, self.shift + 1, rank))
 
     def _draw_affine(self, rank, rng):
-        """Matrix and shift in voxels, about the middle of the volume."""
+        """Draw matrix and shift in voxels, about the centre of the volume."""
         size = np.broadcast_to(np.asarray(self.voxel_size, float), (rank,))
         matrix = np.diag(1 + self.scale * rng.uniform(-1, 1, rank))
         for first, second in combinations(range(rank), 2):
@@ -123,14 +123,14 @@ class Augmentation:
         return np.exp(strength * smooth_field(shape, rng))
 
     def to_config(self):
-        """Give the settings as a dict that JSON can hold."""
+        """Return the settings as a dict of JSON types."""
         config = asdict(self)
         size = self.voxel_size
         return config | {"voxel_size": list(size) if np.ndim(size) else size}
 
     @classmethod
     def from_config(cls, config):
-        """Make an augmentation from what `to_config` gave."""
+        """Build an augmentation from the dict of `to_config`."""
         known = {item.name for item in fields(cls)}
         if unknown := sorted(set(config) - known):
             raise InputError(
@@ -146,18 +146,18 @@ def flip_left_right(volume):
 
 
 def move(volume, steps):
-    """Move a volume by whole voxels, blurring nothing; what comes in is 0.
+    """Shift a volume by whole voxels, without interpolation; new voxels are 0.
 
     Parameters
     ----------
-    volume : ndarray, (*shape)
+    volume : ndarray of shape (*shape)
         A volume.
     steps : sequence of int, (rank,)
         Voxels along each axis.
 
     Returns
     -------
-    ndarray, (*shape)
+    ndarray of shape (*shape)
     """
     padded = np.pad(volume, [(max(s, 0), max(-s, 0)) for s in steps])
     starts = [max(-s, 0) for s in steps]
@@ -165,25 +165,25 @@ def move(volume, steps):
 
 
 def warp(volume, matrix, shift, *, order=2):
-    """Move a volume by an affine about its middle.
+    """Transform a volume by an affine about its centre.
 
-    The brain moves by the nearest voxel, its intensities by splines. So its edge
-    stays as sharp as it was and what a spline adds outside of it is dropped.
+    The mask is resampled by the nearest voxel, the intensities by splines: the edge of
+    the brain stays sharp, and overshoot of the spline outside of it is removed.
 
     Parameters
     ----------
-    volume : ndarray, shape (X, Y[, Z]), float32
-        In [0, 1]. What comes in from outside the volume is 0.
-    matrix : ndarray, shape (rank, rank)
-        Maps a voxel of the result, counted from the middle, to one of `volume`.
-    shift : ndarray, shape (rank,)
+    volume : ndarray of shape (X, Y[, Z]), float32
+        In [0, 1]. Voxels from outside the volume are 0.
+    matrix : ndarray of shape (rank, rank)
+        Maps a voxel of the result, relative to the centre, to one of `volume`.
+    shift : ndarray of shape (rank,)
         Added to it, in voxels.
     order : int, optional
-        Of the spline.
+        Order of the spline.
 
     Returns
     -------
-    ndarray, shape (X, Y[, Z]), float32
+    ndarray of shape (X, Y[, Z]), float32
         A new array in [0, 1].
     """
     if np.array_equal(matrix, np.eye(volume.ndim)) and not np.any(shift):
@@ -192,7 +192,7 @@ def warp(volume, matrix, shift, *, order=2):
     offset = middle - matrix @ middle + shift
     inside = affine_transform((volume > 0).view(np.uint8), matrix, offset, order=0)
     moved = affine_transform(volume, matrix, offset, order=order)
-    # Fluid that a spline takes below 0 is still brain: a mask is where data > 0.
+    # Fluid that a spline takes below 0 is still brain; the mask is data > 0.
     return np.where(inside, np.clip(moved, 1e-4, 1), np.float32(0))
 
 
@@ -204,17 +204,17 @@ def smooth_field(shape, rng):
     shape : tuple of int
         Of the volume.
     rng : numpy.random.Generator
-        Source of randomness.
+        Random generator.
 
     Returns
     -------
-    ndarray, shape `shape`, float32
+    ndarray of shape `shape`, float32
         Between -1 and 1, with one of them reached; without a constant term.
     """
     terms = (_BIAS_DEGREE + 1,) * len(shape)
     degree = np.indices(terms).sum(axis=0)
     field = rng.standard_normal(terms) * ((degree > 0) & (degree <= _BIAS_DEGREE))
-    for n in shape:  # each turn replaces the first axis by one of n voxels, at the end
+    for n in shape:  # each pass replaces the first axis by one of n voxels, last
         basis = np.polynomial.legendre.legvander(np.linspace(-1, 1, n), _BIAS_DEGREE)
         field = np.tensordot(field, basis, axes=(0, 1))
     return (field / max(np.abs(field).max(), 1e-12)).astype(np.float32)
@@ -228,7 +228,7 @@ def _rotation(rank, first, second, angle):
 
 
 def crop_shape(shape, share, *, multiple=1):
-    """Give the shape of crops whose sides are a share of a volume's.
+    """Compute the shape of crops whose sides are a fraction of a volume's.
 
     Parameters
     ----------
@@ -237,7 +237,7 @@ def crop_shape(shape, share, *, multiple=1):
     share : float
         In (0, 1]; 1 for whole volumes.
     multiple : int, optional
-        What the sides are to be multiples of; they are rounded up.
+        Sides are rounded up to multiples of this.
 
     Returns
     -------
@@ -246,7 +246,7 @@ def crop_shape(shape, share, *, multiple=1):
     Raises
     ------
     InputError
-        If the share is not in (0, 1].
+        If the fraction is not in (0, 1].
     """
     if not 0 < share <= 1:
         raise InputError(f"crop {share}: expected above 0 and at most 1 (no crop)")
@@ -254,16 +254,16 @@ def crop_shape(shape, share, *, multiple=1):
 
 
 def random_crop(volume, shape, rng):
-    """Cut a part of a volume, around a voxel of the brain that is drawn.
+    """Crop a volume around a random voxel of the brain.
 
     Parameters
     ----------
-    volume : ndarray, (X, Y, Z) or (X, Y)
+    volume : ndarray of shape (X, Y, Z) or (X, Y)
         The background is 0.
     shape : tuple of int
-        Shape of the part, at most the volume's.
+        Shape of the crop, at most the volume's.
     rng : numpy.random.Generator
-        Source of the draw.
+        Random generator.
 
     Returns
     -------

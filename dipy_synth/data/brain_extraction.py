@@ -1,9 +1,9 @@
-"""Where the brain is: a mask that was given, what is not zero, or a network's answer.
+"""Brain extraction: a given mask, the foreground of a stripped scan, or a network.
 
-`EXTRACTORS` names the ways. Each is a callable ``(data, affine) -> mask``; those that
-need weights or another package load them when they are called, and say so clearly
-when they cannot. Of the networks, deepbet alone is used without being asked for: for
-whole heads, where it is installed, since its weights are in its package.
+`EXTRACTORS` maps names to callables ``(data, affine) -> mask``. Those that need
+weights or another package load them when called, and raise a clear error when they
+cannot. "auto" uses only one network, deepbet, for whole heads and where it is
+installed, since its weights come with its package.
 """
 
 from functools import lru_cache, partial
@@ -24,7 +24,7 @@ from dipy_synth.errors import InputError
 
 # An adult brain has 0.9 to 1.9 litres, an adult head in the field of view over 2.5.
 USUAL = (500.0, 2300.0)  # mL
-POSSIBLE = (100.0, 4000.0)  # mL: a preterm infant's; what no brain has
+POSSIBLE = (100.0, 4000.0)  # mL: a preterm infant's; more than any brain
 HOW_TO = (
     "to find the brain in whole heads, install deepbet (pip install "
     "'dipy_synth[deepbet]'), which is then used by itself (as with --brain deepbet); "
@@ -33,13 +33,13 @@ HOW_TO = (
 
 
 def volume_of(mask, affine):
-    """Give the volume of a mask.
+    """Compute the volume of a mask.
 
     Parameters
     ----------
-    mask : ndarray of bool, (X, Y, Z)
+    mask : ndarray of shape (X, Y, Z), bool
         The mask.
-    affine : ndarray, (4, 4)
+    affine : ndarray of shape (4, 4)
         Voxel-to-world affine, in mm.
 
     Returns
@@ -51,7 +51,7 @@ def volume_of(mask, affine):
 
 
 def check_volume_of(volume, brain):
-    """Check the volume of a brain mask, whatever the way to it.
+    """Check the volume of a brain mask.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def check_volume_of(volume, brain):
     Returns
     -------
     str
-        What is unusual, "" if nothing is.
+        A warning about an unusual volume; "" if there is none.
 
     Raises
     ------
@@ -86,12 +86,12 @@ def largest_part(mask):
 
     Parameters
     ----------
-    mask : ndarray of bool, (X, Y, Z)
+    mask : ndarray of shape (X, Y, Z), bool
         Not empty.
 
     Returns
     -------
-    ndarray of bool, (X, Y, Z)
+    ndarray of shape (X, Y, Z), bool
     """
     parts, count = label(mask)
     if count > 1:
@@ -104,14 +104,14 @@ def nonzero_brain(data, affine=None):
 
     Parameters
     ----------
-    data : ndarray, (X, Y, Z)
-        The volume, of one value (0, most often) outside of the brain.
-    affine : ndarray, (4, 4), optional
-        Not used; every extractor takes it.
+    data : ndarray of shape (X, Y, Z)
+        The volume, with one value (mostly 0) outside of the brain.
+    affine : ndarray of shape (4, 4), optional
+        Not used; part of the signature of all extractors.
 
     Returns
     -------
-    ndarray of bool, (X, Y, Z)
+    ndarray of shape (X, Y, Z), bool
     """
     if not data.any():
         raise InputError("every voxel is 0: expected a skull-stripped image")
@@ -119,7 +119,7 @@ def nonzero_brain(data, affine=None):
 
 
 def _without_background(data):
-    """Leave out the values that fill a large part of an image, padding and all."""
+    """Mask out the values that fill a large part of an image, padding included."""
     values = background_values(data)
     found = data != (values[0] if values else 0)
     for value in values[1:]:
@@ -130,13 +130,13 @@ def _without_background(data):
 
 
 def looks_stripped(data, affine):
-    """Tell whether an image holds a brain on a background of one value.
+    """Return whether an image holds a brain on a background of one value.
 
     Parameters
     ----------
-    data : ndarray, (X, Y, Z)
+    data : ndarray of shape (X, Y, Z)
         The volume.
-    affine : ndarray, (4, 4)
+    affine : ndarray of shape (4, 4)
         Voxel-to-world affine, in mm.
 
     Returns
@@ -148,14 +148,14 @@ def looks_stripped(data, affine):
 
 
 def is_installed(package):
-    """Tell whether a package can be imported, without importing it: bool."""
+    """Return whether a package can be imported, without importing it: bool."""
     if package in sys.modules:
         return sys.modules[package] is not None
     return find_spec(package) is not None
 
 
 def choose_way(data, affine, *, mask=None, brain="auto"):
-    """Say what "auto" means for an image: the mask, its background, or deepbet.
+    """Choose the extractor of "auto" for an image: its mask, background, or deepbet.
 
     Parameters
     ----------
@@ -188,22 +188,22 @@ def choose_way(data, affine, *, mask=None, brain="auto"):
 
 
 def _auto(data, affine):
-    """Use the background of a skull-stripped image; deepbet for a whole head."""
+    """Extract the brain by the extractor that `choose_way` chooses."""
     return EXTRACTORS[choose_way(data, affine)](data, affine)
 
 
 def _given(data, affine):
-    """Answer when a mask was promised and none came."""
+    """Raise the error of brain='given' without a mask."""
     raise InputError("brain='given', but there is no mask for this image (mask_path)")
 
 
 def _whole(data, affine):
-    """Take the whole field of view."""
+    """Return a mask of the whole field of view."""
     return np.ones(data.shape, dtype=bool)
 
 
 def _by_network(name, data, affine):
-    """Ask a network."""
+    """Extract the brain with a network."""
     find = load_network(name)
     try:
         return as_mask(find(_like_a_scan(data).astype(np.float32), affine))
@@ -215,26 +215,26 @@ def _by_network(name, data, affine):
 
 
 def _like_a_scan(data):
-    """Take out padding below zero and outliers, which networks have not seen."""
+    """Clip negative padding and outliers, which networks were not trained on."""
     if data.min() >= 0:
         low = 0
     else:
         padding = data.min() if data.min() in background_values(data) else None
         low = data[data != padding].min()
-    # Far above all else: a scanner's brightest voxels are about twice this percentile.
+    # Outliers: a scanner's brightest voxels are about twice this percentile.
     high = 10 * (np.percentile(data, 99.9) - low)
     return (data - low).clip(0, high if high > 0 else None)
 
 
 @lru_cache(maxsize=1)
 def load_network(name):
-    """Load a network that finds brains; the last one is kept for the next scan.
+    """Load a brain extraction network; the last one is cached for the next scan.
 
     Parameters
     ----------
     name : {"evac", "synthseg", "deepbet"}
-        EVAC+ (Park et al., 2024) or SynthSeg (Billot et al., 2023) as DIPY has them,
-        or deepbet (Fisch et al., 2024), a package of its own.
+        EVAC+ (Park et al., 2024) or SynthSeg (Billot et al., 2023) of DIPY, or
+        deepbet (Fisch et al., 2024), a package of its own.
 
     Returns
     -------
@@ -244,7 +244,7 @@ def load_network(name):
     Raises
     ------
     InputError
-        If its package is not installed, or its weights cannot be had.
+        If its package is not installed, or its weights cannot be downloaded.
     """
     try:
         return NETWORKS[name]()
@@ -272,7 +272,7 @@ def _synthseg():
 
 
 def _of_dipy(kind, name):
-    """Make one of DIPY's networks, and leave its logger and its memory alone."""
+    """Make one of DIPY's networks without its effects on logger and memory."""
     _check_weights(name)
     level = logger.level
     try:
@@ -280,20 +280,20 @@ def _of_dipy(kind, name):
     finally:
         logger.setLevel(level)
     if kind.__module__.startswith("dipy.nn.torch"):
-        # predict() keeps what a gradient would need, gigabytes of it, unless told.
+        # predict() keeps activations for a gradient, gigabytes, unless disabled.
         network.model.requires_grad_(False)
     return network
 
 
 def _check_weights(name):
-    """Fail at once where DIPY, with no network, would retry for half a minute."""
+    """Fail at once where DIPY, without internet, would retry for half a minute."""
     if any(Path(dipy_home, name).glob("*weights*")):
         return
     try:
         with urlopen(Request(WEIGHTS, method="HEAD"), timeout=10):
             pass
     except HTTPError:
-        pass  # a server has answered: the rest is the download's business
+        pass  # a server has answered: other errors are raised by the download
     except OSError as error:
         folder = Path(dipy_home, name)
         raise InputError(
@@ -319,8 +319,8 @@ PACKAGES = {
     "synthseg": "torch",
     "deepbet": "pip install dipy_synth[deepbet]",
 }
-WEIGHTS = "https://ndownloader.figshare.com/"  # where DIPY has its weights from
-# The ways to find a brain: (data, affine) -> mask.
+WEIGHTS = "https://ndownloader.figshare.com/"  # from where DIPY downloads its weights
+# Brain extractors: (data, affine) -> mask.
 EXTRACTORS = {
     "auto": _auto,
     "given": _given,
@@ -331,25 +331,24 @@ EXTRACTORS = {
 
 
 def find_brain(data, affine, *, mask=None, brain="auto"):
-    """Give the mask of the brain in a T1 volume.
+    """Compute the mask of the brain in a T1 volume.
 
     Parameters
     ----------
-    data : ndarray, (X, Y, Z)
+    data : ndarray of shape (X, Y, Z)
         The volume.
-    affine : ndarray, (4, 4)
+    affine : ndarray of shape (4, 4)
         Voxel-to-world affine, in mm.
-    mask : ndarray, (X, Y, Z), optional
-        A mask that is known: of 0 and 1, probabilities of any scale, or labels.
-        "auto" and "given" use it, the others look anew.
+    mask : ndarray of shape (X, Y, Z), optional
+        A known mask: of 0 and 1, probabilities of any scale, or labels. "auto" and
+        "given" use it, the other extractors ignore it.
     brain : str, optional
-        A key of `EXTRACTORS`. "auto" takes the mask if there is one, what is not
-        background in a skull-stripped image, and deepbet, where it is installed, for
-        a whole head.
+        A key of `EXTRACTORS`. "auto" uses the mask if there is one, the foreground of a
+        skull-stripped image, and deepbet, where it is installed, for a whole head.
 
     Returns
     -------
-    ndarray of bool, (X, Y, Z)
+    ndarray of shape (X, Y, Z), bool
 
     Raises
     ------

@@ -38,8 +38,8 @@ class Cohort:
     keys : tuple of str, (n,)
         ``sub-X[_ses-Y][_run-Z]`` of each volume.
     rows : tuple of dict, (n,)
-        What the tables tell of each volume: column name to str or None.
-    split : ndarray of str, (n,)
+        The table row of each volume: column name to str or None.
+    split : ndarray of shape (n,), str
         "train" or "validation", the same for all volumes of a subject.
     """
 
@@ -50,7 +50,7 @@ class Cohort:
     split: np.ndarray
 
     symmetric = True  # the mirror image of a brain could be a brain
-    categories = ()  # columns that are told apart though they look like numbers
+    categories = ()  # columns that are categories though they look like numbers
 
     @classmethod
     def load(cls, folder):
@@ -72,8 +72,8 @@ class Cohort:
             missing from participants.tsv.
         """
         root = Path(folder)
-        told = read_json(root / "dataset_description.json").get("DipySynth")
-        if told is None:
+        description = read_json(root / "dataset_description.json").get("DipySynth")
+        if description is None:
             raise InputError(
                 f"{root}: not a prepared cohort (dataset_description.json has no "
                 "DipySynth key); expected what dipy_preprocess_t1 wrote"
@@ -83,7 +83,7 @@ class Cohort:
             raise InputError(f"{root}: no prepared volume (sub-*/anat/*{IMAGE})")
         rows = _rows(root, keys)
         split = np.array([row.pop("split") for row in rows])
-        return cls(root, Grid.from_config(told["Grid"]), keys, rows, split)
+        return cls(root, Grid.from_config(description["Grid"]), keys, rows, split)
 
     @property
     def shape(self):
@@ -115,11 +115,11 @@ class Cohort:
         return [prepared_path(self.root, key) for key in self.keys]
 
     def stamp(self):
-        """Tell the files by name, size and time: list of [str, int, int], for JSON."""
+        """Return name, size and time of each file: list of [str, int, int]."""
         return [file_stamp(path) for path in self.paths]
 
     def where(self, split=None):
-        """Tell which volumes are on a side: ndarray of bool, (n,); all by default."""
+        """Return the mask of one side's volumes (all by default): bool, (n,)."""
         if split is None:
             return np.ones(len(self.keys), dtype=bool)
         if split not in SPLITS:
@@ -127,18 +127,18 @@ class Cohort:
         return self.split == split
 
     def volumes(self, split=None):
-        """Give the volumes, from a cache on disk that is made when it is stale.
+        """Return the volumes, from a cache on disk that is rebuilt when stale.
 
         Parameters
         ----------
         split : {"train", "validation"}, optional
-            One side only; all volumes by default.
+            The side; all volumes by default.
 
         Returns
         -------
-        ndarray or VolumeRows of float16, (n, I, J, K)
-            In [0, 1], the background exactly 0. They are mapped from the file: what is
-            not used is not in memory.
+        ndarray or VolumeRows of shape (n, I, J, K), float16
+            In [0, 1], the background exactly 0. The file is memory-mapped: only what
+            is used is read.
         """
         stored = _cached(self)
         if split is None:
@@ -147,7 +147,7 @@ class Cohort:
 
 
 def _rows(root, keys):
-    """Give each volume's row, which must tell its side."""
+    """Return the row of each volume, checked for its side of the split."""
     rows = read_rows(root, keys)
     for key, row in zip(keys, rows):
         if row.get("split") not in SPLITS:
@@ -159,16 +159,18 @@ def _rows(root, keys):
 
 
 def _cached(cohort):
-    """Map the cache of volumes, made anew when the files are not those it holds."""
+    """Memory-map the cache of volumes, rebuilt when the files have changed."""
     folder = cohort.root / ".cache"
     stamp = cohort.stamp()
-    stored, told = folder / "volumes.npy", folder / "volumes.json"
-    if not (stored.is_file() and told.is_file() and read_json(told) == stamp):
+    stored, stamp_file = folder / "volumes.npy", folder / "volumes.json"
+    if not (
+        stored.is_file() and stamp_file.is_file() and read_json(stamp_file) == stamp
+    ):
         try:
-            told.unlink(missing_ok=True)  # a crash between the two must not fit them
+            stamp_file.unlink(missing_ok=True)  # a crash must not leave a valid one
             with atomic_path(stored) as temporary:
                 _fill(temporary, cohort)
-            write_json(told, stamp)
+            write_json(stamp_file, stamp)
         except OSError as error:
             if error.errno not in _READ_ONLY:
                 raise
@@ -195,7 +197,7 @@ def _read_all(cohort):
 
 
 def open_cohort(cohort):
-    """Give a cohort by its path or as it is; refuse one with nothing to train on."""
+    """Load a cohort by its path or pass it on; refuse one without training data."""
     if not isinstance(cohort, (Cohort, ArrayCohort)):
         kind = ArrayCohort if Path(cohort).is_file() else Cohort
         cohort = kind.load(cohort)
@@ -239,18 +241,18 @@ def _salt(cohort):
 
 
 def rows_of(cohort, split):
-    """Give the table's rows of one side of the split: list of dict."""
+    """Return the table rows of one side of the split: list of dict."""
     return [row for row, kept in zip(cohort.rows, cohort.where(split)) if kept]
 
 
 def fit_schema(cohort, names):
-    """Learn conditions from the training subjects of a cohort: ConditionSchema."""
+    """Fit a condition schema to the training subjects of a cohort: ConditionSchema."""
     rows = rows_of(cohort, "train")
     return ConditionSchema.fit(rows, names, categories=cohort.categories)
 
 
 def check_rows(schema, cohort):
-    """Refuse a cohort with values that a schema does not know; name the volume."""
+    """Refuse a cohort with values that a schema cannot encode; name the volume."""
     for key, row, trained in zip(cohort.keys, cohort.rows, cohort.where("train")):
         try:
             schema.encode([row])
@@ -264,33 +266,33 @@ def check_rows(schema, cohort):
 
 
 def fingerprint(cohort, names=()):
-    """Tell what a training learns from by a few letters.
+    """Hash the training data of a run.
 
-    A run must not go on with other subjects than it began with, since its validation
+    A run must not resume with other subjects than it began with, since its validation
     subjects could have been trained on, nor with other scans or values.
 
     Parameters
     ----------
     cohort : Cohort or ArrayCohort
-        Its grid, preprocessing, split and volumes count.
+        Its grid, preprocessing, split and volumes are hashed.
     names : sequence of str, optional
-        Columns whose values count.
+        Columns whose values are hashed, too.
 
     Returns
     -------
     str
     """
     config = cohort_config(cohort)
-    told = {name: config[name] for name in ("grid", "preprocessing", "split")}
-    told["keys"] = list(cohort.keys)
-    told["values"] = [[row.get(name) for name in names] for row in cohort.rows]
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    content = {name: config[name] for name in ("grid", "preprocessing", "split")}
+    content["keys"] = list(cohort.keys)
+    content["values"] = [[row.get(name) for name in names] for row in cohort.rows]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     for volume in cohort.volumes():
         digest.update(np.ascontiguousarray(volume))
     return digest.hexdigest()[:16]
 
 
 def persistent_config(config):
-    """Select what `cohort_config` gave from the configuration of a model: dict."""
+    """Select the keys of `cohort_config` from the configuration of a model: dict."""
     names = ("grid", "preprocessing", "license", "split")
     return {name: config[name] for name in names if name in config}

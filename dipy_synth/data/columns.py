@@ -1,4 +1,4 @@
-"""Columns of a participants table: brought to one way of writing, and described."""
+"""Columns of a participants table: normalised to one notation, and described."""
 
 from collections import Counter
 import re
@@ -25,10 +25,10 @@ AGE_UNITS = {"month": MONTH, "week": WEEK, "day": DAY}
 
 
 def understand(rows, dictionary=None):
-    """Bring the columns of a table to one way of writing.
+    """Normalise the notation of the columns of a table.
 
-    Ages become years, sexes F and M, decimal commas points. What cannot be an age
-    (codes such as 999 and -1) becomes None.
+    Ages become years, sexes F and M, decimal commas points. Impossible
+    ages (codes such as 999 and -1) become None.
 
     Parameters
     ----------
@@ -42,37 +42,37 @@ def understand(rows, dictionary=None):
     -------
     rows : list of dict
     notes : list of str
-        What was changed beyond spelling, and what could not be understood.
+        Changes beyond spelling, and values that could not be understood.
     """
-    told = {known_name(k): v for k, v in (dictionary or {}).items()}
-    told = {name: v for name, v in told.items() if isinstance(v, dict)}
+    entries = {known_name(k): v for k, v in (dictionary or {}).items()}
+    entries = {name: v for name, v in entries.items() if isinstance(v, dict)}
     columns, notes = {}, []
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row.get(name) for row in rows]
-        columns[name], more = _understood(name, values, told.get(name, {}))
+        columns[name], more = _understood(name, values, entries.get(name, {}))
         notes += [f"{name}: {note}" for note in more]
     return [
         {name: columns[name][i] for name in row} for i, row in enumerate(rows)
     ], notes
 
 
-def _understood(name, values, told):
-    """Return a column's values as they are meant, and notes on them."""
+def _understood(name, values, entry):
+    """Return the normalised values of a column, and notes on them."""
     if name == "participant_id" or name == "session_id":
         return values, []
     if is_age(name):
-        return _ages(values, _unit(told))
+        return _ages(values, _unit(entry))
     if is_sex(name):
-        return _sexes(name, values, told.get("Levels"))
+        return _sexes(name, values, entry.get("Levels"))
     known = [value for value in values if value is not None]
     if known and all(as_number(value) is not None for value in known):
         return [v and _plain(v, as_number(v)) for v in values], _codes(known)
     return values, _spellings(known)
 
 
-def _unit(told):
-    """Return the years in a unit of ages, from the data dictionary."""
-    unit = str(told.get("Units", "")).strip().casefold()
+def _unit(entry):
+    """Return the unit of ages of the data dictionary, in years."""
+    unit = str(entry.get("Units", "")).strip().casefold()
     return next((years for word, years in AGE_UNITS.items() if word in unit), 1.0)
 
 
@@ -137,8 +137,8 @@ def _sexes(name, values, levels):
         return found, notes + _spellings([value for value in found if value])
     return found, [
         *notes,
-        f"{', '.join(codes)} are codes whose meaning is not known, kept as they are "
-        "(participants.json can tell it, under Levels)",
+        f"{', '.join(codes)} are codes of unknown meaning, kept as they are "
+        "(participants.json can define them, under Levels)",
     ]
 
 
@@ -162,8 +162,10 @@ def _codes(known):
         return []
     low, high = min(others), max(others)
     far = high - low + abs(high)
-    odd = [f"{n:g}" for n in numbers if n in CODES and not low - far <= n <= high + far]
-    return [f"{_counted(odd)} may stand for missing; kept"] if odd else []
+    codes = [
+        f"{n:g}" for n in numbers if n in CODES and not low - far <= n <= high + far
+    ]
+    return [f"{_counted(codes)} may stand for missing; kept"] if codes else []
 
 
 def _spellings(known):
@@ -190,7 +192,7 @@ def few(names):
 
 
 def describe(rows):
-    """Describe what the columns of a table are understood as.
+    """Describe how the columns of a table are understood.
 
     Parameters
     ----------
@@ -219,8 +221,8 @@ def _described(name, values):
     words = [value for value, number in zip(known, numbers) if number is None]
     if len(words) < len(known):
         known_numbers = [number for number in numbers if number is not None]
-        told = f"number, {min(known_numbers):g} to {max(known_numbers):g}"
-        return f"{told}{f', but {few(sorted(set(words)))}' * bool(words)}{missing}"
+        span = f"number, {min(known_numbers):g} to {max(known_numbers):g}"
+        return f"{span}{f', but {few(sorted(set(words)))}' * bool(words)}{missing}"
     words = sorted(Counter(known).items())
     if len(words) > 2 * MOST:
         return f"{len(words)} different names{missing}"

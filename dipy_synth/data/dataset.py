@@ -1,4 +1,4 @@
-"""Batches of a cohort's volumes, as the networks read them."""
+"""Batches of a cohort's volumes as input of the networks."""
 
 import math
 
@@ -11,15 +11,15 @@ from dipy_synth.utils.random import random_stream
 
 
 class VolumeDataset(keras.utils.PyDataset):
-    """Batches of volumes, shuffled anew every epoch by a seed.
+    """Batches of volumes, reshuffled every epoch.
 
-    The order of an epoch, and what the augmentation draws for a volume, depend on
-    the seed and the epoch alone: not on the number of workers, nor on what was asked
-    before. So a run that resumes at `epoch` goes on as if it had not stopped.
+    The order and the augmentation of an epoch depend only on the seed and the epoch,
+    not on the number of workers or on earlier batches. So a run that resumes at `epoch`
+    continues as if it had not stopped.
 
     Parameters
     ----------
-    volumes : ndarray, (n, ...)
+    volumes : ndarray of shape (n, ...)
         Volumes (or images) in [0, 1], of any float type.
     batch_size : int, optional
         Volumes in a batch; the last one of an epoch may be smaller.
@@ -28,14 +28,14 @@ class VolumeDataset(keras.utils.PyDataset):
     augment : callable, optional
         ``(volume, rng) -> volume``, float32 arrays of one shape in [0, 1].
     crop : tuple of int, optional
-        Shape of the parts that are drawn from each volume, as many an epoch as would
-        fill it. Many steps on parts learn more than few on whole volumes.
+        Shape of the random crops of each volume, as many in an epoch as would fill it.
+        Many steps on crops train better than few on whole volumes.
     seed : int, optional
         Seed of order and augmentation.
     epoch : int, optional
         The epoch to start from.
-    targets : ndarray, (n, ...), optional
-        What is to be predicted of each volume; batches are then pairs.
+    targets : ndarray of shape (n, ...), optional
+        The target of each volume; batches are then pairs.
     **kwargs
         `workers` and the like, for `keras.utils.PyDataset`.
     """
@@ -72,11 +72,11 @@ class VolumeDataset(keras.utils.PyDataset):
         self.parts = math.prod(shape) // math.prod(self.crop or shape)
 
     def __len__(self):
-        """Number of batches in an epoch."""
+        """Return the number of batches in an epoch."""
         return -(-len(self.volumes) * self.parts // self.batch_size)
 
     def order(self):
-        """Give the order in this epoch: ndarray of int; item i is of volume i % n."""
+        """Return the order in this epoch: ndarray of int; item i is of volume i % n."""
         n = len(self.volumes) * self.parts
         if not self.shuffle:
             return np.arange(n)
@@ -84,18 +84,18 @@ class VolumeDataset(keras.utils.PyDataset):
         return rng.permutation(n)
 
     def __getitem__(self, index):
-        """Give one batch.
+        """Return one batch.
 
         Parameters
         ----------
         index : int
-            Which one.
+            Number of the batch.
 
         Returns
         -------
-        ndarray of float32, (b, ..., 1)
-            In [-1, 1]; the background is exactly -1. A pair of it and the targets,
-            where there are some.
+        ndarray of shape (b, ..., 1), float32
+            In [-1, 1]; the background is exactly -1. With
+            `targets`, a pair of it and the targets.
         """
         chosen = self.order()[index * self.batch_size : (index + 1) * self.batch_size]
         batch = np.stack([self._volume(number) for number in chosen])
@@ -105,7 +105,7 @@ class VolumeDataset(keras.utils.PyDataset):
         return images, self.targets[chosen % len(self.volumes)]
 
     def _volume(self, number):
-        """Give one volume or part of it, augmented: float32 in [0, 1]."""
+        """Return one augmented volume, or a crop of it: float32 in [0, 1]."""
         volume = np.asarray(self.volumes[number % len(self.volumes)], np.float32)
         rng = random_stream("volumes: augmentation", self.epoch, number, seed=self.seed)
         if self.augment is not None:
@@ -113,5 +113,5 @@ class VolumeDataset(keras.utils.PyDataset):
         return volume if self.crop is None else random_crop(volume, self.crop, rng)
 
     def on_epoch_end(self):
-        """Go on to the next epoch's order."""
+        """Advance to the next epoch, and its order."""
         self.epoch += 1

@@ -1,8 +1,7 @@
-"""Downloads that can be broken off: resumed, checked, and whole or absent.
+"""Downloads that are resumed, verified and atomic.
 
-What has come lies in ``NAME.part`` and is kept when a transfer ends early, in this
-process or by its end; the next one asks the server for the rest. The final name is
-given only to a file of the right size and checksum.
+A partial transfer stays in ``NAME.part``; the next one asks the server for the rest.
+Only a file of the right size and checksum gets its final name.
 """
 
 from dataclasses import dataclass
@@ -30,11 +29,11 @@ _TRY_AGAIN = (408, 425, 429)  # of the 4xx codes; every 5xx may pass, too
 
 
 class FetchError(InputError):
-    """A download or an archive that is not what was expected of it."""
+    """A failed download, or an archive other than expected."""
 
 
 class _RefusedError(Exception):
-    """This address will not give the file, however often it is asked."""
+    """Permanent failure of an address: a retry will not help."""
 
 
 @dataclass(frozen=True)
@@ -62,23 +61,23 @@ class RemoteFile:
 def download(
     file, folder, *, retries=5, wait=2.0, timeout=60.0, room=0.0, progress=True
 ):
-    """Download a file, or the rest of it; do nothing where it is whole already.
+    """Download a file, or the rest of it; do nothing where it is complete.
 
     Parameters
     ----------
     file : RemoteFile
         What to download.
     folder : str or Path
-        Where to; made when missing.
+        Target folder; made when missing.
     retries : int, optional
-        How often in a row a transfer may bring nothing new before it is given up.
+        Number of consecutive transfers without progress before it is given up.
     wait : float, optional
         Seconds before the first retry; doubled each time, 60 at most.
     timeout : float, optional
         Seconds without an answer after which a connection counts as broken.
     room : float, optional
-        Disk space that must be free beyond the file's, as a multiple of its size:
-        for what will be unpacked from it.
+        Free disk space needed beyond the file's, as a multiple of its size, to unpack
+        it.
     progress : bool, optional
         Show a progress bar.
 
@@ -90,8 +89,8 @@ def download(
     Raises
     ------
     FetchError
-        When no address gave the file; it names each with the reason and tells how
-        many bytes came. Also when the disk is too small.
+        If all addresses failed: the message has each with its reason, and the number
+        of bytes received. Also if the disk is too small.
     """
     path = Path(folder) / file.name
     part = path.with_name(f"{path.name}.part")
@@ -115,7 +114,7 @@ def download(
 
 
 def _from_url(url, part, file, retries, wait, timeout, room, progress):
-    """Try one address until it has given the file: None, or why it has not."""
+    """Download from one address, with retries; return None or the reason of failure."""
     best = idle = 0
     while True:
         before = _size(part)
@@ -127,14 +126,14 @@ def _from_url(url, part, file, retries, wait, timeout, room, progress):
                 return None
             part.unlink()
             if before == 0:
-                return reason  # all of it came from here; asking again will not help
+                return reason  # the complete file is wrong; a retry will not help
         except _RefusedError as refusal:
             return str(refusal)
         except (OSError, HTTPException) as error:
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:
                 raise FetchError(f"{part}: the disk is full") from error
             reason = f"{type(error).__name__}: {error}"
-        # A server that cannot resume may give less than before: only more counts.
+        # A server that cannot resume may send less than before: only more is progress.
         idle = 0 if _size(part) > best else idle + 1
         if idle > retries:
             return f"{reason} (given up after {idle} attempts without progress)"
@@ -143,7 +142,7 @@ def _from_url(url, part, file, retries, wait, timeout, room, progress):
 
 
 def _transfer(url, part, file, timeout, room, progress):
-    """Bring one connection's worth of bytes; OSError when it ends too early."""
+    """Append the bytes of one connection; raise OSError when it ends too early."""
     if file.size is not None and _size(part) > file.size:
         part.unlink()
     start = _size(part)
@@ -168,7 +167,7 @@ def _open(request, part, timeout):
         return urlopen(request, timeout=timeout)
     except HTTPError as error:
         error.close()
-        if error.code == 416:  # nothing after what is here, which then is not ours
+        if error.code == 416:  # no bytes after the local ones
             part.unlink(missing_ok=True)
             raise ConnectionError("the server has no such range") from error
         if error.code < 500 and error.code not in _TRY_AGAIN:
@@ -177,17 +176,17 @@ def _open(request, part, timeout):
 
 
 def _extent(response, part, start):
-    """Where the bytes begin, and how long the file is (None: not told)."""
+    """Return where the bytes begin, and the size of the file (None if unknown)."""
     length = response.headers.get("Content-Length", "")
     if response.status != 206:
         return 0, int(length) if length.isdigit() else None
-    told = re.match(
+    content_range = re.match(
         r"bytes (\d+)-\d+/(\d+|\*)", response.headers["Content-Range"] or ""
     )
-    if told is None or int(told[1]) != start:
+    if content_range is None or int(content_range[1]) != start:
         part.unlink(missing_ok=True)
         raise ConnectionError("the server sent another range than the one asked for")
-    return start, None if told[2] == "*" else int(told[2])
+    return start, None if content_range[2] == "*" else int(content_range[2])
 
 
 def _check_room(part, total, start, room):
@@ -221,7 +220,7 @@ def _size(path):
 
 
 def _fault(path, file):
-    """Tell what is wrong with a file, or None."""
+    """Return the difference of a file from its record in words, or None."""
     if file.size is not None and _size(path) != file.size:
         return f"{_size(path)} bytes, expected {file.size}"
     if file.md5 is None:
@@ -235,22 +234,22 @@ def _fault(path, file):
 
 
 def unpack(archive, folder, *, progress=True):
-    """Unpack a tar archive into a new folder, with nothing outside of it.
+    """Unpack a tar archive into a new folder, and nothing outside of it.
 
     Parameters
     ----------
     archive : str or Path
         A ``.tar``, plain or compressed.
     folder : str or Path
-        Made anew: what was in it is lost. A caller renames it when all is well.
+        Replaced: its content is lost. The caller renames it when complete.
     progress : bool, optional
         Count the files on a progress bar.
 
     Raises
     ------
     FetchError
-        When the archive is damaged, or a member would lie outside of `folder`;
-        the folder is removed then.
+        If the archive is damaged, or a member would lie outside of `folder`; the
+        folder is then removed.
     """
     folder = Path(folder)
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Scans of one content under several subjects, found without reading most files."""
+"""Scans of the same content under several subjects; most files are not read."""
 
 import gzip
 import hashlib
@@ -11,20 +11,20 @@ _EMPTY_GZIP = 20  # bytes; files below have no content to compare
 
 
 def find_duplicates(records):
-    """Find scans of one content under different subjects.
+    """Find scans of the same content under different subjects.
 
-    Contents are compared as they are uncompressed: by size and checksum first, which a
-    ``.gz`` file ends with, then byte for byte.
+    Uncompressed contents are compared: first by size and checksum, with which a
+    ``.gz`` file ends, then byte for byte.
 
     Parameters
     ----------
     records : list of Record
-        The scans; those that cannot be read are left out.
+        The scans; those that cannot be read are ignored.
 
     Returns
     -------
     list of list of Path
-        The files of each content that several subjects have.
+        The files of each content that several subjects share.
     """
     subjects = {record.image: record.subject for record in records}
     packed = {}
@@ -62,7 +62,7 @@ def _is_packed(path):
 
 
 def _gzip_end(path):
-    """Return CRC-32 and size of what a ``.gz`` file holds; None for others."""
+    """Return CRC-32 and size of the content of a ``.gz`` file; None for others."""
     if not _is_packed(path) or os.path.getsize(path) < _EMPTY_GZIP:
         return None
     with open(path, "rb") as stream:
@@ -71,7 +71,7 @@ def _gzip_end(path):
 
 
 def _checksum(path, sizes):
-    """Return CRC-32 and size of a plain file, whole where a packed one has its size."""
+    """Return CRC-32 and size of a plain file, where a packed one has its size."""
     size = os.path.getsize(path)
     if size < _EMPTY_GZIP or _is_packed(path):
         return None

@@ -1,8 +1,8 @@
-"""Public T1 data sets: where they are, what they ask for, and how to get them.
+"""Public T1 datasets: addresses, terms and download.
 
 Addresses, sizes and checksums are as recorded by public projects; they were not
-verified here. A download whose size or checksum differs is refused, and the error
-tells both.
+verified here. A download of another size or checksum is refused, with both in the
+error.
 """
 
 from dataclasses import dataclass
@@ -24,28 +24,28 @@ _IXI = "biomedic.doc.ic.ac.uk/brain-development/downloads/IXI"
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that can be fetched, or at least asked for.
+    """A dataset to download, or one that needs a registration.
 
     Parameters
     ----------
     name : str
-        What it is called on the command line.
+        Name on the command line.
     title : str
-        What it is.
+        Title.
     home : str
-        Its web page: terms, registration, documentation.
+        Web page: terms, registration, documentation.
     licence : str
-        Its terms, in a few words.
+        Terms, in a few words.
     credit : str
-        Whom to cite.
+        Citation.
     folder : str
         The folder it is unpacked to.
     volumes : int
         Number of ``.nii.gz`` files when complete.
     archive : RemoteFile, optional
-        The tar archive; without one the data are not for free download.
+        The tar archive; None if the data need a registration.
     extras : tuple of RemoteFile, optional
-        Small files that go with it. One that cannot be had is a warning.
+        Small extra files. A failure to download one is a warning.
     """
 
     name: str
@@ -85,7 +85,7 @@ SOURCES = {
             title="IXI: 581 T1 heads of three London hospitals, 1.5 and 3 T",
             home="https://brain-development.org/ixi-dataset",
             licence="CC BY-SA 3.0",
-            credit="IXI data set, brain-development.org",
+            credit="IXI dataset, brain-development.org",
             folder="IXI-T1",
             volumes=581,
             archive=RemoteFile(
@@ -115,34 +115,34 @@ SOURCES = {
 
 
 def fetch_t1(source, out_dir=None, *, force=False, keep_archive=False, **options):
-    """Fetch a public T1 data set; do nothing where it is complete already.
+    """Fetch a public T1 dataset; do nothing where it is complete.
 
     Parameters
     ----------
     source : str or Source
-        A name in `SOURCES`, or a source of your own.
+        A name in `SOURCES`, or another source.
     out_dir : str or Path, optional
-        Where its folder goes. By default DIPY's data folder: ``$DIPY_HOME``, or
+        Parent of its folder. By default DIPY's data folder: ``$DIPY_HOME``, or
         ``.dipy`` in the home folder.
     force : bool, optional
-        Replace a folder that is there, once the new one is complete.
+        Replace an existing folder, once the new one is complete.
     keep_archive : bool, optional
-        Keep the archive when it has been unpacked.
+        Keep the archive after it is unpacked.
     **options
-        Of `dipy_synth.data.download.download`: retries, wait, timeout, progress.
+        Options of `dipy_synth.data.download.download`, such as ``retries``.
 
     Returns
     -------
     Path
-        The folder with the data. ``source.json`` in it tells origin and licence.
+        The folder with the data; its ``source.json`` has origin and licence.
 
     Raises
     ------
     InputError
-        For an unknown name; for data that ask for a registration, with what to do
-        and what is missing; for a folder that is there and incomplete.
+        If the name is unknown, the folder is incomplete, or the data need a
+        registration; the message then has the steps and what is missing.
     FetchError
-        When a download or its archive fails; run again to resume.
+        If a download or its archive fails; run again to resume.
     """
     source = _find(source)
     root = Path(out_dir) if out_dir else _dipy_home()
@@ -160,7 +160,7 @@ def fetch_t1(source, out_dir=None, *, force=False, keep_archive=False, **options
 
 
 def _fetch(source, root, folder, options):
-    """Download and unpack a data set."""
+    """Download and unpack a dataset."""
     logger.info(f"{source.title}\nhome: {source.home}\nlicence: {source.licence}")
     logger.info(f"please cite: {source.credit}")
     size = source.archive.size
@@ -175,7 +175,7 @@ def _find(source):
         return source
     if source not in SOURCES:
         known = ", ".join(SOURCES)
-        raise InputError(f"{source}: no such data set; expected one of {known}")
+        raise InputError(f"{source}: no such dataset; expected one of {known}")
     return SOURCES[source]
 
 
@@ -188,9 +188,9 @@ def _count(folder):
 
 
 def _check_folder(source, folder, options):
-    """Give a folder that is complete; refuse one that is not.
+    """Return a complete folder; refuse an incomplete one.
 
-    What goes with the images and could not be had last time is asked for again.
+    Extra files that are missing are downloaded again.
     """
     receipt, found = folder / _RECEIPT, _count(folder)
     expected = read_json(receipt)["Volumes"] if receipt.exists() else source.volumes
@@ -207,11 +207,11 @@ def _check_folder(source, folder, options):
 
 
 def _install(source, archive, folder, options):
-    """Unpack beside the folder, then rename: it is complete or not there."""
+    """Unpack beside the folder, then rename: it is complete or absent."""
     fresh = folder.with_name(f".tmp-{folder.name}")
     try:
         unpack(archive, fresh, progress=options.get("progress", True))
-        inner = fresh / folder.name  # an archive may bring the folder, or only files
+        inner = fresh / folder.name  # an archive may contain the folder, or only files
         content = inner if inner.is_dir() else fresh
         for extra in source.extras:
             _add(extra, content, options)
@@ -256,14 +256,14 @@ def _replace(fresh, folder):
     shutil.rmtree(old, ignore_errors=True)
 
 
-# --- Calgary-Campinas-359, which asks for a registration --------------------------
+# --- Calgary-Campinas-359, which needs a registration ------------------------------
 
 _CC359_NAME = re.compile(r"(CC\d{4})_[a-z]+_\d+_\d+_[MF](_[a-z_]+)?\.nii\.gz", re.I)
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What is there of a data set that was put down by hand.
+    """The files of a dataset that was downloaded by hand.
 
     Attributes
     ----------
@@ -272,11 +272,11 @@ class Inventory:
     masks : tuple of str
         Subjects with a brain mask.
     missing_images : tuple of str
-        Subjects of the data set without an image.
+        Subjects of the dataset without an image.
     missing_masks : tuple of str
         Subjects with an image and no mask.
     packed : tuple of str
-        Archives that have not been unpacked.
+        Archives that are not unpacked.
     """
 
     images: tuple[str, ...]
@@ -296,7 +296,7 @@ class Inventory:
 
 
 def check_cc359(folder):
-    """Tell what is there and what is missing of Calgary-Campinas-359.
+    """List the present and missing files of Calgary-Campinas-359.
 
     Parameters
     ----------

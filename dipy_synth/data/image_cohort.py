@@ -1,4 +1,4 @@
-"""Images in one file of arrays, such as MNIST's digits, read like a prepared cohort."""
+"""Cohorts of images in one file of arrays, such as MNIST's digits."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,27 +13,27 @@ from dipy_synth.errors import InputError
 from dipy_synth.utils.files import file_stamp
 
 _GZIP = b"\x1f\x8b"
-_IDX_UINT8 = 0x08  # the third byte of an IDX file tells the type of its values
+_IDX_UINT8 = 0x08  # the third byte of an IDX file is the type of its values
 
 
 @dataclass(frozen=True)
 class ArrayCohort:
-    """Images of rank 2 or 3 without a place in space, each a subject of its own.
+    """Images of rank 2 or 3 without an affine, each a subject of its own.
 
-    It has what the models ask of a `dipy_synth.data.cohort.Cohort`.
+    It has the interface of `dipy_synth.data.cohort.Cohort`.
 
     Parameters
     ----------
     root : Path
         The file.
-    images : ndarray, (n, *shape)
+    images : ndarray of shape (n, *shape)
         uint8, or float in [0, 1].
-    labels : ndarray of int, (n,), optional
+    labels : ndarray of shape (n,), int, optional
         A class for each image, the column ``label`` of `rows`.
     validation_fraction : float, optional
-        Part of the images for validation.
+        Fraction of the images for validation.
     seed : int, optional
-        Another seed, another split.
+        Random seed of the split.
 
     Raises
     ------
@@ -47,7 +47,7 @@ class ArrayCohort:
     validation_fraction: float = 0.2
     seed: int = 0
 
-    grid = None  # no place in space
+    grid = None  # no affine
     preprocessing = license = None
     symmetric = False  # the mirror image of a 3 is no 3
     categories = ("label",)
@@ -115,7 +115,7 @@ class ArrayCohort:
 
     @property
     def rows(self):
-        """What is known of each image: tuple of dict, (n,)."""
+        """Table row of each image: tuple of dict, (n,)."""
         if self.labels is None:
             return ({},) * len(self.images)
         return tuple({"label": str(label)} for label in self.labels)
@@ -129,11 +129,11 @@ class ArrayCohort:
         return chosen
 
     def stamp(self):
-        """Tell the file by name, size and time: list of [str, int, int], for JSON."""
+        """Return name, size and time of the file: list of [str, int, int], for JSON."""
         return [file_stamp(self.root)]
 
     def where(self, split=None):
-        """Tell which images are on a side: ndarray of bool, (n,); all by default."""
+        """Return the mask of one side's images (all by default): bool, (n,)."""
         if split is None:
             return np.ones(len(self.images), dtype=bool)
         if split not in ("train", "validation"):
@@ -141,7 +141,7 @@ class ArrayCohort:
         return self._validates if split == "validation" else ~self._validates
 
     def volumes(self, split=None):
-        """Give the images of one side, or all.
+        """Return the images of one side, or all.
 
         Parameters
         ----------
@@ -150,7 +150,7 @@ class ArrayCohort:
 
         Returns
         -------
-        ndarray of float16, (n, *shape)
+        ndarray of shape (n, *shape), float16
             In [0, 1].
         """
         images = self.images[self.where(split)]
@@ -187,7 +187,7 @@ def _read_npz(path):
 
 
 def _read_idx_pair(path):
-    """Read a file of images, and the file of labels that MNIST's naming puts beside."""
+    """Read a file of images, and the file of labels that MNIST names after it."""
     name = path.name.replace("images", "labels").replace("idx3", "idx1")
     beside = path.with_name(name)
     has_labels = name != path.name and beside.is_file()
@@ -212,6 +212,6 @@ def _read_idx(path):
     values = np.frombuffer(data[start:], np.uint8)
     if values.size != np.prod(shape):
         raise InputError(
-            f"{path}: {values.size} values, but its header speaks of {shape}"
+            f"{path}: {values.size} values, but the shape in its header is {shape}"
         )
     return values.reshape(shape)

@@ -1,39 +1,38 @@
-"""What the values of an image mean: its background, its zero, its outliers.
+"""Intensities of an image: background, zero level and outliers.
 
-A scan may come with any zero: z-scored, with an offset, padded with -1000. Only
-differences are read from it, so that it is prepared as the same brain with the zero of
-a scanner would be.
+A scan may have any zero level: z-scored, with an offset, padded with -1000. Only
+differences of its values are used, so that the prepared volume does not depend on it.
 """
 
 import numpy as np
 
 from dipy_synth.errors import InputError
 
-GROUND = 0.15  # part of the voxels that share a value where it is background
+GROUND = 0.15  # least fraction of the voxels that share a background value
 # A scanner's T1 has 0.06 to 0.4 of the brain's range below its 0.5 percentile.
 FLOOR, HIGHEST_FLOOR = 0.15, 1.0
 FAR = 10.0  # interquartile ranges; the brightest vessel is 3 above the third quartile
 FEWEST = 8  # values of a scan; one of 8 bits has about 100
-SCALES = (100, 255, 1000, 32767, 65535)  # of probabilities that are not up to 1
-FLAT = 1e-5  # range of a constant image by rounding, as part of its values
+SCALES = (100, 255, 1000, 32767, 65535)  # of probabilities that are not in [0, 1]
+FLAT = 1e-5  # relative range of a constant image, by rounding
 
 
 def background_values(data, *, least=GROUND, most=3):
-    """List the values that fill a large part of an image: its background, its padding.
+    """List the values that fill a large part of an image: background and padding.
 
     Parameters
     ----------
-    data : ndarray, (X, Y, Z)
+    data : ndarray of shape (X, Y, Z)
         The image.
     least : float, optional
-        Part of the voxels that a value must fill.
+        Least fraction of the voxels with the value.
     most : int, optional
-        Number of values that are looked for.
+        Largest number of values.
 
     Returns
     -------
     list of float
-        That of the image's faces first; empty where there is none.
+        The value of the image's faces first; empty where there is none.
     """
     step = max(1, round((data.size / 1e5) ** (1 / data.ndim)))
     sample = data[(slice(None, None, step),) * data.ndim]  # what fills much is in it
@@ -48,22 +47,22 @@ def background_values(data, *, least=GROUND, most=3):
 
 
 def cut_outliers(data, mask):
-    """Cut what no tissue has: values far from the others become the nearest of those.
+    """Clip outliers to the range of the other values.
 
     Parameters
     ----------
-    data : ndarray, (X, Y, Z)
+    data : ndarray of shape (X, Y, Z)
         The image, in any unit.
-    mask : ndarray of bool, (X, Y, Z)
+    mask : ndarray of shape (X, Y, Z), bool
         The brain.
 
     Returns
     -------
-    data : ndarray, (X, Y, Z)
-        `data` itself where nothing is cut.
+    data : ndarray of shape (X, Y, Z)
+        `data` itself where nothing is clipped.
     cut : int
-        Voxels of the brain that were cut: more than 10 interquartile ranges from the
-        quartiles.
+        Number of clipped voxels of the brain: those more than 10 interquartile ranges
+        from the quartiles.
     """
     values = data[mask]
     first, third = np.percentile(values, (25, 75))
@@ -77,20 +76,20 @@ def cut_outliers(data, mask):
 
 
 def check_contrast(data, mask):
-    """Refuse a brain most of which has one value, or all of it a few: labels.
+    """Refuse a brain that is almost constant, or has few values, as labels do.
 
     Parameters
     ----------
-    data : ndarray, (X, Y, Z)
+    data : ndarray of shape (X, Y, Z)
         The image.
-    mask : ndarray of bool, (X, Y, Z)
+    mask : ndarray of shape (X, Y, Z), bool
         The brain.
 
     Raises
     ------
     InputError
-        If the quartiles of its values do not differ by more than rounding, or there
-        are fewer than 8 values.
+        If the quartiles of its values differ by rounding alone, or there are fewer
+        than 8 different values.
     """
     values = data[mask]
     first, third = np.percentile(values, (25, 75))
@@ -107,20 +106,20 @@ def check_contrast(data, mask):
 
 
 def offset_of(data, mask):
-    """Compute what to add to an image so that its zero is like that of a scanner.
+    """Compute the offset that brings the zero of an image to that of a scanner.
 
     Parameters
     ----------
-    data : ndarray, (X, Y, Z)
-        The image, in any unit and of any zero.
-    mask : ndarray of bool, (X, Y, Z)
+    data : ndarray of shape (X, Y, Z)
+        The image, in any unit and with any zero.
+    mask : ndarray of shape (X, Y, Z), bool
         The brain.
 
     Returns
     -------
     float
         0 where the 0.5 percentile of the brain is at 0 to 1 times the range up to the
-        99.5 percentile, as in scans; else what brings it to 0.15.
+        99.5 percentile, as in scans; else the offset that brings it to 0.15.
     """
     low, high = np.percentile(data[mask], (0.5, 99.5))
     width = high - low
@@ -130,16 +129,16 @@ def offset_of(data, mask):
 
 
 def as_mask(values):
-    """Turn the values of a mask to a mask: of 0 and 1, per cent, 0 to 255, or labels.
+    """Convert probabilities (of 1, per cent, 0 to 255) or labels to a boolean mask.
 
     Parameters
     ----------
-    values : array_like, (X, Y, Z)
+    values : array_like of shape (X, Y, Z)
         A mask, probabilities of any scale, or labels.
 
     Returns
     -------
-    ndarray of bool, (X, Y, Z)
+    ndarray of shape (X, Y, Z), bool
         Where a probability is more than half of its scale; where a label is not 0.
     """
     values = np.asarray(values)

@@ -1,4 +1,4 @@
-"""IXI's table: ages and sexes, from the spreadsheet as it comes or from a text."""
+"""Table of IXI: ages and sexes, from the original spreadsheet or a text file."""
 
 import csv
 from importlib.util import find_spec
@@ -18,8 +18,8 @@ def read_ixi_table(folder):
     Parameters
     ----------
     folder : Path
-        Holds the scans. ``IXI.csv`` (commas) goes before ``IXI.tsv`` (tabs) and before
-        ``IXI.xls``, the spreadsheet of the archive.
+        Folder of the scans. ``IXI.csv`` (commas) is preferred to ``IXI.tsv`` (tabs),
+        and this to ``IXI.xls``, the spreadsheet of the archive.
 
     Returns
     -------
@@ -30,8 +30,8 @@ def read_ixi_table(folder):
     Raises
     ------
     InputError
-        If a table lacks a column or has words for numbers, or what reads a spreadsheet
-        is not installed.
+        If a table lacks a column or has words for numbers, or xlrd, which reads the
+        spreadsheet, is not installed.
     """
     readers = {"IXI.csv": _text(","), "IXI.tsv": _text("\t"), "IXI.xls": _spreadsheet}
     for place in (folder, folder.parent):
@@ -42,9 +42,9 @@ def read_ixi_table(folder):
 
 
 def ages_and_sexes(rows, path):
-    """Find what the rows tell of each subject.
+    """Extract age and sex of each subject.
 
-    A subject with several rows has what they agree on. An age of 0 stands for none.
+    Where rows of a subject disagree, the value is None. An age of 0 means missing.
 
     Parameters
     ----------
@@ -52,14 +52,14 @@ def ages_and_sexes(rows, path):
         Column name (IXI_ID, AGE, and one that begins with SEX_ID: 1 male, 2 female) to
         str, number or None.
     path : Path
-        Where they are from, for messages.
+        The table, for messages.
 
     Returns
     -------
     dict
         As of `read_ixi_table`.
     """
-    told = {}
+    values = {}
     for row in rows:
         row = {str(name).strip().upper()[:6]: value for name, value in row.items()}
         try:
@@ -70,19 +70,19 @@ def ages_and_sexes(rows, path):
                 f"them ({error})"
             ) from error
         if number is not None:  # None: a spreadsheet's empty line
-            known = told.setdefault(f"IXI{int(number):03d}", {"age": [], "sex": []})
+            known = values.setdefault(f"IXI{int(number):03d}", {"age": [], "sex": []})
             known["age"] += [f"{age:.2f}"] if age and age > 0 else []
             known["sex"] += [SEXES[sex]] if sex in SEXES else []
     return {
         label: {
             name: _agreed(values, label, name, path) for name, values in row.items()
         }
-        for label, row in told.items()
+        for label, row in values.items()
     }
 
 
 def _number(value):
-    """Give a cell as a float; None for an empty one."""
+    """Convert a cell to a float; None for an empty one."""
     if value is None or not str(value).strip():
         return None
     number = float(value)
@@ -90,16 +90,16 @@ def _number(value):
 
 
 def _agreed(values, label, name, path):
-    """Give what all rows of a subject agree on."""
+    """Return the value that all rows of a subject share, None where they disagree."""
     if len(set(values)) > 1:
         several = " and ".join(dict.fromkeys(values))
-        logger.warning(f"{path}: {label} has {name} {several}; it is left out")
+        logger.warning(f"{path}: {label} has {name} {several}; it is taken as missing")
         return None
     return values[0] if values else None
 
 
 def _text(delimiter):
-    """Give a reader of a table as text."""
+    """Return a reader of tables in text files."""
 
     def read(path):
         try:

@@ -1,4 +1,4 @@
-"""Conditions that name a side of the body: their brains are not mirrored."""
+"""Conditions that name a side of the body, for which brains are not mirrored."""
 
 import re
 

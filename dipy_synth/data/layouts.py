@@ -1,4 +1,4 @@
-"""How cohorts lie on disk: one function a layout, from NIfTI files to records.
+"""File layouts of cohorts: one function per layout, from NIfTI files to records.
 
 BIDS, raw and derivative [1]_; NFBS, the Neurofeedback Skull-stripped repository [2]_;
 CC359, Calgary-Campinas [3]_; IXI as its archive unpacks; and files of any name.
@@ -38,7 +38,7 @@ CC359_START = re.compile(r"^CC\d{4}_[a-z]+_(15|3)_\d+_[MF]")
 IXI = re.compile(r"^(IXI\d{3})-([A-Za-z]+)-\d{4}-T1$")
 NFBS = re.compile(r"_T1w_brainmask$")
 OURS = ("prepared", "synthetic", "reconstructed")  # desc- of what dipy_synth writes
-FOLDERS_COUNT = 10  # a scan in a folder sub-X says BIDS as loud as so many files
+FOLDERS_COUNT = 10  # weight of a folder sub-X as evidence of BIDS, in files
 
 logger = logging.getLogger("dipy_synth")
 
@@ -46,10 +46,10 @@ logger = logging.getLogger("dipy_synth")
 def read_bids(paths):
     """Read BIDS files, raw or derivative.
 
-    Of one subject, session and run one scan is taken, by a rule: the scan as it left
-    the scanner before one with a ``desc`` (brain, preproc), scanner space before
+    One scan is taken of each subject, session and run, in this order: the raw scan
+    before one with a ``desc`` (brain, preproc), scanner space before
     another ``space``, without contrast agent before with, and then the ``acq`` and
-    ``rec`` that most of the cohort has. Masks are looked for beside the scan and in the
+    ``rec`` that most of the cohort has. Masks are matched beside the scan and in the
     whole dataset, by equal entities.
 
     Parameters
@@ -94,7 +94,7 @@ def read_bids(paths):
 
 
 def _not_ours(paths):
-    """Leave out what dipy_synth wrote inside the dataset."""
+    """Leave out outputs of dipy_synth inside the dataset."""
     ours = {path for path in paths if entities(path).get("desc") in OURS}
     prepared = {p.parent for p in ours if entities(p)["desc"] == "prepared"}
     if not any(is_t1w(path) and path not in ours for path in paths):
@@ -108,7 +108,7 @@ def _variant(path):
 
 
 def _cost(path, popular):
-    """Order the scans of one subject, session and run: the one to take first."""
+    """Return the sort key of the scans of one subject, session and run."""
     names = entities(path)
     return (
         "derivatives" in path.parts,

@@ -1,4 +1,4 @@
-"""Which files below a folder are images of the study, and which are not meant."""
+"""Search of the images of a study, below folders that may hold other files, too."""
 
 from dataclasses import dataclass, field
 import glob
@@ -19,12 +19,12 @@ OTHERS = re.compile(
 )
 # Folders beside the data of a study: archives, what a system or a program keeps.
 ASIDE = {"__macosx", "sourcedata", "@eadir", "lost+found", "$recycle.bin"}
-OURS, ASIDE_TOLD = "made by dipy_synth", "in folders that are not data"
+OURS, ASIDE_WHY = "made by dipy_synth", "in folders that are not data"
 
 
 @dataclass
 class Listing:
-    """The images that inputs stand for, and what was left out beside them.
+    """The images that inputs stand for, and what was left out.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Listing:
     named : set of Path
         Images given by their own path.
     left_out : dict of str to list of Path
-        Why, and which files or folders.
+        Reason to files or folders.
     """
 
     images: list = field(default_factory=list)
@@ -45,11 +45,11 @@ class Listing:
     _own: dict = field(default_factory=dict, repr=False)
 
     def leave_out(self, why, path):
-        """Note that a file or folder is not read."""
+        """Record that a file or folder is not read."""
         self.left_out.setdefault(why, []).append(path)
 
     def is_own(self, folder):
-        """Return whether dipy_synth wrote a folder; each is looked at once."""
+        """Return whether dipy_synth wrote a folder; the answer is cached."""
         if folder not in self._own:
             self._own[folder] = is_own_output(folder)
         return self._own[folder]
@@ -84,7 +84,7 @@ def find_images(inputs):
     for given in inputs:
         below = set(_meant(str(given), listing))
         if not below:
-            raise InputError(f"{given}: no NIfTI image there{_told(listing)}")
+            raise InputError(f"{given}: no NIfTI image there{_left_out_text(listing)}")
         found |= below
     listing.images = sorted(found)
     return listing
@@ -95,7 +95,7 @@ def list_images(inputs):
     return find_images(inputs).images
 
 
-def _told(listing):
+def _left_out_text(listing):
     kinds = ", ".join(f"{len(v)} {why}" for why, v in listing.left_out.items())
     return f" (.nii, .nii.gz, or .img with .hdr){'; left out: ' * bool(kinds)}{kinds}"
 
@@ -114,7 +114,7 @@ def _meant(given, listing):
         return
     for match in map(Path, sorted(glob.glob(given, recursive=True))):
         if _is_aside(match, given) or is_hidden(match.name):
-            listing.leave_out(ASIDE_TOLD, match)
+            listing.leave_out(ASIDE_WHY, match)
         elif match.is_dir():
             yield from images_below(match, listing=listing)
         elif is_image(match, listing) and not _is_ours(match, given, listing):
@@ -162,16 +162,18 @@ def is_own_output(folder):
     if not path.is_file():
         return False
     try:
-        told = read_json(path)
+        description = read_json(path)
     except InputError:
         return False
-    makers = told.get("GeneratedBy") if isinstance(told, dict) else None
+    makers = description.get("GeneratedBy") if isinstance(description, dict) else None
     names = [m.get("Name") for m in makers or () if isinstance(m, dict)]
-    return "dipy_synth" in names or (isinstance(told, dict) and "DipySynth" in told)
+    return "dipy_synth" in names or (
+        isinstance(description, dict) and "DipySynth" in description
+    )
 
 
 def is_image(path, listing=None):
-    """Return whether a file is a NIfTI image by its name; note other images."""
+    """Return whether a file is a NIfTI image by its name; record other images."""
     if NIFTI.search(path.name):
         return True
     why = None
@@ -200,7 +202,7 @@ def images_below(root, *, listing=None):
     root : Path
         A folder.
     listing : Listing, optional
-        Where to note the root of each image, and what is left out.
+        Receives the root of each image, and what is left out.
 
     Returns
     -------
@@ -223,7 +225,7 @@ def images_below(root, *, listing=None):
             if is_own_output(path):
                 listing.leave_out(OURS, path)
             elif is_aside(entry.name):
-                listing.leave_out(ASIDE_TOLD, path)
+                listing.leave_out(ASIDE_WHY, path)
             else:
                 real = real or os.path.join(above[-1], entry.name)
                 waiting.append((path, (*above, real)))

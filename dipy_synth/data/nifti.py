@@ -1,4 +1,4 @@
-"""NIfTI files in and out, with errors that name the file."""
+"""Reading and writing of NIfTI files, with errors that name the file."""
 
 import gzip
 from pathlib import Path
@@ -16,7 +16,7 @@ VOXEL = (0.05, 50.0)  # mm, sizes that a voxel of a head may have
 # The space of a volume: its code in the NIfTI header.
 SPACES = {"scanner": 1, "aligned": 2, "mni": 4}
 
-# What nibabel, gzip and zlib raise on files that are cut short or are something else.
+# Errors of nibabel, gzip and zlib for files that are truncated or of another kind.
 BROKEN = (
     nib.filebasedimages.ImageFileError,
     nib.spatialimages.HeaderDataError,
@@ -64,7 +64,7 @@ def open_nifti(path):
 
 
 def read_affine(image):
-    """Read the affine of an image in mm, and say where its header is of two minds.
+    """Read the affine of an image in mm, and note contradictions of its header.
 
     Parameters
     ----------
@@ -73,12 +73,12 @@ def read_affine(image):
 
     Returns
     -------
-    affine : ndarray, (4, 4)
+    affine : ndarray of shape (4, 4)
         Voxel-to-world affine, in mm: of the sform, else the qform, else the voxel
-        sizes alone. Of these, what is not set or cannot be inverted is passed over;
-        all zero where that leaves nothing.
+        sizes alone. Those that are not set or cannot be inverted are skipped; all
+        zero where none is left.
     notes : tuple of str
-        What disagrees or is assumed, and what was taken.
+        Contradictions and assumptions, each with the choice that was made.
     """
     header = image.header
     known = {name: _coded(image, name) for name in ("sform", "qform")}
@@ -104,7 +104,7 @@ def read_affine(image):
 
 
 def _coded(image, name):
-    """Read the sform or the qform; None where it is not set, or not a place."""
+    """Read the sform or the qform; None where it is not set, or not spatial."""
     try:
         affine = getattr(image, f"get_{name}")(coded=True)[0]
     except BROKEN:
@@ -118,11 +118,11 @@ def _invertible(affine):
 
 
 def _disagreement(shape, header, known):
-    """Say by how much sform, qform and voxel sizes disagree; "" if they do not."""
+    """Describe how far sform, qform and voxel sizes disagree; "" if they agree."""
     if not known:
         return ""
     taken, affine = next(iter(known.items()))
-    sizes, told = nib.affines.voxel_sizes(affine), np.abs(header.get_zooms()[:3])
+    sizes, zooms = nib.affines.voxel_sizes(affine), np.abs(header.get_zooms()[:3])
     words = []
     if "qform" in known and taken == "sform":
         corner = np.array([*np.array(shape[:3]) - 1, 1])
@@ -131,9 +131,9 @@ def _disagreement(shape, header, known):
         apart = max(np.linalg.norm((difference @ c)[:3]) for c in corners)
         if apart > 0.1 * sizes.min():
             words.append(f"sform and qform disagree by up to {apart:.3g} mm")
-    if np.any(np.abs(sizes - told) > 0.01 * sizes):
+    if np.any(np.abs(sizes - zooms) > 0.01 * sizes):
         words.append(
-            f"the {taken} has voxels of {_sizes(sizes)}, pixdim says {_sizes(told)}"
+            f"the {taken} has voxels of {_sizes(sizes)}, pixdim says {_sizes(zooms)}"
         )
     return f"{'; '.join(words)}; the {taken} was taken" if words else ""
 
@@ -143,7 +143,7 @@ def _sizes(values):
 
 
 def _unit(header, affine):
-    """Give the factor to mm, and a note where the unit is another one."""
+    """Return the factor to mm, and a note where the unit is another one."""
     code = int(header["xyzt_units"]) & 7  # the other bits are the unit of time
     if code not in nib.nifti1.unit_codes.value_set():
         return 1.0, f"the header's unit has the unknown code {code}; taken as mm"
@@ -168,9 +168,9 @@ def read_volume(path):
 
     Returns
     -------
-    data : ndarray of float32, (X, Y, Z)
-        The volume, scaled as the header says.
-    affine : ndarray, (4, 4)
+    data : ndarray of shape (X, Y, Z), float32
+        The volume, with the scaling of the header applied.
+    affine : ndarray of shape (4, 4)
         Voxel-to-world affine, in mm.
     """
     image = open_nifti(path)
@@ -219,13 +219,13 @@ def write_volume(path, data, affine, *, space="scanner"):
     ----------
     path : str or Path
         The file.
-    data : ndarray, (X, Y, Z)
+    data : ndarray of shape (X, Y, Z)
         The volume; its type is kept.
-    affine : ndarray, (4, 4)
+    affine : ndarray of shape (4, 4)
         Voxel-to-world affine, in mm.
     space : {"scanner", "aligned", "mni"}, optional
-        What the world is, as the header's codes say it: the scanner's, that of other
-        volumes, or MNI152.
+        World space, for the codes of the header: the scanner's, that of other volumes,
+        or MNI152.
     """
     image = nib.Nifti1Image(data, affine)
     image.header.set_xyzt_units("mm")
@@ -236,7 +236,7 @@ def write_volume(path, data, affine, *, space="scanner"):
 
 
 def check_headers(image_path, mask_path=None):
-    """Check an image and its mask as far as headers tell, in milliseconds.
+    """Check an image and its mask by their headers, in milliseconds.
 
     Parameters
     ----------
@@ -248,12 +248,12 @@ def check_headers(image_path, mask_path=None):
     Returns
     -------
     tuple of str
-        What the scan's header says in two ways, or not at all, see `read_affine`.
+        Contradictions and gaps of the scan's header, see `read_affine`.
 
     Raises
     ------
     InputError
-        If a file is not what is expected, or the two do not share one grid.
+        If a file is not a readable volume, or the two do not share one grid.
     """
     image = open_nifti(image_path)
     affine, notes = read_affine(image)
@@ -265,7 +265,7 @@ def check_headers(image_path, mask_path=None):
             f"{mask_path}: a mask of shape {mask.shape[:3]}, expected that of "
             f"{image_path}, {image.shape[:3]}"
         )
-    # Half a tenth of a voxel, at the far corner, is what headers lose by rounding.
+    # Rounding in headers moves the far corner by less than this part of a voxel.
     corner = np.array([*image.shape[:3], 1])
     apart = np.abs((read_affine(mask)[0] - affine) * corner).sum(axis=1).max()
     if apart > 0.05 * nib.affines.voxel_sizes(affine).min():
@@ -288,11 +288,11 @@ def read_scan(image_path, mask_path=None):
 
     Returns
     -------
-    data : ndarray of float32, (X, Y, Z)
+    data : ndarray of shape (X, Y, Z), float32
         The scan.
-    affine : ndarray, (4, 4)
+    affine : ndarray of shape (4, 4)
         Its voxel-to-world affine, in mm.
-    mask : ndarray of bool, (X, Y, Z), or None
+    mask : ndarray of shape (X, Y, Z), bool, or None
         The brain mask.
     """
     check_headers(image_path, mask_path)

@@ -1,7 +1,7 @@
-"""The steps that take one T1 volume to the grid, each a function of arrays.
+"""Operations that bring one T1 volume to the grid, each a function of arrays.
 
-Nothing here is rotated or flipped in place: every step works on the native voxels, the
-transforms are composed as matrices, and the volume is interpolated once.
+All work on the native voxels: transforms are composed as matrices, and the volume is
+interpolated once.
 """
 
 import SimpleITK as sitk
@@ -18,24 +18,24 @@ from dipy_synth.errors import InputError
 
 
 def voxel_sizes(affine):
-    """Give the length of a voxel's edges: ndarray (3,), in mm."""
+    """Compute the voxel sizes of an affine: ndarray of shape (3,), in mm."""
     return np.linalg.norm(np.asarray(affine)[:3, :3], axis=0)
 
 
 def correct_bias(data, mask, affine, *, spacing=6.0, threads=1):
-    """Divide a T1 volume by its smooth shading, as N4 estimates it [1]_.
+    """Correct the bias field of a T1 volume, as estimated by N4 [1]_.
 
     The field is fitted on a coarse copy, which loses nothing: it is smooth by
     construction.
 
     Parameters
     ----------
-    data : ndarray, (X, Y, Z)
-        The volume, in any unit. Where its zero cannot be a scanner's, another is
-        taken, see `dipy_synth.data.intensities.offset_of`.
-    mask : ndarray of bool, (X, Y, Z)
+    data : ndarray of shape (X, Y, Z)
+        The volume, in any unit. An offset is added where its zero cannot be a
+        scanner's, see `dipy_synth.data.intensities.offset_of`.
+    mask : ndarray of shape (X, Y, Z), bool
         The brain. The field is fitted in it, and the result is exact only there.
-    affine : ndarray, (4, 4)
+    affine : ndarray of shape (4, 4)
         Voxel-to-world affine, in mm; only the voxel sizes are used.
     spacing : float, optional
         Voxel size at which the field is fitted, in mm.
@@ -44,7 +44,7 @@ def correct_bias(data, mask, affine, *, spacing=6.0, threads=1):
 
     Returns
     -------
-    ndarray of float32, (X, Y, Z)
+    ndarray of shape (X, Y, Z), float32
         The corrected volume; its mean in the brain is that of `data`.
 
     References
@@ -86,11 +86,11 @@ def resample(data, mask, matrix, shape, *, order=3):
 
     Parameters
     ----------
-    data : ndarray, (X, Y, Z)
+    data : ndarray of shape (X, Y, Z)
         Source volume.
-    mask : ndarray of bool, (X, Y, Z)
+    mask : ndarray of shape (X, Y, Z), bool
         Where `data` is meaningful; not empty.
-    matrix : ndarray, (4, 4)
+    matrix : ndarray of shape (4, 4)
         Map from target voxel to source voxel, see `Grid.voxel_map`.
     shape : tuple of int, (3,)
         Shape of the target.
@@ -99,9 +99,9 @@ def resample(data, mask, matrix, shape, *, order=3):
 
     Returns
     -------
-    data : ndarray of float32, shape
+    data : ndarray of shape `shape`, float32
         The volume on the target, exactly 0 outside `mask`.
-    mask : ndarray of bool, shape
+    mask : ndarray of shape `shape`, bool
         The mask on the target.
 
     References
@@ -121,25 +121,25 @@ def resample(data, mask, matrix, shape, *, order=3):
 
 
 def continued(data, mask, ratio, *, room=1):
-    """Cut out a brain, continue it outside of its mask, and blur it where it shrinks.
+    """Crop a brain, extrapolate it outside of its mask, and blur it for downsampling.
 
     Parameters
     ----------
-    data : ndarray, (X, Y, Z)
+    data : ndarray of shape (X, Y, Z)
         Source volume.
-    mask : ndarray of bool, (X, Y, Z)
+    mask : ndarray of shape (X, Y, Z), bool
         Where `data` is meaningful; not empty.
-    ratio : ndarray, (3,)
+    ratio : ndarray of shape (3,)
         Size of the target's voxels along each source axis, in source voxels.
     room : int, optional
-        Voxels added on every side, also where `data` ends.
+        Margin in voxels on every side, also beyond the border of `data`.
 
     Returns
     -------
-    data, weight : ndarray of float32, (X', Y', Z')
-        The brain's box, and how much of each of its voxels is brain.
-    start : ndarray of int, (3,)
-        Index in `data` of the box's first voxel; negative beyond its border.
+    data, weight : ndarray of shape (X', Y', Z'), float32
+        The crop, and the brain fraction of each of its voxels.
+    start : ndarray of shape (3,), int
+        Index in `data` of the crop's first voxel; negative beyond its border.
     """
     sigma = np.sqrt(np.maximum(ratio**2 - 1, 0) / (8 * np.log(2)))
     box = bounding_box(mask, margin=int(np.ceil(2 + 3 * sigma.max())))
@@ -156,14 +156,14 @@ def continued(data, mask, ratio, *, room=1):
 
 
 def bounding_box(mask, *, margin=0):
-    """Give the slices that hold a mask, and `margin` voxels around it.
+    """Compute the bounding box of a mask, with a margin.
 
     Parameters
     ----------
-    mask : ndarray of bool, (X, Y, Z)
+    mask : ndarray of shape (X, Y, Z), bool
         Not empty.
     margin : int, optional
-        Voxels added on every side, as far as the array reaches.
+        Voxels added on every side, within the array.
 
     Returns
     -------
@@ -177,18 +177,18 @@ def bounding_box(mask, *, margin=0):
 
 
 def bounding_corners(mask, affine):
-    """Give the lowest and highest world coordinates of a mask's voxels.
+    """Compute the lowest and highest world coordinates of a mask's voxels.
 
     Parameters
     ----------
-    mask : ndarray of bool, (X, Y, Z)
+    mask : ndarray of shape (X, Y, Z), bool
         Not empty.
-    affine : ndarray, (4, 4)
+    affine : ndarray of shape (4, 4)
         Voxel-to-world affine, in mm (or to the voxels of another image).
 
     Returns
     -------
-    low, high : ndarray, (3,)
+    low, high : ndarray of shape (3,)
         In mm, of voxel centres.
     """
     points = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
@@ -196,24 +196,24 @@ def bounding_corners(mask, affine):
 
 
 def nudge(mask, matrix, grid, *, limit=4.0):
-    """Tell how far to move an aligned brain so that the grid does not cut it.
+    """Compute the shift of an aligned brain that avoids a cut by the grid.
 
     Parameters
     ----------
-    mask : ndarray of bool, (X, Y, Z)
+    mask : ndarray of shape (X, Y, Z), bool
         The brain in native space.
-    matrix : ndarray, (4, 4)
+    matrix : ndarray of shape (4, 4)
         Map from grid voxel to native voxel.
     grid : Grid
         The grid.
     limit : float, optional
-        Farthest move along an axis, in mm: less than two brains differ anyway.
+        Largest shift along an axis, in mm: less than aligned brains differ.
 
     Returns
     -------
-    ndarray, (3,)
-        The move in mm, right, anterior and superior; 0 along an axis where the brain
-        fits, or where no move within the limit makes it fit.
+    ndarray of shape (3,)
+        The shift in mm, right, anterior and superior; 0 along an axis where the brain
+        fits, or where no shift within the limit makes it fit.
     """
     below, above = _excess(mask, matrix, grid)
     move = np.maximum(below, 0) - np.maximum(above, 0)
@@ -226,9 +226,9 @@ def check_fit(mask, matrix, grid):
 
     Parameters
     ----------
-    mask : ndarray of bool, (X, Y, Z)
+    mask : ndarray of shape (X, Y, Z), bool
         The brain in native space.
-    matrix : ndarray, (4, 4)
+    matrix : ndarray of shape (4, 4)
         Map from grid voxel to native voxel.
     grid : Grid
         The grid.
@@ -237,7 +237,7 @@ def check_fit(mask, matrix, grid):
     ------
     InputError
         If the centre of a brain voxel lies outside of the grid's field of view. The
-        message tells by how many mm, and the shape that would hold the brain.
+        message has the distance in mm, and a shape that would hold the brain.
     """
     below, above = _excess(mask, matrix, grid)
     excess = np.stack([below, above], axis=1).ravel()
@@ -247,7 +247,7 @@ def check_fit(mask, matrix, grid):
     beyond = ", ".join(f"{v:.1f} mm {n}" for v, n in zip(excess, names) if v > 1e-6)
     margin = np.maximum(np.maximum(below, above), 0) / grid.voxel_size
     shape = grid.shape + 2 * np.ceil(margin).astype(int)
-    shape = -(-shape // 8) * 8  # what three halvings can divide
+    shape = -(-shape // 8) * 8  # divisible by 2 three times
     raise InputError(
         f"the brain does not fit the grid of {_times(grid.shape)} voxels of "
         f"{_times(grid.voxel_size)} mm: it reaches beyond by {beyond}; expected a "
@@ -256,14 +256,14 @@ def check_fit(mask, matrix, grid):
 
 
 def _excess(mask, matrix, grid):
-    """Tell by how many mm a brain reaches beyond the grid, below and above."""
+    """Compute by how many mm a brain exceeds the grid, below and above."""
     low, high = bounding_corners(mask, np.linalg.inv(matrix))
     sizes = np.array(grid.voxel_size)
     return (-0.5 - low) * sizes, (high - np.array(grid.shape) + 0.5) * sizes
 
 
 def _times(values):
-    """Write 80 x 96 x 80."""
+    """Format sizes as 80 x 96 x 80."""
     return " x ".join(f"{value:g}" for value in values)
 
 
@@ -272,17 +272,17 @@ def scale_to_unit(data, mask, *, percentiles=(0.5, 99.5)):
 
     Parameters
     ----------
-    data : ndarray, (X, Y, Z)
+    data : ndarray of shape (X, Y, Z)
         The volume, in any unit.
-    mask : ndarray of bool, (X, Y, Z)
+    mask : ndarray of shape (X, Y, Z), bool
         The brain.
     percentiles : tuple of float, (2,), optional
-        Percentiles of the brain's intensities that become 0 and 1; what lies beyond
-        is clipped. (0, 100) is the min-max scaling.
+        Percentiles of the brain's intensities that become 0 and 1; values beyond
+        are clipped. (0, 100) is the min-max scaling.
 
     Returns
     -------
-    scaled : ndarray of float32, (X, Y, Z)
+    scaled : ndarray of shape (X, Y, Z), float32
         The volume in [0, 1].
     intensity_range : tuple of float, (2,)
         The intensities that became 0 and 1.

@@ -1,4 +1,4 @@
-"""What tables say of the subjects of a cohort: their rows found, merged and told."""
+"""Participants tables of a cohort: search, matching and merging of their rows."""
 
 from dataclasses import replace
 import logging
@@ -23,15 +23,15 @@ logger = logging.getLogger("dipy_synth")
 
 
 def add_covariates(records, roots=None):
-    """Add what the participants tables say of each scan, and log what was understood.
+    """Add the rows of the participants tables to each scan, and log the result.
 
     Parameters
     ----------
     records : list of Record
-        The scans. What a record has already goes before the tables.
+        The scans. Covariates that a record has already take precedence.
     roots : dict of Path to Path, optional
-        The folder that was given, for images below one: tables are looked for from
-        the dataset of an image up to there.
+        The input folder of each image below one: tables are searched from the dataset
+        of an image up to there.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def _around(image, given):
 
 
 def _with_rows(record, folders, tables):
-    """Return a scan with what tables say of it, the nearest table last."""
+    """Return a scan with its rows of the tables merged, the nearest table last."""
     covariates = {}
     for folder in reversed(folders):
         if folder in tables:
@@ -95,7 +95,7 @@ class Participants:
     rows : list of dict
         Column name to str or None, with ``participant_id``.
     notes : sequence of str, optional
-        What to say of it.
+        Notes to log.
     """
 
     def __init__(self, path, rows, notes=()):
@@ -120,7 +120,7 @@ class Participants:
         Parameters
         ----------
         folder : Path
-            Where ``participants.tsv`` or or ``.csv``, may be.
+            The folder of ``participants.tsv`` or ``.csv``.
 
         Raises
         ------
@@ -158,23 +158,25 @@ class Participants:
         Participants
         """
         rows = read_table(path, needed=["participant_id"])
-        told = None
+        content = None
         try:
-            told = read_json(dictionary) if dictionary else None
+            content = read_json(dictionary) if dictionary else None
         except InputError as error:
             logger.warning(f"{error}; it is not used")
-        return cls(path, *understand(rows, told if isinstance(told, dict) else None))
+        return cls(
+            path, *understand(rows, content if isinstance(content, dict) else None)
+        )
 
     def match(self, subjects):
-        """Find the rows of subjects, by labels that are equal or else alike.
+        """Match the rows of subjects, by equal or else similar labels.
 
-        Labels are alike that differ in case, in zeros before a number, or in blanks,
-        dashes and underscores. Where several are alike, only equal ones count.
+        Labels are similar that differ in case, in zeros before a number, or in blanks,
+        dashes and underscores. Where several are similar, only equal ones match.
 
         Parameters
         ----------
         subjects : dict of str to str
-            Labels without ``sub-``, to the names that the table may have for them.
+            Labels without ``sub-``, to their possible names in the table.
         """
         names = {subject_label(name): s for s, name in subjects.items()}
         found = {s: label for label, s in names.items() if label in self._rows}
@@ -187,14 +189,14 @@ class Participants:
         found |= alike
         self._matched = {s: self._rows[label] for s, label in found.items()}
         if alike:
-            told = few(f"{label} for sub-{s}" for s, label in sorted(alike.items()))
-            self.notes.append(f"participant_id {told}, taken as the same")
+            pairs = few(f"{label} for sub-{s}" for s, label in sorted(alike.items()))
+            self.notes.append(f"participant_id {pairs}, taken as the same")
         unused = sorted(self._rows.keys() - set(found.values()))
         if unused:
             self.notes.append(f"{_rows_of(len(unused))} without a scan: {few(unused)}")
 
     def row(self, record):
-        """Return what the table says of a scan, after `match`.
+        """Return the row of a scan, after `match`.
 
         Parameters
         ----------
@@ -225,8 +227,8 @@ class Participants:
 
     def _is_of(self, row, session):
         """Return whether a row is of a session: bool."""
-        told = row.get(self._session)
-        return None not in (told, session) and fold(_session(told)) == fold(session)
+        own = row.get(self._session)
+        return None not in (own, session) and fold(_session(own)) == fold(session)
 
 
 def _rows_of(n):
@@ -243,7 +245,7 @@ def _session(text):
 
 
 def fold(label):
-    """Return a label without what people write now so, now so: case, zeros, dashes."""
+    """Return a label in a canonical form: without case, leading zeros and dashes."""
     label = re.sub(r"^(\d+)\.0$", r"\1", label)  # a number that was a float on the way
     label = re.sub(r"[\s_-]|\.(?!\d)", "", label).casefold()
     return re.sub(r"(?<!\d)0+(?=\d)", "", label)
@@ -257,27 +259,27 @@ def _by_fold(labels):
 
 
 def _merged(rows, what):
-    """Return what rows agree on; one row's value fills another's blank."""
+    """Merge rows: equal values are kept, blanks are filled, others become None."""
     merged = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         known = [row[name] for row in rows if row.get(name) is not None]
         values = list({_meaning(name, value): value for value in known}.values())
         if len(values) > 1:
             logger.warning(
-                f"{what} has {name} {' and '.join(values[:3])}; it is left out"
+                f"{what} has {name} {' and '.join(values[:3])}; it is taken as missing"
             )
         merged[name] = values[0] if len(values) == 1 else None
     return merged
 
 
 def _meaning(name, value):
-    """Return what a value is compared by: 20 and 20.0 are one."""
+    """Return the key by which a value is compared: 20 and 20.0 are equal."""
     number = column_number(name, value)
     return value if number is None else number
 
 
 def _log(records, tables):
-    """Log what the tables were understood as, in a line each."""
+    """Log how the tables were understood, in a line each."""
     for table in tables.values():
         for note in table.notes:
             logger.warning(f"{table.path}: {note}")

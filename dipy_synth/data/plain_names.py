@@ -1,28 +1,28 @@
-"""Files of any name: which are T1 scans, and whose, by the words in their names."""
+"""Choice of T1 scans among files of any name, by the words in their names."""
 
 import re
 
 from dipy_synth.data.records import entities, labels, stem
 
-# Other contrasts and modalities; where T1 stands before, it is a T1 (T1_to_T2).
+# Other contrasts and modalities; a T1 before one of them wins (T1_to_T2).
 CONTRASTS = set(
     "t2 t2w t2star t2s flair bold fmri func epi dwi dti adc swi swan asl cbf perf pwi "
     "pdw pdt2 mra tof angio phasediff fieldmap magnitude localizer scout sbref "
     "task resting dir qsm mtr t1map t2map r1map r2star t2starw spectroscopy "
     "t1c t1ce t1gd".split()
 )
-# What is made of a scan, and is not one.
+# Derivatives of a scan that are no scans.
 DERIVED = set(
     "mask brainmask seg segmentation seg8 aseg aparc dseg probseg label labels parc "
     "parcellation roi rois lesion lesions tissue tissues atlas pve pveseg wmh wmparc "
     "warp warped xfm jacobian displacement deformation biasfield prob probability "
     "ribbon thickness curv overlay edges".split()
 )
-# Words that may be initials or a diagnosis, too: they count where another file has
-# the same name but for that last word.
+# Words that may also be initials or a diagnosis: they count only where another file
+# has the same name but for that last word.
 AMBIGUOUS = set("pd fa md rd ad gm wm csf ct pet b0 b1 rest inv1 inv2 swi bet".split())
 T1 = set("t1 t1w t1weighted mprage mp2rage spgr bravo tfe ffe mpr fspgr".split())
-# What a scan may have gone through; the scan itself goes before.
+# Processing of a scan; the unprocessed scan is preferred.
 PROCESSED = set(
     "brain bet stripped skullstripped ss n4 corrected biascorr biascorrected restore "
     "reg registered mni norm normalized normalised defaced deface preproc preprocessed "
@@ -54,14 +54,14 @@ def choose_scans(paths, *, keep=()):
     paths : list of Path
         Image files.
     keep : collection of Path, optional
-        Files that are scans whatever their names.
+        Files that are scans, whatever their names.
 
     Returns
     -------
     scans : list of Path
-        One a person and folder, or of a subject and session where a name has them.
+        One per person and folder, or per subject and session where a name has them.
     left_out : dict of str to list of Path
-        Why, and which files.
+        Reason to files.
     """
     keep, left_out, groups = set(keep), {}, {}
     names = {(path.parent, stem(path)) for path in paths}
@@ -91,7 +91,7 @@ def _start(path):
 
 
 def _not_t1(path, names, starts):
-    """Return which word of a name says that it is no T1 scan; "" if none."""
+    """Return the word of a name that marks another kind of file; "" if none."""
     found = words(stem(path))
     for word in found:
         if word in DERIVED or (word.endswith("mask") and len(word) > 4):
@@ -113,7 +113,7 @@ def _not_t1(path, names, starts):
 
 
 def person(path):
-    """Return a file's name without T1, brain and what else may be at its end: str."""
+    """Return a file's name without T1, brain and the like at its end: str."""
     name = stem(path)
     while name:
         found = LAST_WORD.fullmatch(name)
@@ -124,7 +124,7 @@ def person(path):
 
 
 def _person(path):
-    """Return what two versions of one scan share."""
+    """Return the part of the name that versions of one scan share."""
     names = labels(path)
     if "sub" in entities(path):
         return names["sub"], names.get("ses"), names.get("run")
@@ -132,6 +132,6 @@ def _person(path):
 
 
 def _processing(path):
-    """Order the versions of a scan: the least processed first."""
+    """Return the sort key of the versions of a scan: the least processed first."""
     found = words(stem(path))
     return sum(word in PROCESSED for word in found), len(found), path.name

@@ -1,4 +1,4 @@
-"""A folder of scans to a prepared cohort: in parallel, and whatever a scan may be."""
+"""Preparation of a cohort: scans in parallel, with failures reported at the end."""
 
 from contextlib import contextmanager
 from dataclasses import replace
@@ -46,10 +46,10 @@ def prepare_cohort(
 ):
     """Prepare every scan of a cohort.
 
-    All headers are checked first. A scan that fails is named in the answer and does not
-    stop the others; what is unusual of one that does not is logged as a warning. A
-    second run does what is missing: scans that are there, from the same files and by
-    the same preprocessing, are kept, and a subject stays on its side of the split.
+    All headers are checked first. A scan that fails is returned with its error and does
+    not stop the others; unusual properties of a scan are logged as warnings. A second
+    run prepares what is missing: scans that were prepared from the same files by the
+    same preprocessing are kept, and a subject stays on its side of the split.
 
     Parameters
     ----------
@@ -58,35 +58,35 @@ def prepare_cohort(
     out_dir : str or Path
         The prepared cohort; made when missing.
     preprocessing : PreprocessConfig, optional
-        What to do with each scan; ``PreprocessConfig()`` by default.
+        Preprocessing of each scan; ``PreprocessConfig()`` by default.
     engine : {"serial", "joblib", "dask", "ray"}, optional
-        What runs scans in parallel, see `dipy_synth.utils.parallel.run_parallel`.
+        Parallel engine, see `dipy_synth.utils.parallel.run_parallel`.
     n_jobs : int, optional
         Scans at a time; -1 stands for all processors.
     scheduler : str, optional
-        Address of a dask scheduler, ``tcp://host:8786``: the workers of a cluster, who
-        see the same files, do the work.
+        Address of a dask scheduler, ``tcp://host:8786``, whose workers see the same
+        files.
     force : bool, optional
-        Prepare anew what is there, even from other files or by other preprocessing.
+        Prepare anew what exists, also from other files or by other preprocessing.
     validation_fraction : float, optional
-        Part of the subjects for validation.
+        Fraction of the subjects for validation.
     seed : int, optional
-        Seed of the split.
+        Random seed of the split.
     stratify : sequence of str, optional
-        Columns that training and validation should share alike.
+        Columns to stratify the split by.
     verbose : bool, optional
         Show a progress bar.
 
     Returns
     -------
     list of tuple (Record, str or None)
-        Each scan, and what is wrong with it.
+        Each scan, and its error message.
 
     Raises
     ------
     InputError
-        If there is no scan, an option is not known, the engine or the scheduler is
-        not there, or `out_dir` holds something else.
+        If there is no scan, an option is unknown, the engine or the scheduler is not
+        available, or `out_dir` holds something else.
     """
     preprocessing, root = (
         PreprocessConfig() if preprocessing is None else preprocessing,
@@ -102,12 +102,12 @@ def prepare_cohort(
     keys = {record.key for record in records}
     stale = check_output(root, keys, preprocessing, force=force)
     if preprocessing.brain in NETWORKS:
-        load_network(preprocessing.brain)  # now, rather than to fail for every scan
+        load_network(preprocessing.brain)  # fail now, rather than for every scan
 
     check = run_parallel(
         partial(_check, preprocessing=preprocessing), records, verbose=False
     )
-    errors = _told(records, check)
+    errors = _error_messages(records, check)
     sound = [record for record in records if errors[record.key] is None]
     kept = [] if force else _kept(root, sound, preprocessing, errors)
     todo = [r for r in sound if r not in kept and errors[r.key] is None]
@@ -126,7 +126,7 @@ def prepare_cohort(
     )
     shown = {"desc": "prepared scans", "unit": "scan", "verbose": verbose}
     answers = list(run_parallel(work, map(_absolute, todo), **parallel, **shown))
-    errors.update(_told(todo, answers))
+    errors.update(_error_messages(todo, answers))
     _warn(todo, answers)
     good = [record for record in records if errors[record.key] is None]
     write_participants(root, good, **options)
@@ -137,14 +137,14 @@ def prepare_cohort(
 
 
 def _check(record, *, preprocessing):
-    """Check what headers and options tell of a scan."""
+    """Check headers and options of a scan."""
     if preprocessing.brain == "given" and record.mask is None:
         raise InputError(f"{record.image}: no mask, but brain='given' (mask_path)")
     check_headers(record.image, record.mask)
 
 
 def _kept(root, records, preprocessing, errors):
-    """List the scans that are done; note those that are there from other files."""
+    """List the scans that are done; collect errors of those from other files."""
     kept = []
     for record in records:
         try:
@@ -155,7 +155,7 @@ def _kept(root, records, preprocessing, errors):
 
 
 def _absolute(record):
-    """Name a scan's files as a worker elsewhere finds them."""
+    """Make the paths of a scan absolute, for workers in other folders."""
     mask = record.mask and record.mask.absolute()
     return replace(record, image=record.image.absolute(), mask=mask)
 
@@ -169,7 +169,7 @@ def _prepare(record, root, preprocessing, source, threads):
             prepared = prepare_t1(
                 data, affine, mask=mask, preprocessing=preprocessing, threads=threads
             )
-    except InputError as error:  # what the header says may be the reason
+    except InputError as error:  # contradictions of the header may be the reason
         raise InputError("; ".join([str(error), *notes])) from error
     prepared = replace(prepared, warnings=(*notes, *prepared.warnings))
     write_prepared(root, record, prepared, preprocessing, source=source)
@@ -177,7 +177,7 @@ def _prepare(record, root, preprocessing, source, threads):
 
 
 def _warn(records, answers):
-    """Log what is unusual, by scan; and once how whole heads get a mask."""
+    """Log the warnings of each scan; and once how to get masks of whole heads."""
     for record, (warnings, _) in zip(records, answers):
         for words in warnings or ():
             logger.warning(f"{record.image}: {words}")
@@ -188,7 +188,7 @@ def _warn(records, answers):
 
 @contextmanager
 def _itk_threads(number):
-    """Limit ITK's threads, so that scans do not fight for processors."""
+    """Limit ITK's threads, so that scans do not compete for processors."""
     before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(number)
     try:
@@ -197,8 +197,8 @@ def _itk_threads(number):
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
 
-def _told(records, answers):
-    """Give what is wrong with each scan, by key; the words name its file."""
+def _error_messages(records, answers):
+    """Return the error message of each scan by key; each names its file."""
     errors = {}
     for record, (_, words) in zip(records, answers):
         words = words and words.replace(f"; {HOW_TO}", "")  # once for all, not for each

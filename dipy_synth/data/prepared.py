@@ -22,7 +22,7 @@ from dipy_synth.utils.tables import read_table, write_table
 logger = logging.getLogger("dipy_synth")
 
 KIND = "prepared cohort"
-# How studies name the sides; whom they keep for a test must not be trained on.
+# Names of the sides in studies; test subjects of a study must not be trained on.
 SIDES = {
     **dict.fromkeys(("train", "training", "tr"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev", "development"), "validation"),
@@ -44,7 +44,7 @@ participants.tsv. quality.html shows every volume, the highest outlier score fir
 
 
 def prepared_path(root, key):
-    """Find a scan's prepared volume.
+    """Return the path of a scan's prepared volume.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def prepared_path(root, key):
 
 
 def _target_path(root, key, preprocessing):
-    """Name the prepared volume that is to be written for a scan."""
+    """Return the path of the prepared volume to be written for a scan."""
     space = template_space(preprocessing.to_config())
     entity = f"_space-{space}" if space else ""
     return Path(root) / key.split("_")[0] / "anat" / f"{key}{entity}{IMAGE}"
@@ -76,12 +76,12 @@ def _key_of(path):
 
 
 def sidecar_path(image):
-    """Give the path of a prepared volume's sidecar, a JSON file."""
+    """Return the path of a prepared volume's sidecar, a JSON file."""
     return Path(str(image).removesuffix(".nii.gz") + ".json")
 
 
 def mask_path(image):
-    """Give the path of a prepared volume's brain mask."""
+    """Return the path of a prepared volume's brain mask."""
     return Path(str(image).removesuffix(IMAGE) + MASK)
 
 
@@ -106,14 +106,14 @@ def prepared_keys(root):
 
 
 def is_prepared_cohort(folder):
-    """Tell whether a folder is what `dipy_preprocess_t1` wrote: bool."""
+    """Return whether `dipy_preprocess_t1` wrote a folder: bool."""
     path = Path(folder) / "dataset_description.json"
-    told = (read_json(path).get("DipySynth") or {}) if path.is_file() else {}
-    return "Preprocessing" in told
+    content = (read_json(path).get("DipySynth") or {}) if path.is_file() else {}
+    return "Preprocessing" in content
 
 
 def _is_whole(image):
-    """Tell whether a prepared scan has all its files."""
+    """Return whether a prepared scan has all its files."""
     files = (image, mask_path(image), sidecar_path(image))
     return all(path.is_file() for path in files)
 
@@ -129,7 +129,7 @@ def space_of(align):
 
 
 def write_prepared(root, record, prepared, preprocessing, *, source):
-    """Write one prepared scan: mask, volume, and last the sidecar that says "done".
+    """Write one prepared scan: mask, volume, and last the sidecar, which marks it done.
 
     Parameters
     ----------
@@ -138,11 +138,11 @@ def write_prepared(root, record, prepared, preprocessing, *, source):
     record : Record
         The scan it was made from.
     prepared : PreparedT1
-        What was made of it.
+        The prepared scan.
     preprocessing : PreprocessConfig
-        How it was made.
+        Its preprocessing.
     source : SourceLink
-        Where the scan lies, see `link_source`.
+        Link to the scan, see `link_source`.
     """
     image = _target_path(root, record.key, preprocessing)
     sidecar_path(image).unlink(missing_ok=True)
@@ -171,7 +171,7 @@ def write_prepared(root, record, prepared, preprocessing, *, source):
 
 
 def _write_mask(image, prepared, preprocessing, uris):
-    """Write the brain mask of a prepared volume, and what BIDS asks of a mask."""
+    """Write the brain mask of a prepared volume, and its sidecar (BIDS)."""
     path = mask_path(image)
     content = {
         "Description": "Brain mask on the grid of the prepared volume",
@@ -184,7 +184,7 @@ def _write_mask(image, prepared, preprocessing, uris):
 
 
 def read_prepared(image):
-    """Read a prepared scan, for instance to bring it back to native space.
+    """Read a prepared scan, for instance to resample it to native space.
 
     Parameters
     ----------
@@ -195,25 +195,25 @@ def read_prepared(image):
     -------
     PreparedT1
     """
-    told = read_json(sidecar_path(image))
+    sidecar = read_json(sidecar_path(image))
     data, affine = read_volume(image)
     return PreparedT1(
         data=data,
         mask=read_volume(mask_path(image))[0] > 0,
         affine=affine,
-        prepared_to_native=np.array(told["PreparedToNative"]),
-        intensity_range=tuple(told["IntensityRange"]),
-        native_shape=tuple(told["NativeShape"]),
-        native_affine=np.array(told["NativeAffine"]),
-        brain_volume=told["BrainVolume"],
-        brain=told.get("BrainFoundBy", ""),
-        correlation=told.get("AlignmentCorrelation"),
-        warnings=tuple(told.get("Warnings") or ()),
+        prepared_to_native=np.array(sidecar["PreparedToNative"]),
+        intensity_range=tuple(sidecar["IntensityRange"]),
+        native_shape=tuple(sidecar["NativeShape"]),
+        native_affine=np.array(sidecar["NativeAffine"]),
+        brain_volume=sidecar["BrainVolume"],
+        brain=sidecar.get("BrainFoundBy", ""),
+        correlation=sidecar.get("AlignmentCorrelation"),
+        warnings=tuple(sidecar.get("Warnings") or ()),
     )
 
 
 def is_done(root, record, preprocessing):
-    """Tell whether a scan is prepared already, by the same preprocessing.
+    """Return whether a scan is prepared already, by the same preprocessing.
 
     Parameters
     ----------
@@ -222,7 +222,7 @@ def is_done(root, record, preprocessing):
     record : Record
         The scan.
     preprocessing : PreprocessConfig
-        What is to be done.
+        The preprocessing of this run.
 
     Returns
     -------
@@ -231,27 +231,27 @@ def is_done(root, record, preprocessing):
     Raises
     ------
     InputError
-        If the scan there was prepared from other files.
+        If the prepared scan is of other files.
     """
     image = _target_path(root, record.key, preprocessing)
     if not _is_whole(image):
         return False
-    sidecar = sidecar_path(image)
-    told = read_json(sidecar)
-    if told.get("SourceHash") != source_hash(record):
+    path = sidecar_path(image)
+    sidecar = read_json(path)
+    if sidecar.get("SourceHash") != source_hash(record):
         raise InputError(
-            f"{sidecar}: prepared from other files ({', '.join(told['Sources'])}, or "
+            f"{path}: prepared from other files ({', '.join(sidecar['Sources'])}, or "
             f"their bytes have changed) than {record.image}; expected --force to "
             "prepare it anew, or another out_dir"
         )
-    return PreprocessConfig.from_config(told.get("Preprocessing")) == preprocessing
+    return PreprocessConfig.from_config(sidecar.get("Preprocessing")) == preprocessing
 
 
 def forget(root, record):
-    """Remove what is there of a scan that is to be prepared anew.
+    """Remove the files of a scan that is to be prepared anew.
 
-    It may fail now, or the run be killed: then nothing of other preprocessing must stay
-    among those of these.
+    If it then fails, or the run is killed, no volume of other preprocessing must stay
+    in the cohort.
 
     Parameters
     ----------
@@ -267,32 +267,32 @@ def forget(root, record):
 
 
 def check_output(root, keys, preprocessing, *, force):
-    """Refuse to mix two preparations, or to write into somebody else's folder.
+    """Refuse to mix two kinds of preprocessing, or to write into a foreign folder.
 
     Parameters
     ----------
     root : Path
-        The prepared cohort to be.
+        The prepared cohort.
     keys : set of str
         Keys of the scans of this run.
     preprocessing : PreprocessConfig
-        What is to be done.
+        The preprocessing of this run.
     force : bool
-        Whether what is there may be prepared anew.
+        Whether existing scans may be prepared anew.
 
     Returns
     -------
     bool
-        Whether what is there was prepared in another way.
+        Whether existing scans are of another preprocessing.
 
     Raises
     ------
     InputError
-        If the folder holds something else, or scans prepared in another way.
+        If the folder holds something else, or scans of another preprocessing.
     """
     folder = OutputFolder(root, KIND)
     before = folder.read()
-    if before is not None:  # options that are new have defaults
+    if before is not None:  # new options have defaults
         known = PreprocessConfig.from_config(before.get("Preprocessing"))
         before = _request(known)
     different = folder.check(_request(preprocessing), before=before, force=force)
@@ -328,7 +328,7 @@ def link_source(root, records):
 
 
 def write_description(root, records, preprocessing, *, source):
-    """Write what describes the dataset; the source's licence is passed on.
+    """Write the dataset description; the source's licence is passed on.
 
     Parameters
     ----------
@@ -337,15 +337,15 @@ def write_description(root, records, preprocessing, *, source):
     records : list of Record
         The scans.
     preprocessing : PreprocessConfig
-        What is done with them.
+        Their preprocessing.
     source : SourceLink
-        As of `link_source`.
+        The link of `link_source`.
     """
-    told = _source_description(records)
-    name = told.get("Name", "T1 scans")
-    origin = {key: told[key] for key in ("Version",) if key in told}
-    if "DatasetDOI" in told:
-        origin["DOI"] = told["DatasetDOI"]
+    known = _source_description(records)
+    name = known.get("Name", "T1 scans")
+    origin = {key: known[key] for key in ("Version",) if key in known}
+    if "DatasetDOI" in known:
+        origin["DOI"] = known["DatasetDOI"]
     else:
         origin["URL"] = source.address
     OutputFolder(root, KIND).describe(
@@ -353,9 +353,9 @@ def write_description(root, records, preprocessing, *, source):
         name=f"{name}, prepared by dipy_synth",
         readme=README,
         ignored=PAGE,
-        authors=told.get("Authors") or (f"The authors of: {name}",),
-        License=told.get("License"),
-        SourceDatasets=[origin, *told.get("SourceDatasets", [])],
+        authors=known.get("Authors") or (f"The authors of: {name}",),
+        License=known.get("License"),
+        SourceDatasets=[origin, *known.get("SourceDatasets", [])],
         DatasetLinks=source.links,
     )
 
@@ -400,14 +400,14 @@ def read_participants(root):
 
 
 def read_rows(root, keys):
-    """Read what the tables tell of each volume: its subject's row, then its session's.
+    """Read the table row of each volume: its subject's, updated by its session's.
 
     Parameters
     ----------
     root : str or Path
         The prepared cohort.
     keys : sequence of str
-        As `prepared_keys` gives them.
+        Keys as of `prepared_keys`.
 
     Returns
     -------
@@ -434,8 +434,8 @@ def write_participants(root, records, **options):
     root : Path
         The prepared cohort.
     records : list of Record
-        Scans that are prepared. Subjects that the table has already keep their side;
-        of others the side in a column ``split`` of the study counts.
+        Scans that are prepared. Subjects that are in the table keep their side; others
+        get that of the study's column ``split``, if there is one.
     **options
         For `dipy_synth.data.split.split_subjects`.
     """
@@ -448,8 +448,8 @@ def write_participants(root, records, **options):
     if not rows:
         return
     if fixed:
-        told = ", ".join(options)
-        logger.info(f"{len(fixed)} subjects keep their side; {told} are for others")
+        names = ", ".join(options)
+        logger.info(f"{len(fixed)} subjects keep their side; {names} are for others")
     fixed = {**_study_split(records, fixed), **fixed}
     split = split_subjects(rows, fixed=fixed, **options)
     table = [
@@ -463,7 +463,7 @@ def write_participants(root, records, **options):
 
 
 def _describe_participants(root, records, *, names):
-    """Write participants.json, by what the source and an earlier run say of columns."""
+    """Write participants.json, with the columns of the source and of earlier runs."""
     described = {}
     paths = [bids_root(record.image) / "participants.json" for record in records]
     for path in dict.fromkeys([root / "participants.json", *paths]):
@@ -475,16 +475,16 @@ def _describe_participants(root, records, *, names):
 def _study_split(records, fixed):
     """Return the side of each subject by the study's own table: dict.
 
-    Empty where its column ``split`` has other words, or one side would be empty.
+    Empty where its column ``split`` has other values, or one side would be empty.
     """
-    told = {}
+    words_of = {}
     for record in records:
         if record.covariates.get("split") is not None:
-            told.setdefault(record.subject, set()).add(record.covariates["split"])
-    if not told:
+            words_of.setdefault(record.subject, set()).add(record.covariates["split"])
+    if not words_of:
         return {}
-    words = sorted(set().union(*told.values()))
-    sides = {s: {SIDES.get(word.casefold()) for word in t} for s, t in told.items()}
+    words = sorted(set().union(*words_of.values()))
+    sides = {s: {SIDES.get(word.casefold()) for word in t} for s, t in words_of.items()}
     found = {s: side.pop() for s, side in sides.items() if len(side) == 1}
     if None in found.values() or len({*found.values(), *fixed.values()}) < 2:
         logger.warning(
@@ -501,9 +501,9 @@ def _study_split(records, fixed):
 
 
 def _known_rows(root, records):
-    """Give what is known of each scan of the records' subjects, by subject and key.
+    """Return the rows of all scans of the records' subjects, by subject and key.
 
-    Scans that were prepared before keep what the tables tell of them.
+    Scans that were prepared before keep their rows.
     """
     known = {record.subject: {} for record in records}
     earlier = [
@@ -511,11 +511,11 @@ def _known_rows(root, records):
         for key in prepared_keys(root)
         if key.split("_")[0].removeprefix("sub-") in known
     ]
-    told = dict(zip(earlier, read_rows(root, earlier)))
-    for row in told.values():
+    rows = dict(zip(earlier, read_rows(root, earlier)))
+    for row in rows.values():
         row.pop("split", None)
-    told |= {record.key: _renamed(record.covariates) for record in records}
-    for key, row in told.items():
+    rows |= {record.key: _renamed(record.covariates) for record in records}
+    for key, row in rows.items():
         row = {k: v and str(v) for k, v in row.items()}
         known[key.split("_")[0].removeprefix("sub-")][key] = row
     return known
@@ -527,7 +527,7 @@ def _renamed(row):
 
 
 def _common(known):
-    """Give each subject the columns on which its scans agree."""
+    """Return the columns of each subject on which its scans agree."""
     rows = {}
     for subject, scans in known.items():
         first, *others = scans.values()
@@ -538,7 +538,7 @@ def _common(known):
 
 
 def _write_sessions(root, subject, scans, common):
-    """Write the columns of a subject's scans that are not its own, by session."""
+    """Write the columns that differ between a subject's sessions, one row each."""
     table = {}
     for key, row in scans.items():
         own = {k: v for k, v in row.items() if common.get(k) != v}

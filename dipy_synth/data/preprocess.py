@@ -1,4 +1,4 @@
-"""One T1 scan to a volume on the grid, and back to the scanner's space."""
+"""Preprocessing of one T1 scan to a volume on the grid, and its inverse."""
 
 from dataclasses import dataclass, fields
 
@@ -37,7 +37,7 @@ CHOICES = {
     "order": (1, 3),
     "regrid": ("grid", "dipy"),
 }
-# Over real brains 0.6 to 0.75; halves of brains and heads on their side reach 0.4.
+# Real brains have 0.6 to 0.75; halves of brains and heads on their side up to 0.4.
 LEAST_CORRELATION = 0.45
 MOST_TURNED = 60.0  # degrees: no head lies so in a scanner
 MOST_SHEARED = 2.0  # degrees off right angles; affine registration leaves a little
@@ -47,18 +47,18 @@ GRIDS = {"grid": Grid(), "dipy": Grid((128,) * 3, (2.0,) * 3, (0.0,) * 3)}
 
 @dataclass(frozen=True)
 class PreprocessConfig:
-    """What is done to every scan of a cohort.
+    """Preprocessing of every scan of a cohort.
 
     Parameters
     ----------
     brain : {"auto", "given", "nonzero", "none", "evac", "synthseg", "deepbet"}
-        Where the brain mask comes from, see
+        Source of the brain mask, see
         `dipy_synth.data.brain_extraction.find_brain`.
     bias : bool, optional
-        Correct the coil's shading by N4.
+        Correct the bias field by N4.
     align : {"rigid", "affine", "none"}, optional
         Alignment to MNI152. "rigid" keeps sizes; "none" centres the grid on the
-        brain and leaves it where it is in the world.
+        brain in its native space.
     scaling : {"percentile", "minmax"}, optional
         Intensities to [0, 1] by percentiles of the brain, or by its extremes.
     percentiles : tuple of float, (2,), optional
@@ -66,9 +66,9 @@ class PreprocessConfig:
     order : {3, 1}, optional
         Cubic (clipped to the native range) or linear interpolation.
     regrid : {"grid", "dipy"}, optional
-        "grid" interpolates at the voxels of the grid. "dipy" takes the way of DIPY's
-        networks, `dipy.nn.utils.transform_img`, see
-        `dipy_synth.data.transform_img.transform_t1`; it aligns nothing.
+        "grid" interpolates at the voxels of the grid. "dipy" resamples as DIPY's
+        networks do, by `dipy.nn.utils.transform_img`, see
+        `dipy_synth.data.transform_img.transform_t1`, without alignment.
     grid : Grid, optional
         The grid; by default 80 x 96 x 80 voxels of 2 mm, and 128 x 128 x 128 of 2 mm
         for "dipy".
@@ -76,7 +76,7 @@ class PreprocessConfig:
     Raises
     ------
     InputError
-        If a value is not among the choices, or two do not go together.
+        If a value is not among the choices, or two exclude each other.
     """
 
     brain: str = "auto"
@@ -103,7 +103,7 @@ class PreprocessConfig:
         if self.regrid == "dipy" and self.align != "none":
             raise InputError(
                 f"regrid='dipy' with align={self.align!r}: transform_img places each "
-                "volume by its own field of view, so nothing would stay aligned; "
+                "volume by its own field of view, without alignment; "
                 "expected align='none', or regrid='grid', which aligns on a grid of "
                 "any shape"
             )
@@ -111,7 +111,7 @@ class PreprocessConfig:
         object.__setattr__(self, "grid", self.grid or GRIDS[self.regrid])
 
     def to_config(self):
-        """Describe the configuration in JSON's own types.
+        """Return the configuration as a dict of JSON types.
 
         Returns
         -------
@@ -123,7 +123,7 @@ class PreprocessConfig:
 
     @classmethod
     def from_config(cls, config):
-        """Build the configuration that `to_config` described.
+        """Build the configuration from the dict of `to_config`.
 
         Parameters
         ----------
@@ -147,33 +147,33 @@ class PreprocessConfig:
 
 @dataclass(frozen=True)
 class PreparedT1:
-    """A scan on the grid, and what it takes to go back.
+    """A scan on the grid, with its transform to native space.
 
     Parameters
     ----------
-    data : ndarray of float32, (I, J, K)
+    data : ndarray of shape (I, J, K), float32
         The brain in [0, 1]; the background is exactly 0.
-    mask : ndarray of bool, (I, J, K)
+    mask : ndarray of shape (I, J, K), bool
         The brain.
-    affine : ndarray, (4, 4)
+    affine : ndarray of shape (4, 4)
         Voxel to prepared world, in mm, RAS.
-    prepared_to_native : ndarray, (4, 4)
+    prepared_to_native : ndarray of shape (4, 4)
         Prepared world to native world, in mm.
     intensity_range : tuple of float, (2,)
         The native intensities (after bias correction) that became 0 and 1.
     native_shape : tuple of int, (3,)
         Shape of the native image.
-    native_affine : ndarray, (4, 4)
+    native_affine : ndarray of shape (4, 4)
         Voxel to native world, in mm.
     brain_volume : float
         Volume of the native brain mask, in mL.
     brain : str, optional
-        What has found the brain: a key of `EXTRACTORS`, never "auto".
+        The extractor of the brain: a key of `EXTRACTORS`, never "auto".
     correlation : float or None, optional
-        With the template, after the alignment, see
+        Correlation with the template after the alignment, see
         `dipy_synth.data.align.template_correlation`; None without an alignment.
     warnings : tuple of str, optional
-        What is unusual, and may be wrong.
+        Unusual properties, which may be errors.
     """
 
     data: np.ndarray
@@ -201,7 +201,7 @@ def prepare_t1(data, affine=None, *, mask=None, preprocessing=None, threads=1):
     mask : ndarray, (X, Y, Z), nibabel image, or its path, optional
         The brain, on the voxels of `data`.
     preprocessing : PreprocessConfig, optional
-        What to do; ``PreprocessConfig()`` by default.
+        The steps; ``PreprocessConfig()`` by default.
     threads : int, optional
         Threads that N4 and the alignment may use.
 
@@ -212,8 +212,8 @@ def prepare_t1(data, affine=None, *, mask=None, preprocessing=None, threads=1):
     Raises
     ------
     InputError
-        If the scan is not a finite, three-dimensional image with contrast, has no
-        brain, one of a volume that no human brain has, or one that the grid cuts.
+        If the scan is not a finite, three-dimensional image with contrast, or its
+        brain is empty, of an impossible volume, or larger than the grid.
     """
     preprocessing = PreprocessConfig() if preprocessing is None else preprocessing
     data, affine, mask = _as_arrays(data, affine, mask)
@@ -267,7 +267,7 @@ def _as_arrays(data, affine, mask):
 
 
 def _sound_values(data, brain):
-    """Leave padding out of the brain, cut outliers, and refuse a constant brain."""
+    """Remove padding from the mask, clip outliers, and refuse a constant brain."""
     padding = [value for value in background_values(data) if value < 0]
     without = brain & ~np.isin(data, padding)
     brain = without if without.any() else brain
@@ -294,7 +294,7 @@ def _check_axes(affine):
 
 
 def _check_alignment(correlation, turned):
-    """Say how an alignment seems to have failed; "" if it does not."""
+    """Describe a suspicious alignment; "" if it is plausible."""
     if correlation >= LEAST_CORRELATION and turned <= MOST_TURNED:
         return ""
     return (
@@ -306,20 +306,20 @@ def _check_alignment(correlation, turned):
 
 
 def check_volume(data, affine, mask=None):
-    """Refuse what cannot be a T1 scan.
+    """Refuse an image that cannot be a T1 scan.
 
     Parameters
     ----------
-    data : array_like, (X, Y, Z)
+    data : array_like of shape (X, Y, Z)
         The scan.
-    affine : ndarray, (4, 4)
+    affine : ndarray of shape (4, 4)
         Its voxel-to-world affine, in mm.
-    mask : array_like, (X, Y, Z), optional
+    mask : array_like of shape (X, Y, Z), optional
         The brain.
 
     Returns
     -------
-    ndarray of float32, (X, Y, Z)
+    ndarray of shape (X, Y, Z), float32
         The scan.
     """
     data = np.asarray(data)
@@ -351,7 +351,7 @@ def check_volume(data, affine, mask=None):
 
 
 def _regrid(data, mask, affine, preprocessing, threads):
-    """Bring a scan and its mask to their grid; tell the grid and the way back."""
+    """Resample a scan and its mask; return also its grid and the map to native."""
     if preprocessing.regrid == "dipy":
         found = transform_t1(
             data, mask, affine, preprocessing.grid, order=preprocessing.order
@@ -368,7 +368,7 @@ def _regrid(data, mask, affine, preprocessing, threads):
 
 
 def _place(data, mask, affine, preprocessing, threads):
-    """Give the grid of a scan, and the map from its world to the native world."""
+    """Return the grid of a scan, and the map from its world to the native world."""
     if preprocessing.align == "none":
         low, high = bounding_corners(mask, affine)
         return preprocessing.grid.centered_on((low + high) / 2), np.eye(4)
@@ -383,23 +383,23 @@ def _place(data, mask, affine, preprocessing, threads):
 
 
 def restore_t1(prepared, *, order=3):
-    """Bring a prepared volume back to the voxels of its native image.
+    """Resample a prepared volume to the voxels of its native image.
 
-    The geometry and the intensity scale are undone. The bias field is not put back,
-    and what the percentiles clipped stays clipped.
+    Geometry and intensity scale are inverted. The bias field is not restored, and
+    intensities beyond the percentiles stay clipped.
 
     Parameters
     ----------
     prepared : PreparedT1
-        The volume; its `data` may have been replaced by a network's answer.
+        The volume; its `data` may be the output of a network.
     order : {3, 1}, optional
         Cubic (within the prepared range) or linear interpolation.
 
     Returns
     -------
-    data : ndarray of float32, (X, Y, Z)
+    data : ndarray of shape (X, Y, Z), float32
         The brain on the native voxels, in the native unit, 0 outside.
-    affine : ndarray, (4, 4)
+    affine : ndarray of shape (4, 4)
         The native voxel-to-world affine, in mm.
     """
     to_native = prepared.prepared_to_native @ prepared.affine

@@ -1,4 +1,4 @@
-"""A cohort on disk, in any layout that is known, as a list of records."""
+"""Reading of a cohort on disk, in any known layout, as a list of records."""
 
 from collections import Counter
 from dataclasses import replace
@@ -8,7 +8,7 @@ import re
 from dipy_synth.data.columns import few
 from dipy_synth.data.duplicates import find_duplicates
 from dipy_synth.data.layouts import LAYOUTS, recognise, scans_of_others
-from dipy_synth.data.listing import ASIDE_TOLD, OURS, find_images, list_images
+from dipy_synth.data.listing import ASIDE_WHY, OURS, find_images, list_images
 from dipy_synth.data.participants import add_covariates
 from dipy_synth.data.plain_names import choose_scans, is_mask
 from dipy_synth.data.records import Record, labels, stem
@@ -23,22 +23,22 @@ logger = logging.getLogger("dipy_synth")
 
 
 def read_records(inputs, *, mask_paths=None, layout="auto"):
-    """Read which scans a cohort has, and what its tables say of them.
+    """List the scans of a cohort, with the covariates of its tables.
 
-    No image is opened. What is left out beside the scans, and what the tables were
-    understood as, is logged.
+    No image is opened. The log has the files that were left out, and how the tables
+    were understood.
 
     Parameters
     ----------
     inputs : str, Path or sequence of them
         A folder, files, or wildcards.
     mask_paths : str, Path or sequence of them, optional
-        Brain masks: a folder, files, or wildcards. Each scan takes the one of the same
-        subject, session and run, or whose name holds the scan's name, or the only one
-        in the folder of a scan that is alone there. They go before the masks that the
-        layout knows.
+        Brain masks: a folder, files, or wildcards. A mask belongs to the scan of the
+        same subject, session and run, or whose name is part of its own, or that is
+        alone with it in a folder. These masks take precedence over those of the
+        layout.
     layout : {"auto", "bids", "nfbs", "cc359", "ixi", "files"}, optional
-        How the files are named; by default as most of them are.
+        Naming of the files; by default that of most of them.
 
     Returns
     -------
@@ -64,7 +64,7 @@ def read_records(inputs, *, mask_paths=None, layout="auto"):
     left_out = {**listing.left_out, **left_out}
     if not records:
         raise InputError(
-            f"{inputs}: no T1 scan in the layout {layout!r}{_told(left_out)}"
+            f"{inputs}: no T1 scan in the layout {layout!r}{_left_out_text(left_out)}"
         )
     logger.info(f"{len(records)} T1 scans of {len(paths)} images, layout {layout}")
     _refuse_collisions(records)
@@ -73,8 +73,8 @@ def read_records(inputs, *, mask_paths=None, layout="auto"):
     return match_masks(records, mask_paths) if mask_paths else records
 
 
-def _told(left_out):
-    """Return in words what was left out: str."""
+def _left_out_text(left_out):
+    """Describe what was left out: str."""
     parts = [
         f"{len(paths)} {why} ({few(path.name for path in paths)})"
         for why, paths in left_out.items()
@@ -83,7 +83,7 @@ def _told(left_out):
 
 
 def _log_what_is_left(records, paths, layout, left_out):
-    """Log images that are not read, scans not fetched, and contents that are twice."""
+    """Log images that are not read, scans not fetched, and duplicates."""
     read = {record.image for record in records}
     if scans := [p for p in scans_of_others(paths, layout) if p not in read]:
         left_out[f"not named as in the layout {layout}"] = scans
@@ -92,18 +92,18 @@ def _log_what_is_left(records, paths, layout, left_out):
         raw = [p for p in paths if "derivatives" not in p.parts]
         without = {labels(p).get("sub") for p in raw} - subjects - {None}
         if without:
-            told = few(f"sub-{subject}" for subject in sorted(without))
-            logger.warning(f"subjects with images and no T1w: {told}")
+            names = few(f"sub-{subject}" for subject in sorted(without))
+            logger.warning(f"subjects with images and no T1w: {names}")
     derived = [path for path in read if "derivatives" in path.parts]
     if 0 < len(derived) < len(read):
         logger.warning(
             f"no raw scan, so one of derivatives was taken: {few(map(str, derived))}"
         )
-    quiet = {why: left_out.pop(why) for why in (OURS, ASIDE_TOLD) if why in left_out}
+    quiet = {why: left_out.pop(why) for why in (OURS, ASIDE_WHY) if why in left_out}
     if quiet:
-        logger.info(_told(quiet).removeprefix("; "))
+        logger.info(_left_out_text(quiet).removeprefix("; "))
     if left_out:
-        logger.warning(_told(left_out).removeprefix("; "))
+        logger.warning(_left_out_text(left_out).removeprefix("; "))
     absent = [record.image for record in records if not_fetched(record.image)]
     if absent:
         logger.warning(
@@ -118,7 +118,7 @@ def _log_what_is_left(records, paths, layout, left_out):
 
 
 def _refuse_collisions(records):
-    """Two scans of one name would overwrite each other."""
+    """Refuse two scans of one name, which would overwrite each other."""
     seen = {}
     for record in records:
         if not record.subject:
@@ -138,7 +138,7 @@ def _refuse_collisions(records):
 
 
 def match_masks(records, mask_paths):
-    """Give each scan its mask among files.
+    """Match each scan with its mask among files.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def match_masks(records, mask_paths):
 
 
 class _Masks:
-    """Mask files by what their names and folders say of their scans."""
+    """Mask files, indexed by the names and folders that link them to scans."""
 
     def __init__(self, paths):
         self._n = len(paths)
@@ -181,13 +181,13 @@ class _Masks:
 
     @staticmethod
     def _starts(name):
-        """Return what a mask's name may begin with: a scan's name, or a subject."""
+        """Return the names of scans and subjects that a mask's name may begin with."""
         starts = {name[: found.start()] for found in re.finditer("[_.-]", name)}
         subject = re.sub(r"[_.-]?(brain)?_?mask$", "", name)
         return {name, subject, *starts} - {""}
 
     def one_of(self, record, *, alone):
-        """Return the one mask of a scan: by name, or in the folder that it has alone.
+        """Return the one mask of a scan: by name, or by a folder without other scans.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What a scan of a cohort is, and what its path says of it."""
+"""Records of scans, and the BIDS entities of their paths."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ DATATYPES = "anat beh dwi eeg fmap func ieeg meg micr mrs motion nirs perf pet".
 
 @dataclass(frozen=True)
 class Record:
-    """One scan of a cohort, where it lies and what is known of the subject.
+    """One scan of a cohort: its files and the covariates of the subject.
 
     Parameters
     ----------
@@ -27,9 +27,9 @@ class Record:
     session, run : str, optional
         BIDS labels, without ``ses-`` and ``run-``.
     covariates : dict, optional
-        Column name to str or None: age, sex and what else the tables have.
+        Column name to str or None: age, sex and further columns of the tables.
     name : str, optional
-        The subject as tables may name it, where `subject` is not that.
+        Name of the subject in tables, where it differs from `subject`.
     """
 
     subject: str
@@ -64,7 +64,7 @@ def entities(path):
     -------
     dict of str
         Entity to label; "suffix" to the last part, for instance ``T1w``. Parts that
-        are not understood are missing, see `not_understood`.
+        cannot be parsed are missing, see `not_understood`.
     """
     parts = stem(path).split("_")
     found = (ENTITY.fullmatch(part) for part in parts)
@@ -79,7 +79,7 @@ def is_t1w(path):
 
 
 def not_understood(path):
-    """Return which part of a BIDS file's path is not understood; "" if none.
+    """Return the part of a BIDS file's path that cannot be parsed; "" if none.
 
     Parameters
     ----------
@@ -168,8 +168,8 @@ def check_names(paths):
     wrong = [(path, why) for path in paths if (why := not_understood(path))]
     if wrong:
         more = f" (and {len(wrong) - 3} others)" * (len(wrong) > 3)
-        told = "; ".join(f"{path}: {why}" for path, why in wrong[:3])
+        named = "; ".join(f"{path}: {why}" for path, why in wrong[:3])
         raise InputError(
-            f"{told}{more}; expected names as sub-01_ses-2_T1w.nii.gz, in folders of "
-            "the same labels: rename, or choose other files by wildcards"
+            f"{named}{more}; expected names as sub-01_ses-2_T1w.nii.gz, in folders "
+            "of the same labels: rename, or choose other files by wildcards"
         )

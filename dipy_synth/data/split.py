@@ -7,12 +7,12 @@ import numpy as np
 from dipy_synth.errors import InputError
 from dipy_synth.utils.random import check_seed
 
-#: Held-out brains that an evaluation needs: fewer set no acceptance ranges.
+#: Held-out brains that an evaluation needs, for acceptance ranges.
 LEAST_HELD_OUT = 8
 
 
 def few_held_out(sides):
-    """Say that too few brains are held out for an evaluation.
+    """Describe that too few brains are held out for an evaluation.
 
     Parameters
     ----------
@@ -38,23 +38,22 @@ def few_held_out(sides):
 def split_subjects(rows, *, validation_fraction=0.2, seed=0, stratify=(), fixed=None):
     """Divide subjects into training and validation.
 
-    Within each stratum the order is a hash of seed and subject, so that it does not
-    depend on who else is in the cohort; every k-th subject then validates. A
-    subject's sessions stay together, since it is subjects that are divided.
+    Within each stratum subjects are ordered by a hash of seed and subject, so that the
+    order does not depend on the other subjects; every k-th subject is assigned to
+    validation. All sessions of a subject are on one side.
 
     Parameters
     ----------
     rows : dict
         Subject label to its covariates (dict of column name to str or None).
     validation_fraction : float, optional
-        Part of the subjects for validation, in [0, 1).
+        Fraction of the subjects for validation, in [0, 1).
     seed : int, optional
-        Another seed, another split.
+        Random seed of the split.
     stratify : sequence of str, optional
-        Columns that both sides should share alike: categories as they are, numbers
-        by their quartile.
+        Columns to stratify by: categories as they are, numbers by their quartile.
     fixed : dict, optional
-        Subjects that are divided already: label to "train" or "validation".
+        Subjects that are assigned already: label to "train" or "validation".
 
     Returns
     -------
@@ -79,19 +78,19 @@ def split_subjects(rows, *, validation_fraction=0.2, seed=0, stratify=(), fixed=
         key=lambda subject: ([s[subject] for s in strata], _hash(seed, subject)),
     )
     total = len(new) + len(split)
-    wanted = round(validation_fraction * total)
+    number = round(validation_fraction * total)
     if validation_fraction > 0 and total > 1:
-        wanted = max(wanted, 1)
-    wanted -= sum(side == "validation" for side in split.values())
-    chosen = _evenly_spaced(len(new), min(max(wanted, 0), len(new)))
+        number = max(number, 1)
+    number -= sum(side == "validation" for side in split.values())
+    chosen = _evenly_spaced(len(new), min(max(number, 0), len(new)))
     for index, subject in enumerate(new):
         split[subject] = "validation" if index in chosen else "train"
     return split
 
 
-def _evenly_spaced(count, wanted):
-    """Pick `wanted` of `count` places, evenly."""
-    return {int((index + 0.5) * count / wanted) for index in range(wanted)}
+def _evenly_spaced(count, number):
+    """Pick `number` of `count` places, evenly."""
+    return {int((index + 0.5) * count / number) for index in range(number)}
 
 
 def _hash(seed, subject):
@@ -99,7 +98,7 @@ def _hash(seed, subject):
 
 
 def _levels(rows, column):
-    """Give each subject's level of a column: its value, or the quartile of a number."""
+    """Return the stratum of each subject: its value, or the quartile of a number."""
     values = {subject: row.get(column) for subject, row in rows.items()}
     known = {value for value in values.values() if value is not None}
     if not known:

@@ -1,4 +1,4 @@
-"""DIPY's own way to a grid, `dipy.nn.utils.transform_img`, with its defects handled."""
+"""Resampling by `dipy.nn.utils.transform_img`, as DIPY's networks do."""
 
 import numpy as np
 
@@ -13,36 +13,35 @@ from dipy_synth.data.operations import (
 def transform_t1(data, mask, affine, grid, *, order=3):
     """Bring a masked volume to a grid by `dipy.nn.utils.transform_img`.
 
-    It is the way that DIPY's networks see a T1: RAS axes, voxels counted from the
-    lowest corner of the field of view, no alignment. What it would do wrong by itself
-    is put right around it. It gives no affine: the grid that is returned is exact. It
-    leaves out the last plane of each axis: the brain gets room on every side. A cubic
-    spline overshoots, integers wrap around: the volume is floating, and kept within
-    its range. It centres the field of view: here the brain is in the middle, to
-    half a voxel. It cuts what is too large: that is an error. It blurs nothing before
-    it shrinks, and knows no mask: see `continued`.
+    This is the input of DIPY's networks: RAS axes, voxels counted from the lowest
+    corner of the field of view, no alignment. Its limitations are handled here. It
+    returns no affine: the returned grid is exact. It drops the last plane of each axis:
+    the brain gets a margin. A cubic spline overshoots and integers wrap around: the
+    volume is float32 and clipped to its range. It centres the field of view: here the
+    brain is centred, to half a voxel. It crops what is too large: here an error. It
+    does not blur before downsampling and has no mask: see `continued`.
 
     Parameters
     ----------
-    data : ndarray, (X, Y, Z)
+    data : ndarray of shape (X, Y, Z)
         The volume.
-    mask : ndarray of bool, (X, Y, Z)
+    mask : ndarray of shape (X, Y, Z), bool
         The brain; not empty.
-    affine : ndarray, (4, 4)
+    affine : ndarray of shape (4, 4)
         Voxel-to-world affine, in mm.
     grid : Grid
-        Shape and voxel size to come to; its centre is not used.
+        Shape and voxel size of the result; its centre is not used.
     order : {3, 1}, optional
         Cubic or linear interpolation.
 
     Returns
     -------
-    data : ndarray of float32, grid.shape
+    data : ndarray of shape `grid.shape`, float32
         The volume, exactly 0 outside the brain.
-    mask : ndarray of bool, grid.shape
+    mask : ndarray of shape `grid.shape`, bool
         The brain.
     grid : Grid
-        Where it lies: that shape and voxel size, centred on the brain.
+        The grid of the result: that shape and voxel size, centred on the brain.
 
     Raises
     ------
@@ -58,9 +57,9 @@ def transform_t1(data, mask, affine, grid, *, order=3):
     moved = affine.copy()
     moved[:3, 3] += affine[:3, :3] @ start
     options = {"target_voxsize": grid.voxel_size}
-    found, told = transform_img(source, moved, order=order, **options)
+    found, params = transform_img(source, moved, order=order, **options)
     share, _ = transform_img(weight, moved, order=1, **options)
-    grid, first = _around(mask, affine, grid, told["new_origin_world"])
+    grid, first = _around(mask, affine, grid, params["new_origin_world"])
     check_fit(mask, grid.voxel_map(affine), grid)
     inside = _cut(share, first, grid.shape) > 0.5
     found = _cut(found, first, grid.shape).clip(data[mask].min(), data[mask].max())
@@ -70,7 +69,7 @@ def transform_t1(data, mask, affine, grid, *, order=3):
 def _around(mask, affine, grid, origin):
     """Choose the voxels of a lattice, counted from `origin`, that centre on a brain.
 
-    Gives the grid, and the index on the lattice of its first voxel.
+    Returns the grid, and the index on the lattice of its first voxel.
     """
     sizes = np.array(grid.voxel_size)
     middle = np.mean(bounding_corners(mask, affine), axis=0)
@@ -80,7 +79,7 @@ def _around(mask, affine, grid, origin):
 
 
 def _cut(volume, first, shape):
-    """Take `shape` voxels from index `first` on, 0 beyond the volume."""
+    """Crop `shape` voxels from index `first` on, 0 beyond the volume."""
     cut = np.zeros(shape, volume.dtype)
     start = np.maximum(first, 0)
     stop = np.minimum(first + shape, volume.shape)

@@ -85,7 +85,7 @@ def test_other_arrays_are_told(tmp_path, arrays, told):
     [
         ("wrong.npz", b"PK\x03\x04 not a zip file", "not a readable .npz"),
         ("images", b"P5 28 28", "not an IDX file"),
-        ("images", bytes([0, 0, 8, 1, 0, 0, 0, 9, 1]), "1 values, but its header"),
+        ("images", bytes([0, 0, 8, 1, 0, 0, 0, 9, 1]), "1 values, but the shape"),
         ("images.gz", b"\x1f\x8b broken", "not a readable gzip"),
     ],
 )

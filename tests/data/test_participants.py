@@ -102,7 +102,7 @@ def test_rows_that_differ_are_told_and_their_value_is_left_out(study):
     found, log = study(HEAD + rows, "01", "02")
     assert found["01"] == {"age": None, "sex": "F"}
     assert float(found["02"]["age"]) == 40 and found["02"]["sex"] == "M"
-    assert "sub-01 has age 20 and 30; it is left out" in log
+    assert "sub-01 has age 20 and 30; it is taken as missing" in log
 
 
 @pytest.mark.parametrize("name", ["participants.csv", "Participants.TSV"])
@@ -125,7 +125,7 @@ def test_levels_of_sex_are_those_of_the_data_dictionary(study):
     table, rows = HEAD, "sub-01\t25\t0\nsub-02\t25\t1\n"
     found, log = study(table + rows, "01", "02")
     assert [row["sex"] for row in found.values()] == ["0", "1"]
-    assert "sex: 0, 1 are codes whose meaning is not known" in log
+    assert "sex: 0, 1 are codes of unknown meaning" in log
     told = {"Sex": {"Levels": {"0": "female subjects", "1": {"Description": "Male"}}}}
     found, log = study(
         table + rows, "01", "02", files={"participants.json": json.dumps(told)}
