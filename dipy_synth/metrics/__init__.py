@@ -1,1 +1,1 @@
-"""Measures of synthetic images: distribution, similarity, memorization, anatomy."""
+"""Metrics of synthetic images: distribution, similarity, memorization, anatomy."""

@@ -1,4 +1,4 @@
-"""Whether a volume is a brain and not noise: its anatomy beside that of real brains."""
+"""Anatomical metrics of a volume, to compare with those of real brains."""
 
 import numpy as np
 from scipy import ndimage
@@ -16,11 +16,11 @@ _NEAR = 6.0  # mm of fluid from the outside
 
 
 def largest_component_share(volume):
-    """Give the part of the foreground that hangs together, over faces.
+    """Compute the fraction of the foreground in its largest face-connected component.
 
     Parameters
     ----------
-    volume : array, (*shape)
+    volume : array of shape (*shape)
         A volume in [0, 1].
 
     Returns
@@ -34,11 +34,11 @@ def largest_component_share(volume):
 
 
 def brain_volume(volume, *, voxel_size):
-    """Give the volume of the foreground.
+    """Compute the volume of the foreground.
 
     Parameters
     ----------
-    volume : array, (*shape)
+    volume : array of shape (*shape)
         A volume in [0, 1], the skull stripped.
     voxel_size : tuple of float, (rank,)
         In mm.
@@ -52,11 +52,11 @@ def brain_volume(volume, *, voxel_size):
 
 
 def symmetry(volume):
-    """Correlate a volume with its mirror image about the middle of the first axis.
+    """Compute the correlation of a volume with its left-right mirror image.
 
     Parameters
     ----------
-    volume : array, (*shape)
+    volume : array of shape (*shape)
         A volume in [0, 1]; the midline of the brain is in the middle of the first
         axis, as on a `Grid` whose centre has x = 0.
 
@@ -70,24 +70,24 @@ def symmetry(volume):
 
 
 def segment_tissues(volume, *, iterations=10, beta=0.1):
-    """Label fluid, grey and white matter by DIPY's tissue classifier [1]_.
+    """Segment fluid, grey and white matter with DIPY's tissue classifier [1]_.
 
     Parameters
     ----------
-    volume : array, (I, J, K)
+    volume : array of shape (I, J, K)
         A skull-stripped T1 volume in [0, 1], the background 0.
     iterations : int, optional
-        Of the classifier. On brains at 2 mm ten take 2 s, and their volumes correlate
-        across people by 0.97 (fluid) to 1.00 (grey) with those of twenty.
+        Iterations of the classifier. On brains at 2 mm ten take 2 s, and the tissue
+        volumes correlate by 0.97 (fluid) to 1.00 (grey) with those of twenty.
     beta : float, optional
         Weight of a voxel's neighbours.
 
     Returns
     -------
-    ndarray of uint8, (I, J, K)
+    ndarray of shape (I, J, K), uint8
         0 background, 1 fluid, 2 grey, 3 white; all 0 where the volume has fewer than
         four different values. Where there is hardly any fluid (as in phantoms at
-        4 mm) the classifier may merge tissues: look whether all three are there.
+        4 mm) the classifier may merge tissues: check that all three are present.
 
     References
     ----------
@@ -138,7 +138,7 @@ def _classify(volume, iterations, beta):
     noise = np.random.default_rng(0).normal(_NOISE, _NOISE / 10, image.shape)
     image = np.where(inside, image, noise)
     classifier = TissueClassifierHMRF(verbose=False)
-    with np.errstate(all="ignore"):  # a class may run empty on what is not a brain
+    with np.errstate(all="ignore"):  # a class may become empty in noise
         _, found, shares = classifier.classify(
             image, len(TISSUES), beta, max_iter=iterations, tolerance=0
         )
@@ -149,12 +149,12 @@ def _classify(volume, iterations, beta):
 
 
 def tissue_volumes(labels, *, voxel_size):
-    """Give the volume of each tissue.
+    """Compute the volume of each tissue.
 
     Parameters
     ----------
-    labels : array of int, (I, J, K)
-        As `segment_tissues` gives them.
+    labels : array of shape (I, J, K), int
+        Labels of `segment_tissues`.
     voxel_size : tuple of float, (3,)
         In mm.
 
@@ -171,19 +171,19 @@ def tissue_volumes(labels, *, voxel_size):
 
 
 def ventricle_volume(labels, *, grid):
-    """Give the volume of the ventricles, by a simple rule.
+    """Estimate the volume of the ventricles, by a simple rule.
 
-    They are the fluid in an ellipsoid in MNI space, about (0, -14, 9) with semi-axes
-    of 38, 52 and 24 mm, that is not within 6 mm, by way of fluid, of fluid or air
-    outside of the ellipsoid: so sulci that reach in do not count. It is a measure to
-    compare cohorts with, not a segmentation: cisterns about the thalamus count too.
+    Fluid counts that lies in an ellipsoid in MNI space, about (0, -14, 9) with
+    semi-axes of 38, 52 and 24 mm, unless a path of 6 mm through fluid leads out of it:
+    so sulci that reach in do not count. It is a metric to compare cohorts by, not a
+    segmentation: cisterns about the thalamus count, too.
 
     Parameters
     ----------
-    labels : array of int, (I, J, K)
-        As `segment_tissues` gives them.
+    labels : array of shape (I, J, K), int
+        Labels of `segment_tissues`.
     grid : Grid
-        Where the labels lie. The brain is aligned to MNI152.
+        The grid of the labels. The brain is aligned to MNI152.
 
     Returns
     -------
@@ -207,20 +207,20 @@ def ventricle_volume(labels, *, grid):
 
 
 def describe_brain(volume, *, grid, mean, power, tissues=True):
-    """Give all metrics of one volume.
+    """Compute all metrics of one volume.
 
     Parameters
     ----------
-    volume : array, (I, J, K)
+    volume : array of shape (I, J, K)
         A skull-stripped T1 volume in [0, 1], the background 0.
     grid : Grid
-        Where it lies.
-    mean : array, (I, J, K)
+        Its grid.
+    mean : array of shape (I, J, K)
         The mean (or the sum) of real brains.
     power : float
         Mean high-frequency power of real brains.
     tissues : bool, optional
-        Segment the tissues too, which takes most of the time.
+        Segment the tissues, too, which takes most of the time.
 
     Returns
     -------

@@ -1,31 +1,33 @@
-"""What the measures of volumes share: checks, the brain's voxels, coarser volumes."""
+"""Shared functions of metrics: checks, foreground, correlation, block means."""
 
 import numpy as np
 
 from dipy_synth.data.arrays import as_volume, as_volumes
 from dipy_synth.errors import InputError
 
-THRESHOLD = 0.04  # of the range: the fringe a decoder leaves around a brain is below
+THRESHOLD = (
+    0.04  # of the range: more than the fringe that a decoder leaves around a brain
+)
 
 
 def check_volumes(volumes, name, *, least=1, shape=None):
-    """Check a cohort of volumes before any metric is made of it.
+    """Check a cohort of volumes before metrics are computed.
 
     Parameters
     ----------
     volumes : array_like, or sequence of images, (n, *shape)
         Volumes in [0, 1]; images as of `dipy_synth.data.arrays.as_volumes`.
     name : str
-        What an error calls them.
+        Name of the volumes in errors.
     least : int, optional
-        How many there must be.
+        Least number of volumes.
     shape : tuple of int, optional
-        The shape each must have.
+        Expected shape of each.
 
     Returns
     -------
     ndarray or VolumeRows, (n, *shape)
-        The same, of their own type.
+        The volumes, of their own type.
 
     Raises
     ------
@@ -53,23 +55,23 @@ def check_features(features, name, *, least=2, width=None):
 
     Parameters
     ----------
-    features : array_like, (n, d)
+    features : array_like of shape (n, d)
         One row per volume.
     name : str
-        What an error calls it.
+        Name of the table in errors.
     least : int, optional
-        How many rows there must be.
+        Least number of rows.
     width : int, optional
-        The number of columns there must be.
+        Expected number of columns.
 
     Returns
     -------
-    ndarray of float64, (n, d)
+    ndarray of shape (n, d), float64
 
     Raises
     ------
     InputError
-        If it is not such a table, or a value is not finite.
+        If the shape differs, or a value is not finite.
     """
     features = np.asarray(features, "float64")
     if features.ndim != 2 or len(features) < least or features.shape[1] < 1:
@@ -87,7 +89,7 @@ def check_features(features, name, *, least=2, width=None):
 
 
 def foreground(volume):
-    """Give the voxels of the brain: ndarray of bool (*shape), above 4 % of the range.
+    """Compute the foreground, above 4 % of the range: bool, of the volume's shape.
 
     Parameters
     ----------
@@ -98,13 +100,13 @@ def foreground(volume):
 
 
 def correlation(volume, other):
-    """Pearson correlation over the voxels where one of two volumes is not 0.
+    """Compute the correlation over the voxels where one of two volumes is not 0.
 
-    The background that both share would only flatter, the more the larger the grid.
+    A shared background would raise the correlation, the more the larger the grid.
 
     Parameters
     ----------
-    volume, other : array, (*shape)
+    volume, other : array of shape (*shape)
         Two volumes, not negative, whose background is 0.
 
     Returns
@@ -123,22 +125,22 @@ def correlation(volume, other):
 
 
 def block_mean(volumes, factor):
-    """Average blocks of voxels; what is left over at the far ends is dropped.
+    """Average blocks of voxels; incomplete blocks at the far ends are dropped.
 
     Parameters
     ----------
-    volumes : array, (n, *shape)
+    volumes : array of shape (n, *shape)
         Volumes or images.
     factor : int
         Voxels in a block, along each axis.
 
     Returns
     -------
-    ndarray of float32, (n, *(shape // factor))
+    ndarray of shape (n, *(shape // factor)), float32
     """
     volumes = np.asarray(volumes)
     small = [size // factor for size in volumes.shape[1:]]
     whole = volumes[(slice(None), *(slice(n * factor) for n in small))]
     blocks = [part for n in small for part in (n, factor)]
-    odd = tuple(range(2, 2 + 2 * len(small), 2))
-    return whole.reshape(-1, *blocks).mean(axis=odd, dtype="float32")
+    inner = tuple(range(2, 2 + 2 * len(small), 2))
+    return whole.reshape(-1, *blocks).mean(axis=inner, dtype="float32")

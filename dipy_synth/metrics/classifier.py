@@ -1,8 +1,7 @@
-"""Can one tell synthetic brains from real ones? A small classifier's answer.
+"""Classifier two-sample test of real and synthetic brains [1]_.
 
-A classifier is trained to tell the two cohorts apart, and asked of volumes that it has
-not seen: a two-sample test [1]_. Half of all pairs in the right order (AUC 0.5) means
-that it cannot tell, 1 that it always can.
+A classifier is trained to separate the two cohorts, and tested on left-out volumes. An
+AUC of 0.5 is chance, 1 a perfect separation.
 
 References
 ----------
@@ -30,16 +29,16 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class TwoSampleTest:
-    """Whether a classifier can tell two cohorts apart.
+    """Result of a classifier two-sample test.
 
     Parameters
     ----------
     auc : float
         Cross-validated area under the ROC curve; 0.5 for cohorts of one distribution.
     p_value : float
-        Part of the permutations of real and synthetic with an AUC as high.
+        Fraction of the permutations of real and synthetic with an AUC as high.
     permutations : int
-        How many there were.
+        Number of permutations.
     """
 
     auc: float
@@ -55,22 +54,22 @@ def classifier_auc(real, synthetic, *, subjects=None, folds=FOLDS, repeats=2, se
 
     Parameters
     ----------
-    real, synthetic : array_like, (n, d) and (m, d)
+    real, synthetic : array_like of shape (n, d) and (m, d)
         Features of each volume, such as `texture_features` makes.
     subjects : sequence, (n,), optional
-        Whose each real volume is; those of one subject share a fold. By default each
-        volume is somebody else's.
+        Subject of each real volume; those of one subject share a fold. By default each
+        volume is of another subject.
     folds : int, optional
-        Parts of each cohort; at most the smaller one's number of volumes.
+        Number of folds; at most the number of volumes of the smaller cohort.
     repeats : int, optional
-        Divisions into folds whose AUC is averaged.
+        Random divisions into folds, over which the AUC is averaged.
     seed : int, optional
         Seed of the divisions.
 
     Returns
     -------
     float
-        Mean over folds. Below 0.5 is chance.
+        Mean over folds; values below 0.5 are chance.
 
     References
     ----------
@@ -92,11 +91,11 @@ def classifier_auc(real, synthetic, *, subjects=None, folds=FOLDS, repeats=2, se
 
 
 def two_sample_test(real, synthetic, *, permutations=200, seed=0, **options):
-    """Test whether two cohorts can be told apart, by permutations.
+    """Test whether a classifier separates two cohorts, by permutations.
 
     Parameters
     ----------
-    real, synthetic : array_like, (n, d) and (m, d)
+    real, synthetic : array_like of shape (n, d) and (m, d)
         Features of each volume, such as `texture_features` makes.
     permutations : int, optional
         Random exchanges of real and synthetic.
@@ -121,21 +120,21 @@ def two_sample_test(real, synthetic, *, permutations=200, seed=0, **options):
 
 
 def block_auc(real, synthetic, *, region="cortex", folds=FOLDS, seed=0):
-    """Compute how well one block of 16 mm tells whether its brain is synthetic.
+    """Compute the AUC of a classifier of single blocks of 16 mm.
 
-    Where a whole brain always tells, this still says by how much. The classifier is as
-    that of `classifier_auc`, on the features of blocks, in folds of volumes. Scores of
-    blocks are taken as normal, so that AUC = Phi(d) follows from their means and
+    It still varies where the AUC of whole brains is 1. The classifier is that of
+    `classifier_auc`, on the features of blocks, in folds of volumes. Scores of blocks
+    are assumed normal, so that AUC = Phi(d) follows from their means and
     variances [1]_, and those from the moments.
 
     Parameters
     ----------
-    real, synthetic : array_like, (n, k) and (m, k)
+    real, synthetic : array_like of shape (n, k) and (m, k)
         Moments of each volume, as `dipy_synth.metrics.texture.texture_moments` computes
         them.
     region : {"cortex", "deep"}, optional
     folds : int, optional
-        Parts of each cohort.
+        Number of folds.
     seed : int, optional
         Seed of the division.
 
@@ -168,19 +167,19 @@ def block_auc(real, synthetic, *, region="cortex", folds=FOLDS, seed=0):
 
 
 def texture_features(rows):
-    """Return features of each volume: what its blocks have in the mean, and how varied.
+    """Compute features of each volume: means and deviations of its blocks' features.
 
     Parameters
     ----------
-    rows : array_like, (n, k)
+    rows : array_like of shape (n, k)
         Moments of each volume, as `dipy_synth.metrics.texture.texture_moments` computes
         them.
 
     Returns
     -------
-    ndarray of float64, (n, 4 * d)
+    ndarray of shape (n, 4 * d), float64
         Means and logarithms of standard deviations of the features of blocks, of cortex
-        and of what lies deeper.
+        and of deep parts.
     """
     columns = []
     for region in REGIONS:
@@ -191,7 +190,7 @@ def texture_features(rows):
 
 
 def _diagonal(d):
-    """Return where the diagonal is in the upper triangle of a d x d matrix."""
+    """Return the indices of the diagonal in the upper triangle of a d x d matrix."""
     i, j = np.triu_indices(d)
     return np.flatnonzero(i == j)
 
@@ -203,7 +202,7 @@ def _pair(real, synthetic):
 
 
 def _folds(folds, subjects, m, rng):
-    """Yield which real and which synthetic volumes are left out: bool (n,), (m,)."""
+    """Yield the masks of left-out real and synthetic volumes: bool (n,), (m,)."""
     names, index = np.unique(subjects, return_inverse=True)
     mine = (rng.permutation(len(names)) % folds)[index]
     others = rng.permutation(m) % folds
@@ -226,6 +225,6 @@ def _solve(apart, covariance, n):
 
 
 def _auc(real, synthetic):
-    """Return the part of pairs in the right order; equal ones count half."""
+    """Return the fraction of pairs in the right order; equal ones count half."""
     apart = synthetic[:, np.newaxis] - real
     return float(np.mean((apart > 0) + 0.5 * (apart == 0)))

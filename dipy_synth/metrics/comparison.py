@@ -1,8 +1,8 @@
-"""Metrics of distribution that mean something at small n: with floor and ceiling.
+"""Distribution metrics with negative and positive controls, for small n.
 
-The floor is what real volumes give against other real ones, the ceiling what noise
-gives, all with the same number of volumes on either side, since every such metric
-depends on it. Between them a metric is normalised: 0 is real against real, 1 noise.
+The floor is the value of real volumes against other real ones, the ceiling that of
+noise, all with the same number of volumes on either side, since the metrics depend on
+it. Metrics are normalised between them: 0 is real against real, 1 noise.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from dipy_synth.utils.random import random_stream
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric, and how many volumes it needs.
+    """One metric, and the number of volumes it needs.
 
     Parameters
     ----------
@@ -34,12 +34,12 @@ class Metric:
     least : int, optional
         Volumes on either side below which it is not defined.
     per_feature : float, optional
-        Volumes for each feature below which it says more of n than of the volumes.
+        Least number of volumes per feature; below, sampling error dominates.
     bounds : tuple of float, (2,), optional
-        Its least and its greatest value; intervals stay between them.
+        Least and greatest value; intervals stay between them.
     two_sided : bool, optional
-        Whether it is best at the floor and worse on either side, as a ratio is; it is
-        not normalised then.
+        Whether it is best at the floor and worse on either side, as a ratio is; then it
+        is not normalised.
     """
 
     function: Callable
@@ -49,7 +49,7 @@ class Metric:
     two_sided: bool = False
 
 
-#: Metrics on features; any other goes beside them.
+#: Metrics on features.
 METRICS = {
     # With 4 volumes a feature, its floor is 0.15 of the variance of Gaussian features.
     "fid": Metric(fid, per_feature=4, bounds=(0, np.inf)),
@@ -60,7 +60,7 @@ METRICS = {
     "density": Metric(lambda a, b: density_coverage(a, b)[0], 6, bounds=(0, np.inf)),
     "coverage": Metric(lambda a, b: density_coverage(a, b)[1], 6, bounds=(0, 1)),
 }
-#: Metrics on class probabilities, for `compare` with those in the place of features.
+#: Metrics on class probabilities, for `compare` with these in place of features.
 CLASS_METRICS = {
     "inception_score": Metric(lambda a, b: inception_score(b)[0], per_feature=1)
 }
@@ -68,29 +68,29 @@ CLASS_METRICS = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """A metric between its floor and its ceiling.
+    """Value of a metric, with its floor and ceiling.
 
     Parameters
     ----------
     name : str
-        The metric's.
+        Name of the metric.
     value : float
-        Of all volumes given; NaN where there are too few for it.
+        Value over all volumes; NaN where there are too few for it.
     interval : tuple of float, (2,)
-        Of `value`.
+        Interval of `value`.
     matched, floor, ceiling : float
-        Synthetic, other real ones and noise against real, `n` volumes on either side;
-        means over many draws.
+        Synthetic, other real volumes and noise against real ones, `n` volumes on either
+        side; means over many draws.
     normalized : float
-        Where `matched` lies between floor (0) and ceiling (1); NaN where the two do
-        not differ, or the metric has two sides. Below 0 is better than real against
+        Position of `matched` between floor (0) and ceiling (1); NaN where the two do
+        not differ, or the metric is two-sided. Below 0 is better than real against
         real.
     normalized_interval : tuple of float, (2,)
-        Of `normalized`.
+        Interval of `normalized`.
     n : int
         Volumes on either side in the last four.
     warnings : tuple of str
-        What keeps the metric from meaning what it says.
+        Reasons why the value is unreliable.
     """
 
     name: str
@@ -106,28 +106,28 @@ class Comparison:
 
 
 def compare(real, synthetic, noise, *, metrics=None, repeats=100, level=0.95, seed=0):
-    """Give each metric with its interval, its floor and its ceiling.
+    """Compute each metric with its interval, its floor and its ceiling.
 
-    In each repeat the real volumes are drawn into two halves that share none. One half
-    is compared with the other (floor), with as many synthetic volumes and with as much
-    noise. Intervals are of half-samples too, half of each cohort whatever its size (the
-    delete-half jackknife [1]_), set about the metric itself: a bootstrap draws volumes
-    twice, and a volume that is its own neighbour spoils every metric here.
+    In each repeat the real volumes are split at random into two disjoint halves. One
+    half is compared with the other (floor), with as many synthetic volumes and with as
+    much noise. Intervals are of half-samples, too (the delete-half jackknife [1]_),
+    centred on the metric itself: a bootstrap draws volumes twice, and a volume that is
+    its own neighbour biases these metrics.
 
     Parameters
     ----------
-    real : array_like, (n, d)
-        Features of real volumes. Better not those that the extractor was fitted on.
-    synthetic : array_like, (m, d)
+    real : array_like of shape (n, d)
+        Features of real volumes, preferably not those the extractor was fitted on.
+    synthetic : array_like of shape (m, d)
         Features of synthetic volumes.
-    noise : array_like, (l, d)
+    noise : array_like of shape (l, d)
         Features of noise: of `noise_like`, or of decoded noise.
     metrics : dict of str to Metric, optional
         `METRICS` by default.
     repeats : int, optional
-        Draws. Few make the intervals uncertain.
+        Number of draws. With few, the intervals are uncertain.
     level : float, optional
-        Part of the draws that an interval holds.
+        Fraction of the draws within an interval.
     seed : int, optional
         Seed of the draws.
 
@@ -138,7 +138,7 @@ def compare(real, synthetic, noise, *, metrics=None, repeats=100, level=0.95, se
     Raises
     ------
     InputError
-        If features do not fit together, or a cohort has fewer than four volumes.
+        If numbers of features differ, or a cohort has fewer than four volumes.
 
     References
     ----------
@@ -163,21 +163,21 @@ def compare(real, synthetic, noise, *, metrics=None, repeats=100, level=0.95, se
 
 
 def noise_like(volumes, n=None, *, seed=0):
-    """Make noise of real volumes: the same voxels, in random places.
+    """Shuffle the voxels of real volumes, as a negative control.
 
     Parameters
     ----------
-    volumes : array_like, (m, *shape)
+    volumes : array_like of shape (m, *shape)
         Real volumes.
     n : int, optional
-        How many to make; as many as given by default.
+        Number of noise volumes; by default that of the real ones.
     seed : int, optional
         Seed of the shuffling.
 
     Returns
     -------
-    ndarray of float32, (n, *shape)
-        Each has the histogram of a real volume, and nothing else of it.
+    ndarray of shape (n, *shape), float32
+        Each has the histogram of a real volume, without its structure.
     """
     volumes = check_volumes(volumes, "volumes")
     rng = random_stream("comparison: noise", seed=seed)
@@ -189,7 +189,7 @@ def noise_like(volumes, n=None, *, seed=0):
 
 
 def _draw(real, others, n, rng):
-    """Draw real rows, as many others to compare with, and half of two cohorts."""
+    """Draw rows of two disjoint halves of the real cohort, and half of two others."""
     real = real[rng.permutation(len(real))]
     others = [x[rng.permutation(len(x))] for x in others]
     halves = [x[: len(x) // 2] for x in (real, others[0])]
@@ -197,7 +197,7 @@ def _draw(real, others, n, rng):
 
 
 def _compare_one(name, metric, real, synthetic, draws, level):
-    """Give one metric on all volumes, and on the draws."""
+    """Compute one metric on all volumes, and on the draws."""
     n, width = len(draws[0][0]), real.shape[1]
     warnings = _too_few(name, metric, n, width)
     if n < metric.least:
@@ -213,7 +213,7 @@ def _compare_one(name, metric, real, synthetic, draws, level):
     if abs(span) <= 2 * floors.std():
         warnings += (
             f"{name}: noise gives {ceiling:.4g}, real against real {floor:.4g}; it "
-            "does not tell them apart here, so it is not normalised",
+            "does not separate them here, so it is not normalised",
         )
         span = float("nan")
     spread = _interval(halves - halves.mean(), level)
@@ -233,7 +233,7 @@ def _compare_one(name, metric, real, synthetic, draws, level):
 
 
 def _too_few(name, metric, n, width):
-    """Say in words where there are too few volumes: tuple of str."""
+    """Describe where there are too few volumes: tuple of str."""
     if n < metric.least:
         return (
             f"{name}: {n} volumes on either side of its floor; expected "
@@ -241,9 +241,9 @@ def _too_few(name, metric, n, width):
         )
     if n < metric.per_feature * width:
         return (
-            f"{name}: {n} volumes in {width} dimensions say more of their number than "
-            f"of their similarity; expected {metric.per_feature * width:g} or more, or "
-            "fewer dimensions (by PCA on real volumes), or KID",
+            f"{name}: {n} volumes in {width} dimensions are too few; expected "
+            f"{metric.per_feature * width:g} or more, or fewer dimensions (by PCA on "
+            "real volumes), or KID",
         )
     return ()
 

@@ -1,7 +1,7 @@
-"""Whether samples follow what was asked of them: age, sex, and what age does to brains.
+"""Adherence of samples to their conditions: age, sex, and effects of age.
 
-Each metric stands beside a control: the same with the asked values dealt out anew, at
-random. A metric that the control reaches says nothing.
+Each metric has a negative control: its value for shuffled conditions. A metric that the
+control reaches is no evidence of adherence.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from dipy_synth.utils.random import random_stream
 
 @dataclass(frozen=True)
 class NumberFollowed:
-    """How a predicted number follows the one asked for.
+    """Agreement of a predicted number with the requested one.
 
     Parameters
     ----------
@@ -24,14 +24,14 @@ class NumberFollowed:
     mae : float
         Mean absolute error, in the number's unit.
     control_r, control_mae : float
-        Means over shuffles of what was asked for.
+        Means over shuffles of the requested values.
     p_value : float
-        How often a shuffle has so high an r; never 0.
+        Fraction of the shuffles with an r as high; never 0.
     n : int
-        Samples.
+        Number of samples.
     slope, slope_error : float, optional
-        Of the regression of what is predicted on what was asked for, and its standard
-        error; NaN where unknown. Unlike r, it does not depend on the range asked for.
+        Slope of the regression of the predicted on the requested number, and its
+        standard error; NaN where unknown. Unlike r, it does not depend on the range.
     """
 
     r: float
@@ -46,18 +46,18 @@ class NumberFollowed:
 
 @dataclass(frozen=True)
 class CategoryFollowed:
-    """How a predicted category follows the one asked for.
+    """Agreement of a predicted category with the requested one.
 
     Parameters
     ----------
     accuracy : float
-        Part that is right, the mean over the categories asked for: all count alike.
+        Balanced accuracy: the mean over the requested categories.
     control_accuracy : float
-        Its mean over shuffles of what was asked for.
+        Its mean over shuffles of the requested values.
     p_value : float
-        How often a shuffle is so accurate; never 0.
+        Fraction of the shuffles with an accuracy as high; never 0.
     n : int
-        Samples.
+        Number of samples.
     """
 
     accuracy: float
@@ -68,22 +68,22 @@ class CategoryFollowed:
 
 @dataclass(frozen=True)
 class Trend:
-    """How a measure changes with a number asked for, beside real brains.
+    """Trend of a metric with a requested number, and that of real brains.
 
     Parameters
     ----------
     slope, real_slope : float
-        Of the regression line, in the measure's unit per unit of the number.
+        Slope of the regression line, in the metric's unit per unit of the number.
     interval, real_interval : tuple of float, (2,)
-        Of the slopes, 95 %, by a bootstrap.
+        95 % intervals of the slopes, by a bootstrap.
     p_value, real_p_value : float
-        How often a shuffle of the number has so steep a slope, in either direction.
+        Fraction of the shuffles with a slope as steep, in either direction.
     ratio : float
         Slope over the real one: 1 for the same trend, 0 for none; NaN where real brains
         show none.
     agrees : bool
         Whether the interval of the difference of the slopes holds 0. With few samples
-        it nearly always does: look at `interval` too.
+        it nearly always does: see `interval`, too.
     """
 
     slope: float
@@ -101,23 +101,23 @@ class RidgePredictor:
 
     Parameters
     ----------
-    features : array_like, (n, d)
-        Features of real volumes that the model judged was trained on, or of others.
-    values : array_like, (n,)
-        Their number, or their category.
+    features : array_like of shape (n, d)
+        Features of real volumes, training volumes of the evaluated model or others.
+    values : array_like of shape (n,)
+        Number or category of each volume.
     penalties : sequence of float, optional
-        Penalties to choose from, by the error on volumes left out one at a time, in
-        units of the mean squared singular value of the features.
+        Candidate penalties, chosen by leave-one-out error, in units of the mean squared
+        singular value of the features.
 
     Attributes
     ----------
-    left_out : ndarray, (n,)
-        What it predicts of each volume when that is left out.
+    left_out : ndarray of shape (n,)
+        Leave-one-out prediction of each volume.
 
     Raises
     ------
     InputError
-        If there are not as many values as features, or more than two categories.
+        If numbers of values and features differ, or there are more than two categories.
     """
 
     def __init__(self, features, values, *, penalties=(1e-3, 1e-2, 0.1, 1.0, 10.0)):
@@ -132,17 +132,17 @@ class RidgePredictor:
         self.left_out = self._decide(left_out + self._middle)
 
     def __call__(self, features):
-        """Predict: features (n, d) -> ndarray (n,) of numbers or of categories."""
+        """Predict numbers or categories, shape (n,), from features, shape (n, d)."""
         width = len(self._mean)
         features = check_features(features, "features", least=1, width=width)
         scores = (features - self._mean) @ self._vectors.T @ self._weights
         return self._decide(scores + self._middle)
 
     def _left_out(self, u, s, y, penalty):
-        """Fit once; give what each row gets without itself, and the weights."""
+        """Fit once; return the leave-one-out prediction of each row, and weights."""
         shrink = s**2 / (s**2 + penalty)
         fitted = u @ (shrink * (u.T @ y))
-        lever = (u**2) @ shrink + 1 / len(y)  # the mean is fitted too
+        lever = (u**2) @ shrink + 1 / len(y)  # the mean is fitted, too
         left_out = y - (y - fitted) / np.maximum(1 - lever, 1e-9)
         return left_out, shrink / np.maximum(s, 1e-12) * (u.T @ y)
 
@@ -153,14 +153,14 @@ class RidgePredictor:
 
 
 def follows_number(asked, predicted, *, shuffles=1000, seed=0):
-    """Compare a number asked for, such as age, with the one predicted from samples.
+    """Compare a requested number, such as age, with the one predicted from samples.
 
     Parameters
     ----------
-    asked, predicted : array_like, (n,)
-        What was asked for, and what a predictor made of each sample.
+    asked, predicted : array_like of shape (n,)
+        Requested values, and those predicted from each sample.
     shuffles : int, optional
-        Shuffles of the control.
+        Number of shuffles of the control.
     seed : int, optional
         Seed of the shuffles.
 
@@ -187,14 +187,14 @@ def follows_number(asked, predicted, *, shuffles=1000, seed=0):
 
 
 def follows_category(asked, predicted, *, shuffles=1000, seed=0):
-    """Compare a category asked for, such as sex, with the one predicted from samples.
+    """Compare a requested category, such as sex, with the one predicted from samples.
 
     Parameters
     ----------
-    asked, predicted : array_like, (n,)
-        What was asked for, and what a predictor made of each sample.
+    asked, predicted : array_like of shape (n,)
+        Requested values, and those predicted from each sample.
     shuffles : int, optional
-        Shuffles of the control.
+        Number of shuffles of the control.
     seed : int, optional
         Seed of the shuffles.
 
@@ -213,16 +213,16 @@ def follows_category(asked, predicted, *, shuffles=1000, seed=0):
 
 
 def compare_trends(asked, measured, real, real_measured, *, shuffles=1000, seed=0):
-    """Compare how a measure changes with a number in samples and in real brains.
+    """Compare the trend of a metric with a number in samples and in real brains.
 
     Parameters
     ----------
-    asked, measured : array_like, (n,)
-        The number asked for (age), and a measure of each sample (ventricle volume).
-    real, real_measured : array_like, (m,)
-        The same of real brains.
+    asked, measured : array_like of shape (n,)
+        The requested number (age), and a metric of each sample (ventricle volume).
+    real, real_measured : array_like of shape (m,)
+        Those of real brains.
     shuffles : int, optional
-        Shuffles of the control, and draws of the bootstrap.
+        Number of shuffles of the control, and of draws of the bootstrap.
     seed : int, optional
         Seed of both.
 
@@ -252,7 +252,7 @@ def compare_trends(asked, measured, real, real_measured, *, shuffles=1000, seed=
 
 
 def _trend(numbers, measured, shuffles, rng):
-    """Give the slope, its bootstrap draws and its p-value."""
+    """Compute the slope, its bootstrap draws and its p-value."""
     x, y = _numbers(numbers, "numbers"), _numbers(measured, "measures")
     _same_length(x, y)
     if np.ptp(x) == 0:
@@ -290,7 +290,7 @@ def _shuffles(values, shuffles, seed):
 
 
 def _p_value(chance, value):
-    """Part of the shuffles that reach a value, itself among them."""
+    """Compute the fraction of the shuffles that reach a value, itself included."""
     return float((np.sum(chance >= value - 1e-12) + 1) / (len(chance) + 1))
 
 
@@ -305,7 +305,7 @@ def _error(x, y):
 
 
 def _accuracy(asked, predicted):
-    """Give the mean over the categories asked for of the part that is right."""
+    """Compute the balanced accuracy over the requested categories."""
     right = predicted == asked
     return float(np.mean([right[asked == name].mean() for name in np.unique(asked)]))
 
@@ -325,14 +325,14 @@ def _same_length(x, y):
 
 
 def _as_numbers(values, n):
-    """Give the two categories, or None, and the values as numbers."""
+    """Return the two categories, or None, and the values as numbers."""
     values = np.asarray(values)
     if values.shape != (n,):
         raise InputError(f"{values.shape} values of {n} volumes; expected one of each")
     if values.dtype.kind in "fiu":
         return None, _numbers(values, "values")
     if values.dtype.kind not in "US":
-        raise InputError(f"values {values.dtype}: expected numbers, or only words")
+        raise InputError(f"values {values.dtype}: expected only numbers, or only names")
     names = np.unique(values)
     if len(names) != 2:
         raise InputError(f"categories {', '.join(map(str, names))}: expected two")

@@ -1,4 +1,4 @@
-"""Describe each volume once, for all metrics of intensity, power and texture."""
+"""Statistics of each volume, computed once for all metrics of intensity and texture."""
 
 from functools import partial
 from typing import NamedTuple
@@ -12,15 +12,15 @@ from dipy_synth.metrics.texture import texture_moments
 
 
 class Description(NamedTuple):
-    """What metrics need of a cohort: one row a volume, a few kB each.
+    """Statistics of a cohort for its metrics: one row per volume, a few kB each.
 
     Parameters
     ----------
-    power : ndarray of float64, (n, 4)
+    power : ndarray of shape (n, 4), float64
         As `dipy_synth.metrics.spectrum.band_power`.
-    histogram : ndarray of float64, (n, bins)
+    histogram : ndarray of shape (n, bins), float64
         As `dipy_synth.metrics.histograms.intensity_histogram`.
-    texture : ndarray of float64, (n, k)
+    texture : ndarray of shape (n, k), float64
         As `dipy_synth.metrics.texture.texture_moments`.
     """
 
@@ -30,11 +30,11 @@ class Description(NamedTuple):
 
 
 def describe(volumes, *, voxel_size, function=None, each=map):
-    """Describe a cohort, one volume at a time.
+    """Compute the statistics of a cohort, one volume at a time.
 
     Parameters
     ----------
-    volumes : iterable of array, (n, I, J, K)
+    volumes : iterable of array of shape (n, I, J, K)
         Skull-stripped volumes in [0, 1], the background 0. They may be on different
         grids of one voxel size.
     voxel_size : tuple of float, (3,)
@@ -43,8 +43,8 @@ def describe(volumes, *, voxel_size, function=None, each=map):
         ``(item, *, voxel_size) -> Description`` of an item of `volumes`;
         `describe_volume` by default.
     each : callable, optional
-        ``(function, volumes) -> iterable`` of what the function returns for each, in
-        order: in parallel, for instance, or with a progress bar.
+        Map, as the builtin: ``(function, volumes) -> iterable``, for instance a
+        parallel one, or one with a progress bar.
 
     Returns
     -------
@@ -56,11 +56,11 @@ def describe(volumes, *, voxel_size, function=None, each=map):
 
 
 def describe_volume(volume, *, voxel_size):
-    """Describe one volume: half a second for 80 x 96 x 80 voxels.
+    """Compute the statistics of one volume, in 0.5 s for 80 x 96 x 80 voxels.
 
     Parameters
     ----------
-    volume : array, (I, J, K)
+    volume : array of shape (I, J, K)
         A skull-stripped volume in [0, 1], the background 0.
     voxel_size : tuple of float, (3,)
         In mm.
@@ -68,7 +68,7 @@ def describe_volume(volume, *, voxel_size):
     Returns
     -------
     Description
-        A row of each.
+        One row each.
     """
     brain = cut_brain(volume, voxel_size=voxel_size)
     return Description(

@@ -1,8 +1,8 @@
-"""How far a cohort of features is from another one, as distributions.
+"""Distances of the distributions of features of two cohorts.
 
 Every metric takes features of real volumes, then those of synthetic ones, one row per
-volume; `dipy_synth.metrics.features` makes them. Alone such a metric says little at
-small n: `dipy_synth.metrics.comparison` puts it beside its floor and its ceiling.
+volume, see `dipy_synth.metrics.features`. At small n such a value is meaningful only
+with its floor and ceiling, see `dipy_synth.metrics.comparison`.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from dipy_synth.utils.random import random_stream
 
 
 def frechet_distance(mean, covariance, other_mean, other_covariance):
-    """Fréchet distance of two Gaussians, squared [1]_.
+    """Compute the squared Fréchet distance of two Gaussians [1]_.
 
     ``|m - m'|^2 + tr(C) + tr(C') - 2 tr((C C')^(1/2))``. The last trace is the sum of
     the singular values of ``C^(1/2) C'^(1/2)``: no square root of a matrix that is
@@ -22,9 +22,9 @@ def frechet_distance(mean, covariance, other_mean, other_covariance):
 
     Parameters
     ----------
-    mean, other_mean : array_like, (d,)
+    mean, other_mean : array_like of shape (d,)
         Means of the features.
-    covariance, other_covariance : array_like, (d, d)
+    covariance, other_covariance : array_like of shape (d, d)
         Covariances of the features, symmetric and not negative.
 
     Returns
@@ -44,16 +44,16 @@ def frechet_distance(mean, covariance, other_mean, other_covariance):
 
 
 def fid(real, synthetic):
-    """Fréchet distance of Gaussians fitted to features, FID [1]_.
+    """Compute the Fréchet distance of Gaussians fitted to features, FID [1]_.
 
     The trace of the root is taken from the features and not from covariances, so it is
     exact with fewer volumes than features, and there no d x d matrix is made.
 
     Parameters
     ----------
-    real : array_like, (n, d)
+    real : array_like of shape (n, d)
         Features of real volumes.
-    synthetic : array_like, (m, d)
+    synthetic : array_like of shape (m, d)
         Features of synthetic volumes.
 
     Returns
@@ -76,13 +76,13 @@ def fid(real, synthetic):
 
 
 def kid(real, synthetic):
-    """Squared maximum mean discrepancy with a cubic kernel, unbiased: KID [1]_.
+    """Compute the unbiased squared MMD with a cubic kernel, KID [1]_.
 
     Parameters
     ----------
-    real : array_like, (n, d)
+    real : array_like of shape (n, d)
         Features of real volumes.
-    synthetic : array_like, (m, d)
+    synthetic : array_like of shape (m, d)
         Features of synthetic volumes.
 
     Returns
@@ -101,22 +101,22 @@ def kid(real, synthetic):
 
 
 def kid_of_subsets(real, synthetic, *, size=None, subsets=100, level=0.95, seed=0):
-    """KID as it is usually printed: over random subsets of both cohorts.
+    """Compute KID over random subsets of both cohorts, as it is usually reported.
 
     Parameters
     ----------
-    real : array_like, (n, d)
+    real : array_like of shape (n, d)
         Features of real volumes.
-    synthetic : array_like, (m, d)
+    synthetic : array_like of shape (m, d)
         Features of synthetic volumes.
     size : int, optional
         Volumes in a subset; half of the smaller cohort by default.
     subsets : int, optional
-        How many subsets.
+        Number of subsets.
     level : float, optional
-        Part of the subsets that the interval holds.
+        Fraction of the subsets within the interval.
     seed : int, optional
-        Seed of the drawing.
+        Random seed.
 
     Returns
     -------
@@ -146,18 +146,18 @@ def kid_of_subsets(real, synthetic, *, size=None, subsets=100, level=0.95, seed=
 
 
 def mmd(real, synthetic, *, bandwidth=None):
-    """Squared maximum mean discrepancy with a Gaussian kernel, unbiased [1]_.
+    """Compute the unbiased squared MMD with a Gaussian kernel [1]_.
 
     Parameters
     ----------
-    real : array_like, (n, d)
+    real : array_like of shape (n, d)
         Features of real volumes.
-    synthetic : array_like, (m, d)
+    synthetic : array_like of shape (m, d)
         Features of synthetic volumes.
     bandwidth : float, optional
         Standard deviation of the kernel, in units of the features; the median distance
         between two real volumes by default. (Of the real ones only: so it does not
-        move with what is judged.)
+        depend on the evaluated cohort.)
 
     Returns
     -------
@@ -179,14 +179,14 @@ def mmd(real, synthetic, *, bandwidth=None):
 
 
 def inception_score(probabilities, *, splits=1):
-    """Inception score of class probabilities, IS [1]_.
+    """Compute the inception score of class probabilities, IS [1]_.
 
     Parameters
     ----------
-    probabilities : array_like, (n, classes)
-        What a classifier says of each volume; rows sum to 1.
+    probabilities : array_like of shape (n, classes)
+        Class probabilities of each volume; rows sum to 1.
     splits : int, optional
-        Parts the volumes are cut into, in their order; each has its own score.
+        Number of parts of the volumes, in their order; each has its own score.
 
     Returns
     -------
@@ -218,19 +218,19 @@ def inception_score(probabilities, *, splits=1):
 
 
 def precision_recall(real, synthetic, *, k=5):
-    """Precision and recall by balls around each volume [1]_ (eq. 2).
+    """Compute precision and recall by balls around each volume [1]_ (eq. 2).
 
     A ball reaches to the k-th nearest neighbour in its own cohort. Precision is the
-    part of synthetic volumes in a ball of a real one, recall the reverse.
+    fraction of synthetic volumes in a ball of a real one, recall the reverse.
 
     Parameters
     ----------
-    real : array_like, (n, d)
+    real : array_like of shape (n, d)
         Features of real volumes.
-    synthetic : array_like, (m, d)
+    synthetic : array_like of shape (m, d)
         Features of synthetic volumes.
     k : int, optional
-        Which neighbour.
+        Number of the neighbour.
 
     Returns
     -------
@@ -250,20 +250,20 @@ def precision_recall(real, synthetic, *, k=5):
 
 
 def density_coverage(real, synthetic, *, k=5):
-    """Density and coverage [1]_: as precision and recall, but robust.
+    """Compute density and coverage [1]_, robust forms of precision and recall.
 
-    Density counts in how many balls of real volumes a synthetic one is, so that the
-    wide ball of one outlier counts once; coverage is the part of real volumes whose
-    ball holds a synthetic one.
+    Density is the number of balls of real volumes that hold a synthetic one, so that
+    the wide ball of one outlier counts once; coverage is the fraction of real volumes
+    whose ball holds a synthetic one.
 
     Parameters
     ----------
-    real : array_like, (n, d)
+    real : array_like of shape (n, d)
         Features of real volumes.
-    synthetic : array_like, (m, d)
+    synthetic : array_like of shape (m, d)
         Features of synthetic volumes.
     k : int, optional
-        Which neighbour.
+        Number of the neighbour.
 
     Returns
     -------
@@ -293,13 +293,13 @@ def _pair(real, synthetic, least=2):
 
 
 def _root(matrix):
-    """Square root of a symmetric matrix; what rounding made negative counts as 0."""
+    """Compute the square root of a symmetric matrix; clip negative rounding errors."""
     values, vectors = np.linalg.eigh(np.asarray(matrix, float))
     return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
 
 def _factor(features):
-    """Give the smallest matrix `a` for which a'a is the covariance."""
+    """Compute the smallest matrix `a` for which a'a is the covariance."""
     centered = (features - features.mean(axis=0)) / np.sqrt(len(features) - 1)
     if len(features) <= features.shape[1]:
         return centered
@@ -307,7 +307,7 @@ def _factor(features):
 
 
 def _unbiased(within, others, between):
-    """Give MMD^2 from three kernel matrices: no volume is paired with itself."""
+    """Compute unbiased MMD^2 from three kernel matrices, without their diagonals."""
     means = [
         (matrix.sum() - np.trace(matrix)) / (len(matrix) * (len(matrix) - 1))
         for matrix in (within, others)
@@ -316,16 +316,16 @@ def _unbiased(within, others, between):
 
 
 def _some(features, size, rng):
-    """Draw some rows, none twice."""
+    """Draw rows without replacement."""
     return features[rng.choice(len(features), size, replace=False)]
 
 
 def _score(p):
-    """Give exp of the mean divergence of each row from their mean."""
+    """Compute exp of the mean KL divergence of each row from their mean."""
     ratio = np.log(np.maximum(p, 1e-300)) - np.log(np.maximum(p.mean(axis=0), 1e-300))
     return np.exp(np.sum(p * ratio, axis=1).mean())
 
 
 def _radii(features, k):
-    """Distance of each row to its k-th nearest neighbour: ndarray (n,)."""
+    """Compute the distance of each row to its k-th nearest neighbour: (n,)."""
     return np.partition(cdist(features, features), k, axis=1)[:, k]

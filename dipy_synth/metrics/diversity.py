@@ -1,4 +1,4 @@
-"""How different the volumes of a cohort are from each other."""
+"""Diversity of the volumes of a cohort."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from dipy_synth.utils.random import random_stream
 
 @dataclass(frozen=True)
 class Similarity:
-    """How alike the volumes of a cohort are: the mean over pairs of MS-SSIM.
+    """Mean MS-SSIM over pairs of the volumes of a cohort.
 
     Parameters
     ----------
@@ -24,9 +24,9 @@ class Similarity:
     error : float
         Standard error of the mean, over volumes.
     pairs : int
-        Pairs that were looked at.
+        Number of pairs.
     n : int
-        Volumes.
+        Number of volumes.
     """
 
     mean: float
@@ -35,13 +35,13 @@ class Similarity:
     n: int
 
     def interval(self, level=0.95):
-        """Give the interval of the mean: tuple of float, (2,)."""
+        """Compute the interval of the mean: tuple of float, (2,)."""
         reach = self.error * norm.ppf((1 + level) / 2)
         return (float(max(self.mean - reach, 0)), float(min(self.mean + reach, 1)))
 
 
 def similarity_within(volumes, *, pairs=100, seed=0, each=map):
-    """Compare the volumes of a cohort with each other.
+    """Compute the mean similarity over pairs of volumes of a cohort.
 
     A generator that makes few kinds of brain gives a higher similarity than real brains
     have [1]_. The mean over pairs is a U-statistic of order two: its variance is four
@@ -51,10 +51,10 @@ def similarity_within(volumes, *, pairs=100, seed=0, each=map):
 
     Parameters
     ----------
-    volumes : array_like, (n, *shape)
+    volumes : array_like of shape (n, *shape)
         In [0, 1].
     pairs : int, optional
-        About how many pairs to look at: a multiple of n, at most all.
+        Approximate number of pairs: a multiple of n, at most all.
     seed : int, optional
         Seed of their choice.
     each : callable, optional
@@ -95,10 +95,10 @@ def similarity_within(volumes, *, pairs=100, seed=0, each=map):
 
 
 def _pairs(n, most, rng):
-    """Choose pairs so that each volume is in as many: ndarray of int (pairs, 2).
+    """Choose pairs with each volume in equally many: ndarray of shape (pairs, 2), int.
 
-    Volumes stand in a random circle, and some steps on is the other one. Half-way round
-    an even number would be met twice, and is left out.
+    Volumes are put on a circle in random order and paired at distances along it. Half
+    the circle is left out for even numbers, since it has each pair twice.
     """
     order, steps = rng.permutation(n), rng.permutation(np.arange(1, (n + 1) // 2))
     steps = steps[: max(round(most / n), 1)]
@@ -108,7 +108,7 @@ def _pairs(n, most, rng):
 
 
 def _scales(shape):
-    """Give as many scales as there is room for, of those with a weight."""
+    """Compute the number of scales that fit the shape, of those with a weight."""
     room = min(shape) // (2 * RADIUS + 1)
     return min(int(np.log2(max(room, 1))) + 1, len(SCALE_WEIGHTS))
 

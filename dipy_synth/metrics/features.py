@@ -1,8 +1,7 @@
-"""Extractors: any callable from volumes (n, *shape) to features (n, d).
+"""Feature extractors: callables from volumes (n, *shape) to features (n, d).
 
-`VoxelPCA` needs nothing but real volumes; `InceptionFeatures` looks at slices with a
-network trained on photographs. Metrics take features and do not ask where they come
-from.
+`VoxelPCA` needs only real volumes; `InceptionFeatures` applies a network trained on
+photographs to slices. Metrics take the features of any extractor.
 """
 
 import os
@@ -23,19 +22,18 @@ class PCA:
 
     Parameters
     ----------
-    features : array_like, (n, d)
-        Features of real volumes. Better not those that are compared later: where d is
-        above n, the volumes it was fitted on vary along the components more than new
-        ones do.
+    features : array_like of shape (n, d)
+        Features of real volumes, preferably not those compared later: where d is above
+        n, the volumes it was fitted on vary more along the components than new ones.
     components : int
-        How many to keep; at most n - 1.
+        Number of components; at most n - 1.
     whiten : bool, optional
         Divide each component by its standard deviation, so that all count alike.
 
     Raises
     ------
     InputError
-        If there are not so many components.
+        If there are fewer components.
     """
 
     def __init__(self, features, components, *, whiten=False):
@@ -53,9 +51,9 @@ class PCA:
         self.vectors = vectors[:components] / (scale if whiten else 1)
 
     def __call__(self, features):
-        """Give the components: features (n, d) -> ndarray of float64, (n, components).
+        """Project features, shape (n, d), on the components: (n, components), float64.
 
-        `explained` is the part of the real features' variance that they hold.
+        `explained` is the fraction of the variance of the real features in them.
         """
         width = len(self.mean)
         features = check_features(features, "features", least=1, width=width)
@@ -63,18 +61,18 @@ class PCA:
 
 
 class VoxelPCA:
-    """Extractor: coarse voxels, projected on the components of real volumes.
+    """Extractor: block means of voxels, projected on components of real volumes.
 
     Parameters
     ----------
-    volumes : array_like, (n, *shape)
+    volumes : array_like of shape (n, *shape)
         Real volumes in [0, 1].
     components : int, optional
-        Features to give.
+        Number of features.
     factor : int, optional
         Voxels in a block that is averaged, along each axis.
     whiten : bool, optional
-        Let all components count alike.
+        Whiten the components.
     """
 
     def __init__(self, volumes, *, components=16, factor=4, whiten=False):
@@ -83,7 +81,7 @@ class VoxelPCA:
         self.pca = PCA(self._coarse(volumes), components, whiten=whiten)
 
     def __call__(self, volumes):
-        """Give features: volumes (n, *shape) -> ndarray of float64, (n, components)."""
+        """Compute features, (n, components), float64, of volumes, (n, *shape)."""
         return self.pca(
             self._coarse(check_volumes(volumes, "volumes", shape=self.shape))
         )
@@ -111,17 +109,17 @@ class InceptionFeatures:
     size : int, optional
         Pixels along an edge that slices are resized to.
     batch_size : int, optional
-        Slices at a time.
+        Number of slices at a time.
 
     Attributes
     ----------
     hash : str or None
-        Of the file of weights, for a report.
+        Hash of the file of weights, for a report.
 
     Raises
     ------
     InputError
-        If the weights are not there, or do not fit.
+        If the weights are missing, or do not fit.
 
     References
     ----------
@@ -137,14 +135,14 @@ class InceptionFeatures:
         self._network = _make_inception(path, self.has_classes)
 
     def __call__(self, volumes):
-        """Give features: volumes (n, I, J, K) -> ndarray of float32, (n, 3 * 2048)."""
+        """Compute features, (n, 3 * 2048), float32, of volumes, (n, I, J, K)."""
         planes = [self._run(volumes, axis)["features"] for axis in range(3)]
         return np.concatenate([plane.mean(axis=1) for plane in planes], axis=1)
 
     def probabilities(self, volumes):
-        """Give the mean class probabilities: volumes (n, I, J, K) -> ndarray (n, 1000).
+        """Compute the mean class probabilities, (n, 1000), of volumes, (n, I, J, K).
 
-        They are of the classes of photographs, and say little of brains.
+        The classes are of photographs, and have little meaning for brains.
         """
         if not self.has_classes:
             raise InputError(
@@ -185,7 +183,7 @@ class InceptionFeatures:
 
 
 def _find_weights(path):
-    """Give the path of InceptionV3's weights, of a file or of Keras' cache."""
+    """Return the path of InceptionV3's weights, a file or that of Keras' cache."""
     folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
     cached = [folder / _WEIGHTS.format(end) for end in ("", "_notop")]
     paths = cached if path is None else [Path(path)]
@@ -194,8 +192,8 @@ def _find_weights(path):
             return candidate
     raise InputError(
         f"InceptionV3: no weights at {' or '.join(map(str, paths))}; expected Keras' "
-        "file there. keras.applications.InceptionV3() fetches it where there is a "
-        "network; copy it, or name it"
+        "file there. keras.applications.InceptionV3() downloads it; or copy it there, "
+        "or pass its path"
     )
 
 

@@ -1,10 +1,10 @@
-"""Fingerprints of brains: what is a person's own, and stays when a copy is changed.
+"""Fingerprints of brains: features of a person that survive changes of a copy.
 
 No network is needed. Folds and ventricles of 4 to 8 mm, as differences from the mean
-training brain, are a person's own; noise and a blur of a voxel hardly change them. How
-much of the mean brain is in a brain is fitted, since blur lowers it. A shift is undone
-by the centre of the brain, and a mirror image is looked for as such by
-`dipy_synth.metrics.memorization.FeatureSearch`.
+training brain, identify a person; noise and a blur of a voxel hardly change them. The
+weight of the mean brain is fitted, since blur lowers it. Shifts are removed by the
+centre of the brain, and `dipy_synth.metrics.memorization.FeatureSearch` compares the
+mirror image, too.
 """
 
 import numpy as np
@@ -13,19 +13,19 @@ from scipy import ndimage
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import check_volumes, foreground
 
-_BAND = (4.0, 8.0)  # mm: standard deviations of the Gaussians whose difference is taken
-_LATTICE = 6.0  # mm between the places that are sampled
+_BAND = (4.0, 8.0)  # mm: standard deviations of the difference of Gaussians
+_LATTICE = 6.0  # mm between sampled points
 
 
 class Fingerprint:
     """Extractor: volumes (n, I, J, K) -> features (n, d), each of length 1.
 
-    The squared distance of two fingerprints is 2 - 2 r, with r the correlation of how
-    the two brains differ from the mean training brain.
+    The squared distance of two fingerprints is 2 - 2 r, with r the correlation of the
+    two brains' differences from the mean training brain.
 
     Parameters
     ----------
-    train : array_like, (n, I, J, K)
+    train : array_like of shape (n, I, J, K)
         Training volumes in [0, 1], the background 0.
     voxel_size : tuple of float, (3,)
         In mm.
@@ -33,7 +33,7 @@ class Fingerprint:
     Raises
     ------
     InputError
-        If there are fewer than two volumes, or no brain is in their mean.
+        If there are fewer than two volumes, or their mean has no brain.
     """
 
     def __init__(self, train, *, voxel_size):
@@ -50,10 +50,10 @@ class Fingerprint:
         self._mean = sum(self._sampled(volume) for volume in train) / len(train)
 
     def __call__(self, volumes):
-        """Compute fingerprints: volumes (n, I, J, K) -> ndarray of float64, (n, d)."""
+        """Compute fingerprints, (n, d), float64, of volumes, (n, I, J, K)."""
         volumes = check_volumes(volumes, "volumes", shape=self.shape)
         rows = np.stack([self._sampled(volume) for volume in volumes])
-        # Blur lowers what all brains share: how much of it is in each is fitted.
+        # Blur lowers the weight of the mean brain, so it is fitted for each.
         basis = np.linalg.qr(np.stack([np.ones_like(self._mean), self._mean], axis=1))[
             0
         ]
@@ -75,7 +75,7 @@ class Fingerprint:
 
 
 def _center(volume):
-    """Return the centre of the brain in voxels: ndarray (3,)."""
+    """Return the centre of the brain in voxels: ndarray of shape (3,)."""
     mask = foreground(volume)
     if not mask.any():
         return (np.array(mask.shape) - 1) / 2

@@ -1,4 +1,4 @@
-"""How far the intensities in synthetic brains are from those in real ones."""
+"""Distances of the intensity histograms of synthetic and real brains."""
 
 import numpy as np
 
@@ -8,19 +8,19 @@ BINS = 256
 
 
 def intensity_histogram(brain, *, bins=BINS):
-    """Count the intensities in a brain.
+    """Compute the intensity histogram of a brain.
 
     Parameters
     ----------
     brain : Brain
-        As `dipy_synth.metrics.regions.cut_brain` makes it.
+        A result of `dipy_synth.metrics.regions.cut_brain`.
     bins : int, optional
-        Of equal width, from 0 to 1.
+        Number of bins of equal width, from 0 to 1.
 
     Returns
     -------
-    ndarray of float64, (bins,)
-        Part of the brain's voxels in each; an empty brain is all 0 in intensity.
+    ndarray of shape (bins,), float64
+        Fraction of the brain's voxels in each bin; an empty brain counts as all 0.
     """
     values = brain.values[brain.mask] if brain.mask.any() else np.zeros(1)
     counts = np.histogram(np.clip(values, 0, 1), bins, (0, 1))[0]
@@ -34,13 +34,13 @@ def wasserstein(histogram, other):
 
     Parameters
     ----------
-    histogram, other : array_like, (..., bins)
-        Parts that sum to 1.
+    histogram, other : array_like of shape (..., bins)
+        Fractions that sum to 1.
 
     Returns
     -------
-    ndarray of float64, (...)
-        In units of the range: how far intensities must move, in the mean.
+    ndarray of shape (...), float64
+        Mean displacement of intensities, in units of the range.
 
     References
     ----------
@@ -56,8 +56,8 @@ def histogram_distance(real, synthetic):
 
     Parameters
     ----------
-    real, synthetic : array_like, (n, bins) and (m, bins)
-        The histogram of each volume. Each volume counts alike.
+    real, synthetic : array_like of shape (n, bins) and (m, bins)
+        The histogram of each volume; all volumes have equal weight.
 
     Returns
     -------
@@ -69,11 +69,11 @@ def histogram_distance(real, synthetic):
 
 
 def histogram_deviation(real, synthetic):
-    """Compute how far single volumes are from the pooled histogram of real ones.
+    """Compute the mean distance of single volumes from the real pooled histogram.
 
     Parameters
     ----------
-    real, synthetic : array_like, (n, bins) and (m, bins)
+    real, synthetic : array_like of shape (n, bins) and (m, bins)
         The histogram of each volume.
 
     Returns

@@ -1,9 +1,9 @@
-"""Whether synthetic brains are copies of those a model was trained on.
+"""Search for copies of training brains among synthetic ones.
 
-A sample is suspect when its nearest training brain is nearer than those of real brains
-that were held out. All brains are alike, so what is compared is how each differs from
-the mean training brain, over mirror images and small shifts. An audit that does not
-find copies planted among real brains is void, whatever it says of the samples.
+A sample is suspect if its nearest training brain is nearer than those of held-out real
+brains. All brains are similar, so differences from the mean training brain are
+compared, over mirror images and small shifts. An audit is void if it does not find
+copies planted among real brains (its positive control).
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ from dipy_synth.metrics.array_checks import check_features, check_volumes, foreg
 from dipy_synth.utils.random import random_stream
 from dipy_synth.utils.rows import total
 
-#: Kinds of planted copies. Noise as part of the range, shifts in voxels.
+#: Kinds of planted copies.
 COPIES = ("noisy", "blurred", "shifted", "flipped", "all of these")
-FOUND = 0.95  # part of the planted copies that an audit must find
+FOUND = 0.95  # fraction of the planted copies that an audit must find
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Neighbors:
 
     Parameters
     ----------
-    index : ndarray of int, (n,)
-        Its number.
-    similarity : ndarray of float, (n,)
-        How near it is, more is nearer.
-    flipped : ndarray of bool, (n,)
+    index : ndarray of shape (n,), int
+        Number of the training brain.
+    similarity : ndarray of shape (n,), float
+        Its similarity; higher is nearer.
+    flipped : ndarray of shape (n,), bool
         Whether the mirror image is the nearest.
     """
 
@@ -46,7 +46,7 @@ class Neighbors:
 
 @dataclass(frozen=True)
 class CopyAudit:
-    """What an audit found.
+    """Result of an audit.
 
     Parameters
     ----------
@@ -55,15 +55,15 @@ class CopyAudit:
     threshold : float
         Similarity above which a volume is flagged.
     expected : float
-        Part of the samples that would be flagged were they like held-out brains.
-    flagged : ndarray of bool, (n,)
-        The samples that are.
+        Expected fraction of flags among samples like held-out brains.
+    flagged : ndarray of shape (n,), bool
+        The flagged samples.
     p_value : float
-        How probable so many flags or more are among samples like held-out brains.
+        Probability of as many flags or more among samples like held-out brains.
     found : dict of str to float
-        Kind of planted copy to the part of them that was flagged, and led back to its
-        own original.
-    planted : ndarray of float, (k,)
+        Kind of planted copy to the fraction that was flagged and matched with its
+        original.
+    planted : ndarray of shape (k,), float
         Similarity of all planted copies.
     """
 
@@ -78,7 +78,7 @@ class CopyAudit:
 
     @property
     def copies(self):
-        """The samples more like copies than like held-out brains: bool (n,).
+        """Samples that are nearer to copies than to held-out brains: bool (n,).
 
         The border is half-way from the nearest held-out brain to the median copy.
         """
@@ -87,7 +87,7 @@ class CopyAudit:
 
     @property
     def void(self):
-        """Whether planted copies were missed, so that the audit says nothing: bool."""
+        """Whether planted copies were missed, so that the audit has no result: bool."""
         return min(self.found.values()) < FOUND
 
 
@@ -95,17 +95,17 @@ class VoxelSearch:
     """Search of nearest training brains by voxels.
 
     The similarity is the correlation, over the voxels of the training brains, of the
-    differences from the mean training brain, at best over mirror images and shifts.
+    differences from the mean training brain; the maximum over mirror images and shifts.
 
     Parameters
     ----------
-    train : array_like, (n, *shape)
-        Training volumes in [0, 1]; the first axis is left-right, its middle the
-        midline.
+    train : array_like of shape (n, *shape)
+        Training volumes in [0, 1]; the first axis is left-right, with the midline in
+        its middle.
     factor : int, optional
         Voxels in a block that is averaged, along each axis.
     reach : int, optional
-        Voxels that a volume may be shifted by, along each axis.
+        Largest shift in voxels, along each axis.
     """
 
     def __init__(self, train, *, factor=3, reach=2):
@@ -121,7 +121,7 @@ class VoxelSearch:
         self._train = self._standard(np.stack(inside))
 
     def to_arrays(self):
-        """Give what it knows of the training volumes, coarse and in halves: dict."""
+        """Return its data of the training volumes, coarse and in float16: dict."""
         return {
             "shape": np.array(self.shape),
             "inside": self._inside.astype("int32"),
@@ -131,7 +131,7 @@ class VoxelSearch:
 
     @classmethod
     def from_arrays(cls, arrays, *, factor, reach):
-        """Make a search from what `to_arrays` gave, without the training volumes."""
+        """Build a search from the arrays of `to_arrays`, without training volumes."""
         search = cls.__new__(cls)
         search.shape, search.factor, search.reach = (
             tuple(arrays["shape"].tolist()),
@@ -145,7 +145,7 @@ class VoxelSearch:
         return search
 
     def _shifts(self):
-        """Give where each voxel looks, for every shift: ndarray (shifts, voxels)."""
+        """Compute the source index of each voxel for every shift: (shifts, voxels)."""
         padded = [n + 2 * self.reach for n in self.shape]
         strides = [math.prod(padded[axis + 1 :]) for axis in range(len(padded))]
         steps = product(range(-self.reach, self.reach + 1), repeat=len(padded))
@@ -154,8 +154,8 @@ class VoxelSearch:
     def __call__(self, volumes, *, subjects=None):
         """Find the nearest training brain: volumes (m, *shape) -> Neighbors.
 
-        With the `subjects` (m,) of the training volumes, and these in their order for
-        volumes, the nearest one of another subject is found.
+        With `subjects` (m,), where the volumes are the training volumes in order, the
+        nearest one of another subject is found.
         """
         volumes = check_volumes(volumes, "volumes", shape=self.shape)
         own = [[]] * len(volumes)
@@ -165,7 +165,7 @@ class VoxelSearch:
         return _gather(self._nearest(v, without=i) for v, i in zip(volumes, own))
 
     def _nearest(self, volume, *, without):
-        """Give (index, similarity, flipped) of one volume."""
+        """Return (index, similarity, flipped) of one volume."""
         sides = [self._smooth(side).ravel() for side in _mirrored(volume)]
         moved = np.concatenate([side[self._shifted] for side in sides])
         similarity = self._standard(moved) @ self._train.T
@@ -175,12 +175,12 @@ class VoxelSearch:
         return int(index), float(similarity[move, index]), bool(flipped)
 
     def _smooth(self, volume):
-        """Average blocks about every voxel; pad, so that no shift leaves the array."""
+        """Average blocks about every voxel; pad by the largest shift."""
         padded = np.pad(np.asarray(volume, "float32"), self.reach)
         return uniform_filter(padded, self.factor, mode="constant")
 
     def _standard(self, values):
-        """Give differences from the mean brain, each of mean 0 and length 1."""
+        """Compute differences from the mean brain, each of mean 0 and length 1."""
         x = values - self._mean
         x -= x.mean(axis=1, keepdims=True)
         return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
@@ -189,18 +189,18 @@ class VoxelSearch:
 class FeatureSearch:
     """Search of nearest training brains by features.
 
-    The similarity is the Euclidean distance, negative, at best over mirror images and
-    shifts. Each is a volume more for the extractor: 54 with the default reach.
+    The similarity is the negative Euclidean distance; the maximum over mirror images
+    and shifts. Each is one more volume for the extractor: 54 with the default reach.
 
     Parameters
     ----------
-    train : array_like, (n, *shape)
+    train : array_like of shape (n, *shape)
         Training volumes in [0, 1].
     extractor : callable
         Volumes (n, *shape) -> features (n, d).
     reach : int, optional
-        Voxels that a volume may be shifted by, along each axis; 0 is enough for an
-        extractor that shifts do not move.
+        Largest shift in voxels, along each axis; 0 is enough for a
+        shift-invariant extractor.
     """
 
     def __init__(self, train, extractor, *, reach=1):
@@ -216,7 +216,7 @@ class FeatureSearch:
         return _gather(self._nearest(volume) for volume in volumes)
 
     def _nearest(self, volume):
-        """Give (index, similarity, flipped) of one volume."""
+        """Return (index, similarity, flipped) of one volume."""
         sides = _mirrored(volume)
         axes = tuple(range(1, sides.ndim))
         moved = np.concatenate([np.roll(sides, step, axes) for step in self._steps])
@@ -227,26 +227,26 @@ class FeatureSearch:
 
 
 def audit_copies(samples, train, held_out, *, search=None, alpha=0.05, seed=0):
-    """Look for copies of training brains among samples.
+    """Search for copies of training brains among samples.
 
     The threshold is the k-th largest similarity of the held-out brains, with k the
     largest for which no more than `alpha` of volumes like them are flagged, that is
-    k / (h + 1) of h held-out brains, and k at least 1. How many flags m such volumes
-    get then follows a beta-binomial distribution: the binomial one, with what h brains
-    leave unknown of its rate.
+    k / (h + 1) of h held-out brains, and k at least 1. The number of flags of m such
+    volumes then follows a beta-binomial distribution, since h brains leave the rate of
+    the binomial one uncertain.
 
     Parameters
     ----------
-    samples : array_like, (m, *shape)
+    samples : array_like of shape (m, *shape)
         Synthetic volumes in [0, 1].
-    train : array_like, (n, *shape)
+    train : array_like of shape (n, *shape)
         The volumes that the model was trained on.
-    held_out : array_like, (h, *shape)
-        Real volumes that it has not seen, prepared like those.
+    held_out : array_like of shape (h, *shape)
+        Held-out real volumes, prepared in the same way.
     search : callable, optional
         Volumes (m, *shape) -> `Neighbors` in `train`; `VoxelSearch` by default.
     alpha : float, optional
-        Part of the volumes that may be flagged by chance.
+        Fraction of the volumes that may be flagged by chance.
     seed : int, optional
         Seed of the planted copies.
 
@@ -284,14 +284,14 @@ def audit_copies(samples, train, held_out, *, search=None, alpha=0.05, seed=0):
 
 
 def copy_threshold(similarity, *, alpha=0.05):
-    """Give the similarity above which a volume is flagged.
+    """Compute the similarity above which a volume is flagged.
 
     Parameters
     ----------
-    similarity : array_like, (h,)
-        Of held-out real brains to their nearest training brains.
+    similarity : array_like of shape (h,)
+        Similarity of held-out real brains to their nearest training brains.
     alpha : float, optional
-        Part of the volumes that may be flagged by chance.
+        Fraction of the volumes that may be flagged by chance.
 
     Returns
     -------
@@ -305,11 +305,11 @@ def copy_threshold(similarity, *, alpha=0.05):
 
 
 def plant_copies(volumes, kind, *, seed=0):
-    """Make copies that an audit must find.
+    """Make copies that an audit must find (positive control).
 
     Parameters
     ----------
-    volumes : array_like, (n, *shape)
+    volumes : array_like of shape (n, *shape)
         Volumes in [0, 1].
     kind : str
         One of `COPIES`: noise of 5 % of the range, a blur of one voxel, a shift of up
@@ -319,7 +319,7 @@ def plant_copies(volumes, kind, *, seed=0):
 
     Returns
     -------
-    ndarray of float32, (n, *shape)
+    ndarray of shape (n, *shape), float32
     """
     if kind not in COPIES:
         raise InputError(f"kind of copy {kind!r}: expected one of {', '.join(COPIES)}")
@@ -343,9 +343,9 @@ def _copy(volume, kinds, rng):
 
 
 def _control(search, train, threshold, seed, most=20):
-    """Plant copies of some training brains.
+    """Search for planted copies of some training brains.
 
-    Gives kind -> part of them that is found, and the similarity of all.
+    Returns kind to the fraction that is found, and the similarity of all.
     """
     rng = random_stream("copies: chosen", seed=seed)
     chosen = rng.permutation(len(train))[:most]
@@ -359,12 +359,12 @@ def _control(search, train, threshold, seed, most=20):
 
 
 def _mirrored(volume):
-    """Give a volume and its mirror image: ndarray of float32 (2, *shape)."""
+    """Stack a volume and its mirror image: ndarray of shape (2, *shape), float32."""
     volume = np.asarray(volume, "float32")
     return np.stack([volume, volume[::-1]])
 
 
 def _gather(nearest):
-    """Put (index, similarity, flipped) of each volume into arrays."""
+    """Collect (index, similarity, flipped) of each volume in arrays."""
     index, similarity, flipped = zip(*nearest)
     return Neighbors(np.array(index), np.array(similarity), np.array(flipped))

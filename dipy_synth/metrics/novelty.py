@@ -1,4 +1,4 @@
-"""New, diverse and near at once: authenticity, the Vendi score, feature likelihood."""
+"""Metrics of novelty and diversity: authenticity, Vendi score, feature likelihood."""
 
 import numpy as np
 from scipy.spatial.distance import cdist
@@ -8,20 +8,20 @@ from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import check_features
 from dipy_synth.utils.random import random_stream
 
-LEAST_SD = 0.05  # of a feature's own: the narrowest Gaussian about a sample
+LEAST_SD = 0.05  # of a feature's SD: the narrowest Gaussian about a sample
 
 
 def authenticity(train, synthetic):
-    """Compute the part of samples that are authentic: AuthPct [1]_ (section 3.3).
+    """Compute the fraction of authentic samples: AuthPct [1]_ (section 3.3).
 
     A sample is authentic if its nearest training volume is further from it than that
     volume is from its own nearest neighbour in the training set.
 
     Parameters
     ----------
-    train : array_like, (n, d)
+    train : array_like of shape (n, d)
         Features of training volumes.
-    synthetic : array_like, (m, d)
+    synthetic : array_like of shape (m, d)
         Features of samples.
 
     Returns
@@ -54,16 +54,16 @@ def vendi_score(features, *, scale=None):
 
     Parameters
     ----------
-    features : array_like, (n, d)
+    features : array_like of shape (n, d)
         Features of each volume.
     scale : float, optional
-        Of a Gaussian similarity, ``exp(-|x - y|^2 / (2 scale^2))``. By default the
-        similarity is the cosine, as in the paper.
+        Width of a Gaussian similarity, ``exp(-|x - y|^2 / (2 scale^2))``. By default
+        the similarity is the cosine, as in the paper.
 
     Returns
     -------
     float
-        From 1, where all are alike, to n, where no two have anything in common.
+        From 1, where all are equal, to n, where all similarities are 0.
 
     References
     ----------
@@ -86,15 +86,15 @@ def vendi_score(features, *, scale=None):
 def feature_likelihood_divergence(train, held_out, synthetic, *, seed=0):
     """Compute the feature likelihood divergence, FLD [1]_ (eq. 4).
 
-    A Gaussian stands about each sample, all equally likely; their variances are fitted
-    to the training volumes, by expectation maximisation. Held-out volumes are likely
-    where samples are near, many, and no copies: a copy's Gaussian is narrow and holds
-    its own original only. The zero is what half of the training volumes give in the
-    samples' place, with variances fitted to the other half.
+    The density is a mixture of Gaussians about the samples, with equal weights and with
+    variances fitted to the training volumes by expectation maximisation. The
+    likelihood of held-out volumes is high where samples are near, many, and no copies:
+    a copy's Gaussian is narrow and holds only its original. The zero is the value of
+    half of the training volumes as samples, with variances fitted to the other half.
 
     Parameters
     ----------
-    train, held_out, synthetic : array_like, (n, d), (h, d) and (m, d)
+    train, held_out, synthetic : array_like of shape (n, d), (h, d) and (m, d)
         Features of training volumes, of real volumes held out, and of samples.
     seed : int, optional
         Seed of the halves.
@@ -131,17 +131,17 @@ def fit_variances(centers, points, *, steps=100):
 
     Parameters
     ----------
-    centers : array_like, (m, d)
+    centers : array_like of shape (m, d)
         Standardised features.
-    points : array_like, (n, d)
-        What is to become likely.
+    points : array_like of shape (n, d)
+        Points whose likelihood is maximised.
     steps : int, optional
-        Of expectation maximisation.
+        Steps of expectation maximisation.
 
     Returns
     -------
-    ndarray, (m,)
-        At least 0.05 squared.
+    ndarray of shape (m,)
+        Variances, at least 0.05 squared.
     """
     squares = cdist(points, centers, "sqeuclidean")
     d = points.shape[1]
@@ -156,7 +156,7 @@ def fit_variances(centers, points, *, steps=100):
 
 
 def _log_parts(squares, variances, d):
-    """Return each Gaussian's part of the log density, but for the points' maximum."""
+    """Return the terms of the log density, less the maximum of each point."""
     logs = -squares / (2 * variances) - d / 2 * np.log(variances)
     return logs - logs.max(axis=1, keepdims=True)
 

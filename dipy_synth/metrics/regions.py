@@ -1,7 +1,7 @@
-"""The brain in a volume: its mask, the depth of each voxel, and cortex and deep parts.
+"""Regions of the brain in a volume: mask, depth of each voxel, cortex and deep parts.
 
-Texture is measured inside the brain alone. Beyond its outline each voxel takes the mean
-of what is near in the brain, so that no filter sees the step to the background.
+Texture is computed inside the brain alone. Outside, voxels near its outline are set to
+the local mean of the brain, so that no filter responds to the step to the background.
 """
 
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import foreground
 
 CORTEX_DEPTH = 16.0  # mm below the outline: gyri, and sulci down to most of their depth
-_MARGIN = 4  # voxels about the brain, more than any filter shifts by
+_MARGIN = 4  # voxels around the brain, more than the reach of any filter
 
 
 @dataclass(frozen=True)
 class Brain:
-    """A brain cut out of its volume.
+    """A brain, cropped from its volume.
 
     Parameters
     ----------
-    values : ndarray of float32, (I, J, K)
-        Intensities in [0, 1]; outside of the brain the mean of those near in it.
-    mask : ndarray of bool, (I, J, K)
+    values : ndarray of shape (I, J, K), float32
+        Intensities in [0, 1]; near the outside of the brain, its local mean.
+    mask : ndarray of shape (I, J, K), bool
         The brain, its fluid included.
-    depth : ndarray of float32, (I, J, K)
+    depth : ndarray of shape (I, J, K), float32
         Distance to the outline in mm; 0 outside of the brain.
     voxel_size : tuple of float, (3,)
         In mm.
@@ -39,28 +39,28 @@ class Brain:
 
     @property
     def cortex(self):
-        """The shell that holds the cortex: ndarray of bool, (I, J, K)."""
+        """Mask of the shell that holds the cortex: ndarray of shape (I, J, K), bool."""
         return self.mask & (self.depth <= CORTEX_DEPTH)
 
     @property
     def deep(self):
-        """What lies deeper: ndarray of bool, (I, J, K)."""
+        """Mask of the deep parts: ndarray of shape (I, J, K), bool."""
         return self.mask & (self.depth > CORTEX_DEPTH)
 
 
 def brain_mask(volume):
-    """Return the mask of the brain, fluid and small holes included.
+    """Compute the mask of the brain, fluid and small holes included.
 
     Parameters
     ----------
-    volume : array, (I, J, K)
+    volume : array of shape (I, J, K)
         A skull-stripped volume in [0, 1], the background 0.
 
     Returns
     -------
-    ndarray of bool, (I, J, K)
-        The largest component of the foreground, closed and filled. For voxels in
-        random places that is nearly the whole volume.
+    ndarray of shape (I, J, K), bool
+        The largest component of the foreground, closed and filled. For shuffled
+        voxels that is nearly the whole volume.
     """
     padded = np.pad(foreground(volume), 3)
     near = ndimage.uniform_filter(padded.astype("float32"), 3) > 1e-3
@@ -74,11 +74,11 @@ def brain_mask(volume):
 
 
 def cut_brain(volume, *, voxel_size):
-    """Cut the brain out of a volume.
+    """Crop the brain from a volume, with its mask and depth.
 
     Parameters
     ----------
-    volume : array, (I, J, K)
+    volume : array of shape (I, J, K)
         A skull-stripped volume in [0, 1], the background 0.
     voxel_size : tuple of float, (3,)
         In mm.
@@ -86,8 +86,8 @@ def cut_brain(volume, *, voxel_size):
     Returns
     -------
     Brain
-        In the box of the brain and 4 voxels about it; of an empty volume, one whose
-        mask is empty.
+        In the bounding box of the brain and 4 voxels around it; with an empty mask for
+        an empty volume.
     """
     volume = np.asarray(volume, "float32")
     if volume.ndim != 3:
@@ -106,7 +106,7 @@ def cut_brain(volume, *, voxel_size):
 
 
 def _extended(volume, mask, size=2 * _MARGIN + 1):
-    """Give voxels outside of a mask the mean of those in it, within 4 voxels."""
+    """Set voxels outside of a mask to the mean of those in it, within 4 voxels."""
     total = ndimage.uniform_filter(np.where(mask, volume, 0), size)
     share = ndimage.uniform_filter(mask.astype("float32"), size)
     mean = total / np.maximum(share, 1e-3)

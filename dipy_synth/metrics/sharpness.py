@@ -1,18 +1,18 @@
-"""How sharp an image is: its power at high spatial frequencies."""
+"""Sharpness of an image: its power at high spatial frequencies."""
 
 import numpy as np
 
 
 def high_frequency_power(image, *, cutoff=0.5):
-    """Power above a share of the Nyquist frequency.
+    """Compute the power above a fraction of the Nyquist frequency.
 
     Parameters
     ----------
-    image : array (*shape)
+    image : array of shape (*shape)
         An image or a volume.
     cutoff : float, optional
-        Frequencies count whose distance from 0, in units of the Nyquist frequency
-        along each axis, is above this.
+        Lowest distance from 0 of the frequencies that count, in units of the Nyquist
+        frequency along each axis.
 
     Returns
     -------
@@ -26,22 +26,22 @@ def high_frequency_power(image, *, cutoff=0.5):
 
 
 def radial_power(image, *, bins=32):
-    """Power at each spatial frequency, whatever its direction.
+    """Compute the radial power spectrum.
 
     Parameters
     ----------
-    image : array (*shape)
+    image : array of shape (*shape)
         An image or a volume.
     bins : int, optional
         Bands of equal width from 0 to the Nyquist frequency.
 
     Returns
     -------
-    frequencies : ndarray (bins,)
+    frequencies : ndarray of shape (bins,)
         Middle of each band, in units of the Nyquist frequency along each axis.
-    power : ndarray (bins,)
+    power : ndarray of shape (bins,)
         Mean square of the image's part in each band, per frequency in it; NaN for a
-        band that holds none. The mean of the image itself is left out.
+        band that holds none. The mean of the image is left out.
     """
     spectrum, radius = _spectrum(image)
     spectrum.flat[0] = 0
@@ -53,7 +53,7 @@ def radial_power(image, *, bins=32):
 
 
 def _spectrum(image):
-    """Give the power at each frequency, and how far it is from 0: ndarrays (*shape)."""
+    """Compute the power at each frequency, and its distance from 0: two ndarrays."""
     image = np.asarray(image, "float64")
     spectrum = np.abs(np.fft.fftn(image)) ** 2 / image.size**2
     axes = np.meshgrid(*[2 * np.fft.fftfreq(n) for n in image.shape], indexing="ij")

@@ -1,4 +1,4 @@
-"""How alike two images are: error (PSNR) and structure (SSIM, MS-SSIM)."""
+"""Similarity of two images: PSNR, SSIM and MS-SSIM."""
 
 import numpy as np
 from scipy.ndimage import find_objects, gaussian_filter, uniform_filter
@@ -12,15 +12,15 @@ SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # the finest scale fir
 
 
 def psnr(reference, image, *, mask=None, data_range=1.0):
-    """Peak signal-to-noise ratio.
+    """Compute the peak signal-to-noise ratio.
 
     Parameters
     ----------
     reference, image : array, or nibabel image or its path, (*shape)
         Two images of one shape.
-    mask : array of bool (*shape), optional
-        Where to compare; everywhere by default. Inside the brain is the honest
-        choice: an empty background flatters.
+    mask : array of shape (*shape), bool, optional
+        Voxels to compare; all by default. The mask of the brain is recommended, since
+        an empty background raises the value.
     data_range : float, optional
         Difference between the largest and the smallest possible value.
 
@@ -42,7 +42,7 @@ def psnr(reference, image, *, mask=None, data_range=1.0):
 
 
 def ssim(reference, image, *, mask=None, data_range=1.0):
-    r"""Structural similarity [1]_.
+    r"""Compute the structural similarity [1]_.
 
     With means :math:`\mu`, variances :math:`\sigma^2` and the covariance
     :math:`\sigma_{xy}` of two images under a Gaussian window (standard deviation 1.5
@@ -60,9 +60,9 @@ def ssim(reference, image, *, mask=None, data_range=1.0):
     ----------
     reference, image : array, or nibabel image or its path, (*shape)
         Two images of one shape, of rank 2 or 3.
-    mask : array of bool (*shape), optional
-        Where to take the mean of the map S. A window there may reach out of the
-        mask, and images are mirrored at their borders. Without a mask the mean is over
+    mask : array of shape (*shape), bool, optional
+        Voxels over which the map S is averaged. Windows may reach out of the mask, and
+        images are mirrored at their borders. Without a mask the mean is over
         the windows that lie in the image entirely.
     data_range : float, optional
         Difference between the largest and the smallest possible value.
@@ -92,7 +92,7 @@ def ssim(reference, image, *, mask=None, data_range=1.0):
 
 
 def ms_ssim(reference, image, *, scales=5, weights=SCALE_WEIGHTS, data_range=1.0):
-    r"""Structural similarity over several scales [1]_.
+    r"""Compute the structural similarity over several scales [1]_.
 
     Scale 1 is the image itself; each next one is the mean over blocks of two voxels an
     axis. With the second factor :math:`C_j` of SSIM, see `ssim`, averaged over scale j,
@@ -156,7 +156,7 @@ def _pair(reference, image):
 
 
 def _check_scales(shape, scales, weights):
-    """Refuse more scales than there are weights, or than the image has room for."""
+    """Refuse more scales than there are weights, or than fit the image."""
     window = 2 * RADIUS + 1
     most = min(len(weights), int(np.log2(min(shape) // window)) + 1)
     if not 1 <= scales <= most:
@@ -168,7 +168,7 @@ def _check_scales(shape, scales, weights):
 
 
 def _maps(x, y, data_range):
-    """Give SSIM's two factors at every voxel: luminance, and contrast with structure.
+    """Compute SSIM's two factors at every voxel: luminance and contrast-structure.
 
     Variances are those of the window's distribution: no correction for a sample.
     """
@@ -190,7 +190,7 @@ def _inner_mean(values):
 
 
 def _halved(image):
-    """Average blocks of two voxels an axis; what is left over is dropped."""
+    """Average blocks of two voxels an axis; incomplete blocks are dropped."""
     means = uniform_filter(image, 2)  # at index i, of the voxels i - 1 and i
     return means[tuple(slice(1, None, 2) for _ in image.shape)]
 

@@ -1,7 +1,7 @@
-"""Power at four spatial frequencies within the brain, and brains without their phases.
+"""Power in four frequency bands within the brain, and brains with shuffled phases.
 
-Power alone does not make a cortex: brains whose phases are shuffled have the power of
-real ones and blotches for folds. So power stands beside the metrics of texture.
+Power alone is not sufficient: brains with shuffled phases have the power of real ones
+and blotches instead of folds. So it complements the metrics of texture.
 """
 
 import numpy as np
@@ -25,13 +25,13 @@ def band_power(brain, *, bands=BANDS):
     Parameters
     ----------
     brain : Brain
-        As `dipy_synth.metrics.regions.cut_brain` makes it.
+        A result of `dipy_synth.metrics.regions.cut_brain`.
     bands : sequence of tuple of float, (b, 2), optional
-        Lowest and highest frequency of each, as parts of the Nyquist frequency.
+        Lowest and highest frequency of each, as fractions of the Nyquist frequency.
 
     Returns
     -------
-    ndarray of float64, (b,)
+    ndarray of shape (b,), float64
         Mean square, over the window, of the intensities' part in each band; 0 for an
         empty brain.
     """
@@ -53,12 +53,12 @@ def power_ratio(real, synthetic):
 
     Parameters
     ----------
-    real, synthetic : array_like, (n, b) and (m, b)
-        Power of each volume, as `band_power` computes it.
+    real, synthetic : array_like of shape (n, b) and (m, b)
+        Power of each volume, of `band_power`.
 
     Returns
     -------
-    ndarray of float64, (b,)
+    ndarray of shape (b,), float64
         Ratio of the means: 1 for equal power, less for blur, more for noise.
     """
     real = check_features(real, "power of real volumes", least=1)
@@ -70,12 +70,12 @@ def power_ratio(real, synthetic):
 
 
 def power_distance(real, synthetic):
-    """Compute how far the power of synthetic brains is from that of real ones.
+    """Compute the distance of the band powers of synthetic and real brains.
 
     Parameters
     ----------
-    real, synthetic : array_like, (n, b) and (m, b)
-        Power of each volume, as `band_power` computes it.
+    real, synthetic : array_like of shape (n, b) and (m, b)
+        Power of each volume, of `band_power`.
 
     Returns
     -------
@@ -86,15 +86,15 @@ def power_distance(real, synthetic):
 
 
 def shuffle_phases(volume, *, band=(0.15, 0.6), seed=0):
-    """Shuffle the phases of one frequency band within the brain: blotches for folds.
+    """Shuffle the phases of one frequency band within the brain.
 
     The part of the brain in that band is replaced by noise of the same spectrum,
-    cut to the brain and brought to the same mean square there. It is the planted
-    failure that metrics of texture must find, and those of power do not.
+    cut to the brain and scaled to the same mean square there. It is the positive
+    control of the metrics of texture, which those of power do not find.
 
     Parameters
     ----------
-    volume : array, (I, J, K)
+    volume : array of shape (I, J, K)
         A skull-stripped volume in [0, 1], the background 0.
     band : tuple of float, (2,), optional
         Lowest and highest frequency, as parts of the Nyquist frequency.
@@ -103,7 +103,7 @@ def shuffle_phases(volume, *, band=(0.15, 0.6), seed=0):
 
     Returns
     -------
-    ndarray of float32, (I, J, K)
+    ndarray of shape (I, J, K), float32
         In [0, 1], the background 0.
     """
     volume = np.asarray(volume, "float32")
@@ -123,14 +123,14 @@ def shuffle_phases(volume, *, band=(0.15, 0.6), seed=0):
 
 
 def radial_frequency(shape, *, half=False):
-    """Return the distance of each frequency from 0.
+    """Compute the distance of each frequency from 0.
 
     Parameters
     ----------
     shape : tuple of int, (rank,)
-        Of the volume.
+        Shape of the volume.
     half : bool, optional
-        Only what a transform of real values gives, the last axis halved.
+        Only the frequencies of a real transform, the last axis halved.
 
     Returns
     -------

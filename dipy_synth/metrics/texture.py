@@ -1,9 +1,9 @@
-"""Texture of the cortex: features of small blocks, and how far their distribution is.
+"""Texture of the cortex: features of small blocks, and their Fréchet distance.
 
 Each brain is divided into blocks of 16 mm, in the shell that holds the cortex and in
-what lies deeper. Features of a block need no network: first-order statistics, grey-
-level co-occurrence, energies of Haar wavelets and of a Laplacian pyramid, and how far
-edges share a direction, as they do in folds and do not in blotches. A volume is then a
+the deep parts. Features of a block need no network: first-order statistics, grey-
+level co-occurrence, energies of Haar wavelets and of a Laplacian pyramid, and the
+anisotropy of edges, which is high in folds and low in blotches. A volume is then a
 row of the means and second moments of its blocks' features, from which the pooled mean
 and covariance of any cohort follow: their Fréchet distance [1]_ needs no more.
 
@@ -23,7 +23,7 @@ from dipy_synth.metrics.distribution import frechet_distance
 REGIONS = ("cortex", "deep")
 LEVELS = 16  # grey levels of co-occurrence, from 0 to 1
 _BLOCK = 16.0  # mm
-_FULL = 0.3  # part of a block that must be in the region
+_FULL = 0.3  # least fraction of a block in the region
 _STEPS = (1, 2)  # voxels between the two of a pair
 _EPS = 1e-6  # of squared intensities, below which there is no texture
 
@@ -42,12 +42,12 @@ FEATURES = (
 
 
 def texture_moments(brain):
-    """Describe the texture of a brain by the moments of its blocks' features.
+    """Compute the moments of the texture features of a brain's blocks.
 
     Parameters
     ----------
     brain : Brain
-        As `dipy_synth.metrics.regions.cut_brain` makes it.
+        A result of `dipy_synth.metrics.regions.cut_brain`.
 
     Returns
     -------
@@ -65,11 +65,11 @@ def block_features(brain):
     Parameters
     ----------
     brain : Brain
-        As `dipy_synth.metrics.regions.cut_brain` makes it.
+        A result of `dipy_synth.metrics.regions.cut_brain`.
 
     Returns
     -------
-    dict of str to ndarray of float64, (blocks, d)
+    dict of str to ndarray of shape (blocks, d), float64
         "cortex" and "deep" to the `FEATURES` of their blocks; a block with less than
         0.3 of its voxels in the region is left out. Variances and energies are
         logarithms.
@@ -101,12 +101,12 @@ def texture_distance(real, synthetic, *, region="cortex"):
 
     Features are standardised by the mean and standard deviation of the real blocks.
     Covariances are shrunk towards a multiple of the identity [1]_, with the number of
-    volumes, since blocks of one brain are alike. Each volume counts alike.
+    volumes, since blocks of one brain are similar. All volumes have equal weight.
 
     Parameters
     ----------
-    real, synthetic : array_like, (n, k) and (m, k)
-        Moments of each volume, as `texture_moments` computes them.
+    real, synthetic : array_like of shape (n, k) and (m, k)
+        Moments of each volume, of `texture_moments`.
     region : {"cortex", "deep"}, optional
 
     Returns
@@ -131,18 +131,18 @@ def texture_distance(real, synthetic, *, region="cortex"):
 
 
 def pooled_moments(rows, region="cortex"):
-    """Return mean and covariance of the block features of a cohort.
+    """Compute mean and covariance of the block features of a cohort.
 
     Parameters
     ----------
-    rows : array_like, (n, k)
-        Moments of each volume, as `texture_moments` computes them.
+    rows : array_like of shape (n, k)
+        Moments of each volume, of `texture_moments`.
     region : {"cortex", "deep"}, optional
 
     Returns
     -------
-    mean : ndarray, (d,)
-    covariance : ndarray, (d, d)
+    mean : ndarray of shape (d,)
+    covariance : ndarray of shape (d, d)
     """
     d = len(FEATURES)
     means, seconds = volume_moments(rows, region)
@@ -158,14 +158,14 @@ def volume_moments(rows, region="cortex"):
 
     Parameters
     ----------
-    rows : array_like, (n, k)
-        Moments of each volume, as `texture_moments` computes them.
+    rows : array_like of shape (n, k)
+        Moments of each volume, of `texture_moments`.
     region : {"cortex", "deep"}, optional
 
     Returns
     -------
-    means : ndarray, (n, d)
-    seconds : ndarray, (n, d * (d + 1) / 2)
+    means : ndarray of shape (n, d)
+    seconds : ndarray of shape (n, d * (d + 1) / 2)
         The upper triangle of the second moments.
     """
     d = len(FEATURES)
@@ -182,14 +182,14 @@ def shrink(covariance, n):
 
     Parameters
     ----------
-    covariance : array_like, (d, d)
+    covariance : array_like of shape (d, d)
     n : int
         Independent samples that it was estimated from.
 
     Returns
     -------
-    ndarray, (d, d)
-        Of the same trace.
+    ndarray of shape (d, d)
+        The shrunk covariance, of the same trace.
     """
     covariance = np.asarray(covariance, float)
     d, trace = len(covariance), np.trace(covariance)
@@ -203,7 +203,7 @@ def shrink(covariance, n):
 
 
 def _maps(values):
-    """Yield what is averaged over blocks, at each voxel: name, ndarray (I, J, K)."""
+    """Yield the features of voxels that blocks average: name and (I, J, K)."""
     low = values
     for level in _STEPS:
         low, details = _haar(low, level)
@@ -235,7 +235,7 @@ def _haar(values, step):
 
 
 def _anisotropy(values, size=5):
-    """Compute how far gradients near a voxel share a direction: 0 none, 1 all.
+    """Compute the anisotropy of gradients near a voxel: 0 isotropic, 1 parallel.
 
     The fractional anisotropy, squared, of the structure tensor: by its trace and
     norm, which need no eigenvalues.
@@ -254,7 +254,7 @@ def _blocks(regions, voxel_size):
     """Number the blocks of several regions.
 
     Returns the number of the block at each voxel, -1 elsewhere; the region of each
-    block; and how many they are.
+    block; and the number of blocks.
     """
     edge = [max(round(_BLOCK / size), 2) for size in voxel_size]
     places = [np.arange(n) // e for n, e in zip(regions[0].shape, edge)]

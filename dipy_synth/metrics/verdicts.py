@@ -1,4 +1,4 @@
-"""Verdicts: which volumes are brains, by acceptance ranges of real brains."""
+"""Acceptance ranges of metrics, fitted to real brains, and their verdicts."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -13,11 +13,11 @@ from dipy_synth.metrics.array_checks import check_volumes
 from dipy_synth.metrics.sharpness import high_frequency_power
 from dipy_synth.utils.rows import total
 
-LEAST = 8  # real brains without which a percentile is no more than an extreme
+LEAST = 8  # least number of real brains for percentiles
 
 
 class _Rule(NamedTuple):
-    """How a metric is checked: its words, the sides that fail, the least margin."""
+    """Rule of a metric: its name in words, the sides that fail, the least margin."""
 
     words: str
     low: bool
@@ -40,26 +40,26 @@ BRAIN_METRICS = {
 
 @dataclass(frozen=True)
 class AcceptanceRanges:
-    """What a volume must show to pass as a brain.
+    """Acceptance ranges of the metrics of a brain.
 
     Parameters
     ----------
     grid : Grid
-        Where volumes lie.
+        Grid of the volumes.
     limits : dict of str to tuple of float, (2,)
         Metric to the lowest and the highest value that pass.
-    mean : ndarray of float32, (I, J, K)
+    mean : ndarray of shape (I, J, K), float32
         The mean real brain.
     power : float
         Mean high-frequency power of real brains.
     tissues : bool
         Whether tissues are segmented.
     n : int
-        Real brains they were set on.
+        Number of real brains they were fitted to.
     real : tuple of dict, (n,), optional
-        Their metrics.
+        Metrics of the real brains.
     left_out : tuple of bool, (n,), optional
-        Whether each of them passes by ranges that were set on the others.
+        Whether each of them passes by ranges fitted to the others.
     """
 
     grid: Grid
@@ -74,16 +74,16 @@ class AcceptanceRanges:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of one volume.
+    """Verdict on one volume.
 
     Parameters
     ----------
     passed : bool
-        Whether it is a brain by all metrics.
+        Whether all metrics are within their ranges.
     reasons : tuple of str
-        One per metric that failed.
+        One reason per metric that failed.
     metrics : dict of str to float
-        As `dipy_synth.metrics.anatomy.describe_brain` gives them.
+        Metrics of `dipy_synth.metrics.anatomy.describe_brain`.
     """
 
     passed: bool
@@ -94,7 +94,7 @@ class Verdict:
 def fit_acceptance_ranges(
     real, *, grid, tissues=True, percentile=5.0, widening=1.0, each=map
 ):
-    """Set acceptance ranges on real brains.
+    """Fit acceptance ranges to real brains.
 
     A band goes from the low to the high percentile and is then widened, on either side,
     by its distance from the median. With a normally distributed metric and the defaults
@@ -103,19 +103,19 @@ def fit_acceptance_ranges(
 
     Parameters
     ----------
-    real : array_like, (n, I, J, K)
-        Real volumes, best those that no model was trained on.
+    real : array_like of shape (n, I, J, K)
+        Real volumes, preferably ones that no model was trained on.
     grid : Grid
-        Where they lie.
+        Grid of the volumes.
     tissues : bool, optional
-        Judge tissues and ventricles too: 2 s more for each volume at 2 mm.
+        Evaluate tissues and ventricles, too: 2 s more for each volume at 2 mm.
     percentile : float, optional
         The low percentile; the high one is 100 less this.
     widening : float, optional
-        How much is added, in units of the distance from the median.
+        Widening of the band, in units of the distance from the median.
     each : callable, optional
-        ``(function, volumes) -> iterable`` of what the function gives for each, in
-        order: in parallel, for instance, or with a progress bar.
+        Map, as the builtin: ``(function, volumes) -> iterable``, for instance a
+        parallel one, or one with a progress bar.
 
     Returns
     -------
@@ -129,8 +129,8 @@ def fit_acceptance_ranges(
     real = check_volumes(real, "real volumes", least=LEAST, shape=grid.shape)
     summed = total(real)
     power = float(np.mean([high_frequency_power(volume) for volume in real]))
-    told = {"grid": grid, "power": power, "tissues": tissues}
-    rows = tuple(each(partial(_describe_beside, total=summed, **told), real))
+    options = {"grid": grid, "power": power, "tissues": tissues}
+    rows = tuple(each(partial(_describe_beside, total=summed, **options), real))
     width = {"percentile": percentile, "widening": widening}
     others = (rows[:i] + rows[i + 1 :] for i in range(len(rows)))
     left_out = tuple(
@@ -142,22 +142,22 @@ def fit_acceptance_ranges(
         n=len(real),
         real=rows,
         left_out=left_out,
-        **told,
+        **options,
     )
 
 
 def check_brains(volumes, ranges, *, metrics=None, each=map):
-    """Say of each volume whether it is a brain.
+    """Check each volume by acceptance ranges.
 
     Parameters
     ----------
-    volumes : array_like, (n, I, J, K)
+    volumes : array_like of shape (n, I, J, K)
         Volumes in [0, 1].
     ranges : AcceptanceRanges
-        What `fit_acceptance_ranges` gave for real brains on the same grid.
+        Ranges of `fit_acceptance_ranges` for real brains on the same grid.
     metrics : sequence of str, optional
-        Metrics that count, of `BRAIN_METRICS`; all that have a range by default. The
-        others are measured all the same.
+        Metrics that count, of `BRAIN_METRICS`; all with a range by default. The others
+        are computed, too.
     each : callable, optional
         As of `fit_acceptance_ranges`.
 
@@ -177,15 +177,15 @@ def check_brains(volumes, ranges, *, metrics=None, each=map):
             f"metrics {', '.join(sorted(unknown))}: expected some of "
             f"{', '.join(ranges.limits)}"
         )
-    told = {"grid": ranges.grid, "power": ranges.power, "tissues": ranges.tissues}
-    rows = each(partial(describe_brain, mean=ranges.mean, **told), volumes)
+    options = {"grid": ranges.grid, "power": ranges.power, "tissues": ranges.tissues}
+    rows = each(partial(describe_brain, mean=ranges.mean, **options), volumes)
     limits = {name: band for name, band in ranges.limits.items() if name in names}
     return [_verdict(row, limits) for row in rows]
 
 
-def _describe_beside(volume, *, total, **told):
-    """Describe a brain beside the others: its own part would make it more alike."""
-    return describe_brain(volume, mean=total - volume, **told)
+def _describe_beside(volume, *, total, **options):
+    """Describe a brain against the mean of the others, without its own part."""
+    return describe_brain(volume, mean=total - volume, **options)
 
 
 def _verdict(row, limits):
@@ -199,12 +199,12 @@ def _verdict(row, limits):
 
 
 def _failures(row, limits):
-    """Name the metrics that are outside of their limits: list of str."""
+    """List the metrics that are outside of their limits: list of str."""
     return [n for n, (low, high) in limits.items() if not low <= row[n] <= high]
 
 
 def _bands(rows, *, percentile, widening):
-    """Give the band of each metric from those of real brains: dict."""
+    """Compute the band of each metric from those of real brains: dict."""
     return {
         name: _band(
             [row[name] for row in rows], BRAIN_METRICS[name], percentile, widening
@@ -214,7 +214,7 @@ def _bands(rows, *, percentile, widening):
 
 
 def _band(values, rule, percentile, widening):
-    """Give the lowest and the highest value that pass."""
+    """Compute the lowest and the highest value that pass."""
     low, middle, high = np.percentile(values, [percentile, 50, 100 - percentile])
     low -= max(widening * (middle - low), rule.margin)
     high += max(widening * (high - middle), rule.margin)
