@@ -1,1 +1,1 @@
-"""Networks, for images of rank 2 and 3 in one code path. Keras alone."""
+"""Networks for images of rank 2 and 3, in one code path; they import only Keras."""

@@ -1,4 +1,4 @@
-"""The autoencoders by name, and arguments of networks."""
+"""Autoencoders by name, and checks of network arguments."""
 
 import inspect
 
@@ -19,7 +19,7 @@ def make_autoencoder(config):
     ----------
     config : dict
         The arguments, and under ``architecture`` the name of one of `ARCHITECTURES`:
-        what an autoencoder's ``get_config`` gives.
+        the dict of an autoencoder's ``get_config``.
 
     Returns
     -------
@@ -56,7 +56,7 @@ def check_arguments(network, arguments):
     Raises
     ------
     InputError
-        If one is unknown; the message lists those that are known.
+        If one is unknown; the message lists the known ones.
     """
     parameters = inspect.signature(network).parameters.values()
     known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]

@@ -142,8 +142,8 @@ class SpatialConditioning(layers.Layer):
     """Zero-initialised feature map of embedding and position.
 
     FiLM treats all positions alike, while a tumour, or the ventricles of an age, belong
-    to some of them. A learned map of the position alone is added: convolutions do not
-    know where they are, and aligned brains have a place for everything.
+    to some of them. A learned map of the position alone is added: convolutions are
+    translation-equivariant, while structures of aligned brains have fixed positions.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ class SpatialConditioning(layers.Layer):
 
     Notes
     -----
-    Called on an embedding (batch, n) and the flat indices of the positions wanted
+    Called on an embedding (batch, n) and the flat indices of the positions
     (batch, *part); returns (batch, *part, channels).
 
     References
@@ -207,7 +207,7 @@ class SpatialConditioning(layers.Layer):
 
 
 def _fourier_features(spatial):
-    """Return waves along each axis for all positions: ndarray (n, n_features)."""
+    """Compute Fourier features of all positions: ndarray of shape (n, n_features)."""
     ramps = [np.linspace(-1, 1, n) for n in spatial]
     grid = np.stack(np.meshgrid(*ramps, indexing="ij"), axis=-1)
     angles = np.pi / 2 * grid.reshape(-1, len(spatial))[..., None] * 2 ** np.arange(4)
@@ -221,6 +221,6 @@ def _unit():
 
 
 def _waves(value):
-    """Describe numbers (batch,) by themselves and by slow waves, (batch, 4)."""
+    """Compute features of numbers (batch,): their value and slow waves, (batch, 4)."""
     turns = [value, ops.sin(2 * value), ops.cos(2 * value), ops.sin(4 * value)]
     return ops.stack(turns, axis=-1)

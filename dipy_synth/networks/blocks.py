@@ -1,7 +1,7 @@
-"""Building blocks of images, and of the networks that normalise over groups.
+"""Building blocks of the networks.
 
 Each takes the rank of the image (2 or 3) from its input, so that one block serves
-digits and brains. Images are channels-last: ``(batch, *spatial, channels)``.
+images and volumes. Images are channels-last: ``(batch, *spatial, channels)``.
 """
 
 import keras
@@ -26,7 +26,7 @@ def convolution(
     dtype=None,
     name=None,
 ):
-    """Give a 'same' convolution of the rank asked for.
+    """Make a convolution layer of the given rank, with padding 'same'.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def convolution(
     filters : int
         Output channels.
     kernel_size, strides : int, optional
-        As in Keras, equal on all axes.
+        Equal on all axes.
     zero : bool, optional
         Start from zero weights, so that a residual path begins as the identity.
     gain : float, optional
@@ -63,7 +63,7 @@ def convolution(
 
 
 def transposed_convolution(rank, filters, *, kernel_size=4, strides=2):
-    """Give a 'same' transposed convolution of the rank asked for.
+    """Make a transposed convolution layer of the given rank, with padding 'same'.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def transposed_convolution(rank, filters, *, kernel_size=4, strides=2):
     filters : int
         Output channels.
     kernel_size, strides : int, optional
-        As in Keras, equal on all axes.
+        Equal on all axes.
 
     Returns
     -------
@@ -92,14 +92,14 @@ def space_to_depth(x, factor):
 
     Parameters
     ----------
-    x : tensor (batch, *spatial, channels)
+    x : tensor of shape (batch, *spatial, channels)
         Spatial sizes are multiples of `factor`.
     factor : int
         Side of a block.
 
     Returns
     -------
-    tensor (batch, *spatial / factor, factor ** rank * channels)
+    tensor of shape (batch, *spatial / factor, factor ** rank * channels)
     """
     rank, channels = len(x.shape) - 2, x.shape[-1]
     small = [size // factor for size in x.shape[1:-1]]
@@ -110,18 +110,18 @@ def space_to_depth(x, factor):
 
 
 def depth_to_space(x, factor):
-    """Undo `space_to_depth`: upsampling without a transposed convolution.
+    """Invert `space_to_depth`: upsampling without a transposed convolution.
 
     Parameters
     ----------
-    x : tensor (batch, *spatial, factor ** rank * channels)
+    x : tensor of shape (batch, *spatial, factor ** rank * channels)
         The image whose channels hold blocks.
     factor : int
         Side of a block.
 
     Returns
     -------
-    tensor (batch, *spatial * factor, channels)
+    tensor of shape (batch, *spatial * factor, channels)
     """
     rank, small = len(x.shape) - 2, x.shape[1:-1]
     channels = x.shape[-1] // factor**rank
@@ -132,7 +132,7 @@ def depth_to_space(x, factor):
 
 
 def haar_matrix(rank):
-    """Give the orthonormal Haar transform of a block of two voxels a side.
+    """Compute the orthonormal Haar transform of a block of two voxels a side.
 
     Parameters
     ----------
@@ -141,7 +141,7 @@ def haar_matrix(rank):
 
     Returns
     -------
-    ndarray (2 ** rank, 2 ** rank), float32
+    ndarray of shape (2 ** rank, 2 ** rank), float32
         Symmetric and orthogonal, so that it is its own inverse; the first row is the
         block's mean times ``2 ** (rank / 2)``.
     """
@@ -152,32 +152,32 @@ def haar_matrix(rank):
 
 
 def haar_down(x):
-    """Halve a one-channel image by the Haar transform, losing nothing.
+    """Halve the size of a one-channel image by the Haar transform, without loss.
 
     Parameters
     ----------
-    x : tensor (batch, *spatial, 1)
+    x : tensor of shape (batch, *spatial, 1)
         Even spatial sizes.
 
     Returns
     -------
-    tensor (batch, *spatial / 2, 2 ** rank)
+    tensor of shape (batch, *spatial / 2, 2 ** rank)
     """
     matrix = ops.cast(haar_matrix(len(x.shape) - 2), x.dtype)
     return ops.matmul(space_to_depth(x, 2), matrix)
 
 
 def haar_up(x):
-    """Undo `haar_down`.
+    """Invert `haar_down`.
 
     Parameters
     ----------
-    x : tensor (batch, *spatial, 2 ** rank)
+    x : tensor of shape (batch, *spatial, 2 ** rank)
         Haar coefficients.
 
     Returns
     -------
-    tensor (batch, *spatial * 2, 1)
+    tensor of shape (batch, *spatial * 2, 1)
     """
     matrix = ops.cast(haar_matrix(len(x.shape) - 2), x.dtype)
     return depth_to_space(ops.matmul(x, matrix), 2)
@@ -185,7 +185,7 @@ def haar_up(x):
 
 @keras.saving.register_keras_serializable("dipy_synth")
 class ResidualBlock(layers.Layer):
-    """Two normalised convolutions beside a shortcut; starts as the shortcut alone.
+    """Residual block of two normalised convolutions, the last one zero-initialised.
 
     Parameters
     ----------
@@ -233,9 +233,9 @@ class ResidualBlock(layers.Layer):
 
 @keras.saving.register_keras_serializable("dipy_synth")
 class Upsample(layers.Layer):
-    """Double the size: nearest-neighbour resize, then a convolution.
+    """Double the size by nearest-neighbour interpolation, then convolve.
 
-    A transposed convolution is slower on a CPU and leaves checkerboards.
+    A transposed convolution is slower on a CPU and causes checkerboard artifacts.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Vector quantisation with codebooks learned by moving averages. float32 inside."""
+"""Vector quantisation with codebooks learned by moving averages, in float32."""
 
 import keras
 from keras import layers, ops
@@ -12,11 +12,11 @@ TINY = 1e-5
 
 @keras.saving.register_keras_serializable("dipy_synth")
 class VectorQuantizer(layers.Layer):
-    """Each latent becomes the nearest code of a learned codebook.
+    """Quantise latents to the nearest code of a learned codebook.
 
-    Codes follow the mean of the latents they stand for, by moving averages; only the
-    commitment term has a gradient. A code that is hardly met starts again from a
-    latent of the present batch. Until `start` is called latents pass unquantised.
+    Codes are moving averages of the latents assigned to them; only the commitment term
+    has a gradient. A code that is rarely used is reset to a latent of the batch. Before
+    `start` is called latents pass unquantised.
 
     Parameters
     ----------
@@ -25,23 +25,22 @@ class VectorQuantizer(layers.Layer):
     width : int
         Length of a code.
     books : int, optional
-        Books side by side, each for its own ``width`` of the latent channels.
+        Number of codebooks, each for ``width`` of the latent channels.
     decay : float, optional
-        Share of the moving averages kept a step.
+        Decay of the moving averages per step.
     commitment : float, optional
         Weight of the mean squared distance between latents and their codes.
     restart : float, optional
-        A code met less often than this share of an equal one (1 / codes) starts
-        again; 0 for never.
+        A code used less often than this fraction of 1 / codes is reset; 0 for never.
     rotation : bool, optional
-        Give latents the gradient of the rotation and scaling that takes each to its
-        code, instead of the code's own gradient (straight-through).
+        Pass gradients through the rotation and scaling of each latent to its code,
+        instead of straight through.
     l2 : bool, optional
-        Scale latents and codes to length 1, so that they are compared by angle.
+        Scale latents and codes to length 1, to compare them by angle.
     block : int, optional
-        Most distances (positions x books x codes) held at a time.
+        Largest number of distances (positions x books x codes) in memory.
     seed : int, optional
-        Seed of the first codes and of the restarts.
+        Seed of the first codes and of the resets.
 
     Attributes
     ----------
@@ -55,9 +54,9 @@ class VectorQuantizer(layers.Layer):
     A code is its moving sum of latents over its moving count with Laplace smoothing.
     Counts are in units of an equal share of the positions, so that neither batch size
     nor image size changes their meaning. Called on ``(batch, *spatial, channels)`` it
-    gives the same shape. A model passes ``training`` on by itself: under Keras' fit on
-    JAX a layer hears of it in no other way, and the codes would stand still. With
-    ``return_indices`` it gives the indices too, as `indices` does.
+    returns the same shape; with ``return_indices`` also the indices of `indices`. A
+    model must pass ``training`` on: Keras' fit on JAX does not set it by itself, and
+    the codes would not be updated.
 
     References
     ----------
@@ -99,7 +98,7 @@ class VectorQuantizer(layers.Layer):
         self._add_weights()
 
     def _add_weights(self):
-        """Make the state. A replica's mean of counts and sums is the joint batch's."""
+        """Add the state; its mean over replicas is that of the joint batch."""
         own = {"trainable": False, "aggregation": "mean"}
         shape = (self.books, self.codes)
         first = keras.initializers.RandomNormal(stddev=1.0, seed=self.seed)
@@ -126,16 +125,16 @@ class VectorQuantizer(layers.Layer):
         return (passed, found) if return_indices else passed
 
     def indices(self, latents):
-        """Give the nearest code of each book.
+        """Compute the index of the nearest code of each book.
 
         Parameters
         ----------
-        latents : tensor (batch, *spatial, channels)
+        latents : tensor of shape (batch, *spatial, channels)
             Continuous or quantised latents.
 
         Returns
         -------
-        tensor (batch, *spatial, books), int32
+        tensor of shape (batch, *spatial, books), int32
             Values from 0 to ``codes - 1``.
         """
         latents = ops.convert_to_tensor(latents)
@@ -143,30 +142,30 @@ class VectorQuantizer(layers.Layer):
         return ops.reshape(found, (*ops.shape(latents)[:-1], self.books))
 
     def lookup(self, indices):
-        """Give the codes of indices.
+        """Look up the codes of indices.
 
         Parameters
         ----------
-        indices : tensor (batch, *spatial, books), int
-            As `indices` gives them.
+        indices : tensor of shape (batch, *spatial, books), int
+            Indices of `indices`.
 
         Returns
         -------
-        tensor (batch, *spatial, channels), float32
+        tensor of shape (batch, *spatial, channels), float32
         """
         indices = ops.cast(indices, "int32")
         taken = self._take(self._codes(), ops.reshape(indices, (-1, self.books)))
         return ops.reshape(taken, (*ops.shape(indices)[:-1], self.channels))
 
     def start(self, latents, seed):
-        """Set the codes by k-means of latents; from now on latents are quantised.
+        """Initialise the codes by k-means of latents, and enable quantisation.
 
         Parameters
         ----------
-        latents : array (n, *spatial, channels)
+        latents : array of shape (n, *spatial, channels)
             Latents of training images, of at least ``codes`` positions in all.
         seed : int
-            Seed of the draw of latents and first means.
+            Random seed.
 
         Raises
         ------
@@ -191,7 +190,7 @@ class VectorQuantizer(layers.Layer):
         Parameters
         ----------
         positions : int
-            Positions of latents there are, over all images.
+            Number of latent positions, over all images.
 
         Raises
         ------
@@ -205,32 +204,32 @@ class VectorQuantizer(layers.Layer):
             )
 
     def _flatten(self, latents):
-        """Give latents as (positions, books, width), of length 1 when `l2`."""
+        """Reshape latents to (positions, books, width), of length 1 when `l2`."""
         flat = ops.reshape(ops.cast(latents, "float32"), (-1, self.books, self.width))
         return _unit(flat) if self.l2 else flat
 
     def _codes(self):
-        """Give the codes (books, codes, width)."""
+        """Return the codes (books, codes, width)."""
         codes = ops.convert_to_tensor(self.sums) / self._smoothed()[..., None]
         return _unit(codes) if self.l2 else codes
 
     def _smoothed(self):
-        """Give the counts with Laplace smoothing, which keeps their sum."""
+        """Return the counts with Laplace smoothing, which keeps their sum."""
         load = ops.convert_to_tensor(self.load)
         total = ops.sum(load, axis=1, keepdims=True)
         return (load + TINY) / (total + self.codes * TINY) * total
 
     def _take(self, codes, found):
-        """Give the codes (positions, books, width) of indices (positions, books)."""
+        """Gather the codes (positions, books, width) of indices (positions, books)."""
         rows = ops.reshape(codes, (-1, self.width))
         return ops.stop_gradient(ops.take(rows, self._rows(found), axis=0))
 
     def _rows(self, found):
-        """Number the codes of all books through."""
+        """Return indices into the codes of all books, numbered consecutively."""
         return found + ops.arange(self.books, dtype="int32") * self.codes
 
     def _follow(self, flat, found, gap):
-        """Move counts and sums towards those of a batch, and restart dead codes."""
+        """Update the moving averages by a batch, and reset dead codes."""
         rows, n = ops.reshape(self._rows(found), (-1,)), self.books * self.codes
         equal = self.codes / ops.cast(ops.shape(flat)[0], "float32")
         counts = ops.segment_sum(ops.ones_like(rows, "float32"), rows, n)
@@ -250,9 +249,8 @@ class VectorQuantizer(layers.Layer):
     def _draw(self, flat, gap, dead):
         """Draw a latent for each dead code, by the squared distance to its own code.
 
-        A plain draw would take the background, which has its codes already. Each dead
-        code draws from its own stretch of the cumulated distances, so that two seldom
-        take the same latent.
+        A uniform draw would select the background, which has codes already. Sampling is
+        stratified over the cumulated distances, so that few codes get the same latent.
         """
         reach = ops.cumsum(ops.transpose(ops.sum(gap, axis=-1)), axis=1)
         dead = ops.cast(dead, "float32")
@@ -283,16 +281,16 @@ def nearest(latents, codes, *, block):
 
     Parameters
     ----------
-    latents : tensor (positions, books, width)
-        What to find codes for.
-    codes : tensor (books, codes, width)
+    latents : tensor of shape (positions, books, width)
+        The latents.
+    codes : tensor of shape (books, codes, width)
         The codes of each book.
     block : int
-        Most distances held at a time; one position's are, whatever the block.
+        Largest number of distances in memory, at least those of one position.
 
     Returns
     -------
-    tensor (positions, books), int32
+    tensor of shape (positions, books), int32
     """
     books, size, _ = codes.shape
     n, most = ops.shape(latents)[0], max(1, block // (books * size))
@@ -305,7 +303,7 @@ def nearest(latents, codes, *, block):
         # the last chunk repeats the last latent: all are of one size
         taken = ops.minimum(chunk * rows + ops.arange(rows, dtype="int32"), n - 1)
         part = ops.transpose(ops.take(latents, taken, axis=0), (1, 0, 2))
-        # the latent's own length is the same for all codes
+        # the latent's length is the same for all codes
         found = ops.argmin(lengths - 2 * ops.matmul(part, across), axis=-1)
         return ops.cast(ops.transpose(found), "int32")
 
@@ -314,16 +312,16 @@ def nearest(latents, codes, *, block):
 
 
 def rotate(latents, codes):
-    """Rotate and scale latents onto codes; the rotation is a constant to gradients.
+    """Rotate and scale latents onto codes, with the rotation constant in gradients.
 
     Parameters
     ----------
-    latents, codes : tensor (..., width)
-        From and to.
+    latents, codes : tensor of shape (..., width)
+        Latents and their codes.
 
     Returns
     -------
-    tensor (..., width)
+    tensor of shape (..., width)
         The codes' values, with the gradient of a rotation times a scaling.
 
     References
@@ -350,26 +348,26 @@ def _unit(vectors):
 
 
 def k_means(latents, codes, *, rng, block, rounds=20):
-    """Cluster latents, each book for itself (Lloyd's rounds from a k-means++ start).
+    """Cluster the latents of each book by k-means (Lloyd, from k-means++).
 
     Parameters
     ----------
-    latents : ndarray (positions, books, width)
+    latents : ndarray of shape (positions, books, width)
         At least `codes` positions; 64 times `codes` of them are drawn.
     codes : int
-        Clusters of each book.
+        Number of clusters of each book.
     rng : numpy.random.Generator
-        Source of the draws.
+        Random generator.
     block : int
-        Most distances held at a time.
+        Largest number of distances in memory.
     rounds : int, optional
-        Rounds of assigning and averaging.
+        Number of iterations.
 
     Returns
     -------
-    means : ndarray (books, codes, width), float32
-    counts : ndarray (books, codes), float32
-        Latents nearest to each mean, of those drawn.
+    means : ndarray of shape (books, codes, width), float32
+    counts : ndarray of shape (books, codes), float32
+        Number of drawn latents nearest to each mean.
 
     References
     ----------
@@ -392,7 +390,7 @@ def k_means(latents, codes, *, rng, block, rounds=20):
 
 
 def _spread(points, n, rng):
-    """Draw n of the points (positions, width), far ones sooner (k-means++)."""
+    """Draw n of the points (positions, width) by k-means++."""
     chosen = points[rng.integers(len(points), size=1)]
     gaps = ((points - chosen) ** 2).sum(axis=1)
     while len(chosen) < n:

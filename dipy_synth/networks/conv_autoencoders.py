@@ -1,4 +1,4 @@
-"""Two autoencoders as textbooks have them: strided convolutions, transposed back."""
+"""Two standard autoencoders of strided and transposed convolutions."""
 
 import keras
 from keras import layers, ops
@@ -10,7 +10,7 @@ CODEBOOK = {"name": "vq", "codes": 256, "width": 32}
 
 
 class ConvolutionalAutoencoder(Autoencoder):
-    """An encoder and a decoder, each a stack of layers that a subclass gives.
+    """An encoder and a decoder, each a stack of layers of a subclass.
 
     Parameters
     ----------
@@ -26,13 +26,13 @@ class ConvolutionalAutoencoder(Autoencoder):
         super().__init__(shape, quantizer=quantizer or CODEBOOK, **options)
 
     def _stack(self, encoder, decoder):
-        """Make the two stacks from their layers, and build them."""
+        """Build the two stacks from their layers."""
         self.encoder = keras.Sequential(encoder, name="encoder")
         self.decoder = keras.Sequential(decoder, name="decoder")
         self.build((None, *self.shape, 1))
 
     def build(self, input_shape):
-        anywhere = (None,) * (1 + self.rank)  # it is trained on parts of images, too
+        anywhere = (None,) * (1 + self.rank)  # crops of images are encoded, too
         latents = (*anywhere, self.quantizer.channels)
         self.encoder.build((*anywhere, 1))
         self.quantizer.build(latents)
@@ -106,7 +106,7 @@ class ResidualAutoencoder(ConvolutionalAutoencoder):
     ----------
     van den Oord et al. (2017). Neural discrete representation learning. NeurIPS.
     Tudosiu et al. (2022). Morphology-preserving autoregressive 3D generative modelling
-    of the brain. SASHIMI (this manner in 3D).
+    of the brain. SASHIMI (in 3D).
     """
 
     architecture = "residual"
@@ -140,7 +140,7 @@ class ResidualAutoencoder(ConvolutionalAutoencoder):
 
 @keras.saving.register_keras_serializable("dipy_synth")
 class ResidualUnit(layers.Layer):
-    """Two convolutions beside a shortcut, ReLU between and after; no normalisation.
+    """Residual block of two convolutions with ReLU, without normalisation.
 
     Parameters
     ----------
@@ -182,5 +182,5 @@ def _up(rank, width):
 
 
 def _with_relu(stack):
-    """Put a ReLU between layers, none after the last."""
+    """Insert a ReLU between layers."""
     return [part for layer in stack for part in (layer, layers.ReLU())][:-1]

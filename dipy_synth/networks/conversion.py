@@ -1,4 +1,4 @@
-"""What the model wrappers share: volumes to network images and back."""
+"""Conversion of volumes to network images and back."""
 
 from keras import ops
 import numpy as np
@@ -8,7 +8,7 @@ from dipy_synth.errors import InputError
 
 
 def need_weights(network):
-    """Give a wrapper's network; an InputError says what to call where there is none."""
+    """Return a wrapper's network; raise an InputError where there is none."""
     if network is None:
         raise InputError(
             "no weights yet: call fit, load_model_weights or fetch_default_weights"
@@ -17,18 +17,18 @@ def need_weights(network):
 
 
 def to_network(volumes, shape):
-    """Turn volumes in [0, 1] into the images a network sees.
+    """Convert volumes in [0, 1] to network images.
 
     Parameters
     ----------
-    volumes : array (n, *shape)
+    volumes : array of shape (n, *shape)
         Prepared volumes, background 0.
     shape : tuple of int
         The network's shape.
 
     Returns
     -------
-    ndarray (n, *shape, 1), float32
+    ndarray of shape (n, *shape, 1), float32
         In [-1, 1].
 
     Raises
@@ -38,8 +38,8 @@ def to_network(volumes, shape):
     """
     volumes = np.asarray(volumes, "float32")
     if volumes.ndim != len(shape) + 1 or volumes.shape[1:] != tuple(shape):
-        wanted = ", ".join(str(n) for n in shape)
-        raise InputError(f"volumes of shape {volumes.shape}: expected (n, {wanted})")
+        sizes = ", ".join(str(n) for n in shape)
+        raise InputError(f"volumes of shape {volumes.shape}: expected (n, {sizes})")
     low, high = (volumes.min(), volumes.max()) if volumes.size else (0, 1)
     if not (low >= 0 and high <= 1):
         raise InputError(
@@ -50,25 +50,25 @@ def to_network(volumes, shape):
 
 
 def from_network(images, *, background=True, threshold=0.12, speck=0.01):
-    """Turn a network's images into volumes, brains with a background of exactly 0.
+    """Convert network images to volumes, of brains with a background of exactly 0.
 
     Parameters
     ----------
-    images : tensor (n, *shape, 1)
+    images : tensor of shape (n, *shape, 1)
         In about [-1, 1].
     background : bool, optional
-        Find the background of a brain and make it 0. Other images are left as they
-        are.
+        Set the background of brains to 0; False for other images.
     threshold : float, optional
         Voxels at most this bright, and not enclosed by brighter ones, are background.
         With the default, decoded brains are as large as the originals (to 1 %); with
         0.04 they keep a fringe of 4 % of their volume.
     speck : float, optional
-        So is a connected piece smaller than this share of the foreground.
+        Connected components smaller than this fraction of the foreground are
+        background, too.
 
     Returns
     -------
-    ndarray (n, *shape), float32
+    ndarray of shape (n, *shape), float32
         In [0, 1].
     """
     images = np.asarray(ops.convert_to_numpy(images), "float32")[..., 0]
@@ -80,7 +80,7 @@ def from_network(images, *, background=True, threshold=0.12, speck=0.01):
 
 
 def _without_specks(mask, share):
-    """Fill holes, and drop the pieces smaller than a share of the whole."""
+    """Fill holes, and remove components smaller than a fraction of the whole."""
     pieces, _ = ndimage.label(ndimage.binary_fill_holes(mask))
     sizes = np.bincount(pieces.ravel())
     kept = sizes >= share * sizes[1:].sum()
@@ -89,20 +89,20 @@ def _without_specks(mask, share):
 
 
 def in_batches(function, inputs, batch_size):
-    """Apply a network to arrays batch by batch, so that memory stays bounded.
+    """Apply a function to arrays in batches, with bounded memory.
 
     Parameters
     ----------
     function : callable
-        From a batch (b, ...) to a batch of results (b, ...).
-    inputs : array (n, ...)
+        Maps a batch (b, ...) to a batch of results (b, ...).
+    inputs : array of shape (n, ...)
         All inputs.
     batch_size : int
         Size of a batch.
 
     Returns
     -------
-    ndarray (n, ...)
+    ndarray of shape (n, ...)
     """
     batches = (
         function(inputs[start : start + batch_size])

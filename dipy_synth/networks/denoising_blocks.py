@@ -1,6 +1,6 @@
-"""Building blocks of the denoiser: nothing in them is computed over space.
+"""Building blocks of the denoiser, without statistics over space.
 
-So a part of an image is denoised as the same part of the whole image is. The rank of
+So a crop is denoised in the same way as within the whole image. The rank of
 the image (2 or 3) is taken from the input, (batch, *spatial, channels).
 """
 
@@ -9,16 +9,15 @@ from keras import layers, ops
 
 from dipy_synth.networks.blocks import convolution, depth_to_space
 
-_GAIN = 1 / 3  # without normalisation at every level, small at first
+_GAIN = 1 / 3  # small at the start, since the finest level has no normalisation
 
 
 @keras.saving.register_keras_serializable("dipy_synth")
 class DenoisingBlock(layers.Layer):
-    """Two convolutions with FiLM between them, beside a shortcut.
+    """Residual block of two convolutions with FiLM between them.
 
-    It starts as the shortcut alone. Normalisation, where there is one, is over the
-    channels of each position: nothing is computed over space, so that parts of images
-    and whole images agree.
+    The last convolution is zero-initialised. Normalisation is over the channels of each
+    position, without statistics over space, so that crops and whole images agree.
 
     Parameters
     ----------
@@ -126,7 +125,7 @@ def silu(x):
 
 @keras.saving.register_keras_serializable("dipy_synth")
 class PixelShuffle(layers.Layer):
-    """Double the size: a convolution of one voxel, then channels moved into space.
+    """Double the size by a pointwise convolution and `depth_to_space`.
 
     Parameters
     ----------

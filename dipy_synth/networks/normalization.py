@@ -1,4 +1,4 @@
-"""Group normalisation, with what follows it, in little memory."""
+"""Memory-efficient group normalisation with a fused activation."""
 
 import math
 
@@ -7,7 +7,7 @@ from keras import layers, ops
 
 
 def group_norm(channels, *, silu=False, dtype=None):
-    """Normalise over groups of channels: right at any batch size, unlike BatchNorm.
+    """Make a group normalisation layer, which does not depend on the batch size.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def group_norm(channels, *, silu=False, dtype=None):
 
 @keras.saving.register_keras_serializable("dipy_synth")
 class GroupNorm(layers.GroupNormalization):
-    """Keras' group normalisation with less kept for the backward pass: its input.
+    """Group normalisation of Keras that stores only its input for the backward pass.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def _normalise(groups, epsilon, silu):
 
         def gradient(*args, upstream=None):
             dy = _voxels(args[0] if upstream is None else upstream)
-            # a graph computes what it can ahead, and would keep it: wait for dy
+            # depends on dy, or a graph would compute it early and store it
             x = ops.cast(_voxels(image) + 0 * dy[:, :1], "float32")
             dy = ops.cast(dy, "float32")
             dy = dy * _silu_slope(x * factor + offset) if silu else dy

@@ -1,8 +1,7 @@
-"""The default autoencoder: PCA of patches, and convolutions that correct it.
+"""The default autoencoder: PCA of patches with a convolutional correction.
 
-A linear path does what PCA of 4-voxel patches does, and is initialised by it; a
-convolutional correction on either side starts at zero and learns what PCA cannot.
-So the first step of training is already as good as PCA, and nothing can be lost.
+A linear path is initialised by PCA of 4-voxel patches; a zero-initialised convolutional
+correction on either side learns the rest. So training starts from the accuracy of PCA.
 """
 
 import keras
@@ -39,8 +38,8 @@ class PatchAutoencoder(Autoencoder):
     blocks : int, optional
         Residual blocks per resolution.
     quantizer : dict, optional
-        As `Autoencoder` takes it. By default each of 16 latent channels is rounded,
-        the ones that vary more to more levels.
+        As `Autoencoder` takes it. By default FSQ of 16 channels, with more levels for
+        those of larger variance.
     **options
         The loss, as `Autoencoder` takes it.
 
@@ -70,7 +69,7 @@ class PatchAutoencoder(Autoencoder):
     def _make_layers(self, rank, n_latents):
         fine, coarse = self.channels
         residual = [ResidualBlock(fine) for _ in range(self.blocks)]
-        # float32: the linear path carries the brightness, which bfloat16 rounds to 1 %
+        # float32: bfloat16 would round the intensities of the linear path to 1 %
         self.to_latents = layers.Dense(
             n_latents, name="linear_encoder", dtype="float32"
         )
@@ -101,7 +100,7 @@ class PatchAutoencoder(Autoencoder):
         )
 
     def build(self, input_shape):
-        anywhere = (None,) * (1 + self.rank)  # it is trained on parts of images, too
+        anywhere = (None,) * (1 + self.rank)  # crops of images are encoded, too
         latents = (*anywhere, self.quantizer.channels)
         self.to_latents.build((*anywhere, PATCH**self.rank))
         self.from_latents.build(latents)
@@ -128,18 +127,18 @@ class PatchAutoencoder(Autoencoder):
         return r.T, q.T
 
     def initialize(self, images, *, seed=0):
-        """Set the linear path to the PCA of the images' patches."""
+        """Initialise the linear path by PCA of the images' patches."""
         self.initialize_linear(sample_patches(np.asarray(images)[..., 0], seed=seed))
 
     def initialize_linear(self, patches):
-        """Set the linear path to the PCA of patches.
+        """Initialise the linear path by PCA of patches.
 
         Each component is scaled so that 99.9 % of the patches fall within [-1, 1],
         the range of the quantiser.
 
         Parameters
         ----------
-        patches : ndarray (n, 4 ** rank)
+        patches : ndarray of shape (n, 4 ** rank)
             Patches in [-1, 1] with some foreground, in the order of `space_to_depth`.
         """
         mean = patches.mean(axis=0)
@@ -166,16 +165,16 @@ def sample_patches(volumes, *, n=50_000, seed=0):
 
     Parameters
     ----------
-    volumes : array (n_volumes, *shape)
+    volumes : array of shape (n_volumes, *shape)
         Images in [-1, 1].
     n : int, optional
-        Patches wanted in all.
+        Total number of patches.
     seed : int, optional
-        Seed of the draw.
+        Random seed.
 
     Returns
     -------
-    ndarray (up to n, 4 ** rank), float32
+    ndarray of shape (up to n, 4 ** rank), float32
     """
     rng = random_stream("patches", seed=seed)
     share = max(1, n // len(volumes))

@@ -1,9 +1,8 @@
-"""A small network that predicts what is known of a volume: age, sex, a digit.
+"""A small network that predicts covariates of a volume: age, sex, a digit.
 
-What it looks at on the way, its features, is what cohorts are compared by. As the
-default autoencoder does, it starts from what a linear model knows: principal
-components of how much of each brightness lies where, which is much of what age does to
-an aligned brain. Convolutions add what those cannot tell.
+Its penultimate features are used to compare cohorts. As the default autoencoder, it is
+initialised by a linear model: principal components of local intensity histograms, which
+hold much of the effect of age on an aligned brain. Convolutions correct them.
 """
 
 import math
@@ -37,27 +36,27 @@ class PredictorNetwork(keras.Model):
     features : int, optional
         Features of an image.
     levels : int, optional
-        Brightnesses that are told apart.
+        Number of intensity levels.
     shrink : int, optional
-        Side of the blocks whose brightnesses are counted, for the convolutions.
+        Side of the blocks of local histograms, for the convolutions.
     block : int, optional
         The same for the linear path, in those blocks.
     where : bool, optional
-        Let the convolutions tell where they see something, as what is read may be a
-        place; by default they give means over the image.
+        Keep the position of the convolutions' features, for covariates that are places;
+        by default they are averaged over the image.
 
     Notes
     -----
-    Called on images ``(batch, *shape, 1)`` in [-1, 1]; gives ``(batch, outputs)``,
+    Called on images ``(batch, *shape, 1)`` in [-1, 1]; returns ``(batch, outputs)``,
     float32: for each column in turn its number, scaled as `ConditionSchema.encode`
     does, or the logits of its categories. Targets are ``(batch, n_columns)``; NaN,
-    where a value is missing, counts for nothing in the loss.
+    where a value is missing, is masked in the loss.
 
     References
     ----------
     He et al. (2016). Identity mappings in deep residual networks. ECCV.
     Ashburner & Friston (2000). Voxel-based morphometry: the methods. NeuroImage 11
-    (amounts of tissue where they lie, rather than intensities).
+    (local amounts of tissue, rather than intensities).
     """
 
     def __init__(
@@ -73,7 +72,7 @@ class PredictorNetwork(keras.Model):
         where=False,
         **kwargs,
     ):
-        # brightness must not be rounded to 1 %, as bfloat16 does
+        # float32: bfloat16 would round intensities to 1 %
         super().__init__(autocast=False, **kwargs)
         self.shape, self.widths = tuple(int(n) for n in shape), tuple(widths)
         self.categories, self.n_features = tuple(categories), int(features)
@@ -90,7 +89,7 @@ class PredictorNetwork(keras.Model):
         exact = {"dtype": "float32"}
         self.count = _POOL[rank](self.shrink, padding="same", **exact)
         self.coarsen = _POOL[rank](self.block, padding="same", **exact)
-        # frozen: it has weights enough to learn the training brains by heart
+        # frozen: it has enough weights to overfit the training brains
         self.linear = layers.Dense(
             self.n_features, name="linear", trainable=False, **exact
         )
@@ -118,16 +117,16 @@ class PredictorNetwork(keras.Model):
         self.built = True
 
     def describe(self, images):
-        """Give the features.
+        """Compute the features.
 
         Parameters
         ----------
-        images : tensor (batch, *shape, 1)
+        images : tensor of shape (batch, *shape, 1)
             Images in [-1, 1].
 
         Returns
         -------
-        tensor (batch, features), float32
+        tensor of shape (batch, features), float32
         """
         counts = self._counts(images)
         found = ops.cast(self.body(counts), "float32")
@@ -138,9 +137,9 @@ class PredictorNetwork(keras.Model):
         return self.linear(self._coarse(counts)) + self.correction(found)
 
     def _counts(self, images):
-        """Count brightnesses in blocks: (batch, *shape / shrink, levels), in [0, 1].
+        """Compute local histograms: (batch, *shape / shrink, levels), in [0, 1].
 
-        A voxel counts for the two levels it lies between, and the background for none.
+        A voxel is shared by the two nearest levels; the background is not counted.
         """
         brightness = (ops.cast(images, "float32") + 1) / 2 * self.levels
         level = np.arange(1, self.levels + 1, dtype="float32")
@@ -153,7 +152,7 @@ class PredictorNetwork(keras.Model):
         return self.head(self.describe(images))
 
     def split(self, outputs):
-        """Part outputs by column: list of (batch, 1) or (batch, n_categories)."""
+        """Split outputs by column: list of (batch, 1) or (batch, n_categories)."""
         parts, start = [], 0
         for n in self.categories:
             parts.append(outputs[:, start : start + max(1, n)])
@@ -161,14 +160,14 @@ class PredictorNetwork(keras.Model):
         return parts
 
     def initialize(self, images, targets):
-        """Start from principal components, and from a ridge regression on them.
+        """Initialise by principal components and a ridge regression on them.
 
         Parameters
         ----------
-        images : array (n, *shape, 1)
+        images : array of shape (n, *shape, 1)
             Training images in [-1, 1].
-        targets : array (n, n_columns)
-            What is known of them; NaN where missing.
+        targets : array of shape (n, n_columns)
+            Targets; NaN where missing.
         """
         flat = np.concatenate(
             [
@@ -185,7 +184,7 @@ class PredictorNetwork(keras.Model):
         self.head.set_weights(self._regress((flat - mean) @ kernel, targets))
 
     def _regress(self, features, targets):
-        """Regress what is known on features: kernel and bias of the head."""
+        """Fit the head by ridge regression on features: kernel and bias."""
         kernels, biases = [], []
         for values, n in zip(np.transpose(targets), self.categories):
             known = ~np.isnan(values)
@@ -199,7 +198,7 @@ class PredictorNetwork(keras.Model):
         return [np.concatenate(kernels, axis=1), np.concatenate(biases)]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, **kwargs):
-        """Give the mean loss of the columns, each over the values that are known."""
+        """Compute the mean loss of the columns, each over its known values."""
         columns = zip(self.categories, self.split(y_pred))
         losses = [column_loss(y[:, i], out, n) for i, (n, out) in enumerate(columns)]
         return sum(losses) / len(losses)
@@ -222,21 +221,21 @@ def _flat(images):
 
 
 def column_loss(values, outputs, n_categories):
-    """Give the loss of one column: squared error, or cross-entropy.
+    """Compute the loss of one column: squared error, or cross-entropy.
 
     Parameters
     ----------
-    values : tensor (batch,)
+    values : tensor of shape (batch,)
         Numbers, or indices of categories; NaN where missing.
-    outputs : tensor (batch, max(1, n_categories))
+    outputs : tensor of shape (batch, max(1, n_categories))
         The prediction, or logits.
     n_categories : int
         0 for a number.
 
     Returns
     -------
-    tensor ()
-        The mean over the values that are known; 0 where none is.
+    tensor of shape ()
+        The mean over the known values; 0 where there are none.
     """
     missing = ops.isnan(values)
     known = ops.where(missing, ops.zeros_like(values), values)

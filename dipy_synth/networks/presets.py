@@ -1,11 +1,11 @@
-"""Networks that are known to work: their shapes, how to train them, what they gave.
+"""Presets of networks: arguments, training settings and measured scores.
 
 `PRESETS` is a table of autoencoders: the arguments of `make_autoencoder` but for the
-shape, those of `TrainingSettings` that differ from a plain run's, the side of the crops
-that are trained on as a share of the volume's, and the record of the run that measured
-it, or "not yet run". `UNET_PRESETS` is one of U-Nets for latent diffusion: likewise,
-with the arguments of `UNet`, the noise schedule, and the crops' side in latent
-positions, 0 for whole images.
+shape, those of `TrainingSettings` that differ from the defaults, the side of training
+crops as a fraction of the volume's, and the record of the run that measured it, or "not
+yet run". `UNET_PRESETS` is one of U-Nets for latent diffusion, with the arguments of
+`UNet`, the noise schedule, and the side of the crops in latent positions, 0 for whole
+images.
 """
 
 from dipy_synth.errors import InputError
@@ -109,7 +109,7 @@ _FLOW = {
 
 # A U-Net's `unfold` is 2 where the autoencoder has a linear path, else 1.
 UNET_PRESETS = {
-    # latents of brains at 2 mm, trained on parts of half a side
+    # latents of brains at 2 mm, trained on crops of half a side
     "default": {
         "network": {
             "widths": (48, 96, 128),
@@ -129,7 +129,7 @@ UNET_PRESETS = {
         "time": NOT_YET,
         "score": NOT_YET,
     },
-    # a cohort of some dozens: fewer weights, sooner trained and later overfitted
+    # a cohort of some dozens: fewer weights, less overfitting
     "small": {
         "network": {"widths": (32, 64, 64), "blocks": (1, 2, 2), "attention": "none"},
         "training": {"epochs": 40, "batch_size": 2, "learning_rate": 1e-3},
@@ -141,7 +141,7 @@ UNET_PRESETS = {
         "score": NOT_YET,
     },
     # three levels down and up, two residual layers each, as in the project that this
-    # one continues; it had attention as an option, and the widths are ours
+    # one continues, where attention was an option; the widths are new
     "original": {
         "network": {
             "widths": (64, 128, 256),
@@ -196,7 +196,7 @@ def find_preset(name, presets=PRESETS):
     Raises
     ------
     InputError
-        If there is none of that name.
+        If the name is unknown.
     """
     if name not in presets:
         raise InputError(f"preset {name!r}: expected one of {', '.join(presets)}")

@@ -1,4 +1,4 @@
-"""Quantisers: what makes the autoencoder's latents discrete. float32 inside."""
+"""Quantisers of the autoencoder's latents, in float32."""
 
 import keras
 from keras import layers, ops
@@ -18,8 +18,8 @@ class FSQ(layers.Layer):
     Parameters
     ----------
     levels : sequence of int
-        Levels per channel, equally spaced on [-1, 1]. Channels that vary more
-        deserve more of them.
+        Number of levels per channel, equally spaced on [-1, 1]. Channels of larger
+        variance need more of them.
 
     Attributes
     ----------
@@ -30,8 +30,8 @@ class FSQ(layers.Layer):
 
     Notes
     -----
-    Called on latents ``(batch, *spatial, len(levels))`` it gives the quantised
-    latents of the same shape; with ``return_indices`` the indices too. Values beyond
+    Called on latents ``(batch, *spatial, len(levels))`` it returns the quantised
+    latents of the same shape; with ``return_indices`` also the indices. Values beyond
     [-1, 1] are clipped; a loss term pulls them back (`overflow` weight), since the clip
     alone has no gradient there.
 
@@ -59,32 +59,32 @@ class FSQ(layers.Layer):
         return (passed, self.indices(latents)) if return_indices else passed
 
     def indices(self, latents):
-        """Give the level of each channel.
+        """Compute the level of each channel.
 
         Parameters
         ----------
-        latents : tensor (batch, *spatial, channels)
+        latents : tensor of shape (batch, *spatial, channels)
             Continuous or quantised latents.
 
         Returns
         -------
-        tensor (batch, *spatial, channels), int32
+        tensor of shape (batch, *spatial, channels), int32
             Values from 0 to ``levels - 1``.
         """
         rounded = ops.round((ops.clip(latents, -1, 1) + 1) * self._half())
         return ops.cast(rounded, "int32")
 
     def lookup(self, indices):
-        """Give the quantised latents of indices.
+        """Look up the quantised latents of indices.
 
         Parameters
         ----------
-        indices : tensor (batch, *spatial, channels), int
-            As `indices` gives them.
+        indices : tensor of shape (batch, *spatial, channels), int
+            Indices of `indices`.
 
         Returns
         -------
-        tensor (batch, *spatial, channels), float32
+        tensor of shape (batch, *spatial, channels), float32
             Values in [-1, 1].
         """
         half = self._half()
@@ -92,7 +92,7 @@ class FSQ(layers.Layer):
 
     def _half(self):
         half = (np.asarray(self.levels, "float32") - 1) / 2
-        return ops.convert_to_tensor(half)  # torch turns array * tensor into an array
+        return ops.convert_to_tensor(half)  # in torch, array * tensor is an array
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -103,7 +103,7 @@ class FSQ(layers.Layer):
 
 @keras.saving.register_keras_serializable("dipy_synth")
 class CodeUsage(keras.metrics.Metric):
-    """How much of the codebooks an epoch uses: its logs are usage and perplexity.
+    """Usage and perplexity of the codebooks over an epoch, as a Keras metric.
 
     Parameters
     ----------
@@ -112,9 +112,9 @@ class CodeUsage(keras.metrics.Metric):
 
     Notes
     -----
-    ``update_state`` takes indices (..., len(sizes)). A model owns one, finds indices in
-    ``call`` and counts them in ``compute_metrics``: on JAX the one may not count, and
-    the other sees no weights.
+    ``update_state`` takes indices (..., len(sizes)). A model computes indices in
+    ``call`` and counts them in ``compute_metrics``: on JAX the former has no metric
+    state, and the latter no weights.
     """
 
     def __init__(self, sizes, *, name="code_usage", **kwargs):
@@ -147,19 +147,19 @@ class CodeUsage(keras.metrics.Metric):
 
 
 def usage(indices, sizes):
-    """Measure how much of the codebooks the indices of many images use.
+    """Compute usage and perplexity of the codebooks from the indices of many images.
 
     Parameters
     ----------
-    indices : array (..., books), int
-        As a quantiser's ``indices`` gives them.
+    indices : array of shape (..., books), int
+        Indices of a quantiser's ``indices``.
     sizes : sequence of int
         Codes of each book.
 
     Returns
     -------
     usage : float
-        Share of the codes met at least once, mean over books.
+        Fraction of the codes used at least once, mean over books.
     perplexity : float
         Exponential of the codes' entropy over their number, mean over books.
     """

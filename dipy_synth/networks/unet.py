@@ -22,10 +22,11 @@ from dipy_synth.networks.unfolding import Unfolding
 class UNet(keras.Model):
     """U-Net for noisy latents, which may be unfolded to a finer grid first.
 
-    Latents of 4-voxel patches hide what convolutions share: a fold of the cortex lies
-    in a patch in 64 phases, each another vector of channels. With `unfold` = 2 the
-    latents are mapped by an orthonormal matrix to blocks half as wide, on a grid twice
-    as fine, where the finest level of the U-Net works; its answer is folded back.
+    Latents of 4-voxel patches are not translation-equivariant within a patch: a fold of
+    the cortex has 64 positions in it, each with another vector of channels. With
+    `unfold` = 2 the latents are mapped by an orthonormal matrix to blocks half as wide,
+    on a grid twice as fine, where the finest level of the U-Net works; its output is
+    folded back.
 
     Parameters
     ----------
@@ -36,28 +37,28 @@ class UNet(keras.Model):
     blocks : int or sequence of int, optional
         Residual blocks per level, on the way down and on the way up.
     attention : {"none", "coarsest", "all"} or sequence of bool, optional
-        Levels with self-attention and, of conditions, cross-attention, or which levels
-        have it, the finest first.
+        Levels with self-attention and cross-attention to conditions, or one bool per
+        level, the finest first.
     categories : sequence of int, optional
-        One entry per condition, as `ConditionTokens` takes it. Empty for an
-        unconditional network.
+        One entry per condition, see `ConditionTokens`. Empty for an unconditional
+        network.
     unfold : int, optional
         Refinement of the latent grid for the finest level, a power of 2; 1 for none.
     patch : int, optional
-        Side in voxels of what one position of the latents stands for, a multiple of
-        `unfold`; with `unfold` = 1 it plays no part.
+        Side in voxels of one latent position, a multiple of `unfold`; not used with
+        `unfold` = 1.
 
     Notes
     -----
     Called on a dict of ``latents`` (batch, *spatial, channels), ``noise_level``
     (batch,), the logarithm of the noise-to-signal ratio, and ``conditions`` (batch,
-    n_conditions); for parts of images also ``corner`` (batch, rank), the position of
-    the part's first cell, a multiple of 2; for moved images ``shift`` (batch, rank), in
+    n_conditions); for crops also ``corner`` (batch, rank), the position of the
+    crop's first cell, a multiple of 2; for shifted images ``shift`` (batch, rank), in
     voxels; both are 0 by default. Returns (batch, *spatial, channels), float32.
 
-    Without attention nothing is computed over space: parts of images and whole images
-    agree. The finest level has no normalisation, the others one over the channels of
-    each position.
+    Without attention there are no statistics over space: crops and whole images agree.
+    The finest level has no normalisation, the others one over the channels of each
+    position.
 
     References
     ----------
@@ -80,7 +81,7 @@ class UNet(keras.Model):
         patch=4,
         **kwargs,
     ):
-        # float32 noise levels and conditions, whatever the network computes in
+        # float32 noise levels and conditions in any precision of the network
         super().__init__(**{**kwargs, "autocast": False})
         self.shape, self.widths = tuple(int(n) for n in shape), tuple(widths)
         self.blocks = _per_level(blocks, self.widths)
@@ -97,7 +98,7 @@ class UNet(keras.Model):
         return len(self.shape) - 1
 
     def _make_layers(self):
-        # in this order: stored weights are read by it
+        # stored weights depend on this order
         width = 4 * self.widths[min(1, len(self.widths) - 1)]
         self.unfolding = Unfolding(self.shape, self.unfold, self.patch)
         self._make_embeddings(width)
@@ -114,7 +115,7 @@ class UNet(keras.Model):
         self.tokens = self.embed_tokens = None
         if self.categories:
             self.tokens = ConditionTokens(self.categories, width // 2)
-            # cross-attention reaches the levels with attention; this reaches each block
+            # cross-attention is at levels with attention only; this is in each block
             self.embed_tokens = layers.Dense(
                 width, kernel_initializer="zeros", name="tokens"
             )
@@ -130,7 +131,7 @@ class UNet(keras.Model):
         self.middle = self._level(levels[-1], 1)
         self.up = [self._level(level, self.blocks[level]) for level in levels[::-1]]
         self.upsample = [PixelShuffle(width) for width in self.widths[-2::-1]]
-        # without it the last convolution may saturate, and learn no more
+        # without it the last convolution may saturate and stop learning
         self.last_norm = LayerNorm()
         self.last = convolution(rank, self.unfolding.block, zero=True, name="last")
 
@@ -166,7 +167,7 @@ class UNet(keras.Model):
         return self.unfolding.fold(self.last(self.last_norm(x)))
 
     def _embed(self, inputs):
-        """Return the embedding (batch, n), and the conditions' tokens or None."""
+        """Return the embedding (batch, n), and the condition tokens or None."""
         noise = ops.cast(inputs["noise_level"], "float32")
         shift = inputs.get("shift", np.zeros((1, self.rank), "float32"))
         embedding = self.embed_noise(_noise_features(noise))
@@ -179,7 +180,7 @@ class UNet(keras.Model):
         return ops.silu(embedding), tokens
 
     def _descend(self, x, cells, embedding, tokens):
-        """Return the coarsest features, and those of each level on the way."""
+        """Return the coarsest features, and the skip connections of each level."""
         skips = []
         for level, pairs in enumerate(self.down):
             x = self.downsample[level - 1](_padded(x)) if level else x
@@ -191,7 +192,7 @@ class UNet(keras.Model):
         return x, skips
 
     def _ascend(self, x, skips, embedding, tokens):
-        """Return the finest features, with those from the way down joined."""
+        """Return the finest features, joined with the skip connections."""
         for depth, (pairs, skip) in enumerate(zip(self.up, skips[::-1])):
             x = _cropped(self.upsample[depth - 1](x), skip) if depth else x
             x = ops.concatenate([x, skip], axis=-1)
@@ -200,7 +201,7 @@ class UNet(keras.Model):
         return x
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, **kwargs):
-        """Return the mean squared error, weighted number by number."""
+        """Compute the mean squared error, weighted per element."""
         error = ops.square(ops.cast(y_pred, "float32") - ops.cast(y, "float32"))
         return ops.mean(error if sample_weight is None else sample_weight * error)
 
@@ -266,18 +267,18 @@ def _apply(pair, x, embedding, tokens):
 
 
 def _padded(x):
-    """Pad odd sizes by one, so that halving rounds up."""
+    """Pad odd sizes by one, so that downsampling rounds up."""
     odd = [0 if n is None else n % 2 for n in x.shape[1:-1]]
     return ops.pad(x, [(0, 0), *((0, n) for n in odd), (0, 0)]) if any(odd) else x
 
 
 def _cropped(x, like):
-    """Cut what upsampling made too large, where halving rounded up."""
+    """Crop the result of upsampling where downsampling rounded up."""
     return x[(slice(None), *(slice(n) for n in like.shape[1:-1]))]
 
 
 def _cells(spatial, latents, corner):
-    """Return the flat indices of the cells of (parts of) images, (batch, *part)."""
+    """Compute the flat indices of the cells of images or crops, (batch, *part)."""
     part, flat = latents.shape[1:-1], 0
     for axis, (n, size) in enumerate(zip(spatial, part)):
         index = ops.arange(size, dtype="int32")
@@ -293,14 +294,14 @@ def _cells(spatial, latents, corner):
 
 
 def _noise_features(level):
-    """Return waves of noise levels (batch,): (batch, 64)."""
+    """Compute Fourier features of noise levels (batch,): (batch, 64)."""
     frequencies = np.exp(np.linspace(0, math.log(64), 32)).astype("float32")
     angles = level[:, None] / 4 * frequencies
     return ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
 
 
 def _shift_features(shift):
-    """Return shifts (batch, rank) near [-1, 1], with whether there is one."""
+    """Compute features of shifts (batch, rank): scaled shifts and their presence."""
     shift = ops.cast(shift, "float32") / MAX_SHIFT
     moved = ops.cast(ops.any(shift != 0, axis=-1, keepdims=True), "float32")
     return ops.concatenate([shift, moved], axis=-1)

@@ -13,7 +13,7 @@ class Unfolding(layers.Layer):
     """Map latents of patches to smaller blocks on a finer grid, and back.
 
     Two maps of the training latents are joined as channels, the mean and the standard
-    deviation of each finer cell: convolutions do not know where they are.
+    deviation of each finer cell, as convolutions have no position.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Unfolding(layers.Layer):
 
     @property
     def block(self):
-        """Channels of the finer grid."""
+        """Number of channels of the finer grid."""
         if self.factor == 1:
             return self.shape[-1]
         return (self.patch // self.factor) ** self.rank
@@ -89,7 +89,7 @@ class Unfolding(layers.Layer):
         mean = self._block_means(mean @ matrix)
         variance = self._block_means(variance @ matrix**2)
         maps = [mean, np.sqrt(np.maximum(variance, 0))]
-        # as `depth_to_space` takes them: both maps of a finer cell side by side
+        # in the order of `depth_to_space`: both maps of a finer cell side by side
         self.maps.assign(np.stack(maps, axis=-1).reshape(self.maps.shape))
 
     def _set_matrix(self, basis):
@@ -104,7 +104,7 @@ class Unfolding(layers.Layer):
         self.matrix.assign(basis[:, order])
 
     def _block_means(self, values):
-        """Return the means of blocks: from (*spatial, n) to (*spatial, cells)."""
+        """Compute the means of blocks: from (*spatial, n) to (*spatial, cells)."""
         cells = self.factor**self.rank
         return values.reshape(*values.shape[:-1], cells, -1).mean(axis=-1)
 
@@ -135,7 +135,7 @@ class Unfolding(layers.Layer):
 
 
 def _block_order(patch, factor, rank):
-    """Return the voxels of a patch by finer blocks: ndarray of int (patch ** rank,).
+    """Compute the order of a patch's voxels by finer blocks: int (patch ** rank,).
 
     Row-major within the patch before; block by block, row-major in each, after.
     """

@@ -1,9 +1,9 @@
-"""One way to train every model: seeded, averaged, checkpointed, resumable.
+"""Training of every model: seeded, with EMA, checkpointed, resumable.
 
-A run lives in a folder: ``settings.json`` (what was asked for), ``state.npz`` (all
-that is needed to go on), ``best.npz`` (when a run may stop early), ``history.csv``
-and ``curves.png``. Calling `train` again with the same folder goes on where the last
-whole epoch ended, and gives the weights an uninterrupted run would have given.
+A run has a folder: ``settings.json``, ``state.npz`` (all that is needed to resume),
+``best.npz`` (with early stopping), ``history.csv`` and ``curves.png``. Calling `train`
+again with the same folder resumes after the last complete epoch, with the same result
+as an uninterrupted run.
 """
 
 from dipy_synth.training.engine import building, reserve_output, train

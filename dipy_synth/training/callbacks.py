@@ -1,4 +1,4 @@
-"""What happens between the epochs of an autoencoder's training."""
+"""Callbacks of the autoencoder's training."""
 
 import keras
 from keras import ops
@@ -7,20 +7,20 @@ from dipy_synth.networks.conversion import in_batches
 
 
 class StartCodebook(keras.callbacks.Callback):
-    """Start a codebook from the latents that the encoder gives after a warm-up.
+    """Initialise a codebook from the latents of the encoder after a warm-up.
 
-    Until then latents pass unquantised. So the first codes lie where latents do, and
-    few of them are never used. Nothing happens to a quantiser without codes of its own
-    (FSQ), or to one that has been started.
+    Before, latents pass unquantised. So the first codes are within the distribution of
+    latents, and few are dead. A quantiser without learned codes (FSQ) and a started
+    codebook are not changed.
 
     Parameters
     ----------
     network : Autoencoder
         The network in training.
-    images : array (n, *shape, 1)
-        Some training images in [-1, 1].
+    images : array of shape (n, *shape, 1)
+        Training images in [-1, 1].
     epoch : int
-        The epoch, counted from 0, before which the codebook starts.
+        The epoch, counted from 0, before which the codebook is initialised.
     seed : int, optional
         Seed of the clustering.
 
@@ -49,13 +49,13 @@ class AdversarialRamp(keras.callbacks.Callback):
     Parameters
     ----------
     weight : float
-        Strength in the end.
+        Final weight of the adversarial loss.
     start : float
-        Share of the training after which the strength grows from 0.
+        Fraction of the training after which the weight grows from 0.
     epochs : int
-        Epochs of the whole training.
+        Number of epochs of the training.
     length : float, optional
-        Share of the training in which it grows to `weight`.
+        Fraction of the training in which it grows to `weight`.
     """
 
     def __init__(self, weight, start, epochs, *, length=0.1):
@@ -64,7 +64,7 @@ class AdversarialRamp(keras.callbacks.Callback):
         self.epochs, self.length = epochs, length
 
     def on_epoch_begin(self, epoch, logs=None):
-        """Set the strength of an epoch."""
-        # the end of the epoch: the last one of the training has the full strength
+        """Set the weight for an epoch."""
+        # at the end of the epoch: the last one has the full weight
         grown = ((epoch + 1) / self.epochs - self.start) / self.length
         self.model.strength.assign(self.weight * min(max(grown, 0.0), 1.0))

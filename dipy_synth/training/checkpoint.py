@@ -1,4 +1,4 @@
-"""What happens around the epochs of a run: progress, checkpoint, early stop."""
+"""The callback of a run: progress, checkpoint, early stopping."""
 
 from contextlib import ExitStack
 import logging
@@ -17,10 +17,9 @@ logger = logging.getLogger("dipy_synth")
 
 
 class CheckpointCallback(keras.callbacks.Callback):
-    """Progress bar, checkpoint, history, curves and early stop of a run.
+    """Progress bar, checkpoint, history, curves and early stopping of a run.
 
-    The validation metrics are those of the averaged weights, which are what a run
-    gives in the end.
+    The validation metrics are those of the averaged weights, the result of a run.
 
     Parameters
     ----------
@@ -31,9 +30,9 @@ class CheckpointCallback(keras.callbacks.Callback):
     settings : TrainingSettings
         The run's settings.
     after_epoch : callable, optional
-        Called as ``after_epoch(epoch)`` when an epoch has been saved.
+        Called as ``after_epoch(epoch)`` after an epoch was saved.
     monitored_from : int, optional
-        Epochs at the start that cannot be the best.
+        First epochs, which cannot be the best.
     """
 
     def __init__(self, run_dir, data, settings, after_epoch=None, *, monitored_from=0):
@@ -44,15 +43,15 @@ class CheckpointCallback(keras.callbacks.Callback):
         self._averaged = ExitStack()
 
     def restore(self, model):
-        """Go back to the last whole epoch, if there is one."""
+        """Restore the last complete epoch, if there is one."""
         done = run_folder.read_state(self.run_dir, model)
         if done:
             self.history = run_folder.read_history(self.run_dir, done)
-            logger.info("%s: goes on after epoch %d", self.run_dir, done)
+            logger.info("%s: resumes after epoch %d", self.run_dir, done)
 
     @property
     def best(self):
-        """The epoch with the lowest monitored metric, from 1; 0 before the first."""
+        """Number of the epoch with the lowest monitored metric; 0 before the first."""
         monitored = self.history[self.monitored_from :]
         values = [
             np.nan_to_num(r[self.settings.monitor], nan=np.inf) for r in monitored
@@ -61,13 +60,13 @@ class CheckpointCallback(keras.callbacks.Callback):
 
     @property
     def ended(self):
-        """Whether all epochs are done, or no better one is waited for."""
+        """Whether all epochs are done, or training stopped early."""
         done, patience = len(self.history), self.settings.patience
         waited = done - self.best if patience and self.best else 0
         return done >= self.settings.epochs or waited > 0 and waited >= patience
 
     def finish(self, model):
-        """Give the model the weights the run is for."""
+        """Set the model to the final weights of the run."""
         if self.settings.patience:
             for variable, value in zip(
                 _kept(model), run_folder.read_best(self.run_dir)
@@ -91,7 +90,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.bar.close()
 
     def on_epoch_begin(self, epoch, logs=None):
-        # set, not counted: how often `fit` ends an epoch before its first differs
+        # set, not counted: backends differ in calls before the first epoch
         self.data.epoch = epoch
         self.started = time.perf_counter()
 
@@ -99,8 +98,8 @@ class CheckpointCallback(keras.callbacks.Callback):
         loss = logs["loss"]
         if not np.isfinite(loss):
             raise FloatingPointError(
-                f"{self.run_dir}: the loss is {loss} at batch {batch}. The last whole "
-                "epoch is kept. Lower the learning rate, or use float32."
+                f"{self.run_dir}: the loss is {loss} at batch {batch}. The last "
+                "complete epoch is kept. Lower the learning rate, or use float32."
             )
         self.bar.update()
         self._show(loss=loss)
@@ -127,7 +126,7 @@ class CheckpointCallback(keras.callbacks.Callback):
             self.after_epoch(epoch + 1)
 
     def _watch(self, logs):
-        """Keep the weights when they are the best so far; stop when none come."""
+        """Save the weights when they are the best so far; stop after `patience`."""
         settings = self.settings
         if not settings.patience:
             return
@@ -148,11 +147,11 @@ class CheckpointCallback(keras.callbacks.Callback):
 
 
 def _kept(model):
-    """Give what a model is for: its weights, and what it has learned beside them."""
+    """Return the variables of the result: weights, and learned state beside them."""
     return [*model.trainable_variables, *model.non_trainable_variables]
 
 
 def _to_keep(model):
-    """Give the values for `_kept`: weights averaged, a codebook as it is."""
+    """Return the values for `_kept`: averaged weights, a codebook as it is."""
     others = [ops.convert_to_numpy(v) for v in model.non_trainable_variables]
     return [*model.optimizer.averaged(), *others]

@@ -1,4 +1,4 @@
-"""The parts of a latent diffusion model's training: network, pairs, Gaussian."""
+"""Parts of a latent diffusion model's training: network, pairs, Gaussian denoiser."""
 
 from functools import partial
 
@@ -45,7 +45,7 @@ def make_unet(autoencoder, schema, arguments):
 
 
 def encode_splits(cohort, vqvae, schema, run_dir, *, seed=0):
-    """Encode both sides of a cohort's split, or read what a run has kept.
+    """Encode both sides of a cohort's split, or read the stored latents of a run.
 
     Parameters
     ----------
@@ -56,9 +56,9 @@ def encode_splits(cohort, vqvae, schema, run_dir, *, seed=0):
     schema : ConditionSchema
         Conditions; where one names a side of the body no view is mirrored.
     run_dir : Path
-        The run's folder, in which the latents are kept.
+        The run's folder, in which the latents are stored.
     seed : int, optional
-        Seed of the views.
+        Seed of the augmented views.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def measure_latents(latents, network, autoencoder):
     Parameters
     ----------
     latents : Latents
-        Training latents; images that were moved are left out.
+        Training latents; shifted views are left out.
     network : UNet
         The denoiser, whose unfolding is set.
     autoencoder : Autoencoder
@@ -114,11 +114,11 @@ def make_pairs(latents, rows, ldm, settings, *, training=False, **options):
     rows : list of dict
         The table's rows of that side.
     ldm : LDM
-        Gives schema, schedule and normalizer.
+        The model, for schema, schedule and normalizer.
     settings : TrainingSettings
-        Gives batch size and seed.
+        Settings, for batch size and seed.
     training : bool, optional
-        Draw anew every epoch, as training wants it and validation does not.
+        Draw new noise every epoch, for training; validation uses fixed noise.
     **options
         ``crop`` and ``dropout`` of `NoisyPairs`.
 
@@ -146,14 +146,14 @@ def fit_model_gaussian(ldm, pairs):
     Parameters
     ----------
     ldm : LDM
-        With a network and a schedule.
+        Model with a network and a schedule.
     pairs : NoisyPairs
         Training pairs.
 
     Returns
     -------
     GaussianDenoiser
-        Used above the noise levels that the network is trained on.
+        Used above the noise levels of the network's training.
     """
     gaussian = fit_gaussian(pairs, categories=ldm.network.categories)
     gaussian.threshold = ldm.schedule.highest_ratio
@@ -161,14 +161,14 @@ def fit_model_gaussian(ldm, pairs):
 
 
 def lower_threshold(ldm, held_out, *, seed=0):
-    """Use the Gaussian denoiser from where it is better than the trained network.
+    """Lower the threshold of the Gaussian denoiser to where it beats the network.
 
     Parameters
     ----------
     ldm : LDM
-        With a trained network and a Gaussian denoiser, whose threshold is set.
+        Model with a trained network and a Gaussian denoiser, whose threshold is set.
     held_out : NoisyPairs
-        Pairs that it was not trained on; without any nothing is changed.
+        Validation pairs; without any nothing is changed.
     seed : int, optional
         Seed of the noise.
     """

@@ -1,4 +1,4 @@
-"""Several devices of one machine: where a model lives, and how the shares add up."""
+"""Several devices of one machine: placement of a model, and averaging of gradients."""
 
 from contextlib import contextmanager, nullcontext
 from functools import wraps
@@ -12,7 +12,7 @@ from dipy_synth.errors import InputError
 
 
 def inference_precision():
-    """Return the precision in which a denoiser is run.
+    """Return the precision of inference with a denoiser.
 
     The environment variable ``DIPY_SYNTH_PRECISION`` sets it: volumes of different
     batch sizes and processors then agree to rounding in float32.
@@ -20,7 +20,7 @@ def inference_precision():
     Returns
     -------
     str
-        ``mixed_bfloat16`` on processors that multiply in bfloat16, where it takes a
+        ``mixed_bfloat16`` on processors with bfloat16 multiplication, where it takes a
         quarter of the time; else ``float32``.
     """
     if asked := os.environ.get("DIPY_SYNTH_PRECISION"):
@@ -35,7 +35,7 @@ def inference_precision():
 
 @contextmanager
 def default_precision(policy):
-    """Make networks in a precision.
+    """Make networks in a given precision (context manager).
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def default_precision(policy):
 
 
 def count_devices(settings):
-    """Tell how many devices a run uses.
+    """Count the devices of a run.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def count_devices(settings):
     Raises
     ------
     InputError
-        If there are fewer, the backend has no way to share them, or a batch cannot be
+        If there are fewer, the backend does not support several, or a batch cannot be
         divided among them.
     """
     if settings.devices == 1:
@@ -92,7 +92,7 @@ def count_devices(settings):
 
 
 def placement(settings):
-    """Give the context in which a model is made on the devices of some settings."""
+    """Return the context in which a model is made on the devices of some settings."""
     n = count_devices(settings)
     if n == 1:
         return nullcontext()
@@ -105,7 +105,7 @@ def placement(settings):
 
 
 def placement_of(model, settings):
-    """Give the context in which a model that was made by then is trained."""
+    """Return the context in which an existing model is trained."""
     if not _mirrors():
         return placement(settings)
     if model.distribute_strategy.num_replicas_in_sync != count_devices(settings):
@@ -117,7 +117,7 @@ def placement_of(model, settings):
 
 
 def count_replicas():
-    """Tell into how many replicas the present context divides a batch.
+    """Return the number of replicas that share a batch in the current context.
 
     1 on JAX, where a batch on several devices is still one array.
     """
@@ -129,10 +129,10 @@ def count_replicas():
 
 
 def average_over_replicas(gradients):
-    """Give every replica the mean of their gradients.
+    """Average the gradients over replicas.
 
-    Keras sums over replicas after it has clipped, and looks for overflow in each
-    alone: here all replicas clip and judge the same gradient.
+    Keras sums over replicas after clipping, and checks overflow in each alone: here all
+    replicas clip and check the same gradient.
 
     Parameters
     ----------
@@ -156,9 +156,9 @@ def average_over_replicas(gradients):
 
 
 def share_own_loss(model):
-    """Divide a model's own loss by the replicas, as Keras does with its losses.
+    """Divide a model's own loss by the number of replicas, as Keras does.
 
-    Their sum, gradients alike, is then the mean over the whole batch.
+    The sum of losses, and of gradients, is then the mean over the whole batch.
     """
     whole, replicas = model.compute_loss, count_replicas()
 
@@ -170,14 +170,14 @@ def share_own_loss(model):
 
 
 class EqualShares(keras.utils.PyDataset):
-    """Batches that can be divided equally: short ones are filled with their own rows.
+    """Batches that can be divided equally: short ones are padded with their own rows.
 
     Parameters
     ----------
     data : keras.utils.PyDataset
         The batches: arrays, or tuples and dicts of them.
     shares : int
-        What the rows of every batch must be a multiple of.
+        Number of rows of every batch, or a divisor of it.
     """
 
     def __init__(self, data, shares):
@@ -206,5 +206,5 @@ class EqualShares(keras.utils.PyDataset):
 
 
 def _mirrors():
-    """Tell whether the backend keeps a replica of the model on each device."""
+    """Return whether the backend keeps a replica of the model on each device."""
     return keras.backend.backend() == "tensorflow"

@@ -1,4 +1,4 @@
-"""Making a model and fitting it, in a run folder."""
+"""Building and training of a model in a run folder."""
 
 from contextlib import contextmanager
 import importlib.util
@@ -36,7 +36,7 @@ def building(settings):
     Raises
     ------
     InputError
-        If the devices are not there, or cannot share a batch.
+        If devices are missing, or cannot share a batch.
     """
     keras.utils.set_random_seed(settings.seed % 2**32)
     with default_precision(settings.precision), placement(settings):
@@ -57,7 +57,7 @@ def train(
     callbacks=(),
     monitored_from=0,
 ):
-    """Train a model in a run folder, or go on with a run that was stopped.
+    """Train a model in a run folder, or resume an interrupted run.
 
     Parameters
     ----------
@@ -65,28 +65,27 @@ def train(
         A built model, made within `building`.
     data : keras.utils.PyDataset
         Training batches. Its ``epoch`` is set to the number of each epoch, from 0.
-        With several devices, a batch they cannot share is filled with its own rows.
+        With several devices, a batch they cannot share is padded with its own rows.
     run_dir : str or Path
         The run's folder.
     settings : TrainingSettings
-        How to train.
+        The settings of the training.
     validation : keras.utils.PyDataset, optional
-        Batches of subjects not trained on, for the validation loss, which is that of
-        the averaged weights.
+        Batches of validation subjects, for the loss of the averaged weights.
     loss : str or callable, optional
         A Keras loss; None when the model has its own ``compute_loss``.
     about : dict, optional
-        What else makes a run another run (JSON), kept and compared with the settings.
+        Further identity of the run (JSON), stored and compared with the settings.
     force : bool, optional
-        Start anew where the folder holds a run.
+        Overwrite an existing run.
     after_epoch : callable, optional
-        Called as ``after_epoch(epoch)`` when an epoch has been saved (pictures).
+        Called as ``after_epoch(epoch)`` after an epoch was saved (pictures).
     callbacks : sequence of keras.callbacks.Callback, optional
-        Run before an epoch is saved. What they keep outside the model and the
-        optimizer is not saved.
+        Run before an epoch is saved. Their state outside of model and optimizer is not
+        saved.
     monitored_from : int, optional
-        Epochs at the start that patience leaves out: their metrics do not compare
-        with the later ones.
+        First epochs, which patience ignores: their metrics are not comparable with
+        later ones.
 
     Returns
     -------
@@ -97,11 +96,11 @@ def train(
     Raises
     ------
     InputError
-        If the folder holds a run with other settings, or the monitored metric is none.
+        If the folder holds a run with other settings, or there is no such metric.
     FloatingPointError
-        If the loss is not finite; the last whole epoch is kept.
+        If the loss is not finite; the last complete epoch is kept.
     MemoryError
-        If memory runs out, with what to lower; the last whole epoch is kept.
+        If memory runs out, with advice; the last complete epoch is kept.
     """
     run_dir = Path(run_dir)
     extra = [*callbacks, *_tensorboard(run_dir, settings)]
@@ -112,7 +111,7 @@ def train(
     checkpoint = CheckpointCallback(
         run_dir, data, settings, after_epoch, monitored_from=monitored_from
     )
-    with _memory_told(run_dir, settings), placement_of(model, settings):
+    with _memory_advice(run_dir, settings), placement_of(model, settings):
         _compile(model, settings, loss=loss, batches=settings.epochs * len(data))
         checkpoint.restore(model)
         if not checkpoint.ended:
@@ -124,20 +123,20 @@ def train(
 def reserve_output(
     run_dir, model, settings, *, about=None, validates=True, force=False
 ):
-    """Take a run folder for a run: what `train` does first, before hours are spent.
+    """Reserve a run folder, as `train` does first, before long computations.
 
     Parameters
     ----------
     run_dir, model, settings, about, force
-        As `train` takes them. `force` removes what a run would go on from, once
-        nothing is left that could be refused; its model stays until replaced.
+        As in `train`. `force` removes the state of an existing run after all checks;
+        its model stays until it is replaced.
     validates : bool, optional
-        Whether there are subjects for a validation loss.
+        Whether there are validation subjects.
 
     Raises
     ------
     InputError
-        If the folder holds a run with other settings, or the monitored metric is none.
+        If the folder holds a run with other settings, or there is no such metric.
     """
     _check_monitor(settings, validates)
     if force:
@@ -159,7 +158,7 @@ def _tensorboard(run_dir, settings):
 
 
 def tensorboard(folder):
-    """Give the callback that writes the history for TensorBoard.
+    """Make the callback that writes the history for TensorBoard.
 
     Parameters
     ----------
@@ -169,7 +168,7 @@ def tensorboard(folder):
     Raises
     ------
     InputError
-        If the packages that write its files are not there.
+        If its packages are not installed.
     """
     missing = [
         name
@@ -185,7 +184,7 @@ def tensorboard(folder):
 
 
 def _compile(model, settings, *, loss, batches):
-    """Give a model its optimizer, built, and its loss."""
+    """Compile a model with its optimizer, built, and its loss."""
     if loss is None and count_replicas() > 1:
         share_own_loss(model)
     model.compile(optimizer=make_optimizer(settings, batches=batches), loss=loss)
@@ -193,7 +192,7 @@ def _compile(model, settings, *, loss, batches):
 
 
 def _fit(model, data, validation, settings, callbacks):
-    """Train the epochs that are left; the last callback is the checkpoint."""
+    """Train the remaining epochs; the last callback is the checkpoint."""
     n = count_devices(settings)
     if n > 1:
         data = EqualShares(data, n)
@@ -210,31 +209,31 @@ def _fit(model, data, validation, settings, callbacks):
 
 
 @contextmanager
-def _memory_told(run_dir, settings):
-    """Tell what to lower when memory runs out, whatever the backend calls it."""
+def _memory_advice(run_dir, settings):
+    """Raise a MemoryError with advice when memory runs out, on any backend."""
     try:
         yield
     except Exception as error:
         if not _out_of_memory(error):
             raise
         raise MemoryError(
-            f"{run_dir}: out of memory. The last whole epoch is kept. "
+            f"{run_dir}: out of memory. The last complete epoch is kept. "
             + _advice(settings)
         ) from error
 
 
 def _out_of_memory(error):
-    told = str(error)
+    message = str(error)
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ in _EXHAUSTED
-        or "RESOURCE_EXHAUSTED" in told  # JAX
-        or "can't allocate memory" in told  # PyTorch on a CPU
+        or "RESOURCE_EXHAUSTED" in message  # JAX
+        or "can't allocate memory" in message  # PyTorch on a CPU
     )
 
 
 def _advice(settings):
-    """Say what to lower, the effective batch kept where it can be."""
+    """Return what to lower; the effective batch size is kept if possible."""
     size, n = settings.batch_size, settings.accumulation
     words = []
     if size > 1:
@@ -245,4 +244,4 @@ def _advice(settings):
     if settings.precision == "float32":
         words.append("use precision mixed_bfloat16")
     words.append("use a smaller network, or prepare the cohort on a coarser grid")
-    return f"To go on, start anew with less: {'; or '.join(words)}."
+    return f"Start anew with less memory: {'; or '.join(words)}."

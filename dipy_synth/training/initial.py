@@ -1,11 +1,11 @@
-"""Fine-tuning: start a latent diffusion model from another one."""
+"""Fine-tuning of a latent diffusion model."""
 
 import numpy as np
 
 from dipy_synth.errors import InputError
 from dipy_synth.utils.labels import labels_on_side
 
-# What a schedule says of training or sampling; the rest is what the network predicts.
+# Parts of a schedule for training or sampling; the rest defines the prediction.
 _TRAINING = {
     "times",
     "logit_mean",
@@ -18,7 +18,7 @@ _TRAINING = {
 
 
 def check_initial(initial, vqvae, schedule, conditions, network):
-    """Refuse a model from which this training cannot start.
+    """Refuse a model that cannot be fine-tuned by this training.
 
     Parameters
     ----------
@@ -27,11 +27,11 @@ def check_initial(initial, vqvae, schedule, conditions, network):
     vqvae : VQVAE
         The autoencoder of the model to be trained.
     schedule : Schedule
-        What is to be learnt. Its training times and weights may be others.
+        Schedule of the new model. Its training times and weights may differ.
     conditions : sequence of str
-        Conditions asked for; none, or those of the model.
+        Requested conditions; none, or those of the model.
     network : dict
-        Arguments of the U-Net asked for; none are left to choose.
+        Requested arguments of the U-Net; must be empty.
 
     Raises
     ------
@@ -60,19 +60,19 @@ def check_initial(initial, vqvae, schedule, conditions, network):
 
 
 def seen_subjects(initial, held_out):
-    """List validation subjects whose names the model to start from was trained on.
+    """List validation subjects that the initial model was trained on, by name.
 
     Parameters
     ----------
     initial : LDM
         The model to start from.
     held_out : iterable of str
-        Labels of the validation subjects now.
+        Labels of the validation subjects.
 
     Returns
     -------
     list of str
-        In another cohort they may be other people of the same names.
+        Labels; in another cohort they may be other people of the same names.
     """
     return labels_on_side(initial.config["split"], held_out, "train")
 

@@ -1,4 +1,4 @@
-"""AdamW with averaged weights, a schedule by updates, and scaled losses."""
+"""AdamW with EMA of the weights, a schedule by updates, and loss scaling."""
 
 from contextlib import contextmanager
 from itertools import accumulate
@@ -10,33 +10,33 @@ import numpy as np
 
 from dipy_synth.training.devices import average_over_replicas, count_replicas
 
-BLOCK = 2**20  # numbers updated at a time: fewer steps than weights, small temporaries
+BLOCK = 2**20  # numbers updated at a time: few operations, small temporaries
 
 
 @keras.saving.register_keras_serializable("dipy_synth")
 class AveragingAdamW(keras.optimizers.Optimizer):
-    """AdamW that keeps an average of the weights, short at first and long later.
+    """AdamW with an exponential moving average of the weights, with warm-up.
 
     The momentum at update k, from 0, is ``min(average, (1 + k) / (10 + k))``, so that
-    a short run is not averaged with its own first weights. The live weights are left
-    alone; `averaged` gives the average. With accumulation, an update is what ends a
-    group of batches.
+    a short run is not averaged with its own first weights. The live weights are not
+    changed; `averaged` returns the average. With accumulation, an update is done after
+    a group of batches.
 
     Parameters
     ----------
     learning_rate : float or keras.optimizers.schedules.LearningRateSchedule
-        The rate, or what gives it.
+        The rate, or its schedule.
     average : float, optional
         Largest momentum of the average.
     **options
-        ``weight_decay`` (decoupled), ``global_clipnorm`` and what else any optimizer of
-        Keras takes.
+        ``weight_decay`` (decoupled), ``global_clipnorm`` and other options of Keras'
+        optimizers.
 
     Notes
     -----
-    Weights are updated in blocks, each a vector of many small ones. With a handful of
-    operations for each weight the program of a step was mostly optimizer, and took
-    more memory than the network.
+    Weights are updated in blocks, each a vector of many small ones. With operations per
+    weight most of a step's graph was the optimizer, and took more memory than the
+    network.
 
     References
     ----------
@@ -55,7 +55,7 @@ class AveragingAdamW(keras.optimizers.Optimizer):
         return {**super().get_config(), "average": self._longest}
 
     def build(self, variables):
-        """Make the state; the average starts at the weights."""
+        """Add the state; the average starts at the weights."""
         if self.built:
             return
         super().build(variables)
@@ -66,7 +66,7 @@ class AveragingAdamW(keras.optimizers.Optimizer):
             for name in ("momentum", "velocity", "average")
         )
         for average, block in zip(self._averages, self._blocks):
-            # JAX may donate only its own
+            # JAX may donate its own buffers only
             average.assign(ops.copy(self._flat_weights(block)))
         keys = map(self._var_key, self._momentums)
         self._numbers = {key: number for number, key in enumerate(keys)}
@@ -79,17 +79,17 @@ class AveragingAdamW(keras.optimizers.Optimizer):
         return _flat([self._trainable_variables[i] for i in block])
 
     def apply(self, grads, trainable_variables=None):
-        """Update the weights by the gradients, of all replicas alike."""
+        """Update the weights by the gradients, averaged over replicas."""
         super().apply(average_over_replicas(grads), trainable_variables)
 
     def _clip_gradients(self, grads):
         return grads  # as vectors, below
 
     def _apply_weight_decay(self, variables):
-        """Leave it to `update_step`."""
+        """Skip it; `update_step` applies the weight decay."""
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        """Gather the gradients in vectors, and update a block by each."""
+        """Concatenate the gradients in vectors, and update a block by each."""
         there = {
             self._get_variable_index(v): g for g, v in zip(grads, trainable_variables)
         }
@@ -104,7 +104,7 @@ class AveragingAdamW(keras.optimizers.Optimizer):
         super()._backend_update_step(vectors, self._momentums, learning_rate)
 
     def update_step(self, gradient, variable, learning_rate):
-        """Update a block, known by its momentum, and its average after it."""
+        """Update a block, identified by its momentum, and then its average."""
         number = self._numbers[self._var_key(variable)]
         block = self._blocks[number]
         m, v, average = (
@@ -115,8 +115,8 @@ class AveragingAdamW(keras.optimizers.Optimizer):
         self.assign_add(m, (1 - self.beta_1) * ops.subtract(gradient, m))
         self.assign_add(v, (1 - self.beta_2) * ops.subtract(ops.square(gradient), v))
         change = ops.multiply(m, rate / keep) / (ops.sqrt(v) + self.epsilon)
-        # in place, and weight decay last: a graph computes what it can ahead of the
-        # gradients, and what it made of the weights would wait beside the activations
+        # in place, and weight decay last: a graph would compute functions of weights
+        # before the gradients, and store them beside the activations
         for i, part in zip(block, self._parts(change, block)):
             weight = self._trainable_variables[i]
             self.assign_sub(weight, part)
@@ -125,7 +125,7 @@ class AveragingAdamW(keras.optimizers.Optimizer):
         self.assign_add(average, (1 - momentum) * gap)
 
     def _rates(self, learning_rate):
-        """Give Adam's rate, what weight decay leaves, and the average's momentum."""
+        """Compute Adam's rate, the factor of weight decay, and the EMA momentum."""
         rate, step = (ops.cast(n, "float32") for n in (learning_rate, self.iterations))
         keep = 1 - rate * (self.weight_decay or 0.0)
         first, second = (
@@ -136,14 +136,14 @@ class AveragingAdamW(keras.optimizers.Optimizer):
         return rate * ops.sqrt(second) / first, keep, momentum
 
     def _parts(self, vector, block):
-        """Cut the vector of a block to the shapes of its weights."""
+        """Split the vector of a block into arrays of its weights' shapes."""
         shapes = [self._trainable_variables[i].shape for i in block]
         ends = list(accumulate(math.prod(shape) for shape in shapes))
         parts = ops.split(vector, ends[:-1]) if len(ends) > 1 else [vector]
         return [ops.reshape(part, shape) for part, shape in zip(parts, shapes)]
 
     def averaged(self):
-        """Give the averages of the trainable weights, as arrays in their order."""
+        """Return the averages of the trainable weights, as arrays in their order."""
         return self._by_weight(self._averages)
 
     def _by_weight(self, vectors):
@@ -154,7 +154,7 @@ class AveragingAdamW(keras.optimizers.Optimizer):
         ]
 
     def state(self):
-        """Give all that changes in training: arrays, of each weight its own."""
+        """Return the state of training: arrays, one set per weight."""
         moments = zip(*map(self._by_weight, (self._momentums, self._velocities)))
         single = map(_array, self.variables[: self._single])
         return [
@@ -164,7 +164,7 @@ class AveragingAdamW(keras.optimizers.Optimizer):
         ]
 
     def set_state(self, arrays):
-        """Go back to a `state`."""
+        """Restore a `state`."""
         n, start = len(self._trainable_variables), self._single
         for variable, array in zip(self.variables[:start], arrays):
             variable.assign(array)
@@ -179,7 +179,7 @@ class AveragingAdamW(keras.optimizers.Optimizer):
 
 
 def _in_blocks(variables):
-    """Give the numbers of the weights of each block, in order: list of list of int."""
+    """Assign weights to blocks: indices per block, in order: list of list of int."""
     blocks, size = [], BLOCK
     for i, variable in enumerate(variables):
         if size >= BLOCK:
@@ -191,7 +191,7 @@ def _in_blocks(variables):
 
 
 def _flat(tensors):
-    """Give tensors as one vector, without a copy of a single one."""
+    """Concatenate tensors as one vector, without a copy of a single one."""
     vectors = [ops.reshape(tensor, (-1,)) for tensor in tensors]
     return vectors[0] if len(vectors) == 1 else ops.concatenate(vectors)
 
@@ -202,9 +202,9 @@ def _array(variable):
 
 @keras.saving.register_keras_serializable("dipy_synth")
 class ScaledAdamW(keras.optimizers.LossScaleOptimizer):
-    """`AveragingAdamW` with a loss scaled for float16.
+    """`AveragingAdamW` with loss scaling for float16.
 
-    An update whose gradients overflow is left out, and the scale halved.
+    An update whose gradients overflow is skipped, and the scale halved.
     """
 
     def apply(self, grads, trainable_variables=None):
@@ -212,15 +212,15 @@ class ScaledAdamW(keras.optimizers.LossScaleOptimizer):
         super().apply(average_over_replicas(grads), trainable_variables)
 
     def averaged(self):
-        """Give the averages of the trainable weights, as arrays in their order."""
+        """Return the averages of the trainable weights, as arrays in their order."""
         return self.inner_optimizer.averaged()
 
     def state(self):
-        """Give all that changes in training: arrays, of each weight its own."""
+        """Return the state of training: arrays, one set per weight."""
         return [*map(_array, self._variables), *self.inner_optimizer.state()]
 
     def set_state(self, arrays):
-        """Go back to a `state`."""
+        """Restore a `state`."""
         for variable, array in zip(self._variables, arrays):
             variable.assign(array)
         self.inner_optimizer.set_state(arrays[len(self._variables) :])
@@ -228,16 +228,16 @@ class ScaledAdamW(keras.optimizers.LossScaleOptimizer):
 
 @keras.saving.register_keras_serializable("dipy_synth")
 class WarmCosine(keras.optimizers.schedules.CosineDecay):
-    """Warm-up and cosine over updates, where the optimizer counts batches.
+    """Warm-up and cosine decay over updates, where the optimizer counts batches.
 
     Parameters
     ----------
     peak : float
         Largest learning rate.
     warmup, updates : int
-        Updates in warming up, and in all.
+        Number of updates of the warm-up, and in all.
     accumulation : int
-        Batches an update.
+        Number of batches per update.
     """
 
     def __init__(self, peak, *, warmup, updates, accumulation):
@@ -267,7 +267,7 @@ def make_optimizer(settings, *, batches):
     settings : TrainingSettings
         The run's settings.
     batches : int
-        Batches of the whole run.
+        Number of batches of the whole run.
 
     Returns
     -------
@@ -282,7 +282,7 @@ def make_optimizer(settings, *, batches):
             accumulation=settings.accumulation,
         ),
         weight_decay=settings.weight_decay,
-        # every replica clips the mean of all, and Keras then sums over replicas
+        # every replica clips the mean of all; Keras then sums over replicas
         global_clipnorm=settings.clip_norm / count_replicas(),
         gradient_accumulation_steps=(
             settings.accumulation if settings.accumulation > 1 else None
@@ -295,7 +295,7 @@ def make_optimizer(settings, *, batches):
 
 @contextmanager
 def averaged_weights(model):
-    """Look at a model in training with its averaged weights, then put it back."""
+    """Use the averaged weights of a model within a context, then restore it."""
     live = [ops.convert_to_numpy(v).copy() for v in model.trainable_variables]
     assign_weights(model, model.optimizer.averaged())
     try:
@@ -305,6 +305,6 @@ def averaged_weights(model):
 
 
 def assign_weights(model, values):
-    """Set the trainable weights of a model, arrays in their order."""
+    """Set the trainable weights of a model from arrays in their order."""
     for variable, value in zip(model.trainable_variables, values):
         variable.assign(value)

@@ -10,27 +10,27 @@ import numpy as np
 from dipy_synth.utils.derivative import OutputFolder
 from dipy_synth.utils.files import atomic_path, write_json
 
-# They change what a run writes or how long it takes, not what it learns: to rounding,
-# and but for a last batch that several devices fill up with its own rows
+# They change the output or the duration of a run, not its result (to rounding, and but
+# for a last batch that several devices pad with its own rows)
 _FREE = ("tensorboard", "devices")
 _FILES = ("state.npz", "best.npz", "settings.json", "history.csv")
 
 
 def is_fresh(run_dir, *, force=False):
-    """Tell whether a run begins, rather than goes on: bool.
+    """Return whether a run is new, rather than resumed: bool.
 
     Parameters
     ----------
     run_dir : str or Path
         The run's folder, which may be absent.
     force : bool, optional
-        Whether it is to start anew.
+        Whether an existing run is overwritten.
     """
     return force or not (Path(run_dir) / "state.npz").exists()
 
 
 def start_anew(run_dir):
-    """Remove what a run would go on from; its model and pictures stay until replaced.
+    """Remove the state of a run; its model and pictures stay until replaced.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def start_anew(run_dir):
 
 
 def check_settings(run_dir, model, settings, about):
-    """Refuse to mix two runs in one folder; write down the settings of a new one."""
+    """Refuse to mix two runs in one folder; write the settings of a new one."""
     training = {k: v for k, v in asdict(settings).items() if k not in _FREE}
     wanted = _as_json(
         {"network": model.get_config(), "training": training, "about": about}
@@ -57,7 +57,7 @@ def check_settings(run_dir, model, settings, about):
 
 
 def _as_json(value):
-    """Turn tuples into lists, as JSON does."""
+    """Convert tuples to lists, as JSON does."""
     if isinstance(value, dict):
         return {key: _as_json(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -66,7 +66,7 @@ def _as_json(value):
 
 
 def write_state(run_dir, model, epochs):
-    """Write all that changes in training, and the epochs done."""
+    """Write the state of training, and the number of epochs done."""
     arrays = [ops.convert_to_numpy(variable) for variable in _variables(model)]
     arrays += model.optimizer.state()
     values = {str(i): array for i, array in enumerate(arrays)}
@@ -75,7 +75,7 @@ def write_state(run_dir, model, epochs):
 
 
 def read_state(run_dir, model):
-    """Put a model and its optimizer where the last whole epoch left them.
+    """Restore a model and its optimizer after the last complete epoch.
 
     Returns
     -------
@@ -96,7 +96,7 @@ def read_state(run_dir, model):
 
 
 def _variables(model):
-    """Give what changes in training beside the optimizer, in a fixed order."""
+    """Return the variables of training besides the optimizer, in a fixed order."""
     return [*model.variables, *model.metrics_variables]
 
 
@@ -113,7 +113,7 @@ def read_best(run_dir):
 
 
 def write_history(run_dir, history):
-    """Write one row an epoch to history.csv."""
+    """Write history.csv, one row per epoch."""
     with atomic_path(run_dir / "history.csv") as temporary:
         with open(temporary, "w", newline="", encoding="utf-8") as stream:
             writer = csv.DictWriter(stream, list(history[0]))
@@ -129,7 +129,7 @@ def read_history(run_dir, epochs):
 
 
 def draw_curves(run_dir, history):
-    """Draw the losses over the epochs to curves.png."""
+    """Plot the losses over the epochs to curves.png."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4), layout="constrained")

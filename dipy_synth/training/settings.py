@@ -1,4 +1,4 @@
-"""What a run is asked for."""
+"""Settings of a training run."""
 
 from dataclasses import dataclass
 
@@ -10,16 +10,16 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """How a model is trained.
+    """Settings of a model's training.
 
     Attributes
     ----------
     epochs : int
         Passes over the training set.
     learning_rate : float
-        Peak of the learning rate, reached after `warmup` and left along a cosine.
+        Peak of the learning rate, reached after `warmup`, with cosine decay.
     warmup : float
-        Share of all updates spent in warming up.
+        Fraction of the updates for warm-up.
     weight_decay : float
         Decoupled weight decay of AdamW.
     clip_norm : float
@@ -27,18 +27,17 @@ class TrainingSettings:
     average : float
         Largest momentum of the exponential moving average of the weights.
     precision : str
-        ``float32``, ``mixed_bfloat16`` or ``mixed_float16``. The loss is scaled with
-        the latter, so that small gradients do not vanish.
+        ``float32``, ``mixed_bfloat16`` or ``mixed_float16``. The latter uses
+        loss scaling, so that small gradients do not vanish.
     batch_size : int
         Images a batch, shared among the devices.
     accumulation : int
-        Batches whose mean gradient makes one update: as a batch so many times as
-        large, in the memory of one.
+        Number of batches whose mean gradient makes one update.
     patience : int
-        Stop when so many epochs have not improved `monitor`, and keep the weights of
-        the best epoch. 0 trains all epochs and keeps the last weights.
+        Early stopping: number of epochs without a better `monitor`, after which the
+        weights of the best epoch are restored. 0 trains all epochs.
     monitor : str
-        A column of the history; the lower the better.
+        A column of the history; lower is better.
     seed : int
         Seed of weights, order, noise and augmentation.
     tensorboard : bool
@@ -91,14 +90,14 @@ class TrainingSettings:
 
     @classmethod
     def completed(cls, defaults, **options):
-        """Take options, and defaults for those that are None.
+        """Build settings from options, with defaults for those that are None.
 
         Parameters
         ----------
         defaults : dict
             Settings of a preset.
         **options
-            Settings that go before them; None is not given.
+            Settings that override them, unless None.
 
         Returns
         -------
