@@ -1,1 +1,1 @@
-"""Diffusion mathematics: schedules and samplers. Knows no network."""
+"""Schedules, samplers, training pairs and latents; independent of the networks."""

@@ -1,7 +1,7 @@
-"""Alpha-bar of the discrete schedules: the image's share of the power after each step.
+"""Alpha-bar of the discrete schedules: the signal power after each step.
 
-Each takes the number of steps and the first and last beta (which the smooth ones leave
-alone), and gives an ndarray (steps,).
+Each takes the number of steps and the first and last beta (which the smooth ones
+ignore), and returns an ndarray of shape (steps,).
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ def _scaled_linear(steps, start, end):
 
 
 def _smooth(steps, power):
-    """Give alpha-bar of a smooth fall, its betas kept below 0.999 as in the paper."""
+    """Compute alpha-bar of a smooth schedule, with betas kept below 0.999."""
     whole = power(np.linspace(0, 1, steps + 1))
     return _from_betas(np.minimum(1 - whole[1:] / whole[:-1], 0.999))
 

@@ -1,4 +1,4 @@
-"""What lies between a sampler and the U-Net: its options, and guidance."""
+"""Sampling options, and classifier-free guidance."""
 
 from functools import partial
 import math
@@ -22,13 +22,12 @@ def sampling_settings(defaults, **given):
         The model's defaults.
     **given
         ``steps``, ``sampler``, ``guidance``, ``guidance_rescale``,
-        ``guidance_interval`` and ``eta`` as `LDM.generate` takes them; None for the
-        default.
+        ``guidance_interval`` and ``eta``, see `LDM.generate`; None for the default.
 
     Returns
     -------
     dict
-        All but ``eta``, which is in the sampler, as `LDM.sample_latents` takes them.
+        Arguments of `LDM.sample_latents`; ``eta`` becomes part of the sampler.
 
     Raises
     ------
@@ -72,11 +71,11 @@ def _interval(interval):
 def check_share(name, value):
     """Raise an InputError, naming a value, unless it is within [0, 1]."""
     if not 0 <= value <= 1:
-        raise InputError(f"{name} {value}: expected a share from 0 to 1")
+        raise InputError(f"{name} {value}: expected a number from 0 to 1")
 
 
 def sample_numbers(n, numbers):
-    """Return the numbers of the samples, from their count or from themselves."""
+    """Return the numbers of the samples, given or from their count."""
     n = (1 if numbers is None else len(numbers)) if n is None else n
     n = positive("n", n)
     numbers = range(n) if numbers is None else tuple(numbers)
@@ -103,25 +102,25 @@ def guided_denoiser(
     variance=1.0,
     gaussian=None,
 ):
-    """Return the expected latents as a function of state and time.
+    """Build the denoiser: the expected latents as a function of state and time.
 
     With classifier-free guidance, the estimate without conditions is extrapolated
-    through the one with them. Where no condition is given the two are the same, and one
-    is computed.
+    through the one with them. Without conditions the two are equal, and only one is
+    computed.
 
     Parameters
     ----------
     predict : callable
-        The network, from a dict as `UNet` takes it to its prediction.
+        The network: maps the dict of inputs of `UNet` to its prediction.
     schedule : Schedule
-        Turns predictions into images.
+        Schedule, which converts predictions to images.
     conditions : ndarray of shape (batch, n_conditions)
         Encoded conditions; NaN where missing.
     guidance : float
         Guidance scale; 1 is the network's own estimate.
     rescale : float, optional
-        Guidance rescale in [0, 1]: the share of the standard deviation that guidance
-        adds, sample by sample, to be removed.
+        Guidance rescale in [0, 1]: the fraction of the standard deviation added by
+        guidance to remove, per sample.
     interval : (float, float), optional
         Noise-to-signal ratios between which guidance acts; everywhere by default.
     variance : float or ndarray of shape (*latent_shape), optional
@@ -132,7 +131,7 @@ def guided_denoiser(
     Returns
     -------
     callable
-        ``denoise(x_t, t)``, as the samplers take it.
+        ``denoise(x_t, t)``, for the samplers.
 
     References
     ----------
@@ -146,14 +145,14 @@ def guided_denoiser(
     guided = guidance != 1 and not np.isnan(conditions).all()
     low, high = interval or (0.0, np.inf)
 
-    def estimate(x, t, wanted):
+    def estimate(x, t, rows):
         x = np.asarray(x, "float32")
         inputs = {
             "latents": schedule.scale_input(x, t, variance=variance),
             "noise_level": np.full(len(x), schedule.noise_level(t), "float32"),
-            "conditions": wanted,
+            "conditions": rows,
         }
-        # in training on several devices, each predicts the whole batch
+        # during training on several devices, each predicts the whole batch
         prediction = ops.convert_to_numpy(predict(inputs))[: len(x)]
         return schedule.to_x0(prediction, x, t, variance=variance)
 
@@ -174,7 +173,7 @@ def guided_denoiser(
 
 
 def _rescaled(moved, prediction, share):
-    """Bring a share of the spread of each sample back to what it was unguided."""
+    """Rescale each sample towards its standard deviation without guidance."""
     axes = tuple(range(1, moved.ndim))
-    there, wanted = (x.std(axis=axes, keepdims=True) for x in (moved, prediction))
-    return moved * (1 + share * (wanted / np.maximum(there, 1e-8) - 1))
+    there, target = (x.std(axis=axes, keepdims=True) for x in (moved, prediction))
+    return moved * (1 + share * (target / np.maximum(there, 1e-8) - 1))

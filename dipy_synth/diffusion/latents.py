@@ -1,4 +1,4 @@
-"""The latents of a cohort, encoded once and kept with the run."""
+"""The latents of a cohort, encoded once and stored with the run."""
 
 from dataclasses import dataclass
 import math
@@ -11,25 +11,25 @@ from dipy_synth.utils.files import atomic_path, read_json, write_json
 from dipy_synth.utils.progress import progress_bar
 from dipy_synth.utils.random import random_stream
 
-_VOXELS = 2**18  # encoded at a time, where images are small
-_VIEWS = 10  # of a training brain
+_VOXELS = 2**18  # voxels of small images that are encoded at a time
+_VIEWS = 10  # views of a training brain
 
 
 @dataclass(frozen=True)
 class Latents:
-    """Latents of volumes, some in several views.
+    """Latents of volumes, which may have several views.
 
     Attributes
     ----------
     values : ndarray of shape (views * n, *latent_shape), float16
-        Memory-mapped; the views of a volume follow each other.
+        Memory-mapped; the views of a volume are consecutive.
     shifts : ndarray of shape (views * n, rank), int
-        By how many voxels the volume was moved.
+        Shift of the volume in voxels.
     views : int
-        Views of each volume. The first is the volume as it is, the second its mirror
-        image where views are mirrored.
+        Number of views of each volume. The first is the volume itself, the second its
+        mirror image where views are mirrored.
     unmoved : ndarray of int
-        Rows of the volumes that were not moved, mirror images included.
+        Rows of the views without a shift, mirror images included.
     """
 
     values: np.ndarray
@@ -44,8 +44,8 @@ class Latents:
 def encode_cohort(cohort, vqvae, path, split, *, mirror=True, seed=0):
     """Encode one side of a cohort once, training brains in ten views.
 
-    A brain moved by part of a patch has other latents. The network is informed of the
-    move, and 0 is asked for in sampling, so that no generated brain is moved.
+    A brain shifted by part of a patch has other latents. The shift is an input of the
+    network and is 0 in sampling, so that the augmentation does not leak into samples.
 
     Parameters
     ----------
@@ -54,14 +54,14 @@ def encode_cohort(cohort, vqvae, path, split, *, mirror=True, seed=0):
     vqvae : VQVAE
         The autoencoder.
     path : Path
-        Where the latents are kept, without suffix; made anew when they are those of
-        other volumes or of another autoencoder.
+        File of the latents, without suffix; rebuilt for other volumes or another
+        autoencoder.
     split : {"train", "validation"}
         The side.
     mirror : bool, optional
-        Let views be mirror images, too, where brains are symmetric.
+        Include mirror images, where brains are symmetric.
     seed : int, optional
-        Seed of the moves.
+        Seed of the shifts.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def encode_cohort(cohort, vqvae, path, split, *, mirror=True, seed=0):
     }
     views = len(shifts) // max(1, len(rows))
     if not (stored.exists() and described.exists() and read_json(described) == stamp):
-        described.unlink(missing_ok=True)  # a crash between the two must not fit them
+        described.unlink(missing_ok=True)  # a crash must not leave a valid description
         shape = (len(shifts), *vqvae.network.latent_shape)
         with atomic_path(stored) as temporary:
             out = np.lib.format.open_memmap(temporary, "w+", np.float16, shape)
@@ -104,7 +104,7 @@ def encode_cohort(cohort, vqvae, path, split, *, mirror=True, seed=0):
 
 
 def conditions_of(latents, schema, rows):
-    """Encode the conditions of latents, those of a volume for each of its views.
+    """Encode the conditions of volumes, repeated for their views.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def conditions_of(latents, schema, rows):
 
 
 def encode_volumes(volumes, vqvae, rows):
-    """Encode some volumes as they are.
+    """Encode volumes without augmentation.
 
     Parameters
     ----------
@@ -132,8 +132,8 @@ def encode_volumes(volumes, vqvae, rows):
         Prepared volumes in [0, 1]; may be memory-mapped.
     vqvae : VQVAE
         The autoencoder.
-    rows : ndarray of int of shape (m,)
-        Which of them.
+    rows : ndarray of shape (m,), int
+        Indices of the volumes.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def encode_volumes(volumes, vqvae, rows):
 
 
 def _blocks(volumes, rows):
-    """Yield starts and blocks: one brain at a time, many small images at once."""
+    """Yield starts and blocks: single brains, or many small images."""
     size = max(1, _VOXELS // math.prod(volumes.shape[1:]))
     for start in range(0, len(rows), size):
         yield start, np.asarray(volumes[rows[start : start + size]], "float32")
@@ -164,7 +164,7 @@ def _draw_views(n, rank, *, varied, mirror, seed):
 
 
 def _views(volumes, mirrored, shifts):
-    """Mirror and move volumes: ndarray of shape (n views, *shape)."""
+    """Mirror and shift volumes: ndarray of shape (n views, *shape)."""
     seen = np.repeat(volumes, len(shifts) // len(volumes), axis=0)
     return np.stack(
         [

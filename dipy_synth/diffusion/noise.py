@@ -1,4 +1,4 @@
-"""Reproducible noise: streams of random numbers, one for each sample."""
+"""Reproducible noise: one random stream per sample."""
 
 import numpy as np
 
@@ -7,11 +7,10 @@ from dipy_synth.utils.random import check_seed, random_stream
 
 
 class NoiseStreams:
-    """The noise of some samples, each from streams of its own.
+    """The noise of a batch of samples, each from its own streams.
 
-    So a sample depends on the seed, its number and its attempt alone, whatever else is
-    in its batch. A training draws from streams of other names: its noise is never a
-    sample's.
+    So a sample depends only on the seed, its number and its attempt, not on its batch.
+    Training draws from other streams, so that its noise is never that of a sample.
 
     Parameters
     ----------
@@ -22,13 +21,12 @@ class NoiseStreams:
     shape : tuple of int
         Shape of one sample's noise.
     attempts : sequence of int, optional
-        Which draw of each sample it is, from 0; 0 for all by default.
+        Number of the draw of each sample, from 0; 0 for all by default.
 
     Raises
     ------
     InputError
-        If the seed, a number or an attempt is negative, or there are not as many of
-        the two.
+        If the seed, a number or an attempt is negative, or their lengths differ.
     """
 
     def __init__(self, seed, numbers, shape, *, attempts=None):
@@ -46,11 +44,11 @@ class NoiseStreams:
             )
 
     def start(self):
-        """Give the noise to start from: ndarray (batch, *shape), float32."""
+        """Draw the initial noise: ndarray of shape (batch, *shape), float32."""
         return self._draw(0)
 
     def at_step(self, step):
-        """Give the noise that is added after a step: ndarray (batch, *shape)."""
+        """Draw the noise added after a step: ndarray of shape (batch, *shape)."""
         return self._draw(step + 1)
 
     def _draw(self, time):

@@ -1,4 +1,4 @@
-"""Latents of an autoencoder, as a denoiser sees them."""
+"""Normalisation of an autoencoder's latents for the denoiser."""
 
 import numpy as np
 
@@ -6,17 +6,17 @@ _FLOOR = 1e-4  # of the mean variance of a channel
 
 
 class LatentNormalizer:
-    """Centre latents, and change them to coordinates of comparable noise.
+    """Centre latents, and transform them to coordinates of comparable noise.
 
-    The mean is taken per position and channel: brains on a grid are aligned, so the
-    mean brain is given to the network, which learns how brains differ.
+    The mean is per position and channel: brains on a grid are aligned, so the network
+    learns the differences from the mean brain.
 
     Parameters
     ----------
     mean : ndarray of shape (*spatial, channels)
         Mean of the training latents.
     matrix : ndarray of shape (channels, channels)
-        What centred latents are multiplied by. Where the decoder has a linear path the
+        Matrix that multiplies centred latents. Where the decoder has a linear path the
         coordinates are orthonormal in the image, times one number, so that white noise
         on them is white noise on the image; else each channel has unit variance.
     variance : ndarray of shape (*spatial, channels)
@@ -31,14 +31,14 @@ class LatentNormalizer:
 
     @classmethod
     def fit(cls, latents, *, coordinates=None):
-        """Measure the latents of a training set.
+        """Fit the normalizer to the latents of a training set.
 
         Parameters
         ----------
         latents : ndarray of shape (n, *spatial, channels)
-            May be memory-mapped; it is read one image at a time.
+            Latents, which may be memory-mapped; they are read one image at a time.
         coordinates : ndarray of shape (channels, channels), optional
-            Multiplied by it, latents become orthonormal coordinates of patches (see
+            Matrix from latents to orthonormal coordinates of patches (see
             `PatchAutoencoder.patch_basis`); None to scale each channel.
 
         Returns
@@ -58,7 +58,7 @@ class LatentNormalizer:
         return cls(mean, matrix / np.sqrt(scale), _smoothed(variance / scale))
 
     def normalize(self, latents):
-        """Centre and change the coordinates.
+        """Normalise latents.
 
         Parameters
         ----------

@@ -1,43 +1,43 @@
-"""Training pairs for a denoiser: noisy latents and what to predict from them."""
+"""Training pairs for a denoiser: noisy latents and their targets."""
 
 import keras
 import numpy as np
 
 from dipy_synth.utils.random import random_stream
 
-MAX_SHIFT = 3  # voxels by which training images are moved, at most
+MAX_SHIFT = 3  # largest shift of training images, in voxels
 
 
 class NoisyPairs(keras.utils.PyDataset):
     """Batches of noisy latents with their noise levels, conditions and targets.
 
-    Noise, times, order, parts and dropped conditions are drawn by NumPy from the seed,
-    the epoch and the batch alone. So training needs no random state of its own and a
-    resumed run sees what an uninterrupted one would have seen, on any backend.
+    Noise, times, order, crops and dropped conditions are drawn by NumPy from the seed,
+    the epoch and the batch alone. So training has no random state, and a resumed run
+    has the same pairs as an uninterrupted one, on any backend.
 
     Parameters
     ----------
     latents : ndarray of shape (n, *spatial, channels)
-        Latents as they were encoded (may be memory-mapped).
+        Latents of the encoder (may be memory-mapped).
     conditions : ndarray of shape (n, n_conditions)
         Encoded conditions; NaN where missing.
     schedule : Schedule
-        How image and noise are mixed, what is to be predicted, and its weight.
+        Noise schedule, prediction target and loss weight.
     normalizer : LatentNormalizer, optional
-        What brings latents near N(0, 1); None when they are there already.
+        Normalizer of the latents; None when they are normalised.
     shifts : ndarray of shape (n, rank), optional
-        By how many voxels each image was moved; 0 by default.
+        Shift of each image in voxels; 0 by default.
     views : int, optional
-        Images of each subject, which follow each other.
+        Number of consecutive images of each subject.
     crop : int, optional
-        Side of the parts of the latents that are trained on; whole images by default,
-        and where a part would be larger.
+        Side of the crops of the latents; by default, and where a crop would be larger,
+        whole images.
     batch_size : int, optional
-        Pairs a batch.
+        Number of pairs in a batch.
     dropout : float, optional
         Probability of dropping all conditions of a pair (classifier-free guidance).
     seed : int, optional
-        Seed of everything drawn.
+        Random seed.
     shuffle : bool, optional
         Draw a new order and new noise every epoch. False gives the same pairs every
         epoch, which is what a validation loss needs, and drops no condition.
@@ -79,14 +79,14 @@ class NoisyPairs(keras.utils.PyDataset):
 
     @property
     def variance(self):
-        """Variance of the normalised latents: ndarray (*spatial, channels), or 1."""
+        """Variance of the normalised latents, of shape (*spatial, channels), or 1."""
         return 1.0 if self.normalizer is None else self.normalizer.variance
 
     def __len__(self):
         return -(-len(self.latents) // self.batch_size)
 
     def on_epoch_end(self):
-        """Go on to the next epoch's pairs."""
+        """Advance to the next epoch, and its pairs."""
         self.epoch += int(self.shuffle)
 
     def __getitem__(self, index):
@@ -121,7 +121,7 @@ class NoisyPairs(keras.utils.PyDataset):
         return inputs, target, weight
 
     def _inside(self, corner, part):
-        """Return 0 at the margin of a part, which lacks its surroundings; else 1."""
+        """Return a mask: 0 at the margin of a crop, which lacks context; else 1."""
         spatial = self.latents.shape[1:-1]
         inside = np.ones((len(corner), *part, 1), "float32")
         for axis, (whole, size) in enumerate(zip(spatial, part)):
@@ -135,13 +135,13 @@ class NoisyPairs(keras.utils.PyDataset):
 
 
 def _corners(spatial, part, n, rng):
-    """Draw where parts begin, in steps of 2 so that coarser grids agree: (n, rank)."""
+    """Draw corners of crops, in steps of 2 so that coarser grids agree: (n, rank)."""
     steps = [(whole - size) // 2 + 1 for whole, size in zip(spatial, part)]
     return np.stack([2 * rng.integers(0, k, n) for k in steps], axis=1)
 
 
 def _parts(x, corner, part):
-    """Cut a part of each image."""
+    """Crop each image."""
     return np.stack(
         [
             image[tuple(slice(a, a + size) for a, size in zip(start, part))]

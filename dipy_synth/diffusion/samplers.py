@@ -4,17 +4,17 @@ All share one signature, ``sampler(denoise, noise, times, schedule, *, draw=None
 callback=None)``:
 
 denoise : callable
-    ``denoise(x_t, t)`` gives the expected image (batch, ...) given the state
+    ``denoise(x_t, t)`` returns the expected image (batch, ...) given the state
     (batch, ...) at time t (float).
-noise : array (batch, ...)
+noise : array of shape (batch, ...)
     Standard normal noise, the state at ``times[0] = 1``.
-times : array (steps + 1,)
+times : array of shape (steps + 1,)
     Decreasing times, the last of which is 0.
 schedule : Schedule
-    Gives alpha and sigma at a time.
+    Schedule, for alpha and sigma at a time.
 draw : callable, optional
-    ``draw(step)`` gives fresh standard normal noise (batch, ...); needed by the
-    samplers that add noise on the way, left alone by the others.
+    ``draw(step)`` returns fresh standard normal noise (batch, ...); needed by
+    stochastic samplers, ignored by the others.
 callback : callable, optional
     Called as ``callback(step, x_t, x0)`` after each step.
 
@@ -28,7 +28,7 @@ import math
 def sample_ddpm(
     denoise, noise, times, schedule, *, draw, callback=None, variance="small"
 ):
-    """Ancestral sampling: the chain's own reversal, noise added at every step but one.
+    """Sample by the reverse chain (ancestral), with noise in every step but the last.
 
     Parameters and result are described at the top of the module, besides
 
@@ -53,12 +53,12 @@ def sample_ddpm(
 
 
 def sample_ddim(denoise, noise, times, schedule, *, draw=None, callback=None, eta=0.0):
-    """Sampling that keeps the noise it sees; deterministic for eta = 0.
+    """Sample by DDIM, which keeps the estimated noise; deterministic for eta = 0.
 
     Parameters and result are described at the top of the module, besides
 
     eta : float, optional
-        Share of fresh noise, 1 being that of `sample_ddpm` with small variance.
+        Fraction of fresh noise; 1 is that of `sample_ddpm` with small variance.
 
     References
     ----------
@@ -78,14 +78,14 @@ def sample_ddim(denoise, noise, times, schedule, *, draw=None, callback=None, et
 def sample_dpmpp_2m(
     denoise, noise, times, schedule, *, draw=None, callback=None, eta=0.0
 ):
-    """DPM-Solver++(2M): second order by remembering the step before; one call a step.
+    """Sample by DPM-Solver++(2M), a two-step method of second order; one call a step.
 
     Parameters and result are described at the top of the module, besides
 
     eta : float, optional
-        Share of fresh noise: 0 for the ODE, 1 for the reverse SDE. As noise is
-        replaced, errors of earlier steps are forgotten: textures that the ODE blurs
-        are kept, for about twice the steps.
+        Fraction of fresh noise: 0 for the ODE, 1 for the reverse SDE. As noise is
+        replaced, errors of earlier steps decay: textures that the ODE blurs are kept,
+        with about twice the steps.
 
     References
     ----------
@@ -104,7 +104,7 @@ def sample_dpmpp_2m(
         before.update(x0=x0, width=width)
         if sigma_next == 0:
             return ahead
-        # from pure noise the share that is kept is 0, and the noise all fresh
+        # from pure noise nothing is kept, and all noise is fresh
         kept = math.exp(-eta * width) if math.isfinite(width) else float(eta == 0)
         shrink = kept * sigma_next / sigma
         fresh = sigma_next * math.sqrt(1 - kept**2)
@@ -115,11 +115,11 @@ def sample_dpmpp_2m(
 
 
 def sample_euler(denoise, noise, times, schedule, *, draw=None, callback=None):
-    """First order along the flow: one call of the denoiser a step.
+    """Sample by Euler steps, of first order; one call of the denoiser a step.
 
     Parameters and result are described at the top of the module. On any schedule,
-    ``x / (alpha + sigma)`` moves on straight lines from noise to image, and that is
-    where the step is taken; it is then the same as DDIM's.
+    ``x / (alpha + sigma)`` moves on straight lines from noise to image, and the step is
+    taken in these coordinates; it equals that of DDIM.
 
     References
     ----------
@@ -133,11 +133,10 @@ def sample_euler(denoise, noise, times, schedule, *, draw=None, callback=None):
 
 
 def sample_heun(denoise, noise, times, schedule, *, draw=None, callback=None):
-    """Second order along the flow: two calls of the denoiser a step, one in the last.
+    """Sample by Heun steps, of second order; two calls a step, one in the last.
 
-    The last step ends at the image, where the slope cannot be evaluated, and is
-    therefore one of Euler. Parameters and result are described at the top of the
-    module.
+    The last step, at whose end the slope cannot be evaluated, is an Euler step.
+    Parameters and result are described at the top of the module.
 
     References
     ----------
@@ -158,7 +157,7 @@ def sample_heun(denoise, noise, times, schedule, *, draw=None, callback=None):
 
 
 def _walk(step, denoise, noise, times, schedule, callback):
-    """Take all steps; each gets (alpha, sigma) here and after."""
+    """Run all steps; each gets (alpha, sigma) here and after."""
     x = noise
     pairs = [(float(schedule.alpha(t)), float(schedule.sigma(t))) for t in times]
     for number, t in enumerate(times[:-1]):
@@ -170,19 +169,19 @@ def _walk(step, denoise, noise, times, schedule, callback):
 
 
 def _forward(here, after):
-    """Give what the forward step from `after` to `here` keeps, and its variance."""
+    """Compute scale and variance of the forward step from `after` to `here`."""
     (alpha, sigma), (alpha_next, sigma_next) = here, after
     ratio = alpha / alpha_next
     return ratio, sigma**2 - ratio**2 * sigma_next**2
 
 
 def _slope(x, x0, alpha, sigma):
-    """Give the flow's velocity, noise - x0, from a state and its expected image."""
+    """Compute the flow's velocity, noise - x0, from a state and its expected image."""
     return (x - (alpha + sigma) * x0) / sigma
 
 
 def _along(x, slope, here, after):
-    """Move along a slope, in the coordinates where the flow is straight."""
+    """Step along a slope, in the coordinates where the flow is straight."""
     (alpha, sigma), (alpha_next, sigma_next) = here, after
     scale, scale_next = alpha + sigma, alpha_next + sigma_next
     distance = sigma_next / scale_next - sigma / scale
@@ -190,7 +189,7 @@ def _along(x, slope, here, after):
 
 
 def _log_ratio(alpha, sigma):
-    """Give half the logarithm of the signal-to-noise ratio; infinite at either end."""
+    """Compute half the logarithm of the signal-to-noise ratio; infinite at the ends."""
     if not alpha or not sigma:
         return math.inf if alpha else -math.inf
     return math.log(alpha / sigma)

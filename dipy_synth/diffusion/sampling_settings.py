@@ -1,4 +1,4 @@
-"""The options of a sampler, and how a model's defaults complete them."""
+"""The options of a sampler, completed by a model's defaults."""
 
 SETTINGS = (
     "steps",
@@ -16,9 +16,9 @@ def completed_settings(given, defaults):
     Parameters
     ----------
     given : dict
-        `SETTINGS`; None where the default is wanted.
+        `SETTINGS`; None for the default.
     defaults : dict
-        The model's defaults. Its ``eta`` is for its own sampler.
+        The model's defaults. Its ``eta`` applies to its own sampler only.
 
     Returns
     -------

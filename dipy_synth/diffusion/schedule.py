@@ -1,8 +1,8 @@
-"""Schedule: how image and noise are mixed, and what a network predicts.
+"""Schedule: mixing of image and noise, prediction targets and loss weights.
 
 Everywhere ``x_t = alpha(t) x0 + sigma(t) noise``, with t = 0 the image and t = 1 the
-noise. A network is trained on `Schedule.target` and read through `Schedule.to_x0`, so
-that a sampler needs to know neither what the network predicts nor how it was trained.
+noise. A network is trained on `Schedule.target` and converted by `Schedule.to_x0`, so
+that samplers do not depend on the prediction target.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ WEIGHTINGS = ("plain", "min_snr", "p2")
 
 
 class Schedule:
-    """What all schedules share: mixing, targets, conversions and loss weights.
+    """Base class of schedules: mixing, targets, conversions and loss weights.
 
     A schedule defines `alpha`, `sigma`, `training_times` and `to_config`.
 
@@ -22,8 +22,8 @@ class Schedule:
     ----------
     prediction : {"noise", "image", "v", "velocity", "preconditioned"}
         What the network predicts: the noise, the image, ``alpha noise - sigma x0``
-        [1]_, the slope of a straight line, ``noise - x0`` [2]_, or what the best linear
-        estimate of the image lacks, scaled to unit variance ([3]_, eq. 7, with a
+        [1]_, the slope of a straight line, ``noise - x0`` [2]_, or the residual of the
+        best linear estimate of the image, scaled to unit variance ([3]_, eq. 7, with a
         variance for each position and channel in place of ``sigma_data ** 2``).
     weighting : {"plain", "min_snr", "p2"}, optional
         Weights of the loss over time, see `loss_weight`.
@@ -54,39 +54,39 @@ class Schedule:
         self.prediction, self.weighting = prediction, weighting
 
     def snr(self, t):
-        """Signal-to-noise ratio ``alpha ** 2 / sigma ** 2`` at times t (any shape)."""
+        """Compute the SNR ``alpha ** 2 / sigma ** 2`` at times t (any shape)."""
         with np.errstate(divide="ignore"):
             return np.square(self.alpha(t)) / np.square(self.sigma(t))
 
     def add_noise(self, x0, noise, t):
-        """Return the state at time t.
+        """Compute the state at time t.
 
         Parameters
         ----------
-        x0, noise : array (batch, ...)
+        x0, noise : array of shape (batch, ...)
             Images and standard normal noise.
-        t : float or array (batch,)
+        t : float or array of shape (batch,)
             Times in [0, 1].
 
         Returns
         -------
-        array (batch, ...)
+        array of shape (batch, ...)
         """
         alpha, sigma = self._mixing(t, x0)
         return alpha * x0 + sigma * noise
 
     @property
     def highest_ratio(self):
-        """Highest noise-to-signal ratio seen in training; infinite if unbounded."""
+        """Highest noise-to-signal ratio of training; infinite if unbounded."""
         return np.inf
 
     def noise_to_signal(self, t):
-        """Return ``sigma / alpha`` at times t (any shape), infinite for pure noise."""
+        """Compute ``sigma / alpha`` at times t (any shape), infinite for pure noise."""
         with np.errstate(divide="ignore"):
             return np.asarray(self.sigma(t) / np.asarray(self.alpha(t), "float64"))
 
     def noise_level(self, t):
-        """Return the logarithm of the noise-to-signal ratio, as a network sees it.
+        """Compute the logarithm of the noise-to-signal ratio, an input of the network.
 
         Parameters
         ----------
@@ -103,7 +103,7 @@ class Schedule:
         return np.clip(level, -7, 7).astype("float32")
 
     def scale_input(self, x_t, t, *, variance=1.0):
-        """Return what the network sees of a state: of unit variance if preconditioned.
+        """Scale a state for the network: to unit variance if preconditioned.
 
         Parameters
         ----------
@@ -124,7 +124,7 @@ class Schedule:
         return x_t / np.sqrt(alpha**2 * variance + sigma**2)
 
     def target(self, x0, noise, t, *, variance=1.0):
-        """Return what the network is to predict at time t.
+        """Compute the target of the network at time t.
 
         Parameters and result are those of `add_noise`, besides `variance`, which is
         that of `scale_input`.
@@ -142,20 +142,20 @@ class Schedule:
         return noise - x0
 
     def to_x0(self, prediction, x_t, t, *, variance=1.0):
-        """Turn a prediction into an estimate of the image.
+        """Convert a prediction to an estimate of the image.
 
         Parameters
         ----------
-        prediction, x_t : array (batch, ...)
+        prediction, x_t : array of shape (batch, ...)
             The network's output and the state.
-        t : float or array (batch,)
+        t : float or array of shape (batch,)
             Times in [0, 1].
         variance : float or ndarray of shape (...), optional
-            As `scale_input` takes it.
+            See `scale_input`.
 
         Returns
         -------
-        array (batch, ...)
+        array of shape (batch, ...)
         """
         alpha, sigma = self._mixing(t, x_t)
         if self.prediction == "preconditioned":
@@ -171,23 +171,22 @@ class Schedule:
         return (x_t - sigma * prediction) / (alpha + sigma)
 
     def loss_weight(self, t, *, gamma=5.0, k=1.0):
-        """Return the weight of the squared error at times t.
+        """Compute the weight of the squared error at times t.
 
         Parameters
         ----------
-        t : array (batch,)
+        t : array of shape (batch,)
             Times in (0, 1].
         gamma : float, optional
-            Of min-SNR: the signal-to-noise ratio above which an image's weight stays.
+            Parameter of min-SNR: the SNR above which an image's weight is constant.
         k : float, optional
-            Of P2: ``1 / (k + SNR)`` on the error of the noise.
+            Parameter of P2: weight ``1 / (k + SNR)`` on the error of the noise.
 
         Returns
         -------
-        array (batch,)
-            1 everywhere for "plain". The others are stated for the error of the image
-            (min-SNR [1]_) or of the noise (P2 [2]_) and carried over to what the
-            network predicts.
+        array of shape (batch,)
+            1 everywhere for "plain". The others are defined for the error of the image
+            (min-SNR [1]_) or of the noise (P2 [2]_) and converted to the prediction.
 
         References
         ----------
@@ -214,10 +213,10 @@ class Schedule:
         return on_image * carried**2
 
     def error_weight(self, t, x0, *, variance=1.0):
-        """Return the weight of each number's squared error at times t.
+        """Compute the weight of each element's squared error at times t.
 
         The error of a preconditioned prediction is weighted as that of the image,
-        relative to what the best linear estimate leaves; others by `loss_weight`.
+        relative to the residual of the best linear estimate; others by `loss_weight`.
 
         Parameters
         ----------
@@ -226,7 +225,7 @@ class Schedule:
         x0 : ndarray of shape (batch, ...)
             Images, for their shape.
         variance : float or ndarray of shape (...), optional
-            As `scale_input` takes it.
+            See `scale_input`.
 
         Returns
         -------
@@ -242,36 +241,37 @@ class Schedule:
         return weight.astype("float32")
 
     def sampling_times(self, steps, *, size=None):
-        """Return the times a sampler visits.
+        """Compute the times of a sampler's steps.
 
         Parameters
         ----------
         steps : int
             Steps from noise to image.
         size : int, optional
-            Numbers of an image. Normalised, none of its directions has a standard
-            deviation above the square root of that: in higher noise nothing is seen.
+            Number of elements of an image. Its square root bounds the standard
+            deviation of normalised images in any direction, and so the highest useful
+            noise.
 
         Returns
         -------
-        ndarray (steps + 1,)
+        ndarray of shape (steps + 1,)
             Decreasing from 1 to 0.
         """
         return np.linspace(1.0, 0.0, steps + 1)
 
     def times_at(self, ratios):
-        """Return the times of noise-to-signal ratios.
+        """Compute the times of noise-to-signal ratios.
 
-        The last time stands for ratios that the schedule does not reach.
+        Ratios beyond the range of the schedule get the last time.
 
         Parameters
         ----------
-        ratios : array (n,)
+        ratios : array of shape (n,)
             Noise over signal.
 
         Returns
         -------
-        ndarray (n,)
+        ndarray of shape (n,)
         """
         t = np.linspace(0, 1, 4001)[1:]
         with np.errstate(divide="ignore"):
@@ -279,7 +279,7 @@ class Schedule:
         return np.interp(np.log(ratios), ratio, t)
 
     def _mixing(self, t, x):
-        """Return alpha and sigma in a shape that multiplies images (batch, ...)."""
+        """Return alpha and sigma in a shape that broadcasts to images (batch, ...)."""
         t = np.asarray(t, "float64")
         shape = (-1, *[1] * (len(x.shape) - 1)) if t.ndim else ()
         return (
@@ -288,5 +288,5 @@ class Schedule:
 
 
 def shifted(t, shift):
-    """Move times towards the noise, t = 1, for a shift above 1."""
+    """Shift times towards the noise, t = 1, for a shift above 1."""
     return shift * t / (1 + (shift - 1) * t)

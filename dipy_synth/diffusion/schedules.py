@@ -1,4 +1,4 @@
-"""Schedules: straight lines (rectified flow), or the chain of DDPM."""
+"""Schedules: rectified flow, and the discrete chain of DDPM."""
 
 import numpy as np
 
@@ -12,36 +12,36 @@ _DEEPEST, _LAST = 100.0, 0.05  # noise over signal after the first, before the l
 
 
 class RectifiedFlow(Schedule):
-    """Straight lines from image to noise: ``alpha = 1 - t``, ``sigma = t``.
+    """Rectified flow: ``alpha = 1 - t``, ``sigma = t``.
 
-    At t = 1 the state is exactly noise, so that sampling starts where training ended.
+    At t = 1 the state is pure noise, in training as in sampling.
 
     Parameters
     ----------
     times : {"uniform", "logit_normal", "log_snr"}, optional
         Distribution of training times: uniform; logit-normal, with more of them in
-        the middle of the line [2]_ and next to none near t = 1, where a sampler begins;
+        the middle of the line [2]_ and almost none near t = 1, where a sampler begins;
         or uniform in the logarithm of the noise-to-signal ratio over `noise_range`.
     noise_range : (float, float), optional
         Lowest and highest noise-to-signal ratio of times "log_snr".
     logit_mean, logit_std : float, optional
         Mean and standard deviation of the logit-normal times' logits.
     shift : float, optional
-        Above 1, times move towards the noise, in training as in sampling (where it is
-        spaced by time): the more voxels a latent image has, the more noise it takes to
-        hide it ([2]_, eq. 23). The default is for latents of brains.
+        Above 1, times are shifted towards the noise, in training as in sampling (with
+        spacing "time"): larger latent images need more noise ([2]_, eq. 23). The
+        default is for latents of brains.
     spacing : {"log_snr", "time"}, optional
         Spacing of a sampler's steps: even in the logarithm of the signal-to-noise
-        ratio, as [3]_ advises for its solver, or in (shifted) time. What all numbers of
-        an image share, such as a brain's size, is decided at noise levels far above the
-        signal, where even steps in time are too large to follow it.
+        ratio, as [3]_ advises for its solver, or in (shifted) time. Global
+        features such as a brain's size are determined at noise levels far above the
+        signal, where even steps in time are too large.
     prediction, weighting : str, optional
-        As in `Schedule`.
+        See `Schedule`.
 
     Raises
     ------
     InputError
-        If an argument is none of these, or is out of range.
+        If an argument is unknown or out of range.
 
     References
     ----------
@@ -84,8 +84,8 @@ class RectifiedFlow(Schedule):
             raise InputError(f"shift {shift}, logit_std {logit_std}: expected above 0")
         if prediction == "noise":
             raise InputError(
-                "prediction 'noise': at t = 1 a flow is noise alone, which says "
-                "nothing of the image; expected velocity, v or image"
+                "prediction 'noise': at t = 1 a flow is pure noise, from which no "
+                "image can be computed; expected velocity, v or image"
             )
 
     @property
@@ -94,11 +94,11 @@ class RectifiedFlow(Schedule):
         return self.noise_range[1] if self.times == "log_snr" else np.inf
 
     def alpha(self, t):
-        """Share of the image at times t (any shape)."""
+        """Compute the scale of the image at times t (any shape)."""
         return 1 - np.asarray(t)
 
     def sigma(self, t):
-        """Share of the noise at times t (any shape)."""
+        """Compute the scale of the noise at times t (any shape)."""
         return np.asarray(t)
 
     def training_times(self, n, rng):
@@ -107,13 +107,13 @@ class RectifiedFlow(Schedule):
         Parameters
         ----------
         n : int
-            How many.
+            Number of times.
         rng : numpy.random.Generator
-            Source of randomness.
+            Random generator.
 
         Returns
         -------
-        ndarray (n,), float32
+        ndarray of shape (n,), float32
             Times in (0, 1).
         """
         if self.times == "log_snr":
@@ -127,7 +127,7 @@ class RectifiedFlow(Schedule):
         return shifted(t, self.shift).astype("float32")
 
     def sampling_times(self, steps, *, size=None):
-        """Return the times a sampler visits, spaced as `spacing` says.
+        """Compute the times of a sampler's steps, spaced by `spacing`.
 
         Parameters and result are those of `Schedule.sampling_times`.
         """
@@ -138,7 +138,7 @@ class RectifiedFlow(Schedule):
         return np.concatenate([[1.0], ratios / (1 + ratios), [0.0]])
 
     def to_config(self):
-        """Return the schedule's name and the arguments to make an equal one."""
+        """Return the schedule's name and arguments, for `make_schedule`."""
         return {
             "name": "rectified_flow",
             "times": self.times,
@@ -155,23 +155,23 @@ class RectifiedFlow(Schedule):
 class DiscreteDiffusion(Schedule):
     """The variance-preserving chain of DDPM, of T steps: t is k / T, k from 1 to T.
 
-    With the linear betas of the paper a short chain never reaches noise: at T = 200,
-    300 and 500 the share of the image's power left at t = 1 is 0.13, 0.05 and 0.006.
-    A sampler that starts from pure noise there starts outside of what was trained.
-    `zero_terminal_snr` mends that.
+    With the linear betas of the paper a short chain does not end in pure noise: at
+    T = 200, 300 and 500 the signal power (alpha-bar) at t = 1 is 0.13, 0.05 and 0.006.
+    A sampler that starts from pure noise is then outside of the training distribution.
+    `zero_terminal_snr` corrects this.
 
     Parameters
     ----------
     steps : int, optional
         T.
     betas : {"linear", "scaled_linear", "cosine", "sigmoid"}, optional
-        How the noise grows.
+        Schedule of the betas.
     beta_start, beta_end : float, optional
         First and last beta, for the linear ones.
     zero_terminal_snr : bool, optional
-        Rescale so that t = 1 is noise alone [2]_.
+        Rescale so that t = 1 is pure noise [2]_.
     prediction, weighting : str, optional
-        As in `Schedule`.
+        See `Schedule`.
 
     References
     ----------
@@ -199,8 +199,8 @@ class DiscreteDiffusion(Schedule):
             )
         if zero_terminal_snr and prediction == "noise":
             raise InputError(
-                "prediction 'noise' with zero_terminal_snr: at t = 1 the noise says "
-                "nothing of the image; expected v or image"
+                "prediction 'noise' with zero_terminal_snr: at t = 1 there is no "
+                "signal, from which no image can be computed; expected v or image"
             )
         self.steps, self.betas = int(steps), betas
         self.beta_start, self.beta_end = float(beta_start), float(beta_end)
@@ -217,22 +217,22 @@ class DiscreteDiffusion(Schedule):
         return np.concatenate([[1.0], alphas])
 
     def alpha(self, t):
-        """Share of the image at times t (any shape), linear between the steps."""
+        """Compute the scale of the image at times t, linear between the steps."""
         return np.interp(t, np.linspace(0, 1, self.steps + 1), self._alphas)
 
     def sigma(self, t):
-        """Share of the noise at times t (any shape)."""
+        """Compute the scale of the noise at times t (any shape)."""
         return np.sqrt(1 - np.square(self.alpha(t)))
 
     def training_times(self, n, rng):
-        """Draw training times: k / T, all k from 1 to T alike.
+        """Draw training times: k / T, uniformly for k from 1 to T.
 
         Parameters and result are those of `RectifiedFlow.training_times`.
         """
         return (rng.integers(1, self.steps + 1, size=n) / self.steps).astype("float32")
 
     def to_config(self):
-        """Return the schedule's name and the arguments to make an equal one."""
+        """Return the schedule's name and arguments, for `make_schedule`."""
         return {
             "name": "discrete_diffusion",
             "steps": self.steps,
@@ -249,7 +249,7 @@ SCHEDULES = {"rectified_flow": RectifiedFlow, "discrete_diffusion": DiscreteDiff
 
 
 def make_schedule(config):
-    """Make a schedule from what its `to_config` gave.
+    """Make a schedule from the dict of its `to_config`.
 
     Parameters
     ----------
@@ -273,11 +273,11 @@ def choose_schedule(name=None, *, default=None, **options):
         ``rectified_flow``, or the betas of a discrete chain: linear, scaled_linear,
         cosine, sigmoid. By default that of `default`.
     default : dict, optional
-        A schedule as `make_schedule` takes it, such as a preset's, whose arguments hold
-        where none is given; if `name` is of the other kind, it plays no part.
+        Configuration of a schedule, such as a preset's, for arguments that are not
+        given; ignored if `name` is of the other kind.
     **options
         Arguments of the schedule, such as ``prediction``, or a chain's ``steps``; None
-        and False are not given.
+        and False are ignored.
 
     Returns
     -------
@@ -286,7 +286,7 @@ def choose_schedule(name=None, *, default=None, **options):
     Raises
     ------
     InputError
-        If the name is none of these, or the options do not go together.
+        If the name is unknown, or options exclude each other.
     """
     options = {key: value for key, value in options.items() if value is not None}
     if not options.get("zero_terminal_snr"):

@@ -1,10 +1,10 @@
-"""Seeded T1 phantoms of brains, and tumours that can be put into any brain.
+"""Seeded T1 phantoms of brains.
 
-A phantom is drawn from formulas in millimetres, not from an image: the same seed
-gives the same brain at every voxel size, up to partial volume. The cortex follows
+A phantom is drawn from formulas in millimetres, not from an image: a seed defines
+the same brain at every voxel size, up to partial volume. The cortex follows
 the idea that sulci are the zero set of a smooth random function on the surface of
 the brain, which is what buckling models of cortical folding give to first order
-[1]_. It is a stand-in for tests and examples; it is not anatomy.
+[1]_. It is for tests and examples, without anatomical accuracy.
 
 References
 ----------
@@ -68,13 +68,13 @@ class Phantom:
 
     Attributes
     ----------
-    data : ndarray, shape (X, Y, Z), float32
+    data : ndarray of shape (X, Y, Z), float32
         T1-like intensity in [0, 1]; exactly 0 outside `mask`.
-    mask : ndarray, shape (X, Y, Z), bool
+    mask : ndarray of shape (X, Y, Z), bool
         The brain, fluid in the sulci included.
-    labels : ndarray, shape (X, Y, Z), uint8
+    labels : ndarray of shape (X, Y, Z), uint8
         The tissue that fills most of the voxel, see `LABELS`.
-    affine : ndarray, shape (4, 4), float64
+    affine : ndarray of shape (4, 4), float64
         Voxel to world in mm, RAS.
     covariates : dict
         ``age`` in years and ``sex`` ("F" or "M"); with a tumour also ``tumor``
@@ -105,7 +105,7 @@ def make_phantom(
     Parameters
     ----------
     seed : int
-        Seeds everything that varies from one brain to the next.
+        Random seed.
     shape : tuple of int, shape (3,)
         Voxels on each axis (left-right, back-front, bottom-top).
     voxel_size : float or tuple of float, shape (3,)
@@ -119,8 +119,8 @@ def make_phantom(
     sex : {"F", "M"}, optional
         Drawn by default. Male brains are larger by about 11 % in volume.
     tumor : dict, optional
-        ``kind``, ``location``, ``size_mm`` and ``seed`` of `simulate_tumor`; what is
-        not given is drawn. The brain below is that of the same seed without one.
+        ``kind``, ``location``, ``size_mm`` and ``seed`` of `simulate_tumor`; others
+        are drawn. The brain is that of the same seed without a tumour.
     bias : float
         Strength of a smooth multiplicative field: 0.2 means up to +-20 %.
     noise : float
@@ -151,11 +151,11 @@ def make_phantom(
     return Phantom(data, mask, labels, affine, covariates)
 
 
-# --- who the brain belongs to -----------------------------------------------------
+# --- traits of the person ---------------------------------------------------------
 
 
 def _draw_traits(rng, age, sex):
-    """Draw all that varies between people, always in the same order."""
+    """Draw the individual traits, always in the same order."""
     drawn_age, drawn_sex = round(rng.uniform(20, 80), 1), rng.choice(["F", "M"])
     age = drawn_age if age is None else float(age)
     sex = str(drawn_sex if sex is None else sex)
@@ -190,7 +190,7 @@ def _draw_tumor(rng):
 
 
 def _tissues(points, width, traits):
-    """Fractions of each tissue in every voxel, and of the brain's envelope.
+    """Compute the fractions of tissues in every voxel, and of the brain's envelope.
 
     Distances are those of a standard brain in mm; `width` is the edge of a voxel in
     the same unit.
@@ -218,7 +218,7 @@ def _tissues(points, width, traits):
 
 
 def _cerebrum(points, mirrored, width, traits):
-    """Depth in the cerebrum; how much of a voxel is fluid, and fluid or cortex."""
+    """Compute the depth in the cerebrum; fractions of fluid, and fluid or cortex."""
     x, y, z = np.moveaxis(mirrored, -1, 0)
     tapered = mirrored.copy()
     tapered[..., 0] *= 1 + 0.12 * np.clip((y + 25) / 80, -1, 1)  # narrow at the front
@@ -242,7 +242,7 @@ def _cerebrum(points, mirrored, width, traits):
 
 
 def _folding(points, mirrored, depth, traits):
-    """Distance to the nearest sulcus in mm: on the surface, and to its sheet.
+    """Compute the distances to the nearest sulcus in mm, on the surface and its sheet.
 
     Sulci are the zeros of a random function of the position projected towards the
     surface, so that their sheets run inwards. The two sides share most of it.
@@ -259,20 +259,20 @@ def _folding(points, mirrored, depth, traits):
 
 
 def _fissure(x, y, z):
-    """Distance to the sheet between the hemispheres, which ends at the callosum."""
+    """Compute the distance to the longitudinal fissure, which ends at the callosum."""
     inside = (1 - np.hypot((y + 13) / 45, (z - 5) / 25)) * 25
     return np.hypot(x, 2 * np.maximum(inside, 0))
 
 
 def _sylvian(x, y, z):
-    """Distance to the sheet between temporal and frontal lobe."""
+    """Compute the distance to the sheet between temporal and frontal lobe."""
     across = 0.9 * (z - 1 + 0.5 * (y + 5)) + 2 * np.sin(x / 5 + y / 9)
     beyond = np.maximum(np.abs(y + 4) - 26, 0)
     return np.sqrt(across**2 + beyond**2 + np.maximum(36 - x, 0) ** 2)
 
 
 def _cerebellum(mirrored, width, traits):
-    """As `_cerebrum`, with folia: thin, parallel, nearly horizontal folds."""
+    """Compute as `_cerebrum`, with folia: thin, parallel, nearly horizontal folds."""
     _, y, z = np.moveaxis(mirrored, -1, 0)
     lobe = ellipsoid(mirrored, *_CEREBELLUM)
     depth = join(lobe, ellipsoid(mirrored, *_VERMIS), 4.0)
@@ -297,7 +297,7 @@ def _ventricles(mirrored, traits):
 
 
 def _paint(fractions):
-    """Turn tissue fractions into data, mask and labels."""
+    """Convert tissue fractions to data, mask and labels."""
     mask = fractions["envelope"] >= 0.5
     data = sum(TISSUES[name] * fractions[name] for name in TISSUES)
     grey = fractions["grey"] + fractions["deep"]
@@ -307,7 +307,7 @@ def _paint(fractions):
 
 
 def _degrade(data, points, rng, bias, noise):
-    """Multiply by a smooth field and add noise; both are drawn in any case."""
+    """Multiply by a smooth field and add noise; both are always drawn."""
     smooth = np.tanh(random_field(draw_waves(rng, 8, 220.0), points))
     grain = rng.standard_normal(data.shape)
     return data * (1 + bias * smooth) + noise * grain

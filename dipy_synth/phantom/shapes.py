@@ -1,6 +1,6 @@
 """Shapes in millimetres: signed depths, voxel fractions and smooth random fields.
 
-What the other modules of `dipy_synth.phantom` draw with. A *depth* is the signed
+They are used by the other modules of `dipy_synth.phantom`. A *depth* is the signed
 distance to a surface, positive inside, to first order.
 """
 
@@ -10,32 +10,32 @@ import numpy as np
 
 
 def dot(points, vector):
-    """Multiply vectors, shape (..., 3), by one: ndarray, shape (...).
+    """Multiply vectors, shape (..., 3), by one: ndarray of shape (...).
 
-    Not by ``@``: threads of a BLAS that wait for a busy core make it a hundred times
-    slower than this.
+    This avoids ``@``, which is a hundred times slower where threads of a BLAS wait for
+    a busy core.
     """
     return sum(points[..., i] * vector[i] for i in range(3))
 
 
 def length(points):
-    """Give the length of vectors, shape (..., 3): ndarray, shape (...)."""
+    """Compute the length of vectors, shape (..., 3): ndarray of shape (...)."""
     return np.sqrt(sum(points[..., i] ** 2 for i in range(3)))
 
 
 def world_points(shape, affine):
-    """Find the world position of every voxel.
+    """Compute the world position of every voxel.
 
     Parameters
     ----------
     shape : tuple of int, shape (3,)
         Voxels on each axis.
-    affine : ndarray, shape (4, 4)
+    affine : ndarray of shape (4, 4)
         Voxel to world in mm.
 
     Returns
     -------
-    ndarray, shape (X, Y, Z, 3), float32
+    ndarray of shape (X, Y, Z, 3), float32
         In mm.
     """
     index = np.stack(np.indices(shape), axis=-1).astype(np.float32)
@@ -49,17 +49,17 @@ def draw_waves(rng, count, wavelength):
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of randomness.
+        Random generator.
     count : int
-        How many.
+        Number of waves.
     wavelength : float
-        In mm; each wave's own lies within about a quarter of it.
+        Mean wavelength in mm; each wave's is within about a quarter of it.
 
     Returns
     -------
-    k : ndarray, shape (count, 3), float32
+    k : ndarray of shape (count, 3), float32
         Wave vectors in rad/mm.
-    phase : ndarray, shape (count,), float32
+    phase : ndarray of shape (count,), float32
         In rad.
     """
     k = rng.standard_normal((count, 3))
@@ -74,13 +74,13 @@ def random_field(waves, points):
     Parameters
     ----------
     waves : tuple of ndarray
-        As `draw_waves` gives them.
-    points : ndarray, shape (..., 3), float32
+        Waves of `draw_waves`.
+    points : ndarray of shape (..., 3), float32
         In mm.
 
     Returns
     -------
-    ndarray, shape (...), float32
+    ndarray of shape (...), float32
     """
     total = np.zeros(points.shape[:-1], np.float32)
     for k, phase in zip(*waves):
@@ -89,7 +89,7 @@ def random_field(waves, points):
 
 
 def ellipsoid(points, center, axes):
-    """Depth in an ellipsoid of semi-axes `axes`; everything in mm."""
+    """Compute the depth in an ellipsoid of semi-axes `axes`, all in mm."""
     axes = np.array(axes, np.float32)
     scaled = (points - np.array(center, np.float32)) / axes
     radius = length(scaled)
@@ -98,7 +98,7 @@ def ellipsoid(points, center, axes):
 
 
 def chain(points, nodes, *, growth=1.0):
-    """Depth in a chain of capsules: nodes are (position, radius), in mm."""
+    """Compute the depth in a chain of capsules: nodes are (position, radius), in mm."""
     depth = np.full(points.shape[:-1], -np.inf, np.float32)
     for (start, r0), (stop, r1) in zip(nodes[:-1], nodes[1:]):
         start = np.array(start, np.float32)
@@ -116,12 +116,12 @@ def join(a, b, blend):
 
 
 def filled(depth, width):
-    """Fraction of a voxel of `width` mm that lies below a surface."""
+    """Compute the fraction of a voxel of `width` mm that lies below a surface."""
     return np.clip(depth / width + 0.5, 0, 1)
 
 
 def sheet(distance, half_width, width):
-    """Fraction of a voxel of `width` mm within `half_width` mm of a sheet.
+    """Compute the fraction of a voxel of `width` mm within `half_width` mm of a sheet.
 
     Exact in one dimension, also for sheets thinner than a voxel.
     """

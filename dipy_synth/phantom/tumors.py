@@ -1,8 +1,8 @@
 """Simulated tumours, put into a phantom or into a prepared T1 image of a brain.
 
-What is painted is the look after contrast agent: a rim that enhances, necrosis,
-oedema in the white matter, tissue pushed aside. It serves tests, examples and
-conditions on tumours where no patients' images can be shown; it is not pathology.
+The appearance is that after contrast agent: an enhancing rim, necrosis, oedema in the
+white matter, displaced tissue. It is for tests, examples and conditions on tumours
+where no patients' images can be shown, without pathological accuracy.
 """
 
 from dataclasses import dataclass
@@ -49,15 +49,15 @@ def simulate_tumor(
     voxel_size=1.0,
     labels=None,
 ):
-    """Put a tumour, as seen after contrast agent, into a T1 image of a brain.
+    """Simulate a tumour, as seen after contrast agent, in a T1 image of a brain.
 
-    Tissue around it is pushed aside, except by a low-grade tumour.
+    Tissue around it is displaced, except by a low-grade tumour.
 
     Parameters
     ----------
-    data : ndarray, shape (X, Y, Z), float
+    data : ndarray of shape (X, Y, Z), float
         Intensity in [0, 1]: a phantom or a prepared brain.
-    mask : ndarray, shape (X, Y, Z), bool
+    mask : ndarray of shape (X, Y, Z), bool
         The brain.
     kind : {"glioblastoma", "meningioma", "low-grade"}
         Ring-enhancing with necrosis and oedema; bright, homogeneous and at the edge
@@ -67,21 +67,21 @@ def simulate_tumor(
     size_mm : float
         Diameter in mm, without oedema.
     seed : int
-        Seeds the shape, the texture and a small shift of the place.
-    affine : ndarray, shape (4, 4), optional
+        Random seed of shape, texture and a small shift of the location.
+    affine : ndarray of shape (4, 4), optional
         Voxel to world in mm, RAS. By default the axes are taken to be RAS with
         `voxel_size`.
     voxel_size : float or tuple of float, shape (3,)
         In mm; used when `affine` is not given.
-    labels : ndarray, shape (X, Y, Z), uint8, optional
-        Tissues as in `LABELS`. Oedema spreads where the image looks like white
-        matter, and with them also where they say so.
+    labels : ndarray of shape (X, Y, Z), uint8, optional
+        Tissues as in `LABELS`. Oedema spreads in voxels with the intensity of white
+        matter, and in those labelled so.
 
     Returns
     -------
-    data : ndarray, shape (X, Y, Z), float32
-        The image with the tumour; the input is left as it is.
-    tumor_mask : ndarray, shape (X, Y, Z), bool
+    data : ndarray of shape (X, Y, Z), float32
+        The image with the tumour; the input is not changed.
+    tumor_mask : ndarray of shape (X, Y, Z), bool
         The tumour, without oedema.
 
     Raises
@@ -99,7 +99,7 @@ def simulate_tumor(
 
 
 def grow_tumor(data, mask, labels, affine, kind, location, size_mm, seed):
-    """Do as `simulate_tumor` and give the labels too, pushed and with the tumour."""
+    """Simulate as `simulate_tumor`, and return the labels, too, with the tumour."""
     data, mask = np.asarray(data, np.float32), np.asarray(mask, bool)
     _check(data, mask, kind, location, size_mm)
     paint, push, rough = _KINDS[kind]
@@ -136,7 +136,7 @@ def _check(data, mask, kind, location, size_mm):
 
 
 def _place(points, mask, location, rng, kind, radius):
-    """World position of the tumour's centre, mm; a meningioma's is near the edge."""
+    """Draw the position of the tumour's centre, mm; a meningioma's is near the edge."""
     inside = points[mask]
     low, high = inside.min(axis=0), inside.max(axis=0)
     lobe, side = location.rsplit("-", 1)
@@ -150,7 +150,7 @@ def _place(points, mask, location, rng, kind, radius):
 
 
 def _to_edge(aim, inside, radius):
-    """Go out from the middle of the brain to its edge, and half a radius back."""
+    """Move a point from the middle of the brain to its edge, less half a radius."""
     ray = aim - inside.mean(axis=0)
     ray /= np.linalg.norm(ray)
     reach = dot(inside - aim, ray)
@@ -160,10 +160,10 @@ def _to_edge(aim, inside, radius):
 
 
 def _sources(mask, affine, offset, radius, strength):
-    """Voxel position each voxel's tissue comes from: tissue is pushed outwards.
+    """Compute the source position of each voxel's tissue, which is displaced outwards.
 
-    The push wanes with the distance and towards the edge of the brain, where the
-    skull would hold it.
+    The displacement decreases with the distance and towards the edge of the brain,
+    which the skull holds.
     """
     away = length(offset)
     fade = np.exp(-np.maximum(away - radius, 0) / (0.8 * radius))
@@ -176,21 +176,21 @@ def _sources(mask, affine, offset, radius, strength):
 
 
 def _nearest(labels, mask, sources):
-    """Pull labels along; where they come from outside the brain, leave them."""
+    """Displace labels; keep those whose source is outside the brain."""
     index = np.clip(np.rint(sources).astype(int), 0, np.array(mask.shape) - 1)
     moved = labels[tuple(np.moveaxis(index, -1, 0))]
     return np.where(mask & (moved > 0), moved, labels)
 
 
 def _pull(data, mask, sources):
-    """Pull intensities along, without what lies outside the brain."""
+    """Displace intensities, without those outside the brain."""
     weight = _interpolate(mask.astype(np.float32), sources)
     moved = _interpolate(np.where(mask, data, 0), sources) / np.maximum(weight, 0.5)
     return np.where(weight > 0.5, moved, data)
 
 
 def _inwardness(mask, reach):
-    """0 outside the mask, rising to 1 over `reach` voxels from its edge inwards."""
+    """Compute a ramp from 0 at the edge of the mask to 1 at `reach` voxels inside."""
     inner = np.pad(mask, 1)
     total = inner.astype(np.float32)
     for _ in range(reach):
@@ -201,7 +201,7 @@ def _inwardness(mask, reach):
 
 
 def _interpolate(data, index):
-    """Trilinear interpolation at voxel positions, shape (X, Y, Z, 3)."""
+    """Interpolate linearly at voxel positions, shape (X, Y, Z, 3)."""
     top = np.array(data.shape) - 1
     index = np.clip(index, 0, top)
     corner = np.minimum(index.astype(int), np.maximum(top - 1, 0))
@@ -216,7 +216,7 @@ def _interpolate(data, index):
 
 @dataclass(frozen=True)
 class _Scene:
-    """What a tumour is painted into: the image, depth in the tumour (mm), levels."""
+    """The image, the depth in the tumour (mm) and intensity levels."""
 
     image: np.ndarray
     depth: np.ndarray
@@ -229,7 +229,7 @@ class _Scene:
 
 def _scene(image, depth, radius, white, inside):
     dark, grey, light, bright = np.quantile(inside, (0.04, 0.4, 0.85, 0.99))
-    # Coarse or clean images may lack pure fluid and vessels: go by the contrast.
+    # Coarse or clean images may lack pure fluid and vessels: use the contrast.
     dark = max(min(dark, grey - 1.2 * (light - grey)), 0.05)
     bright = min(max(bright, light + 0.4 * (light - grey)), 1.0)
     guess = np.clip((image - grey) / (light - grey + 1e-6), 0, 1)
@@ -241,7 +241,7 @@ def _texture(rng, offset, wavelength):
 
 
 def _cover(depth, softness):
-    """Fraction covered below a surface whose edge is `softness` mm wide."""
+    """Compute the fraction below a surface whose edge is `softness` mm wide."""
     part = np.clip(depth / softness + 0.5, 0, 1)
     return part * part * (3 - 2 * part)
 
@@ -276,7 +276,7 @@ def _low_grade(scene, texture):
     return _blend(scene.image, value, 0.9 * cover)
 
 
-# How a kind is painted, how much it pushes (of its radius), how lumpy it is.
+# Function of a kind, its displacement (of the radius), its irregularity.
 _KINDS = {
     "glioblastoma": (_glioblastoma, 0.35, 0.13),
     "meningioma": (_meningioma, 0.45, 0.05),

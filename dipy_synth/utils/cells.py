@@ -1,7 +1,7 @@
-"""What a cell of a table means: missing, a number, an age, a sex.
+"""Interpretation of table cells: missing values, numbers, ages and sexes.
 
-Every table is read by these rules, and so is every request: participants of a study,
-of a prepared cohort, and of a cohort to match.
+The same rules are used for every table and request: participants of a study, of a
+prepared cohort, and of a cohort to match.
 """
 
 import math
@@ -21,7 +21,7 @@ MISSING = frozenset(
 )
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
-# 1,234 may be a thousand or a little more than 1: neither is taken.
+# 1,234 may be a thousand or a little more than 1: it is not a number.
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 AGE = re.compile(
     r"(?P<bound>[<>]=?|[≤≥])?\s*(?P<number>\d+(?:[.,]\d+)?)\s*(?P<plus>\+)?\s*"
@@ -91,7 +91,7 @@ def as_number(value):
 
 
 def as_age(value):
-    """Return an age in years, or None when it is not understood or not possible.
+    """Return an age in years, or None when it is not a possible age.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def is_sex(name):
 
 
 def column_number(name, value):
-    """Return a value as the number its column means, or None when it is none.
+    """Return a value as a number, in the unit of its column, or None.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def column_number(name, value):
 
 
 def column_word(name, value):
-    """Return a value as the category its column means.
+    """Return a value as a category of its column.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Output folders: what they hold and how it was made; the files that BIDS asks for.
+"""Output folders: the record of their request, and the files that BIDS requires.
 
-Every command writes into a folder of its own, and goes on there when it is run again.
-`OutputFolder` reads the record of what was asked for, refuses another request, and, for
-a BIDS derivative [1]_, writes the files that describe the dataset.
+Every command writes into a folder of its own, and resumes there when it is run again.
+`OutputFolder` reads the record of the request, refuses another request, and, for a BIDS
+derivative [1]_, writes the files that describe the dataset.
 
 References
 ----------
@@ -20,7 +20,7 @@ from dipy_synth.utils.files import read_json, write_json, write_text
 
 BIDS_VERSION = "1.10.0"
 DESCRIPTION = "dataset_description.json"
-GROUP = "DipySynth"  # the key of dataset_description.json that is ours
+GROUP = "DipySynth"  # key of dipy_synth in dataset_description.json
 MOST_SHOWN = 5  # differences in an error message
 
 # Columns of participants.tsv that are described unless the source describes them.
@@ -42,23 +42,23 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """A folder that one command writes, resumes and, when forced, replaces.
+    """An output folder, which a command writes, resumes or, with force, replaces.
 
     Parameters
     ----------
     root : Path
         The folder, which may be absent.
     kind : str
-        What it holds, in a word or two: "prepared cohort".
+        Kind of its content: "prepared cohort".
     record : str, optional
-        File with the request that the folder was made by.
+        File with the request of the folder.
     group : str or None, optional
         Key of the request in that file; None where it is the whole file.
     clashes : tuple of str, optional
-        Patterns of what must not be in a folder without a record. Names that begin
-        with a dot never matter.
+        Patterns of files that a folder without a record must not have. Hidden files
+        are ignored.
     besides : tuple of str, optional
-        Names that may be there all the same.
+        Names of files that are allowed all the same.
     """
 
     root: Path
@@ -69,7 +69,7 @@ class OutputFolder:
     besides: tuple = ()
 
     def read(self):
-        """Read the request that the folder was made by.
+        """Read the request of the folder.
 
         Returns
         -------
@@ -119,16 +119,16 @@ class OutputFolder:
         Parameters
         ----------
         request : dict
-            What is asked for, in JSON's types.
+            The request, in JSON types.
         before : dict, optional
-            What the folder was made by; read from it by default.
+            The request of the folder; read from it by default.
         force : bool, optional
-            Whether what another request made may be replaced.
+            Whether results of another request may be replaced.
 
         Returns
         -------
         list of str
-            In what the two differ; empty for a new folder.
+            Differences of the two; empty for a new folder.
 
         Raises
         ------
@@ -141,32 +141,32 @@ class OutputFolder:
             shown = "; ".join(different[:MOST_SHOWN])
             raise InputError(
                 f"{self.root}: holds {_a(self.kind)} made by another request "
-                f"({shown}); expected the same request, which goes on with it, another "
+                f"({shown}); expected the same request, which resumes it, another "
                 "out_dir, or --force to replace it"
             )
         return different
 
     def describe(self, request, *, name, readme, ignored=(), authors=(), **fields):
-        """Write what BIDS asks for: description, README, CITATION.cff, .bidsignore.
+        """Write the files of BIDS: description, README, CITATION.cff, .bidsignore.
 
-        README and CITATION.cff are kept if they are there, since they are for people to
-        edit. dataset_description.json, the record, is written last.
+        Existing README and CITATION.cff are kept, since users may have edited them.
+         dataset_description.json, the record, is written last.
 
         Parameters
         ----------
         request : dict
-            What the folder is made by, in JSON's types.
+            The request of the folder, in JSON types.
         name : str
             Name of the dataset.
         readme : str
-            What it holds and how it was made: a paragraph or more.
+            Text of the README.
         ignored : sequence of str, optional
             Patterns of files that are not part of BIDS.
         authors : sequence of str, optional
-            Who made the dataset; the developers of dipy_synth by default.
+            Authors of the dataset; the developers of dipy_synth by default.
         **fields
             Further fields of dataset_description.json, such as ``SourceDatasets``.
-            Those that are empty are left out.
+            Empty ones are left out.
         """
         texts = {"README.md": f"# {name}\n\n{readme.strip()}\n"}
         texts["CITATION.cff"] = citation(name, authors)
@@ -191,16 +191,16 @@ def _a(noun):
 
 
 def differences(before, now, name=""):
-    """List in what two requests differ.
+    """List the differences of two requests.
 
-    Of two tables (lists of dict) the longer may go on where the shorter ends.
+    Of two tables (lists of dict) the longer one may have further rows.
 
     Parameters
     ----------
     before, now : dict
-        The requests, in JSON's types.
+        The requests, in JSON types.
     name : str, optional
-        What they are called in the answer.
+        Their name in the result.
 
     Returns
     -------
@@ -229,19 +229,19 @@ def _is_table(value):
 
 
 def _short(value):
-    """Describe a table by its length: hundreds of rows would hide what matters."""
+    """Shorten a table to its number of rows."""
     return f"{len(value)} rows" if _is_table(value) else value
 
 
 def citation(name, authors=()):
-    """Write a CITATION.cff of a dataset that dipy_synth made.
+    """Compose the CITATION.cff of a dataset of dipy_synth.
 
     Parameters
     ----------
     name : str
         Name of the dataset.
     authors : sequence of str, optional
-        Who made it; the developers of dipy_synth by default.
+        Its authors; the developers of dipy_synth by default.
 
     Returns
     -------
@@ -276,7 +276,7 @@ def describe_columns(names, described=None):
     names : sequence of str
         The columns, ``participant_id`` apart.
     described : dict, optional
-        Descriptions that are known, by column; they go before the usual ones.
+        Known descriptions, by column, which override the usual ones.
 
     Returns
     -------
@@ -293,7 +293,7 @@ def describe_columns(names, described=None):
 
 @dataclass(frozen=True)
 class SourceLink:
-    """A source dataset of a derivative, as BIDS URIs name it.
+    """A source dataset of a derivative, for BIDS URIs.
 
     Parameters
     ----------
@@ -311,7 +311,7 @@ class SourceLink:
 
     @classmethod
     def to(cls, folder, *, root, name="raw"):
-        """Link a folder to a derivative, whose earlier links are kept.
+        """Link a folder to a derivative, and keep its earlier links.
 
         Parameters
         ----------
@@ -320,7 +320,7 @@ class SourceLink:
         root : Path
             The derivative.
         name : str, optional
-            How the first link is called; those to other folders get a number.
+            Name of the first link; those to other folders get a number.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: atomic writing, JSON, hashes."""
+"""Atomic writing of files, JSON, hashes."""
 
 from contextlib import contextmanager
 import hashlib
@@ -12,7 +12,7 @@ POINTER = 1024  # bytes; the pointers of Git LFS and git-annex are smaller
 
 
 def temporary_path(path):
-    """Name a temporary file beside a path, in a folder that is made when missing."""
+    """Return a temporary path beside a file; make its folder when missing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     return path.with_name(f".tmp-{os.getpid()}-{path.name}")
@@ -20,10 +20,10 @@ def temporary_path(path):
 
 @contextmanager
 def atomic_path(path):
-    """Give a temporary name beside `path`; rename it to `path` on success.
+    """Yield a temporary path beside `path`, which is renamed to it on success.
 
-    The temporary name keeps the suffixes of `path`, so that writers which look
-    at the extension (nibabel, NumPy, Keras) do as they would for `path`.
+    The temporary name keeps the suffixes of `path`, for writers that depend on the
+    extension (nibabel, NumPy, Keras).
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ def atomic_path(path):
     Yields
     ------
     Path
-        The name to write to. On an exception it is removed and `path`, if it
-        was there before, is left as it was.
+        The path to write to. On an exception it is removed, and an existing `path` is
+        kept.
     """
     path = Path(path)
     temporary = temporary_path(path)
@@ -57,7 +57,7 @@ def write_json(path, content):
 
 
 def read_json(path):
-    """Read a JSON file; an InputError names it when it is absent or broken."""
+    """Read a JSON file; raise an InputError when it is absent or invalid."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file (expected a JSON file)")
@@ -73,7 +73,7 @@ def file_hash(*paths):
     Parameters
     ----------
     *paths : str or Path
-        Files, in the order in which they count.
+        Files, in this order.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def file_hash(*paths):
 
 
 def file_stamp(path):
-    """Tell a file by what changes when it does, without reading it.
+    """Return the signature of a file: name, size, time.
 
     Parameters
     ----------
@@ -99,14 +99,14 @@ def file_stamp(path):
     Returns
     -------
     list of [str, int, int]
-        Name, size in bytes and time of change in ns; JSON keeps it as it is.
+        Name, size in bytes and time of change in ns, for JSON.
     """
-    told = path.stat()
-    return [path.name, told.st_size, told.st_mtime_ns]
+    status = path.stat()
+    return [path.name, status.st_size, status.st_mtime_ns]
 
 
 def not_fetched(path):
-    """Return why a file's content is not on this disk; "" if it is.
+    """Describe why a file's content is not on this disk; "" if it is.
 
     Parameters
     ----------

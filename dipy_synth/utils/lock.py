@@ -1,4 +1,4 @@
-"""A lock per output folder: two commands never write into one."""
+"""A lock per output folder, against simultaneous commands."""
 
 from contextlib import contextmanager
 import errno
@@ -24,14 +24,14 @@ _BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 def folder_lock(folder):
     """Hold the lock of a folder, which is made when missing.
 
-    The lock is the operating system's, on the file ``.lock`` in the folder, which says
-    who holds it. So the lock of a process that died is free, whatever the file says.
-    Where a file system has no locks, there is none.
+    The lock is the operating system's, on the file ``.lock`` in the folder, which
+    describes its holder. So the lock of a killed process is free. A file system without
+    locks has none.
 
     Parameters
     ----------
     folder : str or Path
-        The folder that is to be written.
+        The output folder.
 
     Yields
     ------
@@ -41,7 +41,7 @@ def folder_lock(folder):
     Raises
     ------
     InputError
-        If another process holds it, or a file is in the folder's place.
+        If another process holds it, or the path is a file.
     """
     folder = Path(folder)
     made = [p for p in (folder, *folder.parents) if not p.exists()]
@@ -89,7 +89,7 @@ def locks(name):
 
 
 def _acquire(path):
-    """Open and lock a file, and write into it who holds it: file descriptor."""
+    """Open and lock a file, and write its holder: file descriptor."""
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
@@ -102,11 +102,11 @@ def _acquire(path):
         except BaseException:
             os.close(handle)
             raise
-        os.close(handle)  # its holder removed it meanwhile: it is another file now
+        os.close(handle)  # its holder has removed it: the path is another file now
 
 
 def _lock(handle, path):
-    """Try to lock an open file; return whether it is ours."""
+    """Try to lock an open file; return whether it succeeded."""
     try:
         if os.name == "nt":
             import msvcrt
@@ -133,17 +133,17 @@ def _is_same(handle, path):
 
 
 def _release(path, handle):
-    """Remove and unlock a file, in this order: nobody can lock it in between."""
+    """Remove and unlock a file, in this order, so that no process locks it between."""
     try:
         path.unlink(missing_ok=True)
-    except PermissionError:  # Windows removes no open file: it stays, and is free
+    except PermissionError:  # Windows cannot remove an open file: it stays, unlocked
         pass
     finally:
         os.close(handle)
 
 
 def _remove_empty(folders):
-    """Remove folders that were made for the lock and hold nothing, inner ones first."""
+    """Remove empty folders that were made for the lock, inner ones first."""
     for folder in folders:
         try:
             folder.rmdir()
@@ -162,7 +162,7 @@ def _holder():
 
 
 def _read(path):
-    """Read who holds a lock: dict, {} where that is not known."""
+    """Read the holder of a lock: dict, empty where unknown."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Pictures to look at: mid-slices of volumes, side by side."""
+"""Montages of the mid-slices of volumes."""
 
 import numpy as np
 
@@ -6,21 +6,21 @@ from dipy_synth.utils.files import atomic_path
 
 
 def mid_slices(volume, at=None):
-    """Cut an image through its middle, or through another place.
+    """Extract the orthogonal slices through a voxel, by default the middle.
 
     Parameters
     ----------
-    volume : array (*shape)
+    volume : array of shape (*shape)
         An image of rank 2, or a volume in RAS.
     at : sequence of int, (3,), optional
-        Voxel through which a volume is cut.
+        Voxel in all three slices.
 
     Returns
     -------
     list of ndarray
-        Rows run from top to bottom. A volume gives its sagittal, coronal and axial
-        plane with the front to the left or up, and the patient's left on the left
-        (neurological convention); an image gives itself.
+        Rows run from top to bottom. Of a volume the sagittal, coronal and axial
+        plane, with anterior to the left or up, and the patient's left on the left
+        (neurological convention); of an image itself.
     """
     volume = np.asarray(volume, "float32")
     if volume.ndim == 2:
@@ -37,13 +37,13 @@ def save_montage(path, rows, *, titles=None, columns=8):
     ----------
     path : str or Path
         The PNG to write.
-    rows : sequence of array (n, *shape)
-        Groups of volumes in [0, 1], one below the other. Volumes with the same
-        place in their groups stand below each other.
+    rows : sequence of array of shape (n, *shape)
+        Groups of volumes in [0, 1], one below the other; volumes of equal index are
+        aligned.
     titles : sequence of str, optional
         One title per group.
     columns : int, optional
-        Volumes drawn per group, at most.
+        Largest number of volumes per group.
     """
     from matplotlib.figure import Figure
 
@@ -65,16 +65,16 @@ def save_montage(path, rows, *, titles=None, columns=8):
 
 
 def stacked_slices(volume):
-    """Put the mid-slices of an image below each other, centred.
+    """Stack the mid-slices of an image vertically, centred.
 
     Parameters
     ----------
-    volume : array (*shape)
-        As for `mid_slices`.
+    volume : array of shape (*shape)
+        See `mid_slices`.
 
     Returns
     -------
-    ndarray (rows, columns)
+    ndarray of shape (rows, columns)
     """
     planes = mid_slices(volume)
     width = max(plane.shape[1] for plane in planes)

@@ -1,9 +1,9 @@
-"""One function over many items: in this process, on its machine, or on a cluster.
+"""Parallel calls of a function: in this process, on its machine, or on a cluster.
 
-The engines are those of `dipy.utils.parallel.paramap`, driven here and not by it:
-paramap gives all answers or none, so that one worker which dies (killed, or out of
-memory) costs the answers of all the others, and its ``n_jobs`` does not reach dask and
-ray. Here every item has an answer of its own, as it comes.
+The engines are those of `dipy.utils.parallel.paramap`, which is not used itself: it
+returns all results or none, so that a killed worker loses the results of all others,
+and its ``n_jobs`` has no effect on dask and ray. Here every item has a result of its
+own.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ from dipy_synth.utils.progress import progress_bar
 ENGINES = ("serial", "joblib", "dask", "ray")
 
 _LIBRARY = {"joblib": "joblib", "dask": "distributed", "ray": "ray"}
-_ANSWER_S = 15.0  # in which a scheduler answers
-_WORKER_S = 60.0  # for which a cluster may be without a worker
+_ANSWER_S = 15.0  # timeout of a scheduler
+_WORKER_S = 60.0  # timeout of a cluster without a worker
 _DIED = "a worker died over it (killed, or out of memory: fewer jobs need less)"
 
 logger = logging.getLogger("dipy_synth")
@@ -44,25 +44,25 @@ def run_parallel(
 ):
     """Call a function on each of many items.
 
-    An item on which the function fails, or over which a worker dies, is told in its
-    answer and does not stop the others.
+    Failures of the function and of workers are returned as (None, message); the other
+    items continue.
 
     Parameters
     ----------
     function : callable
-        Takes an item. For engines other than serial it is sent to other processes:
-        a function of a module, or a `functools.partial` of one.
+        Function of one item. Engines other than serial need a function of a module, or
+        a `functools.partial` of one.
     items : sequence
-        What to call it on.
+        Arguments of the calls.
     engine : {"serial", "joblib", "dask", "ray"}, optional
-        What runs them. A script that uses "dask" needs the usual
-        ``if __name__ == "__main__":``.
+        The parallel engine. A script that uses "dask" needs the usual ``if __name__ ==
+        "__main__":``.
     n_jobs : int, optional
-        Items at a time; -1 stands for all processors.
+        Number of items at a time; -1 for all processors.
     scheduler : str, optional
-        Address of a dask scheduler, for instance ``tcp://host:8786``. Its workers,
-        as many as it has, do the work, whatever `n_jobs`: they need this package and
-        see the same files under the same absolute paths.
+        Address of a dask scheduler, for instance ``tcp://host:8786``. All its
+        workers are used, whatever `n_jobs`; they need this package and must see the
+        same files under the same absolute paths.
     desc, unit : str, optional
         Name of the progress bar, and what it counts.
     verbose : bool, optional
@@ -71,14 +71,14 @@ def run_parallel(
     Returns
     -------
     list of tuple (object, str or None)
-        For each item, in order, what the function gave (None if it failed) and what
-        went wrong (None if nothing).
+        For each item, in order, the result (None if it failed) and the error message
+        (None without an error).
 
     Raises
     ------
     InputError
-        If an option is not known, the engine is not installed, or no scheduler or no
-        worker answers.
+        If an option is unknown, the engine is not installed, or no scheduler or no
+        worker responds.
     """
     check_engine(engine, n_jobs=n_jobs, scheduler=scheduler)
     items, answers = list(items), {}
@@ -96,18 +96,18 @@ def run_parallel(
 
 
 def map_in_parallel(**options):
-    """Give a function like `map` that runs as `run_parallel` does.
+    """Make a function like `map` that runs in parallel.
 
     Parameters
     ----------
     **options
-        Of `run_parallel`.
+        Options of `run_parallel`.
 
     Returns
     -------
     callable
-        ``(function, items) -> list`` of what the function gives, in order. It raises
-        an InputError where an item fails.
+        ``(function, items) -> list`` of the results, in order. It raises an InputError
+        if an item fails.
     """
 
     def each(function, items):
@@ -121,17 +121,17 @@ def map_in_parallel(**options):
 
 
 def check_engine(engine, *, n_jobs=1, scheduler=None):
-    """Refuse what `run_parallel` cannot run with, before hours of other work.
+    """Check the options of `run_parallel`, before long computations.
 
     Parameters
     ----------
     engine, n_jobs, scheduler
-        As for `run_parallel`.
+        See `run_parallel`.
 
     Raises
     ------
     InputError
-        As `run_parallel`, except that the workers of a scheduler are not waited for.
+        As `run_parallel`, but without waiting for the workers of a scheduler.
     """
     if engine not in ENGINES or n_jobs == 0:
         raise InputError(
@@ -154,12 +154,12 @@ def check_engine(engine, *, n_jobs=1, scheduler=None):
 
 
 def processors_each(engine, *, n_jobs=1, scheduler=None):
-    """Tell how many processors each call may use, so that calls do not fight for them.
+    """Return the number of processors of each call, so that calls do not compete.
 
     Parameters
     ----------
     engine, n_jobs, scheduler
-        As for `run_parallel`.
+        See `run_parallel`.
 
     Returns
     -------
@@ -172,11 +172,11 @@ def processors_each(engine, *, n_jobs=1, scheduler=None):
     return max(1, (os.cpu_count() or 1) // at_a_time)
 
 
-# Each runner yields (place, (what the function gave, what went wrong)) as they come.
+# Each runner yields (index, (result, error message)) in order of completion.
 
 
 def _attempt(function, item):
-    """Call the function; a failure is an answer, too."""
+    """Call the function; return its result, or the error message."""
     try:
         return function(item), None
     except (InputError, QualityError) as error:
@@ -192,7 +192,7 @@ def _serial(function, items, n_jobs):
 
 
 def _joblib(function, items, n_jobs):
-    """One death breaks joblib's pool: find over which item, then go on."""
+    """Run by joblib. A killed worker breaks its pool: find the item, then continue."""
     waiting = dict(enumerate(items))
     while waiting:
         try:
@@ -200,14 +200,15 @@ def _joblib(function, items, n_jobs):
                 del waiting[place]
                 yield place, answer
         except BrokenProcessPool:
-            for place in [*waiting][:n_jobs]:  # what was running, now one at a time
+            # those that were running, now one at a time
+            for place in [*waiting][:n_jobs]:
                 yield place, _alone(function, waiting.pop(place))
 
 
 def _pool(function, waiting, n_jobs):
     from joblib import Parallel, delayed
 
-    # Nothing is sent ahead, so that what runs is what was sent first and is not back.
+    # Nothing is dispatched ahead, so that the first ones not returned were running.
     options = {"batch_size": 1, "pre_dispatch": n_jobs}
     pool = Parallel(n_jobs=n_jobs, return_as="generator_unordered", **options)
     return pool(delayed(_placed)(function, *pair) for pair in [*waiting.items()])
@@ -219,7 +220,7 @@ def _placed(function, place, item):
 
 def _alone(function, item):
     try:
-        # joblib would run a single job in this process, which is to live on.
+        # joblib would run a single job in this process, which must survive.
         ((_, answer),) = _pool(function, {0: item}, 2)
         return answer
     except BrokenProcessPool:
@@ -241,7 +242,7 @@ def _local_client(n_jobs):
 
 
 def _connect(scheduler):
-    """Give a client of a scheduler that answers."""
+    """Connect to a scheduler that responds."""
     from distributed import Client
 
     try:
@@ -251,14 +252,14 @@ def _connect(scheduler):
         return Client(scheduler, timeout=_ANSWER_S, set_as_default=False)
     except (OSError, TypeError, ValueError) as error:
         raise InputError(
-            f"scheduler {scheduler!r}: no dask scheduler answers within "
+            f"scheduler {scheduler!r}: no dask scheduler responds within "
             f"{_ANSWER_S:.0f} s ({type(error).__name__}: {error}); expected the "
             "address of one that runs, for instance tcp://host:8786"
         ) from error
 
 
 async def _greet(scheduler):
-    """Shake hands; `Client` would wait for ever for one that listens and is silent."""
+    """Check the handshake; `Client` would wait forever for a silent server."""
     from distributed.comm import connect
 
     answer = connect(scheduler, timeout=_ANSWER_S)
@@ -266,19 +267,19 @@ async def _greet(scheduler):
 
 
 def _on_cluster(function, items, connect):
-    """Dask itself repeats what a dead worker leaves, three times by default."""
+    """Run by dask, which itself repeats calls of killed workers, three times."""
     from distributed import as_completed
 
     with connect() as client:
         futures = client.map(partial(_attempt, function), items, pure=False)
         waiting = {future.key: (n, future) for n, future in enumerate(futures)}
         coming, seen = as_completed(futures, loop=client.loop), time.monotonic()
-        del futures  # what dask may forget, it need not repeat when its worker dies
+        del futures  # released results are not recomputed when a worker is killed
         while waiting:
             for future in coming.next_batch(block=False):
                 yield waiting.pop(future.key)[0], _outcome(future)
                 del future
-            if client.scheduler_info().get("workers"):  # nothing of one that is lost
+            if client.scheduler_info().get("workers"):  # none without a connection
                 seen = time.monotonic()
             elif time.monotonic() - seen > _WORKER_S:
                 break
@@ -301,7 +302,7 @@ def _outcome(future):
 
 
 def _ray(function, items, n_jobs):
-    """Ray, too, repeats what a dead worker leaves, three times by default."""
+    """Run by ray, which itself repeats calls of killed workers, three times."""
     import ray
 
     with _ray_running(n_jobs):
@@ -320,7 +321,7 @@ def _ray(function, items, n_jobs):
 
 @contextmanager
 def _ray_running(n_jobs):
-    """Start ray and stop it, unless it runs already."""
+    """Start and stop ray, unless it is running."""
     import ray
 
     if ray.is_initialized():

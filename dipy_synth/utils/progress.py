@@ -1,4 +1,4 @@
-"""One progress bar for all: it moves in a terminal and writes lines to a log."""
+"""Progress bars: animated in a terminal, lines in a log."""
 
 from collections.abc import Sized
 from contextlib import contextmanager
@@ -16,12 +16,12 @@ _VOLUMES = (
 
 
 class LogBar(text_bar):
-    """A progress bar for a file or a pipe: a line now and then.
+    """A progress bar for a file or a pipe: one line per interval.
 
     Parameters
     ----------
     *args, **kwargs
-        As for `tqdm.tqdm`; the interval between lines is its own.
+        Arguments of `tqdm.tqdm`, except the interval between lines.
     """
 
     def __init__(self, *args, **kwargs):
@@ -29,45 +29,45 @@ class LogBar(text_bar):
         super().__init__(*args, **{**kwargs, **own, "leave": False})
 
     def display(self, msg=None, pos=None):
-        """Write the state as a line of its own."""
+        """Write the state as a line."""
         if msg is None:
             self.fp.write(f"{self}\n")
             self.fp.flush()
         return False
 
     def set_description(self, desc=None, refresh=True):
-        """Name what is done; it is seen in the next line."""
+        """Set the description, which is shown in the next line."""
         super().set_description(desc, refresh=False)
 
     def close(self):
-        """Write the last line, unless it is there."""
+        """Write the last line, unless it was written."""
         if not self.disable and self.n != self.last_print_n:
             self.display()
         super().close()
 
 
 def progress_bar(iterable=None, *, desc, unit, total=None, shown=True, **options):
-    """Make a progress bar with the time left.
+    """Make a progress bar with the remaining time.
 
     Parameters
     ----------
     iterable : iterable, optional
-        What to go through; without it the bar is moved by its method ``update``.
+        The items; without them call its method ``update``.
     desc : str
-        What is done, in a word or two.
+        Description of the task, in a word or two.
     unit : str
-        What is counted.
+        Name of the items.
     total : int, optional
-        How many there are; by default the length of `iterable`, if it has one.
+        Number of items; by default the length of `iterable`, if it has one.
     shown : bool, optional
-        Whether the bar is to be seen. One of nothing is not.
+        Whether to show the bar. An empty one is not shown.
     **options
-        Others of `tqdm.tqdm`.
+        Further options of `tqdm.tqdm`.
 
     Returns
     -------
     tqdm.tqdm
-        In a terminal or a notebook it moves; in a file or a pipe it is `LogBar`.
+        Animated in a terminal or a notebook; a `LogBar` in a file or a pipe.
     """
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
@@ -83,7 +83,7 @@ def progress_bar(iterable=None, *, desc, unit, total=None, shown=True, **options
 
 
 class VolumeBar:
-    """A progress bar that goes on by parts of a volume.
+    """A progress bar that advances by fractions of a volume.
 
     Parameters
     ----------
@@ -95,8 +95,8 @@ class VolumeBar:
         self._bar = bar
 
     def __call__(self, share):
-        """Go on by a share of a volume, such as 0.25."""
-        # the shares of a whole can sum to a little more than it
+        """Advance by a fraction of a volume, such as 0.25."""
+        # fractions may sum to a little more than 1 by rounding
         self._bar.update(min(share, self._bar.total - self._bar.n))
 
     def note(self, words):
@@ -106,14 +106,14 @@ class VolumeBar:
 
 @contextmanager
 def volume_bar(total, *, desc="synthetic brains", unit="volume", shown=True):
-    """Show a bar that goes on by parts of a volume, so that it knows the time early.
+    """Show a bar that advances by fractions of a volume, for an early estimate of time.
 
     Parameters
     ----------
     total : int
-        Volumes to come.
+        Number of volumes.
     desc, unit, shown : optional
-        As for `progress_bar`.
+        See `progress_bar`.
 
     Yields
     ------

@@ -1,9 +1,9 @@
-"""Streams of random numbers: one for each use, none of which begins as another does.
+"""Streams of random numbers, one for each use, all different.
 
 NumPy drops zeros at the end of a seed: ``default_rng([s, e])``, ``default_rng([s, e,
-0])`` and, at s = 0 and e = 0, ``default_rng(0)`` are one stream. So the noise of a
-training would be that of its validation. Here a constant of the use goes first and the
-seed, which alone may be longer than a word, goes last.
+0])`` and, at s = 0 and e = 0, ``default_rng(0)`` are one stream. So training and
+validation could get the same noise. Here a constant of the use is the first word and
+the seed, the only one that may be longer than a word, the last.
 """
 
 import operator
@@ -12,7 +12,7 @@ import numpy as np
 
 from dipy_synth.errors import InputError
 
-#: What numbers are drawn for, and the constant that its streams begin with.
+#: Uses of random numbers, and the constant at the start of their seeds.
 USES = {
     "pairs: order": 0x0FD3,
     "pairs: training": 0x9A15,
@@ -54,10 +54,10 @@ def random_stream(use, *keys, seed):
     Parameters
     ----------
     use : str
-        What they are for: a key of `USES`.
+        Use of the numbers: a key of `USES`.
     *keys : int
-        What tells the streams of one use apart, such as epoch and batch; always as
-        many for one use.
+        Identify the streams of one use, such as epoch and batch; always as many for
+        one use.
     seed : int
         The seed.
 
@@ -75,7 +75,7 @@ def random_stream(use, *keys, seed):
 
 
 def check_seed(seed):
-    """Refuse what is no seed: an integer, 0 or more. Returns it as an int."""
+    """Check a seed, an integer of 0 or more, and return it as an int."""
     try:
         number = operator.index(seed)
     except TypeError:

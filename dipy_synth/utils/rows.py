@@ -1,16 +1,16 @@
-"""Some rows of a large array, read from disk when they are asked for."""
+"""Rows of a large array, read from disk on access."""
 
 import numpy as np
 
 
 class VolumeRows:
-    """Rows of an array, which may be memory-mapped: nothing is copied before its use.
+    """Rows of an array, which may be memory-mapped, without a copy.
 
     Parameters
     ----------
     array : ndarray of shape (m, *shape)
         The array.
-    rows : ndarray of int of shape (n,)
+    rows : ndarray of shape (n,), int
         The rows.
 
     Attributes
@@ -18,7 +18,7 @@ class VolumeRows:
     shape : tuple of int
         (n, *shape).
     dtype : numpy.dtype
-        Of the array.
+        Type of the array.
     """
 
     def __init__(self, array, rows):
@@ -30,7 +30,7 @@ class VolumeRows:
         return self.shape[0]
 
     def __getitem__(self, chosen):
-        """Read some: an index gives one volume, anything else an array of them."""
+        """Read one volume by an index, or an array of several."""
         return self._array[self._rows[chosen]]
 
     def __iter__(self):
@@ -46,7 +46,7 @@ def as_rows(volumes):
 
 
 def total(volumes):
-    """Add volumes, one at a time: (n, *shape) -> ndarray of float32 (*shape)."""
+    """Sum volumes (n, *shape), one at a time: ndarray of shape (*shape), float32."""
     found = np.zeros(volumes.shape[1:], "float32")
     for volume in volumes:
         found += volume

@@ -1,9 +1,9 @@
 """The first import of Keras, without the start-up messages of its backend.
 
-TensorFlow writes to file descriptor 2 from C++ before any setting of its log is read:
-that there is no GPU, which instructions its build lacks, that oneDNN is on. Here the
-descriptor leads into a temporary file while Keras is imported and the backend starts,
-and is given back. What goes wrong is shown.
+TensorFlow writes to file descriptor 2 from C++ before its log settings are read: about
+a missing GPU, instructions that its build lacks, and oneDNN. Here the descriptor is
+redirected to a temporary file while Keras is imported and the backend starts. Errors
+are shown.
 """
 
 from contextlib import contextmanager
@@ -34,10 +34,10 @@ def start_keras():
 
 @contextmanager
 def quiet_descriptor(number=2):
-    """Lead a file descriptor into a temporary file, and give it back.
+    """Redirect a file descriptor to a temporary file within a context.
 
-    What was written comes through if the block raises, and is logged at DEBUG if not. A
-    crash of the process is told on the descriptor itself.
+    The output is written if the block raises, and logged at DEBUG if not. A crash of
+    the process is reported on the descriptor itself.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Tables as text: BIDS tables are written, and what other programs write is read."""
+"""Text tables: BIDS tables are written, those of other programs are read, too."""
 
 import csv
 from pathlib import Path
@@ -21,8 +21,7 @@ def write_table(path, rows):
     path : str or Path
         The ``.tsv`` file.
     rows : list of dict
-        One dict a row; the columns are the union of the keys, in the order in
-        which they are met.
+        One dict a row; the columns are the union of the keys, in order of appearance.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
     with atomic_path(path) as temporary:
@@ -41,18 +40,18 @@ def read_table(path, *, needed=()):
     ----------
     path : str or Path
         A text with a header, in UTF-8 or as Excel's "Unicode text". Blanks at the ends
-        of cells do not count, nor do empty lines, a header that comes again, and a
-        column without a name. Cells may be in quotation marks that open and close on
+        of cells are ignored, and so are empty lines, repeated headers and columns
+        without a name. Cells may be in quotation marks that open and close on
         one line; any other quotation mark is a character.
     needed : sequence of str, optional
-        Columns that must be there.
+        Required columns.
 
     Returns
     -------
     list of dict
         One dict (column name to str or None) a row; None where the cell is missing, see
         `dipy_synth.utils.cells.is_missing`. Names such as ``Participant ID`` and
-        ``AGE`` are given as ``participant_id`` and ``age``.
+        ``AGE`` become ``participant_id`` and ``age``.
 
     Raises
     ------
@@ -99,7 +98,7 @@ def _lines(path):
 
 
 def _separator(lines):
-    """Return what separates cells: the first that gives all lines as many, or any."""
+    """Return the separator: the first with equally many cells in all lines, or any."""
     counts = {s: [len(_split(line, s)) for line in lines] for s in SEPARATORS}
     there = [s for s, found in counts.items() if found[0] > 1]
     alike = [s for s in there if len(set(counts[s])) == 1]
@@ -107,9 +106,9 @@ def _separator(lines):
 
 
 def _split(line, separator, n=None):
-    """Split a line into cells; by quotation marks only where they come in pairs.
+    """Split a line into cells, with quotation marks only where they are paired.
 
-    Of the two readings of a line with quotation marks, one that gives `n` cells counts.
+    Of two readings of a line with quotation marks, that with `n` cells is used.
     """
     plain = line.split() if separator == " " else line.split(separator)
     if '"' not in line:
@@ -122,7 +121,7 @@ def _split(line, separator, n=None):
 
 
 def known_name(name):
-    """Return a column's name, one that is known as BIDS spells it.
+    """Return the BIDS spelling of a known column's name; others unchanged.
 
     Parameters
     ----------

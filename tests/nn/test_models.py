@@ -436,7 +436,7 @@ def test_too_few_images_for_a_codebook_are_told_before_training(
         ({"steps": 0}, "at least 1"),
         ({"guidance_rescale": 1.5}, "from 0 to 1"),
         ({"eta": 0.5, "sampler": "heun"}, "ddim or sde_dpmpp_2m, not heun"),
-        ({"eta": 1.5, "sampler": "ddim"}, "eta 1.5: expected a share from 0 to 1"),
+        ({"eta": 1.5, "sampler": "ddim"}, "eta 1.5: expected a number from 0 to 1"),
         ({"guidance_interval": (2, 1)}, "the lower first"),
         ({"seed": -1}, "0 or more"),
         ({"n": 0}, "at least 1"),
