@@ -1,7 +1,7 @@
-"""What a model can be asked for: columns of a table turned to numbers, and checked.
+"""Condition schema: encode columns of a table as model inputs, and check requests.
 
-A model keeps the schema it was trained with. So a request is read by the same rules as
-the training table was, and one that the training never saw is refused, or told.
+A model stores the schema of its training. So requests are encoded as the training table
+was; unknown categories are refused, and numbers outside the training range warned of.
 """
 
 from dataclasses import asdict, dataclass
@@ -33,13 +33,13 @@ class Column:
     name : str
         The column of the table, for instance ``age``.
     kind : {"number", "category"}, optional
-        Whether values are compared or told apart.
+        Numeric or categorical.
     low, high : float, optional
-        Range of a number in the training table, in its own unit; `fit` rounds it
-        outwards to whole units, or to a twentieth of a range below 20, so that a model
-        holds no exact age.
+        Range of a number in the training table, in its unit; `fit` rounds it outwards
+        to whole units, or to a twentieth of a range below 20, so that a model holds no
+        exact age.
     categories : tuple of str, optional
-        The values of a category, in the order of their indices.
+        The categories, in the order of their indices.
 
     Raises
     ------
@@ -71,17 +71,17 @@ class Column:
 
     @classmethod
     def fit(cls, name, values, *, category=False):
-        """Learn a column from its values.
+        """Fit a column to its values.
 
         Parameters
         ----------
         name : str
             The column's name.
         values : list of (str, float or None)
-            Its values; None is missing. Where all that are known are numbers, the
-            column is a number.
+            Its values; None is missing. Where all known ones are numbers, the column is
+            numeric.
         category : bool, optional
-            The values are names, even where they look like numbers.
+            The values are categories, even where they look like numbers.
 
         Returns
         -------
@@ -92,9 +92,9 @@ class Column:
             raise InputError(f"condition {name}: no value is known")
         numbers = [column_number(name, value) for value in known]
         words = sorted({str(v) for v, n in zip(known, numbers) if n is None})
-        if is_age(name) and (odd := [v for v in words if as_number(v) is not None]):
+        if is_age(name) and (wrong := [v for v in words if as_number(v) is not None]):
             raise InputError(
-                f"condition {name}: {', '.join(odd[:3])} cannot be an age in years; "
+                f"condition {name}: {', '.join(wrong[:3])} cannot be an age in years; "
                 "expected 0 to 120 (n/a where missing)"
             )
         if not category and words and any(n is not None for n in numbers):
@@ -109,7 +109,7 @@ class Column:
         return cls(name, "number", low=low, high=high)
 
     def encode(self, value):
-        """Turn a value to a number.
+        """Encode a value as a number.
 
         Parameters
         ----------
@@ -136,17 +136,17 @@ class Column:
         return (number - middle) / (half or 1.0)
 
     def decode(self, values):
-        """Turn numbers back to values, as `encode` made them.
+        """Decode numbers of `encode` to values.
 
         Parameters
         ----------
-        values : array_like, (n,)
+        values : array_like of shape (n,)
             Scaled numbers, or indices of categories.
 
         Returns
         -------
-        ndarray of float64, (n,), or list of str
-            Numbers in their own unit, or names.
+        ndarray of shape (n,), float64, or list of str
+            Numbers in their unit, or categories.
         """
         if self.kind == "category":
             return [self.categories[int(index)] for index in values]
@@ -154,14 +154,14 @@ class Column:
         return middle + np.asarray(values, "float64") * (half or 1.0)
 
     def outside(self, values):
-        """Give the numbers that lie outside of the training range: sorted list."""
+        """Return the numbers outside the training range: sorted list."""
         if self.kind == "category":
             return []
         numbers = {self._number(value) for value in values if not is_missing(value)}
         return sorted(x for x in numbers if not self.low <= x <= self.high)
 
     def _number(self, value):
-        """Return a value as a number; of a column that is named for sex, as a code."""
+        """Return a value as a number; in a column of sexes, as a code."""
         number = column_number(self.name, value)
         number = as_number(value) if is_sex(self.name) else number
         if number is None:
@@ -172,7 +172,7 @@ class Column:
         return number
 
     def _index(self, value):
-        """Return the index of a category; another case or word for it will do."""
+        """Return the index of a category, in any case or synonym."""
         word = column_word(self.name, value)
         for name in (value, word):
             if name in self.categories:
@@ -191,7 +191,7 @@ class Column:
         Parameters
         ----------
         text : str
-            Categories may hold commas and colons themselves.
+            Text of the values; categories may contain commas and colons.
 
         Returns
         -------
@@ -201,7 +201,7 @@ class Column:
             return _range(self.name, text) if ":" in text else text.split(",")
         values, parts = [], text.split(",")
         while parts:
-            # The longest run of parts that is a category, or else one part.
+            # the longest run of parts that is a category, or else one part
             runs = [",".join(parts[:n]) for n in range(len(parts), 0, -1)]
             value = next((run for run in runs if run in self.categories), parts[0])
             values.append(value)
@@ -210,7 +210,7 @@ class Column:
 
 
 def _rounded_range(low, high):
-    """Round a range outwards: a model that is shared holds nobody's exact value."""
+    """Round a range outwards, so that a model holds no exact value of a person."""
     span = high - low
     step = min(1.0, 10.0 ** math.floor(math.log10(span / 2))) if span > 0 else 1.0
     if span <= 0 and not float(low).is_integer():
@@ -227,7 +227,7 @@ class ConditionSchema:
     Parameters
     ----------
     columns : tuple of Column, optional
-        The conditions; none makes an unconditional model.
+        The conditions; none for an unconditional model.
     """
 
     columns: tuple[Column, ...] = ()
@@ -246,17 +246,17 @@ class ConditionSchema:
 
     @classmethod
     def fit(cls, rows, names, *, categories=()):
-        """Learn the conditions from a table.
+        """Fit the conditions to a table.
 
         Parameters
         ----------
         rows : list of dict
-            The table, as `dipy_synth.utils.files.read_table` gives it.
+            The table, of `dipy_synth.utils.tables.read_table`.
         names : sequence of str
-            The columns wanted, in order.
+            The columns, in order.
         categories : sequence of str, optional
-            Columns whose values are names, even where they look like numbers: a
-            digit, a site.
+            Columns that are categorical, even where they look like numbers: a digit, a
+            site.
 
         Returns
         -------
@@ -265,7 +265,7 @@ class ConditionSchema:
         Raises
         ------
         InputError
-            If a column is not in the table or holds no value.
+            If a column is not in the table or has no value.
         """
         there = sorted({name for row in rows for name in row})
         for name in names:
@@ -279,17 +279,17 @@ class ConditionSchema:
         )
 
     def encode(self, rows):
-        """Turn rows to the numbers a network takes.
+        """Encode rows as inputs of the network.
 
         Parameters
         ----------
         rows : list of dict
-            One dict (column name to str, number or None) a volume. What a table
-            tells besides the conditions is left aside; a request is checked by `check`.
+            One dict (column name to str, number or None) per volume. Other columns are
+            ignored; a request is checked by `check`.
 
         Returns
         -------
-        ndarray of float32, (n, n_columns)
+        ndarray of shape (n, n_columns), float32
             Numbers with their training range scaled to [-1, 1], indices of
             categories, NaN for what is missing.
         """
@@ -297,33 +297,32 @@ class ConditionSchema:
         return np.array(encoded, dtype=np.float32).reshape(len(rows), len(self.columns))
 
     def check(self, rows):
-        """Refuse what cannot be asked for; warn of what the training did not see.
+        """Refuse invalid requests; warn of numbers outside the training range.
 
         Parameters
         ----------
         rows : list of dict
-            One dict (column name to str, number or None) a volume.
+            One dict (column name to str, number or None) per volume.
 
         Raises
         ------
         InputError
-            If there is no such column or category, or a value is no number.
+            If a column or category is unknown, or a value is no number.
 
         Warns
         -----
         UserWarning
-            Once a column, if numbers lie outside of the training range.
+            Once per column, if numbers are outside the training range.
         """
         self._know({name for row in rows for name in row})
         self.encode(rows)
         for column in self.columns:
             outside = column.outside([row.get(column.name) for row in rows])
             if outside:
-                told = ", ".join(f"{number:g}" for number in outside[:5])
+                shown = ", ".join(f"{number:g}" for number in outside[:5])
                 warnings.warn(
-                    f"condition {column.name}={told}{'...' * (len(outside) > 5)} lies "
-                    "outside of what the training saw, "
-                    f"{column.low:g} to {column.high:g}",
+                    f"condition {column.name}={shown}{'...' * (len(outside) > 5)} is "
+                    f"outside the training range, {column.low:g} to {column.high:g}",
                     stacklevel=3,
                 )
 
@@ -341,7 +340,7 @@ class ConditionSchema:
         Parameters
         ----------
         words : str or list of str
-            Settings, each ``name=value``. ``n/a`` asks for no value in particular.
+            Settings, each ``name=value``. ``n/a`` drops the condition.
 
         Returns
         -------
@@ -360,7 +359,7 @@ class ConditionSchema:
         return row
 
     def parse_sweep(self, words):
-        """Read values to go through, such as ``["age=20:90:8"]`` or ``"sex=F,M"``.
+        """Read values to vary, such as ``["age=20:90:8"]`` or ``"sex=F,M"``.
 
         Parameters
         ----------
@@ -376,7 +375,7 @@ class ConditionSchema:
         Raises
         ------
         InputError
-            As `parse`, or if a range is none.
+            As `parse`, or if a range is not valid.
         """
         sweep = {}
         for name, value in self._settings(words).items():
@@ -391,7 +390,7 @@ class ConditionSchema:
         return self.columns[self.names.index(name)]
 
     def _settings(self, words):
-        """Split words into name and value, of conditions that there are: dict."""
+        """Split words into names, of known conditions, and values: dict."""
         settings = {}
         if isinstance(words, str):  # blanks may be part of a category
             words = re.split(r"\s+(?=[^\s=]+=)", words.strip()) if words.strip() else []
@@ -401,12 +400,12 @@ class ConditionSchema:
                 raise InputError(f"condition {word!r}: expected name=value")
             self._know([name])
             if name in settings:
-                raise InputError(f"condition {name} is asked for twice")
+                raise InputError(f"condition {name} is given twice")
             settings[name] = value
         return settings
 
     def to_config(self):
-        """Describe the schema in JSON's own types: dict."""
+        """Return the schema as a dict of JSON types."""
         columns = [
             {**asdict(c), "categories": list(c.categories)} for c in self.columns
         ]
@@ -414,7 +413,7 @@ class ConditionSchema:
 
     @classmethod
     def from_config(cls, config):
-        """Build the schema that `to_config` described."""
+        """Build the schema from the dict of `to_config`."""
         return cls(Column(**column) for column in config["columns"])
 
 

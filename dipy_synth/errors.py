@@ -1,17 +1,17 @@
-"""What a user can mend: bad input, and results that do not pass."""
+"""Errors that a user can fix: bad input, and results that fail a check."""
 
 
 class InputError(ValueError):
-    """Bad input, told in words a user can act on.
+    """Bad input.
 
-    The message says which file (or argument) is meant, what came and what was
-    expected. The command line prints it without a traceback and exits with 1.
+    The message has the file (or argument), its value and what was expected. The command
+    line prints it without a traceback and exits with 1.
     """
 
 
 class QualityError(RuntimeError):
-    """What was made does not pass its checks; the input is sound.
+    """A result that does not pass its checks, from valid input.
 
-    The message says what was judged, by which check. The command line prints it without
+    The message has the result and the check. The command line prints it without
     a traceback and exits with 1.
     """

@@ -1,9 +1,8 @@
-"""The grid a model lives on: RAS axes, a shape, a voxel size and a place in the world.
+"""The grid of a model: RAS axes, a shape, a voxel size and a centre.
 
-A volume that enters a network has lost its header. `Grid` keeps what was lost: it
-gives the affine of the network's array and the one matrix that leads from a voxel of
-the grid to a voxel of any other image, whatever the orientation of that image and
-whichever transform lies between the two worlds.
+Arrays of a network have no header. `Grid` has their affine, and composes the matrix
+from voxels of the grid to voxels of an image of any orientation, with any transform
+between the two world spaces.
 """
 
 from dataclasses import dataclass, replace
@@ -56,7 +55,7 @@ class Grid:
 
     @property
     def affine(self):
-        """Map from voxel to world coordinates: ndarray (4, 4), in mm, RAS."""
+        """Map from voxel to world coordinates: ndarray of shape (4, 4), in mm, RAS."""
         affine = np.diag([*self.voxel_size, 1.0])
         middle = (np.array(self.shape) - 1) / 2
         affine[:3, 3] = np.array(self.center) - middle * self.voxel_size
@@ -64,15 +63,15 @@ class Grid:
 
     @property
     def extent(self):
-        """Field of view, the outer voxels in full: ndarray (3,), in mm."""
+        """Field of view, the outer voxels in full: ndarray of shape (3,), in mm."""
         return np.array(self.shape) * np.array(self.voxel_size)
 
     def centered_on(self, point):
-        """Give the same grid with its middle at another place.
+        """Return the same grid with another centre.
 
         Parameters
         ----------
-        point : array_like, (3,)
+        point : array_like of shape (3,)
             World coordinates in mm.
 
         Returns
@@ -86,22 +85,22 @@ class Grid:
 
         Parameters
         ----------
-        affine : array_like, (4, 4)
+        affine : array_like of shape (4, 4)
             Voxel-to-world affine of the image, in mm.
-        world : array_like, (4, 4), optional
+        world : array_like of shape (4, 4), optional
             Map from the grid's world to the image's world, in mm. They are the
             same world by default.
 
         Returns
         -------
-        ndarray, (4, 4)
-            Matrix that takes the index of a grid voxel to that of an image voxel.
+        ndarray of shape (4, 4)
+            Matrix from the index of a grid voxel to that of an image voxel.
         """
         world = np.eye(4) if world is None else np.asarray(world, dtype=float)
         return np.linalg.solve(np.asarray(affine, dtype=float), world @ self.affine)
 
     def to_config(self):
-        """Describe the grid in JSON's own types.
+        """Return the grid as a dict of JSON types.
 
         Returns
         -------
@@ -112,7 +111,7 @@ class Grid:
 
     @classmethod
     def from_config(cls, config):
-        """Build the grid that `to_config` described.
+        """Build the grid from the dict of `to_config`.
 
         Parameters
         ----------
@@ -167,8 +166,8 @@ def template_space(preprocessing):
     Parameters
     ----------
     preprocessing : dict or None
-        How they were prepared, as `dipy_synth.data.preprocess.PreprocessConfig`
-        describes it; None where that is not known.
+        Configuration of `dipy_synth.data.preprocess.PreprocessConfig`; None where it is
+        not known.
 
     Returns
     -------

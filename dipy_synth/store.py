@@ -1,10 +1,9 @@
-"""Model folders: ``config.json`` and files of arrays; no code, nothing of a subject.
+"""Model folders: ``config.json`` and files of arrays; no code, no data of subjects.
 
-A folder is read by its path or, for the models that come with the package, by its
-name. Files of arrays are named after their hash (``weights-0123456789ab.npz``). The
-configuration, which is written last, has the hashes, and one of itself: so a folder
-whose writing was interrupted holds the earlier model or the new one, and files that do
-not belong together are refused.
+A folder is read by its path or, for bundled models, by its name. Files of arrays are
+named after their hash (``weights-0123456789ab.npz``). The configuration, which is
+written last, has the hashes, and one of itself: so after an interruption a folder holds
+the earlier model or the new one, and files of different models are refused.
 """
 
 import hashlib
@@ -30,7 +29,7 @@ from dipy_synth.utils.lock import folder_lock
 FORMAT = 2
 _HASH, _DIGITS = "config_sha256", 12
 _OURS = re.compile(r"weights\.npz|qc_filter\.npz|[a-z_]+-[0-9a-f]{12}\.npz|\.tmp-.*npz")
-# what a configuration must have, by kind of model
+# required keys of a configuration, by kind of model
 _KEYS = {
     "vqvae": ("grid", "split"),
     "ldm": ("grid", "split", "sampling", "schedule", "conditions"),
@@ -40,7 +39,7 @@ BUNDLED = Path(__file__).parent / "models"
 
 
 def bundled_models():
-    """List the names of the models that come with the package."""
+    """List the names of the bundled models."""
     return sorted(path.parent.name for path in BUNDLED.glob("*/config.json"))
 
 
@@ -60,7 +59,7 @@ def find_model(name):
     Raises
     ------
     InputError
-        If neither is there; the message lists the bundled names.
+        If there is none; the message lists the bundled names.
     """
     bundled = BUNDLED / str(name)
     local = [p for p in (Path(name), Path(name) / "model") if _is_model(p)]
@@ -80,7 +79,7 @@ def find_model(name):
 
 
 def describe_model(folder, config, *, root):
-    """Describe a model so that a reader of what it made can find it.
+    """Describe a model, for the provenance of its outputs.
 
     Parameters
     ----------
@@ -89,7 +88,7 @@ def describe_model(folder, config, *, root):
     config : dict
         Its configuration.
     root : Path
-        The folder of what it makes.
+        The folder of the outputs.
 
     Returns
     -------
@@ -138,17 +137,17 @@ def save_model(
     Parameters
     ----------
     folder : str or Path
-        Where to. An existing model there is replaced.
+        Output folder. An existing model is replaced.
     kind : str
         ``vqvae``, ``ldm`` or ``predictor``.
     config : dict
-        What the model needs beside weights; JSON.
+        Configuration of the model besides weights; JSON.
     networks : dict of str to keras.Model
-        Networks whose configuration and weights are kept.
+        Networks, whose configuration and weights are stored.
     arrays : dict of str to ndarray, optional
-        Other arrays to keep, in float32.
+        Other arrays, stored in float32.
     files : dict of str to (dict of str to ndarray), optional
-        Further files of arrays, by name, as `load_arrays` reads them.
+        Further files of arrays, by name, for `load_arrays`.
     card : str, optional
         Text of the model's ``README.md``.
     dtype : str, optional
@@ -218,7 +217,7 @@ def _write_arrays(folder, name, values):
 
 
 def _write_config(folder, content):
-    """Write the configuration, which makes the folder's model another one."""
+    """Write the configuration, which switches the folder to the new model."""
     content = {key: value for key, value in content.items() if key != _HASH}
     content = {**content, _HASH: config_hash(content)}
     write_json(folder / "config.json", content)
@@ -230,12 +229,12 @@ def _write_config(folder, content):
 
 
 def config_hash(config):
-    """Hash a configuration, its own hash apart: 64 hexadecimal digits.
+    """Hash a configuration without its own hash: 64 hexadecimal digits.
 
     Parameters
     ----------
     config : dict
-        The configuration of a model. The order of its keys does not count.
+        The configuration of a model. The order of its keys is ignored.
     """
     content = {key: value for key, value in config.items() if key != _HASH}
     text = json.dumps(content, sort_keys=True)
@@ -248,11 +247,11 @@ def add_arrays(folder, name, arrays):
     Parameters
     ----------
     folder : str or Path
-        The model's folder, as `find_model` takes it.
+        The model's folder, see `find_model`.
     name : str
         Name of the file, without its suffix.
     arrays : dict of str to ndarray
-        What to keep.
+        The arrays.
 
     Returns
     -------
@@ -287,7 +286,7 @@ def load_arrays(folder, config, name):
     Raises
     ------
     InputError
-        If the file is absent, or is not the one the configuration speaks of.
+        If the file is absent, or its hash is not that of the configuration.
     """
     path = _checked(folder, config, name)
     with np.load(path, allow_pickle=False) as values:
@@ -295,7 +294,7 @@ def load_arrays(folder, config, name):
 
 
 def _checked(folder, config, name):
-    """Return the path of a file that is there and has the hash it should have."""
+    """Return the path of a file, checked by its hash."""
     path = arrays_path(folder, config, name)
     if not path.is_file():
         raise InputError(f"{path}: no such file (expected the model's arrays)")
@@ -320,7 +319,7 @@ def read_config(name, *, kinds):
     name : str or Path
         Folder or bundled name.
     kinds : sequence of str
-        The kinds that will do.
+        The accepted kinds.
 
     Returns
     -------
@@ -344,7 +343,7 @@ def read_config(name, *, kinds):
 
 
 def _check_config(folder, config):
-    """Refuse a configuration that was changed, or is not whole."""
+    """Refuse a configuration that was changed, or is incomplete."""
     needed = ["networks", "weights_sha256", *_KEYS.get(config["kind"], ())]
     hashed = config["format"] == FORMAT or _HASH in config
     needed += [_HASH] if hashed else []
@@ -361,7 +360,7 @@ def _check_config(folder, config):
 
 
 def _without_labels(config):
-    """Hash the labels of subjects, which earlier versions wrote as they are."""
+    """Hash the labels of subjects, which earlier versions stored in clear."""
     split = config["split"]
     if "salt" in split:
         return config
@@ -371,7 +370,7 @@ def _without_labels(config):
 
 
 def load_networks(folder, config, makers):
-    """Make a model's networks and load their weights.
+    """Build a model's networks and load their weights.
 
     Parameters
     ----------
@@ -380,7 +379,7 @@ def load_networks(folder, config, makers):
     config : dict
         Its configuration, from `read_config`.
     makers : dict of str to callable
-        What makes each network from its configuration.
+        Functions that build each network from its configuration.
 
     Returns
     -------
@@ -390,7 +389,7 @@ def load_networks(folder, config, makers):
     Raises
     ------
     InputError
-        If the weights are absent, or are not those the configuration speaks of.
+        If the weights are absent, or not those of the configuration.
     """
     path = _checked(folder, config, "weights")
     networks = {}
@@ -407,7 +406,7 @@ def load_networks(folder, config, makers):
 
 
 def _fill(network, name, values, folder):
-    """Give a network the arrays of its name, which must be as many and as large."""
+    """Set the weights of a network from the arrays of its name, checked by shape."""
     keys = sorted(key for key in values.files if key.startswith(f"{name}."))
     arrays = [values[key] for key in keys]
     if [a.shape for a in arrays] != [tuple(w.shape) for w in network.weights]:
@@ -420,7 +419,7 @@ def _fill(network, name, values, folder):
 
 
 def _make(name, make, folder, config):
-    """Make one network; a configuration that is not understood is told by its file."""
+    """Build one network; an error names the file of its configuration."""
     try:
         return make(config["networks"][name])
     except (InputError, KeyError, TypeError) as error:

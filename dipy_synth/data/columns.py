@@ -27,8 +27,8 @@ AGE_UNITS = {"month": MONTH, "week": WEEK, "day": DAY}
 def understand(rows, dictionary=None):
     """Normalise the notation of the columns of a table.
 
-    Ages become years, sexes F and M, decimal commas points. Impossible
-    ages (codes such as 999 and -1) become None.
+    Ages become years, sexes F and M, decimal commas points. Impossible ages (codes such
+    as 999 and -1) become None.
 
     Parameters
     ----------

@@ -94,8 +94,8 @@ class VolumeDataset(keras.utils.PyDataset):
         Returns
         -------
         ndarray of shape (b, ..., 1), float32
-            In [-1, 1]; the background is exactly -1. With
-            `targets`, a pair of it and the targets.
+            In [-1, 1]; the background is exactly -1. With `targets`, a pair of it and
+            the targets.
         """
         chosen = self.order()[index * self.batch_size : (index + 1) * self.batch_size]
         batch = np.stack([self._volume(number) for number in chosen])

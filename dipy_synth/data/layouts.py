@@ -47,10 +47,10 @@ def read_bids(paths):
     """Read BIDS files, raw or derivative.
 
     One scan is taken of each subject, session and run, in this order: the raw scan
-    before one with a ``desc`` (brain, preproc), scanner space before
-    another ``space``, without contrast agent before with, and then the ``acq`` and
-    ``rec`` that most of the cohort has. Masks are matched beside the scan and in the
-    whole dataset, by equal entities.
+    before one with a ``desc`` (brain, preproc), scanner space before another ``space``,
+    without contrast agent before with, and then the ``acq`` and ``rec`` that most of
+    the cohort has. Masks are matched beside the scan and in the whole dataset, by equal
+    entities.
 
     Parameters
     ----------

@@ -52,8 +52,7 @@ class PreprocessConfig:
     Parameters
     ----------
     brain : {"auto", "given", "nonzero", "none", "evac", "synthseg", "deepbet"}
-        Source of the brain mask, see
-        `dipy_synth.data.brain_extraction.find_brain`.
+        Source of the brain mask, see `dipy_synth.data.brain_extraction.find_brain`.
     bias : bool, optional
         Correct the bias field by N4.
     align : {"rigid", "affine", "none"}, optional

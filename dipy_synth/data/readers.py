@@ -35,8 +35,7 @@ def read_records(inputs, *, mask_paths=None, layout="auto"):
     mask_paths : str, Path or sequence of them, optional
         Brain masks: a folder, files, or wildcards. A mask belongs to the scan of the
         same subject, session and run, or whose name is part of its own, or that is
-        alone with it in a folder. These masks take precedence over those of the
-        layout.
+        alone with it in a folder. These masks take precedence over those of the layout.
     layout : {"auto", "bids", "nfbs", "cc359", "ixi", "files"}, optional
         Naming of the files; by default that of most of them.
 

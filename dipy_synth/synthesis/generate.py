@@ -1,4 +1,4 @@
-"""From the name of a model to synthetic brains or images on disk."""
+"""Generation of synthetic brains or images on disk by the name of a model."""
 
 from pathlib import Path
 
@@ -49,7 +49,7 @@ def synthesize(
     out_dir : str or Path
         Output folder.
     n : int, optional
-        Samples, as for `dipy_synth.synthesis.cohort.synthesize_cohort`.
+        Number of samples, see `dipy_synth.synthesis.cohort.synthesize_cohort`.
     seed : int, optional
         Seed of the noise.
     conditions : sequence of str, optional
@@ -58,11 +58,11 @@ def synthesize(
         A table of conditions, see
         `dipy_synth.synthesis.request.read_matched_participants`.
     keep_ids : bool, optional
-        Keep the exact numbers and the identifiers of `participants`.
+        Keep exact numbers and identifiers of `participants`.
     sweep : sequence of str, optional
         Conditions to vary with the same noise, such as ``["age=20:90:8"]``.
     gate : bool, optional
-        Draw again what does not pass the QC filter of the model.
+        Draw samples again that do not pass the QC filter of the model.
     like : str or Path, optional
         An image on whose grid volumes are written.
     voxel_size : sequence of float, (3,) or (1,), optional
@@ -70,11 +70,11 @@ def synthesize(
     tissues : bool, optional
         Write tissue maps of each volume.
     batch_size : int, optional
-        Samples at a time; 1 for volumes and 64 for images by default.
+        Number of samples at a time; 1 for volumes and 64 for images by default.
     engine, n_jobs, scheduler : optional
-        As for `dipy_synth.utils.parallel.run_parallel`.
+        See `dipy_synth.utils.parallel.run_parallel`.
     force : bool, optional
-        Replace what another request made.
+        Replace results of another request.
     **sampling
         Options of the sampler: `dipy_synth.diffusion.sampling_settings.SETTINGS`.
 
@@ -127,13 +127,13 @@ def _load_qc_filter(folder):
     if qc_filter.search is None:
         logger.warning(
             "--gate checks anatomy alone: the model was trained without --with_gate, "
-            "so that it holds no training brains to search for copies of"
+            "so that it has no training brains to search for copies of"
         )
     return qc_filter
 
 
 def _load(folder):
-    """Load a model; Keras starts only now, without its messages."""
+    """Load a model; start Keras only now, without its messages."""
     start_keras()
     from dipy_synth.nn.ldm import LDM
 

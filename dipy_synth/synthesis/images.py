@@ -1,7 +1,7 @@
 """Synthetic images on disk: one file of arrays, its origin, and a contact sheet.
 
-What `dipy_synth.synthesis.cohort` is to volumes. Images are small: they are made in one
-go, lie in one file, and have no place in space.
+This corresponds to `dipy_synth.synthesis.cohort` for volumes. Images are small: they
+are generated together, stored in one file, and have no affine.
 """
 
 from pathlib import Path
@@ -39,13 +39,13 @@ def check_for_images(
     Parameters
     ----------
     gate : bool, optional
-        Whether what is no brain is to be dropped.
+        Whether the QC filter is requested.
     tissues : bool, optional
         Whether tissue maps are to be written.
     like, voxel_size : optional
         The grid to write on, see `dipy_synth.data.target.find_target`.
     engine, n_jobs, scheduler : optional
-        As for `dipy_synth.utils.parallel.run_parallel`.
+        See `dipy_synth.utils.parallel.run_parallel`.
 
     Raises
     ------
@@ -54,8 +54,8 @@ def check_for_images(
     """
     if gate:
         raise InputError(
-            "gate: it tells brains from what is none, and this is a model of images; "
-            "expected to be left out"
+            "gate: the QC filter is for brains, and this is a model of images; "
+            "expected none"
         )
     for name, given in (
         ("tissues", tissues),
@@ -70,7 +70,8 @@ def check_for_images(
     if engine != "serial" or n_jobs != 1 or scheduler is not None:
         raise InputError(
             f"engine {engine}, n_jobs {n_jobs}, scheduler {scheduler}: images are made "
-            "in one process; expected all left out (a larger batch_size is faster)"
+            "in one process; expected none of these options (a larger batch_size is "
+            "faster)"
         )
 
 
@@ -78,13 +79,12 @@ def check_for_images(
 def synthesize_images(
     ldm, out_dir, *, n=None, request=None, batch_size=64, force=False
 ):
-    """Generate images into one file, or add to those that are there.
+    """Generate images into one file, or add to existing ones.
 
-    ``images.npz`` has what `dipy_synth.data.image_cohort.ArrayCohort` reads:
-    ``images``, uint8 (n, *shape), and ``labels`` (n,) as asked for, empty where left
-    open; no labels where all are. ``images.json`` tells how they were made,
-    ``images.png`` shows the first. Every file is written whole or not at all,
-    ``images.npz`` last.
+    ``images.npz`` is a file of `dipy_synth.data.image_cohort.ArrayCohort`: ``images``,
+    uint8 (n, *shape), and the requested ``labels`` (n,), empty where dropped; no labels
+    where all are. ``images.json`` describes their generation, ``images.png`` shows the
+    first. Files are written atomically, ``images.npz`` last.
 
     Parameters
     ----------
@@ -93,10 +93,10 @@ def synthesize_images(
     out_dir : str or Path
         Folder of the files.
     n : int, optional
-        Samples wanted, as for `dipy_synth.synthesis.synthesize_cohort`. What is there
-        is kept, fewer than there are changes nothing.
+        Number of samples, see `dipy_synth.synthesis.synthesize_cohort`. Existing images
+        are kept; a smaller number changes nothing.
     request : Request, optional
-        What they are to be.
+        Seed, conditions and settings of the sampler.
     batch_size : int, optional
         Images at a time.
     force : bool, optional
@@ -124,8 +124,8 @@ def synthesize_images(
     ldm.schema.check([sample["Conditions"] for sample in samples])
     check_sampling(ldm, request)
     request = request.completed(ldm.config["sampling"])
-    told = {"ModelHash": ldm.config["weights_sha256"], **request.to_config()}
-    there = _already_there(out_dir, told, force=force)
+    identity = {"ModelHash": ldm.config["weights_sha256"], **request.to_config()}
+    there = _already_there(out_dir, identity, force=force)
     path = out_dir / "images.npz"
     if len(there):
         logger.info("%s: %d of %d images are there", out_dir, min(len(there), n), n)
@@ -138,7 +138,7 @@ def synthesize_images(
         "DipySynthVersion": __version__,
         "License": ldm.config.get("license"),
         "Model": describe_model(ldm.folder, ldm.config, root=out_dir),
-        GROUP: {"Kind": KIND, **told},
+        GROUP: {"Kind": KIND, **identity},
     }
     write_json(out_dir / "images.json", origin)
     _draw(out_dir / "images.png", images, len(request.variants()))
@@ -147,24 +147,24 @@ def synthesize_images(
     return path
 
 
-def _already_there(out_dir, told, *, force):
-    """Return the images that this request has made so far; refuse those of another."""
+def _already_there(out_dir, identity, *, force):
+    """Return the images of this request so far; refuse those of another."""
     path = out_dir / "images.npz"
     clashes = ("images.npz",)
     folder = OutputFolder(out_dir, KIND, record="images.json", clashes=clashes)
     before = folder.read()
     if not path.exists():
         return ()
-    folder.check(told, before=before, force=force)
+    folder.check(identity, before=before, force=force)
     if force:
-        path.unlink()  # first: it must not be taken for what the new sidecar tells
+        path.unlink()  # first: it must not be described by the new sidecar
         return ()
     with np.load(path, allow_pickle=False) as stored:
         return stored["images"]
 
 
 def _generate(ldm, request, samples, batch_size):
-    """Generate images of some samples: ndarray of uint8, (n, *shape)."""
+    """Generate the images of samples: ndarray of shape (n, *shape), uint8."""
     with volume_bar(len(samples), desc="synthetic images", unit="image") as done:
         images = ldm.generate(
             seed=request.seed,
@@ -178,7 +178,7 @@ def _generate(ldm, request, samples, batch_size):
 
 
 def _labels(samples):
-    """Give the labels asked for: numbers where all are, nothing where none is."""
+    """Return the requested labels, as numbers if possible; none if all are dropped."""
     labels = [sample["Conditions"].get("label") for sample in samples]
     if all(label is None for label in labels):
         return {}
@@ -188,7 +188,7 @@ def _labels(samples):
 
 
 def _draw(path, images, variants):
-    """Draw the first images onto one sheet; of a sweep a row a sample."""
+    """Draw the first images on a contact sheet; of a sweep one row per sample."""
     columns = variants if variants > 1 else _COLUMNS
     shown = images[: columns * _ROWS] / np.float32(255)
     lacking = -len(shown) % columns

@@ -1,9 +1,9 @@
-"""The QC filter: drop samples that are no brains, or copies of training brains.
+"""The QC filter: reject samples that are no brains, or copies of training brains.
 
-What it decides by is made when a model is trained and lies in the model's folder, as
-arrays with their hash in ``config.json``, so that it works where the training data are
-not: the acceptance ranges that held-out real brains have set and, only if that was
-asked for, coarse training brains with the similarity that held-out ones reach.
+Its data are fitted when a model is trained and stored in the model's folder, as arrays
+with their hash in ``config.json``, so that it works without the training data: the
+acceptance ranges of held-out real brains and, only if requested, coarse training brains
+with the similarity threshold of held-out ones.
 """
 
 from dataclasses import dataclass
@@ -25,27 +25,27 @@ from dipy_synth.utils.labels import is_split_of
 
 _NAME = "qc_filter"
 COPY = "similarity to a training brain"
-_FACTOR, _REACH = 4, 2  # of the search: blocks of 8 mm, shifts of 4 mm at 2 mm
-_COPIES = 0.05  # of volumes like held-out ones may be taken for copies
+_FACTOR, _REACH = 4, 2  # blocks of 8 mm, shifts of 4 mm at 2 mm
+_COPIES = 0.05  # fraction of volumes like held-out ones that may be flagged as copies
 
 
 @dataclass(frozen=True)
 class QCFilter:
-    """Say of a volume what speaks against letting it out.
+    """QC filter of single volumes; a call returns the reasons for rejection.
 
-    Tissues are not segmented, which would take 2 s a volume: the metrics are those that
-    `dipy_synth.metrics.anatomy.describe_brain` gives without them.
+    Tissues are not segmented, which would take 2 s a volume: the metrics are those of
+    `dipy_synth.metrics.anatomy.describe_brain` without them.
 
     Parameters
     ----------
     ranges : AcceptanceRanges
-        What a volume must show to pass as a brain.
+        Acceptance ranges of the metrics of a brain.
     search : VoxelSearch or None
-        Nearest training brains; None where copies are not looked for.
+        Search of nearest training brains; None for a filter without it.
     threshold : float
         Similarity to a training brain above which a volume is a copy.
     sha256 : str
-        Hash of the file it was read from; empty for one that was not.
+        Hash of its file; empty where it was not read from one.
     """
 
     ranges: AcceptanceRanges
@@ -55,18 +55,18 @@ class QCFilter:
 
     @classmethod
     def fit(cls, cohort, *, copies=True):
-        """Set ranges and threshold on a cohort.
+        """Fit ranges and threshold to a cohort.
 
-        They are set on the validation volumes or, where there are fewer than 8, on the
-        training volumes, each compared with those of other subjects.
+        They are fitted to the validation volumes or, where there are fewer than 8, to
+        the training volumes, each compared with those of other subjects.
 
         Parameters
         ----------
         cohort : Cohort
             The prepared cohort that a model was trained on.
         copies : bool, optional
-            Look for copies of training brains, too. What is needed for that are the
-            training brains themselves, in blocks of 4 voxels.
+            Search for copies of training brains, too. This needs the training brains
+            themselves, in blocks of 4 voxels.
 
         Returns
         -------
@@ -81,7 +81,7 @@ class QCFilter:
         if max(len(train), len(held_out)) < LEAST:
             raise InputError(
                 f"{cohort.root}: {len(train)} training and {len(held_out)} validation "
-                f"volumes; expected {LEAST} or more on one side, to set ranges on"
+                f"volumes; expected {LEAST} or more on one side, to fit ranges"
             )
         enough = len(held_out) >= LEAST
         ranges = fit_acceptance_ranges(
@@ -111,12 +111,12 @@ class QCFilter:
         Raises
         ------
         InputError
-            If the model has none; the message says how to make it.
+            If the model has none; the message explains how to add it.
         """
         folder, config = read_config(model, kinds=("ldm",))
         if not has_qc_filter(config):
             raise InputError(
-                f"{folder}: this model has no QC filter. Training gives one where the "
+                f"{folder}: this model has no QC filter. Training adds one where the "
                 f"cohort has {LEAST} or more brains on one side of the split; for an "
                 "older model, dipy_synth.synthesis.qc_filter.add_qc_filter(model, "
                 "prepared_cohort) makes it from the cohort that the model was trained "
@@ -132,14 +132,14 @@ class QCFilter:
             tissues=False,
             n=int(arrays["n"]),
         )
-        told = config[f"{_NAME}_sha256"]
+        sha256_of_file = config[f"{_NAME}_sha256"]
         if "train" not in arrays:
-            return cls(ranges, sha256=told)
+            return cls(ranges, sha256=sha256_of_file)
         search = VoxelSearch.from_arrays(arrays, factor=_FACTOR, reach=_REACH)
-        return cls(ranges, search, float(arrays["threshold"]), told)
+        return cls(ranges, search, float(arrays["threshold"]), sha256_of_file)
 
     def to_arrays(self):
-        """Give all it is made of, as arrays: dict of str to ndarray."""
+        """Return its data as arrays: dict of str to ndarray."""
         return {
             "metrics": np.array([*self.ranges.limits]),
             "limits": np.array([*self.ranges.limits.values()]),
@@ -155,18 +155,18 @@ class QCFilter:
         return {"threshold": np.array(self.threshold), **self.search.to_arrays()}
 
     def __call__(self, volume):
-        """Judge a volume.
+        """Check a volume.
 
         Parameters
         ----------
-        volume : array, (I, J, K)
-            In [0, 1].
+        volume : array of shape (I, J, K)
+            The volume, in [0, 1].
 
         Returns
         -------
         list of str
-            What speaks against it, ``metric: value; what real brains have``; empty for
-            a volume that may pass.
+            Reasons for rejection, ``metric: value; range of real brains``; empty for a
+            volume that passes.
         """
         reasons = [*check_brains(volume[None], self.ranges)[0].reasons]
         if self.search is None:
@@ -180,12 +180,12 @@ class QCFilter:
 
 
 def has_qc_filter(config):
-    """Tell by a model's configuration whether it has a QC filter."""
+    """Return whether a model has a QC filter, by its configuration."""
     return f"{_NAME}_sha256" in config
 
 
 def add_qc_filter(model, cohort, *, copies=True):
-    """Make the QC filter of a model, and put it into the model's folder.
+    """Fit the QC filter of a model, and add it to the model's folder.
 
     Parameters
     ----------
@@ -194,8 +194,8 @@ def add_qc_filter(model, cohort, *, copies=True):
     cohort : str, Path or Cohort
         The prepared cohort that the model was trained on.
     copies : bool, optional
-        As of `QCFilter.fit`. The folder then holds the training brains in blocks of 4
-        voxels, for everybody who gets the model.
+        See `QCFilter.fit`. The folder then holds the training brains in blocks of 4
+        voxels: do not share it unless the scans may be shared.
 
     Returns
     -------
@@ -222,7 +222,7 @@ def add_qc_filter(model, cohort, *, copies=True):
 
 
 def add_qc_filter_if_possible(folder, cohort, *, copies=False):
-    """Give a new model its QC filter, or tell why it cannot have one."""
+    """Add a QC filter to a new model, or log why it cannot have one."""
     if cohort.grid is None:
         return
     try:
@@ -232,7 +232,7 @@ def add_qc_filter_if_possible(folder, cohort, *, copies=False):
 
 
 def qc_filter_files(folder, config):
-    """Read a model's QC filter, to save it with a copy.
+    """Read the files of a model's QC filter, to save them with a copy.
 
     Parameters
     ----------
@@ -244,7 +244,7 @@ def qc_filter_files(folder, config):
     Returns
     -------
     dict
-        As `dipy_synth.store.save_model` takes ``files``; empty if it has none.
+        ``files`` of `dipy_synth.store.save_model`; empty if it has none.
     """
     if folder is None or not has_qc_filter(config):
         return {}

@@ -1,8 +1,8 @@
-"""Scans through an autoencoder and back: volumes in native space, metrics, a picture.
+"""Reconstruction of scans by an autoencoder, in native space, with metrics.
 
-What an autoencoder loses, nothing generated in its latents can have. So the metrics
-are told twice: on the model's grid, where the network alone is judged, and against the
-scan itself, where preparation and the way back count too.
+The autoencoder bounds the quality of samples of a model of its latents. Metrics are
+computed twice: on the model's grid, for the network alone, and against the scan, with
+the losses of preparation and resampling.
 """
 
 from dataclasses import replace
@@ -38,8 +38,8 @@ SUFFIX = "_desc-reconstructed_T1w.nii.gz"
 SHOWN = 8
 README = """
 T1-weighted brains, encoded and decoded by the autoencoder of a model of dipy_synth
-(`dipy_reconstruct_mri`), each in the space of its scan. They show what the autoencoder
-loses. `Model` in dataset_description.json and in each sidecar says which model it was.
+(`dipy_reconstruct_mri`), each in the space of its scan. They show the losses of the
+autoencoder. `Model` in dataset_description.json and in each sidecar is the model.
 reconstruction.tsv has PSNR and SSIM inside the brain, on the grid of the model and
 against the scan; reconstruction.png shows the first scans; the folder prepared, where
 there is one, holds the scans on the grid.
@@ -48,11 +48,11 @@ there is one, holds the scans on the grid.
 
 @locks("out_dir")
 def reconstruct_cohort(vqvae, scans, out_dir, *, brain="auto", force=False):
-    """Reconstruct scans, each back in its native space, or go on with that.
+    """Reconstruct scans, each in its native space, or resume an interrupted run.
 
-    Scans are prepared as the model's cohort was, into the folder ``prepared`` of
-    `out_dir`. What is there already is kept; a scan that fails is told in the answer
-    and does not stop the others.
+    Scans are prepared as the model's cohort was, in the folder ``prepared`` of
+    `out_dir`. Existing reconstructions are kept; a scan that fails is returned with its
+    error and does not stop the others.
 
     Parameters
     ----------
@@ -60,23 +60,23 @@ def reconstruct_cohort(vqvae, scans, out_dir, *, brain="auto", force=False):
         A model with weights.
     scans : list of Record, or str or Path
         Scans, see `dipy_synth.data.readers.read_records`; or a prepared cohort on
-        the model's grid, which is taken as it is.
+        the model's grid, which is used as it is.
     out_dir : str or Path
-        Where to. Each volume is ``sub-X/anat/<key>_desc-reconstructed_T1w.nii.gz``,
-        float32, on the voxels and in the unit of its scan, 0 outside of the brain.
-        Beside it lies a sidecar; reconstruction.tsv has the metrics of all, and
-        reconstruction.png shows the first eight scans on the grid.
+        Output folder. Each volume is
+        ``sub-X/anat/<key>_desc-reconstructed_T1w.nii.gz``, float32, on the voxels and
+        in the unit of its scan, 0 outside of the brain. Beside it lies a sidecar;
+        reconstruction.tsv has the metrics of all, and reconstruction.png shows the
+        first eight scans on the grid.
     brain : str, optional
-        Where the brain masks of scans come from, see
-        `dipy_synth.data.brain_extraction.find_brain`. Everything else is done as the
-        model's cohort was prepared.
+        Source of the brain masks, see `dipy_synth.data.brain_extraction.find_brain`.
+        All other preprocessing is that of the model's cohort.
     force : bool, optional
-        Make anew what is there, even if by another model.
+        Replace existing reconstructions, also those of another model.
 
     Returns
     -------
     list of tuple (str, str or None)
-        Key of each scan, and what is wrong with it.
+        Key of each scan, and its error message.
 
     Raises
     ------
@@ -88,9 +88,9 @@ def reconstruct_cohort(vqvae, scans, out_dir, *, brain="auto", force=False):
     -----
     PSNR and SSIM are means inside the brain. On the grid they compare with the
     prepared volume. In native space they compare with the scan on its own voxels,
-    corrected for shading where its preparation was; the data range is that of the
-    intensities the preparation takes to 0 and 1. What the two resamplings lose, and
-    what lies beyond that range, counts there too. For a prepared cohort, whose scans
+    corrected for the bias field where its preparation was; the data range is that of
+    the intensities that become 0 and 1. The losses of the two resamplings, and of
+    intensities beyond that range, are included. For a prepared cohort, whose scans
     may be elsewhere, they are not available.
     """
     out_dir, _ = Path(out_dir), need_weights(vqvae.network)
@@ -131,8 +131,8 @@ def _one(vqvae, scans, source, key, out_dir, *, force):
     prepared = read_prepared(image)
     decoded = vqvae.predict(prepared.data)
     restored, affine = restore_t1(replace(prepared, data=decoded))
-    told = read_json(sidecar_path(image))
-    bias = told["Preprocessing"].get("bias")
+    source_sidecar = read_json(sidecar_path(image))
+    bias = source_sidecar["Preprocessing"].get("bias")
     metrics = _on_grid(prepared, decoded)
     metrics |= _in_native(prepared, restored, scans.natives.get(key), bias=bias)
     sidecar.unlink(missing_ok=True)
@@ -141,7 +141,7 @@ def _one(vqvae, scans, source, key, out_dir, *, force):
         "Description": "T1 brain, encoded and decoded by a quantised autoencoder",
         "Sources": [source.uri(image)],
         "SourceHash": origin,
-        "SkullStripped": told.get("SkullStripped", True),
+        "SkullStripped": source_sidecar.get("SkullStripped", True),
         "Model": describe_model(vqvae.folder, vqvae.config, root=out_dir),
         "Metrics": metrics,
         "DipySynthVersion": __version__,
@@ -164,7 +164,7 @@ def _on_grid(prepared, decoded):
 
 
 def _in_native(prepared, restored, native, *, bias):
-    """Compare with the scan, inside the brain as it comes back from the grid."""
+    """Compare with the scan, inside the brain resampled from the grid."""
     if native is None:
         return {"psnr_native_db": None, "ssim_native": None}
     mask = prepared.mask.astype(np.float32)
@@ -172,7 +172,7 @@ def _in_native(prepared, restored, native, *, bias):
     inside, (low, high) = back > 0.5, prepared.intensity_range
     data, affine = read_volume(native)
     data, _ = cut_outliers(data, inside)
-    if bias:  # the reconstruction has no shading to compare with
+    if bias:  # the reconstruction has no bias field
         data = correct_bias(data, inside, affine)
     pair = (np.where(inside, data, 0), restored)
     options = {"mask": inside, "data_range": high - low}
@@ -191,7 +191,7 @@ def _request(vqvae):
 
 
 def _remove(out_dir):
-    """Remove what another model made."""
+    """Remove the reconstructions of another model."""
     for old in _sidecars(out_dir):
         old.unlink()
         old.with_name(old.name.replace(".json", ".nii.gz")).unlink(missing_ok=True)
@@ -199,14 +199,14 @@ def _remove(out_dir):
 
 def _describe(folder, request, vqvae, source):
     """Describe the dataset; `source` is the prepared cohort."""
-    told = read_json(source.folder / "dataset_description.json")
+    raw = read_json(source.folder / "dataset_description.json")
     folder.describe(
         request,
         name="T1 brains, reconstructed by dipy_synth",
         readme=README,
         ignored=("reconstruction.*", PREPARED),
-        License=told.get("License"),
-        SourceDatasets=[{"URL": source.address}, *told.get("SourceDatasets", [])],
+        License=raw.get("License"),
+        SourceDatasets=[{"URL": source.address}, *raw.get("SourceDatasets", [])],
         DatasetLinks=source.links,
         Model=describe_model(vqvae.folder, vqvae.config, root=folder.root),
     )
@@ -218,7 +218,7 @@ def _sidecars(out_dir):
 
 
 def _write_table(out_dir):
-    """Write reconstruction.tsv: the metrics of all that is there."""
+    """Write reconstruction.tsv: the metrics of all reconstructions."""
     rows = []
     for path in _sidecars(out_dir):
         scan = path.name.removesuffix(SUFFIX.replace(".nii.gz", ".json"))

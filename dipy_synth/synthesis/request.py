@@ -1,4 +1,4 @@
-"""What a synthetic cohort is to be: whose brains, with which conditions, made how."""
+"""Request of a synthetic cohort: seed, conditions and settings of the sampler."""
 
 from dataclasses import dataclass, field, fields, replace
 from itertools import product
@@ -13,46 +13,47 @@ from dipy_synth.errors import InputError
 from dipy_synth.utils.cells import as_number
 from dipy_synth.utils.tables import read_table
 
-_WIDE = 10  # units of a range within which whole units tell enough
+_WIDE = 10  # least range in which whole units are precise enough
 logger = logging.getLogger("dipy_synth")
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a synthetic cohort is to be; two equal requests give equal volumes.
+    """Request of a synthetic cohort; equal requests yield equal volumes.
 
-    A cohort is made of samples, each with noise of its own. A sample is one volume, or
-    with a sweep as many as there are values, all from the same noise.
+    A cohort consists of samples, each with its own noise. A sample is one volume, or
+    with a sweep one volume per value, all from the same noise.
 
     Attributes
     ----------
     seed : int
         Seed of the noise.
     conditions : dict
-        Values asked for of every volume, such as ``{"age": 70, "sex": "F"}``.
+        Conditions of every volume, such as ``{"age": 70, "sex": "F"}``.
     participants : sequence of dict
-        A cohort to match, as `read_matched_participants` gives it: sample i is asked
-        for the conditions of row i, besides `conditions`.
+        A cohort to match, of `read_matched_participants`: sample i has the conditions
+        of row i, besides `conditions`.
     sweep : dict
-        Values to go through, such as ``{"age": [20, 55, 90]}``; every combination when
+        Values to vary, such as ``{"age": [20, 55, 90]}``; every combination when
         there are several columns.
     steps : int or None
-        Steps of the sampler; None takes what the model recommends.
+        Number of steps of the sampler; None for the default of the model.
     sampler : str or None
-        The sampler; likewise.
+        The sampler; None for the default.
     guidance : float or None
-        Weight of the conditions; likewise.
+        Weight of classifier-free guidance; None for the default.
     guidance_rescale : float or None
-        Guidance rescale in [0, 1]; likewise.
+        Guidance rescale in [0, 1]; None for the default.
     guidance_interval : sequence of float or None
-        Lowest and highest noise-to-signal ratio at which guidance acts; likewise.
+        Lowest and highest noise-to-signal ratio with guidance; None for the default.
     eta : float or None
-        Share of fresh noise in a step of the samplers ddim and sde_dpmpp_2m; likewise.
+        Fraction of fresh noise in a step of the samplers ddim and sde_dpmpp_2m; None
+        for the default.
 
     Raises
     ------
     InputError
-        If a condition is asked for in two ways, or a sweep has no value.
+        If a condition is given twice, or a sweep has no value.
     """
 
     seed: int = 0
@@ -81,18 +82,18 @@ class Request:
         for name in names:
             if names.count(name) > 1:
                 raise InputError(
-                    f"condition {name}: asked for twice; expected one of conditions, "
+                    f"condition {name}: given twice; expected one of conditions, "
                     "participants and sweep"
                 )
         if not all(self.sweep.values()):
             raise InputError(f"sweep {self.sweep}: expected a value or more")
 
     def completed(self, defaults):
-        """Fill what was left open with a model's recommended sampling (dict)."""
+        """Complete the settings by a model's defaults (dict)."""
         return replace(self, **completed_settings(self.settings(), defaults))
 
     def settings(self):
-        """Give how it is to be sampled, as `LDM.generate` takes it: dict."""
+        """Return the settings of the sampler, for `LDM.generate`: dict."""
         return {name: getattr(self, name) for name in SETTINGS}
 
     def count(self, n=None):
@@ -101,7 +102,7 @@ class Request:
         Parameters
         ----------
         n : int, optional
-            Samples; by default as many as there are participants, or one.
+            Number of samples; by default that of the participants, or one.
 
         Returns
         -------
@@ -119,23 +120,23 @@ class Request:
         if there and n != there:
             raise InputError(
                 f"n_samples {n}: the cohort to match has {there} rows; expected as "
-                "many, or to leave it out"
+                "many, or no n_samples"
             )
         return n * len(self.variants())
 
     def sample(self, number):
-        """Tell what one volume is to be, as its sidecar does.
+        """Return the request of one volume, for its sidecar.
 
         Parameters
         ----------
         number : int
-            Its number in the cohort, from 0.
+            Number of the volume in the cohort, from 0.
 
         Returns
         -------
         dict
-            ``SampleNumber``, which is that of its noise, ``Conditions``, and
-            ``MatchedId`` where it is to match a participant whose id is known.
+            ``SampleNumber``, which defines its noise, ``Conditions``, and ``MatchedId``
+            for a participant with a known id.
         """
         variants = self.variants()
         sample, place = divmod(number, len(variants))
@@ -146,11 +147,11 @@ class Request:
         return {"SampleNumber": sample, "Conditions": conditions, **matched}
 
     def variants(self):
-        """Give the combinations of the sweep's values; an empty one without a sweep."""
+        """Return the combinations of the sweep's values: list of dict."""
         return [dict(zip(self.sweep, v)) for v in product(*self.sweep.values())]
 
     def to_config(self):
-        """Tell the request as sidecars do: CamelCase keys, JSON values."""
+        """Return the request as in sidecars: CamelCase keys, JSON values."""
         content = {
             **{each.name: getattr(self, each.name) for each in fields(self)},
             "participants": [dict(row) for row in self.participants],
@@ -164,7 +165,7 @@ def _plain(row):
 
 
 def _plain_value(value):
-    """Give what JSON can tell: NumPy's numbers as Python's, None where missing."""
+    """Convert a value to a JSON type; None where missing."""
     value = value.item() if isinstance(value, np.generic) else value
     return None if is_missing(value) else value
 
@@ -179,25 +180,25 @@ def read_matched_participants(path, schema, *, keep_ids=False):
     Parameters
     ----------
     path : str or Path
-        A table, one row a subject, such as a ``participants.tsv``, read by the rules of
+        A table, one row per subject, such as a ``participants.tsv``, see
         `dipy_synth.utils.tables.read_table` and `dipy_synth.data.columns.understand`.
     schema : ConditionSchema
-        The model's conditions. Other columns are left aside, and told.
+        The model's conditions. Other columns are ignored, and logged.
     keep_ids : bool, optional
-        Keep who each row is: ``participant_id``, and numbers as they are. By default
-        there are no ids, and numbers such as ages are rounded to whole units, since
-        both are written beside the synthetic brains.
+        Keep ``participant_id`` and exact numbers. By default there are no ids, and
+        numbers such as ages are rounded to whole units, since both are written beside
+        the synthetic brains.
 
     Returns
     -------
     list of dict
         The conditions of each row, with `keep_ids` and its ``participant_id`` (None
-        where the table has none); None where a value is missing, which leaves it open.
+        where the table has none); None where a value is missing, which drops it.
 
     Raises
     ------
     InputError
-        If the table has no row or no condition, or a value that cannot be asked for.
+        If the table has no row or no condition, or a value that is not valid.
     """
     names = {name.casefold(): name for name in schema.names}
     rows = [
@@ -206,7 +207,7 @@ def read_matched_participants(path, schema, *, keep_ids=False):
     ]
     rows, notes = understand(rows)
     if not rows:
-        raise InputError(f"{path}: no row (expected one a subject)")
+        raise InputError(f"{path}: no row (expected one per subject)")
     used = [name for name in schema.names if name in rows[0]]
     if not used:
         there = ", ".join(schema.names) or "none, the model is unconditional"
@@ -218,10 +219,10 @@ def read_matched_participants(path, schema, *, keep_ids=False):
         logger.warning(f"{path}: {note}")
     others = [name for name in rows[0] if name not in (*used, "participant_id")]
     if others:
-        logger.info(f"{path}: left aside, no conditions: {', '.join(others)}")
+        logger.info(f"{path}: ignored, no conditions: {', '.join(others)}")
     absent = [name for name in schema.names if name not in used]
     if absent:
-        logger.info(f"{path}: no column, so left open: {', '.join(absent)}")
+        logger.info(f"{path}: no column, so dropped: {', '.join(absent)}")
     for number, row in enumerate(rows, start=1):
         try:
             schema.encode([row])
