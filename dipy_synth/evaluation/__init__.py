@@ -1,4 +1,4 @@
-"""Is a synthetic cohort any good: not noise, not copied, as asked."""
+"""Evaluation of a synthetic cohort: anatomy, distribution, copies, conditions."""
 
 from dipy_synth.evaluation.cohorts import load_cohorts
 from dipy_synth.evaluation.pipeline import Evaluation, evaluate

@@ -1,4 +1,4 @@
-"""As asked: what predictors read from volumes, beside what was asked for."""
+"""Adherence to conditions: predicted covariates beside the requested ones."""
 
 from dataclasses import dataclass
 
@@ -13,26 +13,26 @@ from dipy_synth.metrics.conditioning import (
 )
 from dipy_synth.utils.cells import column_number, column_word, is_missing
 
-NOT_JUDGED = "not judged"
-LEAST = 8  # volumes with a value: fewer say nothing about following
-_FOR_PREDICTION = 48  # components; the penalty decides how much of them is used
+NOT_EVALUATED = "not evaluated"
+LEAST = 8  # least number of volumes with a value
+_FOR_PREDICTION = 48  # components, regularised by the penalty
 
 
 @dataclass(frozen=True)
 class Followed:
-    """One condition, and how volumes follow it.
+    """Adherence of volumes to one condition.
 
     Parameters
     ----------
     column : str
-        Its name.
+        Name of the condition.
     synthetic : NumberFollowed or CategoryFollowed
-        What is read from synthetic volumes beside what was asked of them.
+        Prediction from synthetic volumes against the requested values.
     real : NumberFollowed or CategoryFollowed or None
-        The same of real volumes that the predictor was not fitted on: how well the
-        predictor itself does.
+        Prediction from real volumes that the predictor was not fitted on, for the
+        accuracy of the predictor itself.
     predicted : tuple, (n,)
-        What is read from each synthetic volume.
+        Prediction from each synthetic volume.
     """
 
     column: str
@@ -42,15 +42,15 @@ class Followed:
 
 
 def follow_conditions(synthetic, real, fit, *, predictor=None, seed=0):
-    """Read conditions from volumes, and compare them with those asked for.
+    """Predict conditions from volumes, and compare them with the requested ones.
 
     Parameters
     ----------
     synthetic, real, fit : Volumes
-        Synthetic volumes with what was asked for; real ones; and those that predictors
-        are fitted on, where there is no predictor.
+        Synthetic volumes with requested conditions; real ones; and those to fit a
+        regression on, where there is no predictor.
     predictor : CovariatePredictor, optional
-        What has a method ``predict``: volumes -> dict of column to (n,) values.
+        Object with a method ``predict``: volumes -> dict of column to (n,) values.
     seed : int, optional
         Seed of the shuffles.
 
@@ -58,13 +58,15 @@ def follow_conditions(synthetic, real, fit, *, predictor=None, seed=0):
     -------
     followed : tuple of Followed
     notes : tuple of str
-        Why a column that was asked for is not there.
+        Reasons for requested columns that are missing.
     """
     columns = [name for name in _columns(synthetic) if _varies(synthetic, name)]
     if not columns:
-        return (), ("nothing was asked for that differs between the volumes",)
+        return (), ("no requested condition differs between the volumes",)
     differ = {name: _difference(synthetic, (real, fit), name) for name in columns}
-    notes = tuple(f"{n}: {NOT_JUDGED}, {words}" for n, words in differ.items() if words)
+    notes = tuple(
+        f"{n}: {NOT_EVALUATED}, {words}" for n, words in differ.items() if words
+    )
     columns = [name for name in columns if not differ[name]]
     if not columns:
         return (), notes
@@ -82,19 +84,19 @@ def follow_conditions(synthetic, real, fit, *, predictor=None, seed=0):
     )
     missing = [name for name in columns if name not in read]
     reader = "the predictor" if predictor is not None else f"a regression on {fit.name}"
-    unread = tuple(f"{name}: {reader} cannot read it" for name in missing)
+    unread = tuple(f"{name}: {reader} cannot predict it" for name in missing)
     return found, notes + unread
 
 
 def _difference(synthetic, others, name):
-    """Return how a column of real volumes differs in kind or words; "" if it does not.
+    """Describe how a column of real volumes differs in type or categories, or "".
 
     Parameters
     ----------
     synthetic : Volumes
-        What was asked for.
+        Volumes with the requested values.
     others : sequence of Volumes
-        Real ones.
+        Real volumes.
     name : str
         The column.
 
@@ -125,7 +127,7 @@ def _in_words(values):
 
 
 def compare_ageing(synthetic, measured, real, real_measured, *, seed=0):
-    """Compare how ventricles grow with age in synthetic and in real volumes.
+    """Compare the growth of ventricles with age in synthetic and in real volumes.
 
     Parameters
     ----------
@@ -134,12 +136,12 @@ def compare_ageing(synthetic, measured, real, real_measured, *, seed=0):
     measured, real_measured : sequence of float, (n,)
         Volume of the ventricles of each, in mL.
     seed : int, optional
-        Seed of shuffles and bootstrap.
+        Random seed of shuffles and bootstrap.
 
     Returns
     -------
     Trend or None
-        None where ages are not known, or do not differ.
+        None where ages are unknown, or do not differ.
     """
     pairs = [
         _numbers(side.column("age"), values)
@@ -151,7 +153,7 @@ def compare_ageing(synthetic, measured, real, real_measured, *, seed=0):
 
 
 def _numbers(ages, measured):
-    """Give ages and measures where both are known: two arrays (n,)."""
+    """Return ages and metrics where both are known: two arrays (n,)."""
     pairs = [(column_number("age", a), m) for a, m in zip(ages, measured)]
     known = np.array([pair for pair in pairs if pair[0] is not None], "float64")
     return tuple(known.reshape(-1, 2).T)
@@ -162,7 +164,7 @@ def _columns(volumes):
 
 
 def _known(volumes, name):
-    """Tell which volumes have a value, and whether those are numbers."""
+    """Return which volumes have a value, and whether those are numbers."""
     values = volumes.column(name)
     there = np.array([not is_missing(value) for value in values])
     known = [column_number(name, v) for v, k in zip(values, there) if k]
@@ -183,7 +185,7 @@ def _varies(volumes, name):
 
 
 def _by_regression(fit, columns):
-    """Give a function that reads columns from volumes: numbers, and two categories."""
+    """Fit a function that predicts columns of numbers, or of two categories."""
     if len(fit) < LEAST:
         return lambda volumes: {}
     extract = voxel_pca(fit.volumes, grid=fit.grid, components=_FOR_PREDICTION)
@@ -203,7 +205,7 @@ def _by_regression(fit, columns):
 
 
 def _compared(volumes, name, read, seed):
-    """Compare what is read with what is known; None where that is too little."""
+    """Compare predicted with known values; None where they are too few."""
     there, number = _known(volumes, name)
     if not _varies(volumes, name):
         return None

@@ -1,4 +1,4 @@
-"""The cohorts of an evaluation, from folders: what is held out, what trained on."""
+"""The cohorts of an evaluation, from folders: held-out and training volumes."""
 
 from pathlib import Path
 
@@ -12,14 +12,14 @@ def load_cohorts(real, synthetic, *, train=None, noise=None):
     """Read the cohorts of an evaluation, all on the grid of the real one.
 
     Of a prepared cohort, its validation side is `real`, and its training side `train`
-    unless another is given; as `train` a prepared cohort gives its training side too.
+    unless another is given; of a prepared cohort as `train`, its training side is used.
 
     Parameters
     ----------
     real, synthetic : str or Path
-        As of `dipy_synth.evaluation.load_volumes`.
+        See `dipy_synth.evaluation.load_volumes`.
     train : str or Path, optional
-        What the model was trained on.
+        Training volumes of the model.
     noise : str or Path, optional
         Volumes that the model decodes from pure noise.
 
@@ -27,7 +27,7 @@ def load_cohorts(real, synthetic, *, train=None, noise=None):
     -------
     dict of str to Volumes
         ``real``, ``synthetic``, ``train`` and ``noise``, the last two None where there
-        are none: as `dipy_synth.evaluation.pipeline` takes them.
+        are none; arguments of `dipy_synth.evaluation.pipeline.evaluate`.
 
     Raises
     ------
@@ -36,20 +36,20 @@ def load_cohorts(real, synthetic, *, train=None, noise=None):
     """
     divided = _is_divided(real)
     found = {"real": load_volumes(real, split="validation" if divided else None)}
-    told = {"grid": found["real"].grid}
-    found["synthetic"] = load_volumes(synthetic, **told)
+    options = {"grid": found["real"].grid}
+    found["synthetic"] = load_volumes(synthetic, **options)
     if train is None and divided:
         train = real
     if train is not None:
         side = "train" if _is_divided(train) else None
-        found["train"] = load_volumes(train, split=side, **told)
+        found["train"] = load_volumes(train, split=side, **options)
     if noise is not None:
-        found["noise"] = load_volumes(noise, **told)
+        found["noise"] = load_volumes(noise, **options)
     return {name: found.get(name) for name in SIDES}
 
 
 def describe_cohorts(cohorts):
-    """Describe cohorts so that two that are equal have one description: dict."""
+    """Describe cohorts, equal ones equally: dict."""
     named = {name: side for name, side in cohorts.items() if isinstance(side, Volumes)}
     return {
         name: {key: side.to_config()[key] for key in ("n", "sha256", "grid")}
@@ -58,7 +58,7 @@ def describe_cohorts(cohorts):
 
 
 def _is_divided(source):
-    """Tell whether a folder is a prepared cohort with both sides: bool."""
+    """Return whether a folder is a prepared cohort with both sides: bool."""
     if not is_prepared_cohort(Path(source)):
         return False
     sides = {row.get("split") for row in read_participants(source).values()}

@@ -1,4 +1,4 @@
-"""Where features come from: an extractor, and principal components of its own."""
+"""Feature extractors of an evaluation, with principal components of real volumes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,15 +25,15 @@ class Extractor:
     Parameters
     ----------
     function : callable
-        Volumes (n, I, J, K) -> features (n, d), d as the function has them.
+        Extractor: volumes (n, I, J, K) -> features (n, d).
     pca : PCA
         Components of the features of real volumes.
     name : str
-        What it is, for a report.
+        Name, for a report.
     sha256 : str or None
-        Of its weights, where it has any.
+        Hash of its weights, where it has any.
     fitted_on : str
-        What the components were fitted on, for a report.
+        Data that the components were fitted on, for a report.
     """
 
     function: Callable
@@ -46,7 +46,7 @@ class Extractor:
     def fit(cls, function, volumes, *, fitted_on, identity=None):
         """Fit the components on real volumes (n, I, J, K).
 
-        `identity` is the name and the hash of a function that is not known here.
+        `identity` is the name and the hash of an unknown function.
         """
         name, sha256 = identity or _identity(function)
         features = in_parts(function, volumes)
@@ -54,11 +54,11 @@ class Extractor:
         return cls(function, PCA(features, most), name, sha256, fitted_on)
 
     def __call__(self, volumes):
-        """Give features: volumes (n, I, J, K) -> ndarray of float64 (n, components)."""
+        """Compute features, (n, components), float64, of volumes, (n, I, J, K)."""
         return self.pca(in_parts(self.function, volumes))
 
     def to_config(self):
-        """Describe it in JSON's own types: dict."""
+        """Return a description in JSON types: dict."""
         is_pca = isinstance(self.function, VoxelPCA)
         own = self.function.pca.explained if is_pca else 1.0
         return {
@@ -75,17 +75,17 @@ def voxel_pca(volumes, *, grid, components=COMPONENTS):
 
     Parameters
     ----------
-    volumes : array_like, (n, I, J, K)
+    volumes : array_like of shape (n, I, J, K)
         Real volumes.
     grid : Grid
-        Where they lie.
+        Grid of the volumes.
     components : int, optional
-        Features, at most n - 1.
+        Number of features, at most n - 1.
 
     Returns
     -------
     VoxelPCA
-        Of voxels averaged in blocks of about 8 mm, or of two voxels.
+        PCA of voxels averaged in blocks of about 8 mm, or of two voxels.
     """
     factor = voxels_in(_BLOCK, grid)
     components = min(components, len(volumes) - 1)
@@ -93,12 +93,12 @@ def voxel_pca(volumes, *, grid, components=COMPONENTS):
 
 
 def voxels_in(length, grid):
-    """Give how many voxels of a grid make a length in mm: int, at least 2."""
+    """Convert a length in mm to voxels of a grid: int, at least 2."""
     return max(round(length / min(grid.voxel_size)), 2)
 
 
 def in_parts(function, volumes):
-    """Give features of a cohort, some volumes at a time: ndarray (n, d)."""
+    """Compute features of a cohort in batches of volumes: ndarray of shape (n, d)."""
     parts = range(0, len(volumes), _PART)
     found = [
         np.asarray(function(np.asarray(volumes[i : i + _PART], "float32")))
@@ -108,13 +108,13 @@ def in_parts(function, volumes):
 
 
 def of_noise(function, volumes, *, seed):
-    """Give features of noise like volumes, made one at a time: ndarray (n, d)."""
+    """Compute features of shuffled volumes, made one at a time: (n, d)."""
     noise = (noise_like(volumes[[i]], seed=seed + i) for i in range(len(volumes)))
     return np.concatenate([np.asarray(function(one)) for one in noise])
 
 
 def _identity(function):
-    """Give the name and the hash of an extractor."""
+    """Return the name and the hash of an extractor."""
     if isinstance(function, VoxelPCA):
         words = f"PCA of voxels in blocks of {function.factor}"
         return words, _digest(function.pca.mean, function.pca.vectors)
@@ -131,14 +131,14 @@ def _digest(*arrays):
 
 
 def make_extractors(features, weights=None):
-    """Make the extractor that `evaluate` compares volumes by.
+    """Make the extractor of `evaluate` by its name.
 
     Parameters
     ----------
     features : {"pca", "inception", "predictor"}
-        Which one.
+        Name of the features.
     weights : str or Path, optional
-        Its weights, where it has any.
+        Weights of the extractor, where it has any.
 
     Returns
     -------

@@ -1,19 +1,21 @@
-"""What metrics amount to, in plain words: one finding a question."""
+"""Findings: the results of an evaluation in words, one per question."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import fisher_exact
 
-from dipy_synth.evaluation.adherence import NOT_JUDGED
+from dipy_synth.evaluation.adherence import NOT_EVALUATED
 
 ALPHA = 0.05
-# Volumes on either side, half of a cohort, below which "not told apart" shows nothing;
-# and how far from real (0) towards its ceiling (1) a metric may reach to be alike.
+# Least number of volumes on either side, half of a cohort, for "not distinguishable";
+# and the largest normalised metric (0 real, 1 ceiling) of similar cohorts.
 LEAST_ALIKE, MOST_APART = 10, 0.25
-COMPATIBLE = 0.25  # part of the real slope by which another may differ in any case
+COMPATIBLE = 0.25  # tolerance of a slope, as a fraction of the real one
 NOT_SHOWN = "not shown"
-LESS = 0.9  # of the error of shuffled values that a number followed may have
+LESS = (
+    0.9  # largest error of a followed number, as a fraction of that of shuffled values
+)
 
 
 @dataclass(frozen=True)
@@ -23,10 +25,9 @@ class Finding:
     Parameters
     ----------
     question : str
-        What was asked: "not noise", "alike", "diverse", "not copied", "as asked".
+        The question: "not noise", "alike", "diverse", "not copied", "as asked".
     good : bool or None
-        Whether it is shown to be as it should be, or that it is not; None where
-        neither is.
+        Whether the result is shown to be good, or bad; None where neither is shown.
     words : str
         The answer, with its numbers.
     """
@@ -66,10 +67,10 @@ def find_all(
 
 
 def not_noise(verdicts, ranges):
-    """Say how many synthetic volumes are brains, beside how many real ones are.
+    """Count the synthetic volumes that pass as brains, beside the real ones.
 
-    It is as it should be when at least half pass, and no fewer than chance would have
-    of volumes like the real ones that were left out (Fisher's exact test).
+    The answer is good when at least half pass, and not significantly fewer than of the
+    left-out real ones (Fisher's exact test).
     """
     passed, n = sum(v.passed for v in verdicts), len(verdicts)
     real, m = sum(ranges.left_out), len(ranges.left_out)
@@ -79,35 +80,36 @@ def not_noise(verdicts, ranges):
     return Finding(
         "not noise",
         bool(2 * passed >= n and chance >= ALPHA),
-        f"{passed} of {n} pass as brains; of real brains, judged by the others, "
-        f"{real} of {m} do" + (f". Most often fails: {reasons}" if reasons else ""),
+        f"{passed} of {n} pass as brains; of real brains, by the ranges of the "
+        f"others, {real} of {m} do"
+        + (f". Most often fails: {reasons}" if reasons else ""),
     )
 
 
 def _most_common(verdicts, most=3):
-    """Name the metrics that fail most often, with how often."""
+    """List the metrics that fail most often, with their counts."""
     counts = count_reasons(verdicts)
     return ", ".join(f"{name} ({n})" for name, n in [*counts.items()][:most])
 
 
 def count_reasons(verdicts):
-    """Count which metrics fail: dict of words to int, the most frequent first."""
+    """Count the failures by metric: dict of words to int, the most frequent first."""
     names = [reason.split(":")[0] for v in verdicts for reason in v.reasons]
     found = {name: names.count(name) for name in dict.fromkeys(names)}
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
 def alike(distribution, texture):
-    """Say whether the cohort is told apart from real brains.
+    """Assess whether the cohort is distinguishable from real brains.
 
-    It must be like them by both, features of whole volumes and texture of the cortex.
+    It must be similar by both, features of whole volumes and texture of the cortex.
 
     Parameters
     ----------
     distribution : sequence of Comparison
-        Metrics of features, noise as their ceiling.
+        Metrics of features, with noise as their ceiling.
     texture : sequence of Comparison
-        Metrics of texture, blotches as their ceiling.
+        Metrics of texture, with blotches as their ceiling.
 
     Returns
     -------
@@ -120,20 +122,19 @@ def alike(distribution, texture):
 
 
 def _all_of(good):
-    """Combine answers: no if one is no, yes if all are yes, else not known."""
+    """Combine answers: no if one is no, yes if all are yes, else unknown."""
     return False if False in good else (None if None in good or not good else True)
 
 
 def _any_of(good):
-    """Combine ways to one answer: no if one is no, yes if one is yes, else None."""
+    """Combine tests of one answer: no if one is no, yes if one is yes, else None."""
     return False if False in good else (True if True in good else None)
 
 
 def _by_features(metrics):
-    """Say where the cohort lies between real against real and noise.
+    """Locate the cohort between real against real and noise, by MMD.
 
-    By MMD: its kernel is bounded, so that noise is not infinitely far, and it needs no
-    more volumes than there are.
+    Its kernel is bounded, so that noise is not infinitely far, and few volumes suffice.
     """
     name, found = "features", {metric.name: metric for metric in metrics}
     answer = _between(name, found["mmd"], "MMD", "noise")
@@ -148,7 +149,7 @@ def _by_features(metrics):
 
 
 def _by_texture(metrics):
-    """Say where the cohort lies between real against real and blotches for folds."""
+    """Locate the cohort between real against real and blotches, by texture."""
     name, found = "the texture of the cortex", {m.name: m for m in metrics}
     answer = _between(
         name, found["texture_of_cortex"], "Fréchet distance", "brains of blotches"
@@ -164,14 +165,14 @@ def _by_texture(metrics):
 
 
 def _between(name, metric, words, ceiling):
-    """Say where a metric lies between real against real and its ceiling."""
+    """Describe a metric between real against real and its ceiling."""
     low, high = metric.normalized_interval
     if not np.isfinite(metric.normalized):
         return Finding(name, None, "; ".join(metric.warnings))
-    good, answer = True, "not told apart from real brains"
-    few = metric.n < LEAST_ALIKE  # whose intervals are no more than a guess
+    good, answer = True, "not distinguishable from real brains"
+    few = metric.n < LEAST_ALIKE  # too few for reliable intervals
     if low > (MOST_APART if few else 0):
-        good, answer = False, "told apart from real brains"
+        good, answer = False, "distinguishable from real brains"
     elif few:
         good, answer = (
             None,
@@ -191,42 +192,43 @@ def _between(name, metric, words, ceiling):
 
 
 def diverse(*, real, synthetic):
-    """Say whether volumes are more like each other than real brains are."""
+    """Assess whether volumes are more similar to each other than real brains are."""
     apart = synthetic.mean - real.mean
     reach = 1.96 * np.hypot(synthetic.error, real.error)
-    good, words = True, "as different from each other as real brains are"
+    good, words = True, "as diverse as real brains"
     if apart + reach > MOST_APART * (1 - real.mean):
         good, words = None, f"{NOT_SHOWN}, too few pairs"
     if apart > reach:
-        good, words = False, "more alike than real brains are"
+        good, words = False, "more similar to each other than real brains are"
     elif apart < -reach:
-        good, words = None, "less alike than real brains are, as noise would be"
+        good, words = (
+            None,
+            "less similar to each other than real brains are, as in noise",
+        )
     values = f"MS-SSIM of pairs {synthetic.mean:.3f}, of real ones {real.mean:.3f}"
     return Finding("diverse", good, f"{words}: {values} (± {reach:.3f})")
 
 
 def not_copied(copies, identical=()):
-    """Say whether training brains come back.
+    """Assess whether samples are copies of training brains.
 
     Parameters
     ----------
     copies : dict of str to CopyAudit
-        By name; empty without training volumes.
+        Audits by name; empty without training volumes.
     identical : sequence of tuple (str, str), optional
-        Volumes that are training volumes, value by value, and which.
+        Volumes equal to training volumes, value by value, and which.
 
     Returns
     -------
     Finding
     """
     if not copies:
-        return Finding(
-            "not copied", None, "not evaluated, for want of training volumes"
-        )
-    level = ALPHA / len(copies)  # so many chances to be wrong
-    told = [_copied(name, audit, level) for name, audit in copies.items()]
-    answer = _any_of([finding.good for finding in told])
-    words = "; ".join(f"{f.question}: {f.words}" for f in told)
+        return Finding("not copied", None, "not evaluated, without training volumes")
+    level = ALPHA / len(copies)  # Bonferroni
+    parts = [_copied(name, audit, level) for name, audit in copies.items()]
+    answer = _any_of([finding.good for finding in parts])
+    words = "; ".join(f"{f.question}: {f.words}" for f in parts)
     if identical:
         n = len(next(iter(copies.values())).flagged)
         answer = False
@@ -238,12 +240,12 @@ def not_copied(copies, identical=()):
 
 
 def _copied(name, audit, level):
-    """Say what an audit has found; a void one may still show copies, never none."""
+    """Describe an audit; a void one may still show copies, but not their absence."""
     missed = [kind for kind, share in audit.found.items() if share < 0.95]
     n, flags, copies = len(audit.flagged), audit.flagged.sum(), audit.copies.sum()
     words = (
-        f"{copies} of {n} are as near to a training brain as copies are; {flags} "
-        f"nearer than all but {audit.expected:.0%} of held-out brains "
+        f"{copies} of {n} are as near to a training brain as copies are; {flags} are "
+        f"nearer than the {1 - audit.expected:.0%} quantile of held-out brains "
         f"(p {audit.p_value:.2g})"
     )
     if audit.void:
@@ -258,22 +260,22 @@ def _copied(name, audit, level):
 
 
 def as_asked(asked, ageing, notes=()):
-    """Say whether conditions are followed.
+    """Assess whether conditions are followed.
 
-    Each condition is followed if that is shown, by its reader or, for age, by the
+    A condition is followed if that is shown, by its prediction or, for age, by the
     ventricles: an effect different from 0, and compatible with that in real brains. It
-    is not followed if it is shown to be another than in real brains. The answer is yes
-    only if all conditions are followed, and none is left by a note because cohorts
-    use other words for it.
+    is not followed if the effect is shown to differ from that in real brains. The
+    answer is yes only if all conditions are followed, and none is excluded by a note
+    because cohorts use other categories.
     """
-    left = [note for note in notes if NOT_JUDGED in note]
+    left = [note for note in notes if NOT_EVALUATED in note]
     if not asked and ageing is None:
-        why = "; ".join(left) or "nothing to read was asked for"
+        why = "; ".join(left) or "no condition was requested"
         return Finding("as asked", None, f"not evaluated: {why}")
-    level = ALPHA / (1 if ageing is None else 2)  # two chances to show the age
-    told = [_followed(one, level if one.column == "age" else ALPHA) for one in asked]
-    ways = {finding.question: [finding.good] for finding in told}
-    words = [finding.words for finding in told]
+    level = ALPHA / (1 if ageing is None else 2)  # Bonferroni: two tests of the age
+    parts = [_followed(one, level if one.column == "age" else ALPHA) for one in asked]
+    ways = {finding.question: [finding.good] for finding in parts}
+    words = [finding.words for finding in parts]
     if ageing is not None:
         finding = _ventricles(ageing, level)
         ways.setdefault("age", []).append(finding.good)
@@ -285,7 +287,7 @@ def as_asked(asked, ageing, notes=()):
 
 
 def _ventricles(ageing, level):
-    """Say whether ventricles grow with age as in real brains."""
+    """Assess whether ventricles grow with age as in real brains."""
     words = (
         f"ventricles grow by {ageing.slope:.3f} mL a year "
         f"({_range(ageing.interval, '.3f')}), in real brains by "
@@ -294,14 +296,14 @@ def _ventricles(ageing, level):
     if ageing.real_p_value > ALPHA:
         return Finding("ventricles", None, words)
     if not ageing.agrees:
-        return Finding("ventricles", False, f"{words}: another growth")
+        return Finding("ventricles", False, f"{words}: different growth")
     if ageing.p_value > level:
         return Finding("ventricles", None, f"{words}: {NOT_SHOWN}")
     return Finding("ventricles", True, words)
 
 
 def _followed(one, level):
-    """Say whether one condition is followed; None where that is not shown."""
+    """Assess whether one condition is followed; None where that is not shown."""
     found, real = one.synthetic, one.real
     number = "r" in vars(found)
     if number:
@@ -319,7 +321,7 @@ def _followed(one, level):
     words += f"; on real brains {other}" if other else ""
     words += f", p {found.p_value:.2g}"
     if real is None or real.p_value > ALPHA:
-        blind = "" if real is None else ", which is too little to judge by"
+        blind = "" if real is None else ", too little to evaluate by"
         return Finding(one.column, None, f"{words}{blind}: {NOT_SHOWN}")
     answer = _number(found, real, level) if number else _category(found, real, level)
     words += {True: "", False: ": not followed", None: f": {NOT_SHOWN}"}[answer]
@@ -327,18 +329,18 @@ def _followed(one, level):
 
 
 def _number(found, real, level):
-    """Say whether a number is followed as in real brains: bool, or None."""
+    """Assess whether a number is followed as in real brains: bool, or None."""
     apart = abs(found.slope - real.slope) - COMPATIBLE * abs(real.slope)
     reach = 1.96 * np.hypot(found.slope_error, real.slope_error)
-    if apart > reach:  # never of NaN
+    if apart > reach:  # False for NaN
         return False
     if found.p_value > level:
         return None
-    return bool(found.mae < LESS * found.control_mae)  # noise can have an r, too
+    return bool(found.mae < LESS * found.control_mae)  # noise can correlate, too
 
 
 def _category(found, real, level):
-    """Say whether a category is followed as in real brains: bool, or None."""
+    """Assess whether a category is followed as in real brains: bool, or None."""
     right = [round(one.accuracy * one.n) for one in (found, real)]
     table = [[k, one.n - k] for k, one in zip(right, (found, real))]
     if fisher_exact(table, alternative="less").pvalue <= ALPHA:

@@ -1,4 +1,4 @@
-"""A synthetic cohort beside a real one: all metrics, and what they amount to."""
+"""Evaluation of a synthetic cohort against a real one: all metrics and findings."""
 
 from dataclasses import asdict, dataclass, is_dataclass, replace
 import logging
@@ -36,39 +36,39 @@ HELD_OUT = (
     f"real brains held out from training: {LEAST_HELD_OUT} of them are a fifth of "
     f"{5 * LEAST_HELD_OUT} subjects, as dipy_preprocess_t1 keeps by default"
 )
-_BLOCK = 6.0  # mm, in which copies are looked for
-_PER_COMPONENT = 4  # volumes on either side, for FID
+_BLOCK = 6.0  # mm, block size of the search for copies
+_PER_COMPONENT = 4  # volumes per component on either side, for FID
 logger = logging.getLogger("dipy_synth")
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found.
+    """Results of an evaluation.
 
     Parameters
     ----------
     about : dict
-        What was compared, by which extractor, and notes on how; JSON's own types.
+        Cohorts, extractor and notes, in JSON types.
     distribution : dict of str to tuple of Comparison
-        Kind of noise that makes the ceiling to metrics.
+        Kind of noise at the ceiling to metrics.
     texture : dict of str to tuple of Comparison
-        The same of texture; ceilings are blotches, and noise.
+        Metrics of texture; ceilings are blotches, and noise.
     ranges : AcceptanceRanges
-        What a volume must show to pass as a brain, and what real ones show.
+        Acceptance ranges, with the metrics of real brains.
     verdicts : tuple of Verdict, (n,)
-        Of the synthetic volumes.
+        Verdicts on the synthetic volumes.
     diversity : dict of str to Similarity
-        "real" and "synthetic".
+        Similarity within "real" and "synthetic".
     copies : dict of str to CopyAudit
-        "voxels" and "fingerprints"; empty without training volumes.
+        Audits by "voxels" and "fingerprints"; empty without training volumes.
     identical : tuple of tuple (str, str)
-        Synthetic volumes that are training volumes, value by value, and which.
+        Synthetic volumes equal to training volumes, value by value, and which.
     asked : tuple of Followed
-        Conditions that were asked for.
+        Adherence to the requested conditions.
     ageing : Trend or None
-        Ventricle volume with age.
+        Trend of the ventricle volume with age.
     findings : tuple of Finding
-        What it amounts to, in words.
+        The findings, in words.
     """
 
     about: dict
@@ -130,7 +130,7 @@ def _described(audit, show_nearest):
 
 
 def plain(value):
-    """Turn arrays and the like into JSON's own types; None where not finite."""
+    """Convert arrays and the like to JSON types; None where not finite."""
     if is_dataclass(value):
         value = asdict(value)
     if isinstance(value, dict):
@@ -158,19 +158,19 @@ def evaluate(
     seed=0,
     each=map,
 ):
-    """Judge a synthetic cohort: is it noise, is it copied, is it as asked?
+    """Evaluate a synthetic cohort: anatomy, distribution, copies and conditions.
 
     Parameters
     ----------
     real : Volumes
-        Real volumes on which nothing was trained. Acceptance ranges are set on them.
+        Held-out real volumes. Acceptance ranges are fitted to them.
     synthetic : Volumes
-        What is judged, on the same grid.
+        The volumes to evaluate, on the same grid.
     train : Volumes, optional
-        The volumes that the model judged was trained on. Without them copies cannot be
-        looked for, and what must be fitted on real volumes takes half of `real`.
+        Training volumes of the evaluated model. Without them there is no search for
+        copies, and components and regressions are fitted on half of `real`.
     asked : sequence of dict, (n,), optional
-        What was asked of each synthetic volume; its rows by default.
+        Requested conditions of each synthetic volume; its rows by default.
     noise : Volumes, optional
         Volumes that the model decodes from pure noise: a second ceiling.
     extractor : callable, optional
@@ -180,20 +180,19 @@ def evaluate(
     classes : callable, optional
         Volumes -> class probabilities (n, classes), for the Inception Score.
     predictor : CovariatePredictor, optional
-        A network that gives features when it is called, and reads conditions by
-        ``predict``; its ``config`` tells "weights_sha256" and, where it takes one grid
-        only, "grid".
+        A network that returns features when called, and predicts conditions by
+        ``predict``; its ``config`` has "weights_sha256" and, where it is for one grid,
+        "grid".
     tissues : bool, optional
         Segment tissues: 2 s more for each volume at 2 mm.
     repeats : int, optional
-        Draws of floors, ceilings and intervals.
+        Number of draws of floors, ceilings and intervals.
     pairs : int, optional
-        Pairs compared by MS-SSIM, in each cohort.
+        Number of pairs compared by MS-SSIM, in each cohort.
     seed : int, optional
-        Seed of all that is drawn.
+        Random seed.
     each : callable, optional
-        ``(function, items) -> iterable``, as of
-        `dipy_synth.metrics.verdicts.fit_acceptance_ranges`: for what takes long.
+        Map for slow functions, see `dipy_synth.metrics.verdicts.fit_acceptance_ranges`.
 
     Returns
     -------
@@ -280,7 +279,7 @@ def _with_rows(synthetic, asked):
 
 
 def _check(real, synthetic, train, noise):
-    """Refuse what cannot be compared; give notes on what is odd."""
+    """Refuse cohorts that cannot be compared; return notes on unusual ones."""
     sides = [(real, LEAST_HELD_OUT), (synthetic, LEAST_SYNTHETIC)]
     sides += [(x, n) for x, n in ((train, 2), (noise, 4)) if x is not None]
     notes = ()
@@ -311,18 +310,18 @@ def _check(real, synthetic, train, noise):
 
 
 def find_identical(synthetic, train):
-    """Name the synthetic volumes that are training volumes, value by value.
+    """Find synthetic volumes that are equal to training volumes, value by value.
 
     Parameters
     ----------
     synthetic, train : Volumes
-        On one grid.
+        Cohorts on one grid.
 
     Returns
     -------
     tuple of tuple (str, str)
-        Name of a synthetic volume, and of the training volume that it is, as it is or
-        as its mirror image.
+        Name of a synthetic volume, and of the training volume that it, or its mirror
+        image, equals.
     """
     known = dict(zip(train.hashes(), train.names))
     sides = (synthetic, replace(synthetic, volumes=synthetic.volumes[:, ::-1]))
@@ -345,7 +344,7 @@ def _check_predictor(predictor, real):
 
 
 def _to_fit_on(real, train, seed):
-    """Give volumes to fit on, those of `real` to compare with, and a note."""
+    """Return volumes to fit on, those of `real` to compare with, and a note."""
     if train is not None:
         return train, real, ()
     order = random_stream("evaluation: halves", seed=seed).permutation(len(real))
@@ -360,7 +359,7 @@ def _to_fit_on(real, train, seed):
 
 
 def _distribution(features, real, synthetic, noise, classes, *, repeats, seed):
-    """Give the metrics of distribution by each kind of noise, and a note on FID."""
+    """Compute the metrics of distribution by kind of noise, and a note on FID."""
     a, b = features(real.volumes), features(synthetic.volumes)
     n = min(len(a), len(b)) // 2
     ceilings = {"voxel noise": of_noise(features, real.volumes, seed=seed)}
@@ -387,13 +386,13 @@ def _distribution(features, real, synthetic, noise, classes, *, repeats, seed):
             )
     note = (
         f"FID is of the first {first} of {a.shape[1]} components: {n} volumes on "
-        "either side of its floor carry no more"
+        "either side of its floor are too few for more"
     )
     return found, (note,) if first < a.shape[1] else ()
 
 
 def _audits(real, synthetic, train, seed):
-    """Look for copies in voxels and by fingerprints."""
+    """Search for copies by voxels and by fingerprints."""
     trio = (synthetic.volumes, train.volumes, real.volumes)
     fingerprint = Fingerprint(train.volumes, voxel_size=train.grid.voxel_size)
     searches = {

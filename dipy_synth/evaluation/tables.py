@@ -1,4 +1,4 @@
-"""The tables of an evaluation: a row a metric, a row a volume."""
+"""The tables of an evaluation: one row per metric, and per volume."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from dipy_synth.evaluation.findings import count_reasons
 
 
 def metric_rows(evaluation):
-    """Give the rows of ``metrics.tsv``.
+    """Build the rows of ``metrics.tsv``.
 
     Parameters
     ----------
@@ -15,10 +15,9 @@ def metric_rows(evaluation):
     Returns
     -------
     list of dict
-        Each with ``question``, ``metric``, ``value``, ``low`` and ``high`` (95 %), and
-        what it has of ``floor``, ``ceiling``, ``ceiling_is``, ``normalized`` with its
-        interval, ``n`` and ``note``. None where there is no such number. The floor is
-        what real volumes give.
+        Each with ``question``, ``metric``, ``value``, ``low`` and ``high`` (95 %), and,
+        where defined, ``floor`` (real against real), ``ceiling``, ``ceiling_is``,
+        ``normalized`` with its interval, ``n`` and ``note``; else None.
     """
     rows = [
         *_distribution(evaluation),
@@ -40,7 +39,7 @@ def volume_rows(evaluation, synthetic, real, train=None, *, show_nearest=False):
     ----------
     evaluation : Evaluation
     synthetic, real : Volumes
-        What was compared.
+        The compared cohorts.
     train : Volumes, optional
         To name the nearest training brains.
     show_nearest : bool, optional
@@ -188,7 +187,7 @@ def _asked(evaluation):
 
 
 def _cell(value):
-    """Write a number with five digits, and None where there is none."""
+    """Round a number to five digits; None where there is none."""
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if isinstance(value, (float, np.floating)):

@@ -1,8 +1,8 @@
 """Texture of the cortex in a synthetic cohort, between real brains, blotches and noise.
 
-Features of distribution see shape and size. What an eye sees first, whether there are
-folds or blotches, is seen here: by power in four bands, intensities in the brain,
-texture of blocks of 16 mm, and a classifier that is to tell real from synthetic.
+The features of the distribution metrics measure shape and size. Here folds are
+distinguished from blotches: by power in four bands, intensities in the brain, texture
+of blocks of 16 mm, and a classifier of real and synthetic brains.
 """
 
 from functools import partial
@@ -29,7 +29,7 @@ def _band(index):
     return Metric(lambda a, b: power_ratio(a, b)[index], two_sided=True, **_DISTANCE)
 
 
-#: Part of a `Description` to the metrics that are made of it.
+#: Part of a `Description` to its metrics.
 TEXTURE_METRICS = {
     "texture": {
         "texture_of_cortex": Metric(texture_distance, **_DISTANCE),
@@ -56,28 +56,27 @@ def compare_texture(real, synthetic, *, repeats=100, seed=0, each=map):
     Parameters
     ----------
     real, synthetic : Volumes
-        On one grid; real ones that no model was trained on.
+        Cohorts on one grid; the real one held out.
     repeats : int, optional
-        Draws of floors, ceilings and intervals.
+        Number of draws of floors, ceilings and intervals.
     seed : int, optional
-        Seed of all that is drawn.
+        Random seed.
     each : callable, optional
-        ``(function, items) -> iterable``, as of
-        `dipy_synth.metrics.verdicts.fit_acceptance_ranges`.
+        Map, see `dipy_synth.metrics.verdicts.fit_acceptance_ranges`.
 
     Returns
     -------
     dict of str to tuple of Comparison
-        What makes the ceiling, "blotches" and "voxel noise", to metrics. Both are made
-        of the real volumes: their phases shuffled in one band, or all their voxels.
+        Ceiling, "blotches" or "voxel noise", to metrics. Both are real volumes with
+        shuffled phases of one band, or with shuffled voxels.
     """
-    told = {"voxel_size": real.grid.voxel_size, "each": each}
-    sides = [_parts(describe(v.volumes, **told)) for v in (real, synthetic)]
+    options = {"voxel_size": real.grid.voxel_size, "each": each}
+    sides = [_parts(describe(v.volumes, **options)) for v in (real, synthetic)]
     found = {}
     for name, change in ((BLOTCHES, shuffle_phases), (NOISE, _noise)):
         items = [(volume, seed + i) for i, volume in enumerate(real.volumes)]
         changed = partial(_describe_changed, change=change)
-        ceiling = _parts(describe(items, function=changed, **told))
+        ceiling = _parts(describe(items, function=changed, **options))
         found[name] = tuple(
             comparison
             for part, metrics in TEXTURE_METRICS.items()
@@ -92,7 +91,7 @@ def compare_texture(real, synthetic, *, repeats=100, seed=0, each=map):
 
 
 def _parts(description):
-    """Return the rows that metrics take, by name: dict of ndarray."""
+    """Return the rows of metrics, by name: dict of ndarray."""
     return description._asdict() | {"volumes": texture_features(description.texture)}
 
 

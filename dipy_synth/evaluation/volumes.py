@@ -1,4 +1,4 @@
-"""Cohorts to compare: what is in a folder, checked, and on one grid."""
+"""Reading of cohorts to compare: the volumes of a folder, checked, on one grid."""
 
 from dataclasses import dataclass, replace
 import hashlib
@@ -26,8 +26,8 @@ from dipy_synth.grid import Grid
 from dipy_synth.metrics.array_checks import THRESHOLD
 from dipy_synth.utils.files import read_json
 
-OTHER_UNIT = 10.0  # noise about [0, 1] stays below; intensities of a scanner do not
-KEPT = 0.98  # part of a volume's foreground that must be on the other grid
+OTHER_UNIT = 10.0  # noise about [0, 1] is below, intensities of a scanner are above
+KEPT = 0.98  # least fraction of a volume's foreground on the other grid
 NOT_ASKED = {"participant_id", "matched_id", "sample", "split", "session_id"}
 
 
@@ -41,20 +41,20 @@ class Volumes:
         In [0, 1], RAS, the background 0; float16 is enough. Images as of
         `dipy_synth.data.arrays.as_volumes`.
     grid : Grid
-        Where they lie.
+        Grid of the volumes.
     name : str, optional
-        What a report calls it.
+        Name in a report.
     names : tuple of str, (n,), optional
-        Of the volumes; numbers by default.
+        Names of the volumes; numbers by default.
     rows : tuple of dict, (n,), optional
-        What is known of each, or was asked for: column to str, number or None.
+        Known or requested covariates of each: column to str, number or None.
     notes : tuple of str, optional
-        What was done to them on the way, in sentences.
+        Changes of the volumes when read, in sentences.
 
     Raises
     ------
     InputError
-        If volumes do not fit the grid, or there are not as many names or rows.
+        If volumes do not fit the grid, or numbers of names or rows differ.
     """
 
     volumes: np.ndarray
@@ -86,7 +86,7 @@ class Volumes:
         return len(self.volumes)
 
     def take(self, chosen, *, name=None):
-        """Give some of them: chosen, array of int or bool -> Volumes."""
+        """Select volumes: array of int or bool -> Volumes."""
         chosen = np.arange(len(self))[chosen]
         return replace(
             self,
@@ -97,15 +97,15 @@ class Volumes:
         )
 
     def column(self, name):
-        """Give a column of the rows: list of str, number or None, (n,)."""
+        """Return a column of the rows: list of str, number or None, (n,)."""
         return [row.get(name) for row in self.rows]
 
     def hashes(self):
-        """Give the SHA-256 of each volume's values: list of str, (n,)."""
+        """Compute the SHA-256 of each volume's values: list of str, (n,)."""
         return [_digest(volume) for volume in self.volumes]
 
     def to_config(self):
-        """Describe them in JSON's own types: dict."""
+        """Return a description in JSON types: dict."""
         joined = hashlib.sha256("".join(self.hashes()).encode())
         return {
             "name": self.name,
@@ -132,22 +132,22 @@ def load_volumes(source, *, split=None, grid=None, least=1):
     split : {"train", "validation"}, optional
         One side of a prepared cohort; all of it by default.
     grid : Grid, optional
-        Where they are to lie; where they do by default. Volumes of another grid are
-        resampled, which is noted.
+        Grid of the result; that of the files by default. Volumes of another grid are
+        resampled, with a note.
     least : int, optional
-        How many there must be.
+        Least number of volumes.
 
     Returns
     -------
     Volumes
-        Float16, mapped from a temporary file, so that a cohort need not fit into
-        memory. Values outside of [0, 1] are cut, which is noted.
+        In float16, memory-mapped from a temporary file. Values outside of [0, 1] are
+        clipped, with a note.
 
     Raises
     ------
     InputError
-        If there are fewer volumes, one cannot be read, is constant or not finite, is
-        in another unit, or lies too far off the grid. It names the file.
+        If there are fewer volumes, or one cannot be read, is constant or not finite,
+        in another unit, or too far off the grid. The message names the file.
     """
     prepared = is_prepared_cohort(source)
     found = _prepared_files(source, split) if prepared else _files(source)
@@ -156,9 +156,9 @@ def load_volumes(source, *, split=None, grid=None, least=1):
             f"{source}: {len(found)} volumes{f' in {split}' if split else ''}; "
             f"expected {least} or more"
         )
-    if prepared:  # what a network sees: aligned or not, arrays on one grid
-        told = read_json(Path(source) / "dataset_description.json")["DipySynth"]
-        grid, own = grid or Grid.from_config(told["Grid"]), told["Grid"]
+    if prepared:  # arrays on one grid, aligned or not, as for a network
+        known = read_json(Path(source) / "dataset_description.json")["DipySynth"]
+        grid, own = grid or Grid.from_config(known["Grid"]), known["Grid"]
     reader = _Reader(grid, assumed=Grid.from_config(own) if prepared else None)
     names, files, rows = zip(*found)
     volumes = _mapped(map(reader, files), len(files))
@@ -173,7 +173,7 @@ def load_volumes(source, *, split=None, grid=None, least=1):
 
 
 def _mapped(volumes, n):
-    """Write volumes one by one into a file that nobody else sees; map it."""
+    """Write volumes one by one to a temporary file, and memory-map it."""
     found = None
     for number, volume in enumerate(volumes):
         if found is None:
@@ -184,7 +184,7 @@ def _mapped(volumes, n):
 
 
 def _prepared_files(root, split):
-    """Give key, file and row of each volume of a prepared cohort."""
+    """List key, file and row of each volume of a prepared cohort."""
     keys = _keys(root)
     return [
         (key, prepared_path(root, key), _asked(row))
@@ -201,11 +201,11 @@ def _keys(root):
 
 
 def _files(source):
-    """Give key, file and row of each volume of any other cohort."""
+    """List key, file and row of each volume of any other cohort."""
     images = [path for path in list_images(source) if not is_mask(path)]
     if not images:
         raise InputError(f"{source}: masks alone; expected volumes")
-    # Single files of a prepared cohort are volumes here, not somebody's derivatives.
+    # Single files of a prepared cohort are volumes here, not ignored derivatives.
     ours = all(entities(path).get("desc") == "prepared" for path in images)
     records = read_records(source, layout="files" if ours else "auto")
     return [(r.key, r.image, _asked(r.covariates)) for r in records]
@@ -216,7 +216,7 @@ def _asked(row):
 
 
 class _Reader:
-    """Read files onto one grid, that of the first if none is given; keep notes."""
+    """Reader of files on one grid, by default that of the first, with notes."""
 
     def __init__(self, grid, *, assumed=None):
         self.grid, self._assumed = grid, assumed
@@ -239,7 +239,7 @@ class _Reader:
         return data.astype("float16")
 
     def notes(self):
-        """Tell what was done to volumes on the way: tuple of str."""
+        """Changes of volumes when read: tuple of str."""
         notes = ()
         if self._moved:
             notes += (
@@ -250,12 +250,12 @@ class _Reader:
             path, low, high = self._cut[0]
             notes += (
                 f"{len(self._cut)} volumes have values outside of [0, 1], which were "
-                f"cut; the first, {path}, goes from {low:.3g} to {high:.3g}",
+                f"clipped; the first, {path}, goes from {low:.3g} to {high:.3g}",
             )
         return notes
 
     def _checked(self, path, data):
-        """Refuse what is no volume in [0, 1]; cut what is a little outside."""
+        """Refuse volumes that are not in [0, 1]; clip values a little outside."""
         if not np.isfinite(data).all():
             raise InputError(
                 f"{path}: {np.count_nonzero(~np.isfinite(data))} voxels are NaN or "
@@ -267,14 +267,14 @@ class _Reader:
         if max(-low, high) > OTHER_UNIT:
             raise InputError(
                 f"{path}: values from {low:g} to {high:g}; expected [0, 1] "
-                "(dipy_preprocess_t1 brings scans there)"
+                "(dipy_preprocess_t1 prepares scans)"
             )
         if low < -1e-6 or high > 1 + 1e-6:
             self._cut.append((path, low, high))
         return data.clip(0, 1)
 
     def _moved_to_grid(self, path, data, affine):
-        """Resample a volume; refuse where the brain would not be on the grid."""
+        """Resample a volume; refuse one whose brain is not on the grid."""
         where = (
             f"{path}: shape {data.shape}, affine {_in_a_line(affine)}; the real "
             f"volumes' is {self.grid.shape}, {_in_a_line(self.grid.affine)}"
@@ -284,7 +284,7 @@ class _Reader:
         if _share_on(self.grid, mask, matrix) < KEPT:
             raise InputError(
                 f"{where}. Most of it would be lost on that grid; expected volumes on "
-                "one grid, or of one place in the world"
+                "one grid, or in one world space"
             )
         moved, _ = resample(data, mask, matrix, self.grid.shape, order=1)
         self._moved.append(path)
@@ -292,33 +292,33 @@ class _Reader:
 
 
 def _to_ras(data, affine):
-    """Turn and flip axes so that they run right, anterior, superior."""
+    """Permute and flip axes to RAS."""
     order = orientations.io_orientation(affine)
     turned = orientations.apply_orientation(data, order)
     return turned, affine @ orientations.inv_ornt_aff(order, data.shape)
 
 
 def _grid_of(path, shape, affine):
-    """Give the grid of a volume whose axes are those of the world."""
+    """Return the grid of a volume whose axes are those of the world."""
     sizes = np.diag(affine)[:3]
     if np.abs(affine[:3, :3] - np.diag(sizes)).max() > 1e-3 * sizes.min():
         raise InputError(
             f"{path}: affine {_in_a_line(affine)} is oblique; expected axes along "
-            "those of the world (dipy_preprocess_t1 brings scans there)"
+            "those of the world (dipy_preprocess_t1 prepares scans)"
         )
     middle = affine[:3, :3] @ ((np.array(shape) - 1) / 2) + affine[:3, 3]
     return Grid(shape, tuple(sizes), tuple(middle))
 
 
 def _same(affine, grid):
-    """Tell whether the voxels of two grids of one shape are at one place."""
+    """Return whether the voxels of two grids of one shape coincide."""
     corner = np.array([*grid.shape, 1])
     apart = np.abs((affine - grid.affine) * corner).sum(axis=1).max()
     return apart < 0.05 * min(grid.voxel_size)
 
 
 def _share_on(grid, mask, matrix):
-    """Give the part of a mask that is on a grid; `matrix` leads from grid to mask."""
+    """Compute the fraction of a mask on a grid; `matrix` maps grid to mask voxels."""
     places = np.argwhere(mask)
     if not len(places):
         return 0.0

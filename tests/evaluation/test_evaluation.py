@@ -127,7 +127,8 @@ def test_blotches_are_told_by_texture_though_shapes_are_right(real, others):
     assert answers(found)["alike"] is False
     by_features, by_texture = words(found)["alike"].split("; by the texture")
     assert "features, not shown, 3 volumes" in by_features
-    assert "cortex, told apart" in by_texture and "brains of blotches 1" in by_texture
+    assert "cortex, distinguishable" in by_texture
+    assert "brains of blotches 1" in by_texture
     metrics = {one.name: one for one in found.texture["blotches"]}
     assert 0.5 < metrics["texture_of_cortex"].normalized < 1.5
     assert metrics["auc_of_brains"].value > 0.9 > metrics["auc_of_brains"].floor
@@ -204,7 +205,7 @@ def test_volumes_that_ignore_what_was_asked_are_told(real, train, others):
     same = replace(others, rows=(others.rows[0],) * 12)
     for nothing in (replace(others, rows=()), same):
         followed, notes = follow_conditions(nothing, real, train)
-        assert followed == () and "nothing was asked" in notes[0]
+        assert followed == () and "no requested condition" in notes[0]
     assert as_asked((), None).good is None
 
 
@@ -336,7 +337,8 @@ def test_a_predictor_gives_features_and_reads_conditions(real, train, others):
     assert set(found.distribution) == {"voxel noise", "decoded noise"}
     (age,) = found.asked
     assert age.column == "age" and age.synthetic.mae == 0
-    assert any("sex: the predictor cannot read it" in n for n in found.about["notes"])
+    unread = "sex: the predictor cannot predict it"
+    assert any(unread in note for note in found.about["notes"])
 
 
 def test_class_probabilities_give_the_inception_score(coarse):
@@ -540,7 +542,7 @@ def test_a_column_of_other_words_is_left_and_told(change, words):
     followed, notes = follow(change)
     assert followed == ()
     (note,) = notes
-    assert re.search(f"not judged, since it is .*{words}", note)
+    assert re.search(f"not evaluated, since it is .*{words}", note)
     finding = as_asked(followed, None, notes)
     assert finding.good is None and note in finding.words
 
