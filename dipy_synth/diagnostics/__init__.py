@@ -1,4 +1,4 @@
-"""A pre-flight of the known ways in which a latent diffusion model gives noise."""
+"""Diagnostics of a latent diffusion model: checks of known causes of noise."""
 
 from dipy_synth.diagnostics.checks import run_checks
 from dipy_synth.diagnostics.context import DiagnosticContext

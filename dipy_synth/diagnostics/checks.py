@@ -1,4 +1,4 @@
-"""All checks, one after the other."""
+"""All checks, in order."""
 
 from functools import partial
 
@@ -42,27 +42,26 @@ CHECKS = {
     "ladder": check_ladder,
     "variability of samples": check_samples,
 }
-SLOW = (check_overfit, check_ladder, check_samples)  # they tell how far they are
+SLOW = (check_overfit, check_ladder, check_samples)  # they report their progress
 _BAR = "{desc}{percentage:3.0f}%|{bar}| [{elapsed}]"
 
 
 def run_checks(context, *, quick=False, progress=False):
-    """Look for the known ways in which a latent diffusion model goes wrong.
+    """Run all checks of a latent diffusion model.
 
     Parameters
     ----------
     context : DiagnosticContext
-        The model, and what is known of its data; `read_context` gathers it.
+        The model and its data, see `read_context`.
     quick : bool, optional
-        Leave out what takes longest: training on one batch, and samples.
+        Skip the slowest checks: training on one batch, the ladder and samples.
     progress : bool, optional
         Show a progress bar.
 
     Returns
     -------
     list of CheckResult
-        One a check, in the order of the way from scans to samples. Nothing of the
-        model is changed.
+        One per check, in order from scans to samples. The model is not changed.
     """
     results = []
     options = {"desc": "", "unit": "check", "bar_format": _BAR, "shown": progress}
@@ -72,7 +71,9 @@ def run_checks(context, *, quick=False, progress=False):
             if check not in SLOW:
                 results.append(check(context))
             elif quick:
-                results.append(skipped(name, "left out", "leave out --quick"))
+                results.append(
+                    skipped(name, "left out by --quick", "run it without --quick")
+                )
             else:
                 results.append(check(context, partial(_go_on, bar, n)))
             bar.update(n - bar.n)
@@ -80,5 +81,5 @@ def run_checks(context, *, quick=False, progress=False):
 
 
 def _go_on(bar, most, share):
-    """Move a bar; the shares of a whole can sum to a little more than it."""
+    """Advance a bar; fractions may sum to a little more than 1."""
     bar.update(min(share, most - bar.n))

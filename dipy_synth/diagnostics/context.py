@@ -1,4 +1,4 @@
-"""What diagnostics look at: a model, and what is known of its data and its run."""
+"""Context of diagnostics: a model, its data and its run."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,41 +11,41 @@ from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.utils.random import random_stream
 
-_NUMBERS = 2**21  # latent numbers looked at, where images are small
-_FOR_WIDEST = 128  # latent images, from which the widest component is told
+_NUMBERS = 2**21  # latent numbers used, where images are small
+_FOR_WIDEST = 128  # latent images for the widest component
 NOISE_TO_SIGNAL = (0.25, 0.6, 0.8, 1.5, 3.0, 9.0)
 
 
 @dataclass
 class DiagnosticContext:
-    """A model with what is known of it. All but the model may be left out.
+    """A model with its data and run. All but the model are optional.
 
     Parameters
     ----------
     ldm : LDM
         The model.
-    latents : array (n, *latent_shape), optional
-        Continuous latents of the whole training set, as the autoencoder gives them.
-    conditions : array (n, n_conditions), optional
+    latents : array of shape (n, *latent_shape), optional
+        Continuous latents of the whole training set, of the autoencoder.
+    conditions : array of shape (n, n_conditions), optional
         Their encoded conditions, NaN where missing.
-    held_out : array (m, *latent_shape), optional
-        Latents of subjects that were not trained on.
-    held_out_conditions : array (m, n_conditions), optional
+    held_out : array of shape (m, *latent_shape), optional
+        Latents of held-out subjects.
+    held_out_conditions : array of shape (m, n_conditions), optional
         Their encoded conditions.
-    volumes : array (k, *shape), optional
-        Some prepared volumes in [0, 1], best of subjects that were not trained on.
+    volumes : array of shape (k, *shape), optional
+        Prepared volumes in [0, 1], preferably of held-out subjects.
     run : Path, optional
         Folder of the run that trained the model.
     vqvae : VQVAE, optional
-        The autoencoder as it was before the latent diffusion model took it over.
+        The autoencoder of its own run, before it was copied to the model.
     cohort_split : dict, optional
-        ``train`` and ``validation``: subjects of the cohort at hand.
-    samples : array (n, *latent_shape), optional
-        Normalised latents that the model has sampled; made when they are needed.
+        ``train`` and ``validation``: subjects of the given cohort.
+    samples : array of shape (n, *latent_shape), optional
+        Normalised samples of the model; generated when needed.
     ladder : Ladder, optional
-        Images sampled back from rising noise; made when they are needed.
+        Images sampled back from rising noise; generated when needed.
     seed : int, optional
-        Seed of noise and samples.
+        Random seed.
     """
 
     ldm: LDM
@@ -75,40 +75,40 @@ class DiagnosticContext:
 
     @property
     def batch_size(self):
-        """How many latent images go through the network at once: int."""
+        """Number of latent images in a batch of the network: int."""
         return max(1, min(32, 2**19 // int(np.prod(self.ldm.network.shape))))
 
     def most(self):
-        """How many latent images are looked at where not all can be: int."""
+        """Largest number of latent images to use: int."""
         size = int(np.prod(self.ldm.network.shape))
         return int(np.clip(_NUMBERS // size, 8, 128))
 
     def sides(self):
-        """Name the sides that there are latents of: list of str."""
+        """Sides with latents: list of str."""
         return [
             name for name in ("held_out", "latents") if self.side(name)[0] is not None
         ]
 
     def side(self, name):
-        """Give the latents and encoded conditions of one side, each array or None."""
-        told = {"latents": "conditions", "held_out": "held_out_conditions"}[name]
-        return getattr(self, name), getattr(self, told)
+        """Return the latents and encoded conditions of one side, each array or None."""
+        rows = {"latents": "conditions", "held_out": "held_out_conditions"}[name]
+        return getattr(self, name), getattr(self, rows)
 
     def chosen(self, name, *, most=None):
-        """Choose latents of one side, evenly spread over it.
+        """Choose latents of one side, evenly spaced.
 
         Parameters
         ----------
         name : {"latents", "held_out"}
         most : int, optional
-            How many at most; `most` by default.
+            Largest number; `most` by default.
 
         Returns
         -------
-        x0 : ndarray (k, *latent_shape), float32
+        x0 : ndarray of shape (k, *latent_shape), float32
             Normalised latents.
-        conditions : ndarray (k, n_conditions)
-            Encoded conditions; NaN where they are not known.
+        conditions : ndarray of shape (k, n_conditions)
+            Encoded conditions; NaN where unknown.
         """
         latents, conditions = self.side(name)
         k = min(len(latents), most or self.most())
@@ -126,7 +126,7 @@ class DiagnosticContext:
         name : {"latents", "held_out"}
             The side.
         conditions : {None, "null", "others"}, optional
-            Give the network their own conditions, none, or each those of another.
+            Conditions for the network: their own, none, or those of others.
 
         Returns
         -------
@@ -139,27 +139,27 @@ class DiagnosticContext:
         return self._answers[key]
 
     def along_widest(self, name, errors, *, most=32):
-        """Denoise from deep noise, and look along the widest training component.
+        """Denoise from high noise, along the training component of largest variance.
 
         Parameters
         ----------
         name : {"latents", "held_out"}
             The side.
         errors : tuple of float
-            The levels of noise: shares of the component's variance that are left when
-            the best multiple of what is seen is taken.
+            The levels of noise: residual fractions of the component's variance of the
+            best linear estimate.
         most : int, optional
-            How many latent images to look at.
+            Largest number of latent images.
 
         Returns
         -------
         Denoised
-            Its images are coordinates (k, 1), those of the mean being 0.
+            With coordinates (k, 1) as images; the mean is at 0.
         """
         mean, axis, variance = _widest(self.chosen("latents", most=_FOR_WIDEST)[0])
         errors = np.asarray(errors)
         times = self.ldm.schedule.times_at(np.sqrt(variance * errors / (1 - errors)))
-        looked = _denoise(self, times, *self.chosen(name, most=most), None)
+        result = _denoise(self, times, *self.chosen(name, most=most), None)
 
         def along(x, share=1.0):
             return (x - share * mean).reshape(len(x), -1) @ axis[:, None]
@@ -167,24 +167,24 @@ class DiagnosticContext:
         shares = self.ldm.schedule.alpha(times)
         return Denoised(
             times,
-            along(looked.truth),
-            np.stack([along(x, share) for x, share in zip(looked.noisy, shares)]),
-            np.stack([along(x) for x in looked.answers]),
+            along(result.truth),
+            np.stack([along(x, share) for x, share in zip(result.noisy, shares)]),
+            np.stack([along(x) for x in result.answers]),
         )
 
 
 @dataclass(frozen=True)
 class Denoised:
-    """Latents, with noise and without it again.
+    """Latents, noisy and denoised.
 
     Parameters
     ----------
-    times : ndarray (n,)
-        Times of the levels of noise, rising.
-    truth : ndarray (k, *latent_shape)
+    times : ndarray of shape (n,)
+        Times of the noise levels, increasing.
+    truth : ndarray of shape (k, *latent_shape)
         Normalised latents.
-    noisy, answers : ndarray (n, k, *latent_shape)
-        The latents with noise, and what the network takes them for.
+    noisy, answers : ndarray of shape (n, k, *latent_shape)
+        The latents with noise, and the estimates of the network.
     """
 
     times: np.ndarray
@@ -193,13 +193,13 @@ class Denoised:
     answers: np.ndarray
 
     def errors(self):
-        """Give mean squared errors by level and image, predicting 0 being 1: (n, k)."""
+        """Compute MSE by level and image, relative to predicting 0: (n, k)."""
         axes = tuple(range(2, self.answers.ndim))
         squared = np.mean((self.answers - self.truth) ** 2, axis=axes)
         return squared / np.mean(self.truth**2)
 
     def wiener_errors(self, variance, ratios):
-        """Return the errors of a Wiener filter by position and channel.
+        """Compute the errors of a Wiener filter by position and channel.
 
         Parameters
         ----------
@@ -211,13 +211,13 @@ class Denoised:
         Returns
         -------
         ndarray of shape (n,)
-            As `errors`: predicting 0 is 1.
+            Relative to predicting 0, as `errors`.
         """
         power = np.mean(self.truth**2)
         return wiener_errors(self.truth, variance, ratios) / power
 
     def linear_errors(self):
-        """Give the error of the best multiple of the noisy latents by level: (n,)."""
+        """Compute the error of the best linear estimate by level: (n,)."""
         power = np.sum(self.truth**2)
         return np.array(
             [
@@ -228,7 +228,7 @@ class Denoised:
 
 
 def _widest(latents):
-    """Give the mean, the first principal axis (unit length) and its variance."""
+    """Compute the mean, the first principal axis (unit length) and its variance."""
     mean = latents.mean(axis=0)
     centered = (latents - mean).reshape(len(latents), -1)
     power, weights = np.linalg.eigh(centered @ centered.T)
@@ -237,7 +237,7 @@ def _widest(latents):
 
 
 def _denoise(context, times, x0, conditions, kind):
-    """Denoise latents from some levels, the noise being the same at each."""
+    """Denoise latents from several levels, with the same noise."""
     schedule = context.ldm.schedule
     rng = random_stream("diagnostics: latents", seed=context.seed)
     noise = rng.standard_normal(x0.shape, dtype="float32")
@@ -249,7 +249,7 @@ def _denoise(context, times, x0, conditions, kind):
     answers = np.empty_like(noisy)
     for start in range(0, len(x0), context.batch_size):
         rows = slice(start, start + context.batch_size)
-        # as sampling does: what is checked is the path that makes volumes
+        # as in sampling
         denoise = context.ldm.denoiser(conditions[rows])
         for level, t in enumerate(times):
             answers[level, rows] = denoise(noisy[level, rows], float(t))
@@ -257,15 +257,15 @@ def _denoise(context, times, x0, conditions, kind):
 
 
 def far_conditions(conditions):
-    """Give each image the conditions of one that is far from it in a known one.
+    """Return for each image the conditions of one far from it in a known condition.
 
     Parameters
     ----------
-    conditions : array (k, n_conditions)
+    conditions : array of shape (k, n_conditions)
 
     Returns
     -------
-    ndarray (k, n_conditions)
+    ndarray of shape (k, n_conditions)
     """
     column = np.isfinite(conditions).sum(axis=0).argmax()
     order = np.argsort(conditions[:, column], kind="stable")

@@ -1,4 +1,4 @@
-"""Checks of what the network is given: latents, noise, and who is on which side."""
+"""Checks of the inputs of the network: latents, noise and split."""
 
 import numpy as np
 
@@ -7,17 +7,17 @@ from dipy_synth.utils.files import read_json
 from dipy_synth.utils.labels import labels_on_side
 from dipy_synth.utils.random import random_stream
 
-GIVE_COHORT = "give the cohort it was trained on (--prepared)"
-MEAN, STD = 0.05, 0.05  # how far from 0 and 1 passes; twice that is a warning
-CLEAN, LEAK = 1e-3, 5e-3  # share of the image's power left where sampling starts
-STEEP = 30  # how much of its error the network may have multiplied in the first step
+GIVE_COHORT = "pass the cohort it was trained on (--prepared)"
+MEAN, STD = 0.05, 0.05  # largest deviation that passes; up to twice it is a warning
+CLEAN, LEAK = 1e-3, 5e-3  # fraction of the signal power where sampling starts
+STEEP = 30  # largest gain of the network's error in the first step
 
 
 def check_latents(context):
     """Check that normalised latents have mean 0 and the variance of the model's map."""
     name = "latents at the input"
     if context.latents is None:
-        return skipped(name, "no training latents are at hand", GIVE_COHORT)
+        return skipped(name, "no training latents were given", GIVE_COHORT)
     mean, own = input_statistics(context)
     recorded = context.ldm.normalizer.variance
     recorded = np.sqrt(recorded.mean(axis=tuple(range(recorded.ndim - 1))))
@@ -34,8 +34,8 @@ def check_latents(context):
         f"is {mean.min():.3f} to {mean.max():.3f} and the standard deviation "
         f"{std.min():.3f} to {std.max():.3f} times that recorded in the model",
         expected=f"mean within {MEAN} of 0, standard deviation within {STD} of 1 times",
-        advice="the normaliser is not that of these latents: fit it on the whole "
-        "training set (LatentNormalizer.fit), and train the network anew",
+        advice="the normalizer is not that of these latents: fit it to the whole "
+        "training set (LatentNormalizer.fit), and train the network again",
         values={
             "mean": mean.tolist(),
             "std": std.tolist(),
@@ -46,11 +46,11 @@ def check_latents(context):
 
 
 def input_statistics(context):
-    """Measure the normalised training latents, one image at a time.
+    """Compute statistics of the normalised training latents, one image at a time.
 
     Returns
     -------
-    mean, std : ndarray of float64, (channels,)
+    mean, std : ndarray of shape (channels,), float64
     """
     total, squares = 0.0, 0.0
     for latent in context.latents:
@@ -63,7 +63,7 @@ def input_statistics(context):
 
 
 def check_terminal_noise(context):
-    """Check that sampling starts where training ended: at noise.
+    """Check that the noise at the start of sampling is that at the end of training.
 
     References
     ----------
@@ -77,12 +77,13 @@ def check_terminal_noise(context):
     gain = float(schedule.alpha(second)) / alpha if alpha else np.inf
     steep = schedule.prediction == "noise" and gain > STEEP
     words = (
-        f"where sampling starts, {left:.2g} of the image's power is left "
+        f"where sampling starts, {left:.2g} of the signal power is left "
         f"(alpha-bar of the schedule's end)"
     )
     advice = "rescale the chain (--zero_terminal_snr with --prediction v), or train a "
     advice += (
-        "rectified flow; sampling starts at pure noise, which this network never saw"
+        "rectified flow; sampling starts from pure noise, on which this network was "
+        "not trained"
     )
     if steep:
         words += (
@@ -96,20 +97,18 @@ def check_terminal_noise(context):
         "noise where sampling starts",
         grade(passes=left <= CLEAN and not steep, warns=left <= LEAK),
         words,
-        expected=f"at most {CLEAN:g}; above {LEAK:g} the image shows through",
+        expected=f"at most {CLEAN:g}; above {LEAK:g} the signal is visible",
         advice=advice,
         values={"alpha_bar": left, "snr": alpha**2 / max(sigma**2, 1e-12)},
     )
 
 
 def check_split(context):
-    """Check that no subject is on both sides, and that all parts know the same."""
+    """Check that no subject is on both sides, and that all parts share one split."""
     name, split = "training and validation", context.ldm.config.get("split") or {}
     train, held_out = (set(split.get(side, ())) for side in ("train", "validation"))
     if not train:
-        return skipped(
-            name, "the model does not tell who it was trained on", "train it again"
-        )
+        return skipped(name, "the model does not record its subjects", "train it again")
     problems = [
         *_both_sides("the model", train, held_out),
         *_problems_of_cohort(context, split),
@@ -128,8 +127,8 @@ def check_split(context):
         expected="no subject on both sides, the same sides for autoencoder and U-Net",
         advice="prepare the cohort with one split and train both on it"
         if problems
-        else "keep some subjects for validation: without them nothing tells memory "
-        "from learning",
+        else "keep some subjects for validation: without them overfitting is not "
+        "detected",
         values={"train": len(train), "validation": len(held_out)},
     )
 
@@ -140,7 +139,7 @@ def _both_sides(who, train, held_out):
 
 
 def _problems_of_cohort(context, split):
-    """Compare with the cohort at hand, if it is the one that was trained on."""
+    """Compare with the given cohort, if it is that of the training."""
     sides = context.cohort_split
     if not sides:
         return []
@@ -160,12 +159,12 @@ def _problems_of_autoencoder(context, split):
             [f"the autoencoder was trained on {len(seen)} of them"] if seen else []
         )
     if not _encode_alike(context.ldm.vqvae, context.vqvae, context.volumes):
-        problems.append("this autoencoder gives other latents than the model's own")
+        problems.append("this autoencoder has other latents than the model's own")
     return problems
 
 
 def _encode_alike(one, other, volumes):
-    """Tell whether two autoencoders give the same latents; decoders may differ."""
+    """Return whether two autoencoders have the same latents; decoders may differ."""
     here, there = one.network, other.network
     if here.shape != there.shape or here.latent_shape != there.latent_shape:
         return False
@@ -173,12 +172,12 @@ def _encode_alike(one, other, volumes):
         rng = random_stream("diagnostics: autoencoders", seed=0)
         volumes = rng.random((1, *here.shape), dtype="float32")
     ours, theirs = (vqvae.encode(volumes[:1]) for vqvae in (one, other))
-    # weights in float16 are of the same run
+    # equal up to float16 rounding: weights of the same run
     return np.sqrt(np.mean((ours - theirs) ** 2)) <= 0.02 * np.std(ours)
 
 
 def _problems_of_run(context):
-    """Check that the latents a run keeps are of the autoencoder it tells of."""
+    """Check that the stored latents of a run are of its autoencoder."""
     if context.run is None:
         return []
     wanted = (

@@ -1,4 +1,4 @@
-"""Checks of what the denoiser has learned: latents out of noise, with conditions."""
+"""Checks of the denoiser: error by noise level, large scales and conditions."""
 
 import numpy as np
 
@@ -14,24 +14,27 @@ from dipy_synth.diagnostics.results import (
 
 WORDS = {"latents": "training", "held_out": "held-out"}
 LEARNED = 0.97  # of a Wiener filter's error
-RISE = 0.02  # how much an error may fall as the noise rises
-FOUND, HARDLY_FOUND = 0.85, 0.4  # of what is there to be found in deep noise
-COARSE_ERRORS = (0.1, 0.3, 0.6)  # left to the best multiple of what is seen
-FEW = 8  # training latents, of which no component is told
-IGNORED = 1e-3  # relative change of the answers without conditions
+RISE = 0.02  # largest decrease of the error with rising noise
+FOUND, HARDLY_FOUND = (
+    0.85,
+    0.4,
+)  # fraction of the best linear estimate's explained variance at high noise
+COARSE_ERRORS = (0.1, 0.3, 0.6)  # residual variances of the best linear estimate
+FEW = 8  # least number of training latents for a component
+IGNORED = 1e-3  # relative change of the outputs without conditions
 SURE = 2.0  # standard errors
 
 
 def check_denoising(context, side):
     """Check the denoised latents against the best linear filter, by noise level.
 
-    The error of a Wiener filter by position and channel is what a preconditioned
-    network starts from; what it has learned is how far it is below.
+    A preconditioned network starts from the error of a Wiener filter by position and
+    channel; learning lowers it.
 
     Parameters
     ----------
     context : DiagnosticContext
-        What is looked at.
+        The model and its data.
     side : {"latents", "held_out"}
         Latents of the training set, or those held out.
 
@@ -41,17 +44,17 @@ def check_denoising(context, side):
     """
     name = f"denoising, {WORDS[side]}"
     if context.side(side)[0] is None:
-        return skipped(name, f"no {WORDS[side]} latents are at hand", GIVE_COHORT)
-    looked = context.denoised(side)
-    noise = _noise(context, looked)
-    errors = looked.errors().mean(axis=1)
-    linear = looked.wiener_errors(context.ldm.normalizer.variance, noise)
+        return skipped(name, f"no {WORDS[side]} latents were given", GIVE_COHORT)
+    result = context.denoised(side)
+    noise = _noise(context, result)
+    errors = result.errors().mean(axis=1)
+    linear = result.wiener_errors(context.ldm.normalizer.variance, noise)
     ratios = errors / linear
     beaten, rises = ratios < LEARNED, np.diff(errors) > -RISE
     lost = [f"{ratio:.2g}" for ratio in noise[~beaten]]
     words = (
         f"at noise {_list(noise)} times the signal the error is {_list(ratios)} of "
-        "what a Wiener filter leaves"
+        "that of a Wiener filter"
     )
     words += f"; hardly better at {', '.join(lost)}" if lost else ""
     words += "" if rises.all() else "; the error falls as the noise rises"
@@ -71,26 +74,26 @@ def check_denoising(context, side):
 
 
 _ADVICE = {
-    "latents": "the network has not learned to denoise: train longer, and first mend "
-    "what else is wrong here (a wrong scale looks like this too)",
+    "latents": "the network has not learned to denoise: train longer, and first fix "
+    "the other failures here (a wrong scale has this effect, too)",
     "held_out": "where training latents fail, too, train longer; where they do not, "
-    "the network knows what it has seen alone: more subjects, fewer epochs "
-    "(--patience) or a smaller network",
+    "the network overfits: more subjects, fewer epochs (--patience) or a smaller "
+    "network",
 }
 
 
 def _verdict(side, beaten, rises):
-    """Grade: training latents must be denoised; of unseen ones a level may fail."""
+    """Grade: training latents must be denoised; held-out ones may fail at a level."""
     if beaten.all() and rises.all():
         return PASS
     few = beaten.sum() >= len(beaten) - (1 if side == "latents" else 2)
     return WARN if few and rises.all() else FAIL
 
 
-def _noise(context, looked):
-    """Give noise over signal at each level."""
+def _noise(context, result):
+    """Compute the noise-to-signal ratio at each level."""
     schedule = context.ldm.schedule
-    return schedule.sigma(looked.times) / np.maximum(schedule.alpha(looked.times), 1e-9)
+    return schedule.sigma(result.times) / np.maximum(schedule.alpha(result.times), 1e-9)
 
 
 def _list(values):
@@ -98,31 +101,31 @@ def _list(values):
 
 
 def check_coarse(context):
-    """Check that the widest variation is found in deep noise, where it is decided.
+    """Check that the component of largest variance is denoised at high noise.
 
-    The size of a brain is spread over all of its latent voxels, so it shows through
-    noise that hides all else, and by the time the noise is no stronger than the signal
-    it is settled. A network that saw such noise too rarely gives all samples about the
-    mean size, however well it denoises elsewhere.
+    The size of a brain affects all latent voxels, so it is visible at noise levels that
+    hide all else, and is determined there in sampling. A network that is rarely trained
+    at such levels generates samples of about the mean size, whatever its error at other
+    levels.
     """
     name = "large-scale structure at high noise"
     side = next(iter(context.sides()), None)
     if context.latents is None or len(context.latents) < FEW:
         return skipped(name, f"fewer than {FEW} training latents", GIVE_COHORT)
-    looked = context.along_widest(side, COARSE_ERRORS)
-    errors, linear = looked.errors().mean(axis=1), looked.linear_errors()
+    result = context.along_widest(side, COARSE_ERRORS)
+    errors, linear = result.errors().mean(axis=1), result.linear_errors()
     share = float(np.sum(1 - errors) / np.sum(1 - linear))
     return make_result(
         name,
         grade(passes=share >= FOUND, warns=share >= HARDLY_FOUND),
-        f"on {WORDS[side]} latents, along the component that varies most, error at "
-        f"three levels of noise {_list(errors)}, of the best multiple of what is seen "
-        f"{_list(linear)}; {share:.0%} is found of what that finds",
+        f"on {WORDS[side]} latents, along the component of largest variance, error at "
+        f"three levels of noise {_list(errors)}, of the best linear estimate "
+        f"{_list(linear)}; {share:.0%} of its explained variance is found",
         expected=f"{FOUND:.0%} or more",
-        advice="samples will be too much alike in size: train longer, or with a wider "
-        "--noise_range, going on from this model with --initial",
+        advice="samples will be too similar in size: train longer, or with a wider "
+        "--noise_range, starting from this model with --initial",
         values={
-            "noise_to_signal": _noise(context, looked).tolist(),
+            "noise_to_signal": _noise(context, result).tolist(),
             "errors": errors.tolist(),
             "linear_errors": linear.tolist(),
             "share_found": share,
@@ -131,33 +134,33 @@ def check_coarse(context):
 
 
 def check_conditions(context):
-    """Check that conditions are heard, and that the right ones help.
+    """Check that conditions have an effect, and that the right ones lower the error.
 
-    Answers with their own conditions are compared with answers without any, and with
-    answers to those of other subjects, on the same latents and noise.
+    Outputs with their own conditions are compared with those without conditions, and
+    with conditions of other subjects, on the same latents and noise.
     """
     name = "conditions"
     if not context.ldm.schema.names:
         return skipped(name, "the model has no conditions", "")
     sides = [s for s in context.sides() if np.isfinite(context.chosen(s)[1]).any()]
     if not sides:
-        return skipped(name, "conditions are not known", GIVE_COHORT)
+        return skipped(name, "conditions are unknown", GIVE_COHORT)
     own = context.denoised(sides[0])
     null, others = (context.denoised(sides[0], kind) for kind in ("null", "others"))
-    heard = _apart(own.answers, null.answers)
+    change = _apart(own.answers, null.answers)
     known = np.isfinite(context.chosen(sides[0])[1]).any(axis=1)
     gains = [_gain(own, other, known) for other in (null, others)]
     return make_result(
         name,
-        _verdict_of_conditions(heard, gains),
-        f"on {known.sum()} {WORDS[sides[0]]} latents the answers change by {heard:.1e} "
-        f"without conditions; the right ones lower the error by {_told(gains[0])} "
-        f"against none and {_told(gains[1])} against those of others",
+        _verdict_of_conditions(change, gains),
+        f"on {known.sum()} {WORDS[sides[0]]} latents the outputs change by "
+        f"{change:.1e} without conditions; the right ones lower the error by "
+        f"{_text(gains[0])} against none and {_text(gains[1])} against those of others",
         expected=f"a change above {IGNORED:g}, and errors no higher than without "
         f"conditions and lower than with wrong ones, by {SURE:g} standard errors",
-        advice=_advice_on_conditions(heard, gains),
+        advice=_advice_on_conditions(change, gains),
         values={
-            "change": heard,
+            "change": change,
             "gain_over_none": list(gains[0]),
             "gain_over_others": list(gains[1]),
         },
@@ -165,13 +168,13 @@ def check_conditions(context):
 
 
 def _apart(x, y):
-    """Give the root mean square difference, of the size of the first."""
+    """Compute the root mean square difference, relative to the size of the first."""
     size = np.sqrt(np.mean(x**2))
     return float(np.sqrt(np.mean((x - y) ** 2)) / max(size, 1e-12))
 
 
 def _gain(own, other, known):
-    """Give by how much the error is lower, and its standard error."""
+    """Compute the decrease of the error, and its standard error."""
     per_image = (other.errors() - own.errors()).mean(axis=0)[known]
     error = (
         np.std(per_image, ddof=1) / len(per_image) ** 0.5 if len(per_image) > 1 else 0
@@ -179,13 +182,13 @@ def _gain(own, other, known):
     return float(per_image.mean()), float(error)
 
 
-def _told(gain):
+def _text(gain):
     return f"{gain[0]:.1e} ± {gain[1]:.0e}"
 
 
-def _verdict_of_conditions(heard, gains):
+def _verdict_of_conditions(change, gains):
     """Grade: ignored or harmful conditions fail; without effect they warn."""
-    if not heard > IGNORED:
+    if not change > IGNORED:
         return FAIL
     (over_none, none_error), (over_others, others_error) = gains
     if over_none < -SURE * none_error or over_others < -SURE * others_error:
@@ -193,14 +196,14 @@ def _verdict_of_conditions(heard, gains):
     return PASS if over_others > SURE * others_error else WARN
 
 
-def _advice_on_conditions(heard, gains):
-    if not heard > IGNORED:
+def _advice_on_conditions(change, gains):
+    if not change > IGNORED:
         return (
-            "the network does not hear its conditions: train with --conditions and a "
+            "the network ignores its conditions: train with --conditions and a "
             "--condition_dropout well below 1"
         )
     return (
-        "conditions are heard but do not help here: train longer, or with more "
-        "subjects; check that participants.tsv is that of these scans; ask for them "
-        "with a lower --guidance until then"
+        "conditions have an effect but do not lower the error: train longer, or with "
+        "more subjects; check that participants.tsv is that of these scans; use a "
+        "lower --guidance until then"
     )

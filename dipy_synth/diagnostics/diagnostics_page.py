@@ -1,4 +1,4 @@
-"""The page of diagnostics: verdicts with what to do, and pictures of denoising."""
+"""The page of diagnostics: verdicts with advice, and pictures of denoising."""
 
 from html import escape
 from pathlib import Path
@@ -41,21 +41,21 @@ $rows
 
 
 def diagnostics_page(context, results, path):
-    """Write one page of verdicts, and the numbers behind them beside it.
+    """Write one page of verdicts, and a file with their numbers.
 
     Parameters
     ----------
     context : DiagnosticContext
-        What was looked at.
+        The model and its data.
     results : list of CheckResult
-        What `run_checks` gave.
+        Results of `run_checks`.
     path : str or Path
         The page. ``doctor.json`` is written to its folder.
 
     Returns
     -------
     Path
-        The page, which stands alone: it needs no other file and no network.
+        The page, without external files or network access.
     """
     path, counts = Path(path), count_verdicts(results)
     title = f"Diagnostics: {_name(context)}"
@@ -85,12 +85,12 @@ def diagnostics_page(context, results, path):
 
 
 _EXPLANATION = (
-    "Mend what failed from above downwards: one fault makes others show. Each line "
-    "says what was measured, and what to do."
+    "Fix failures from the top downwards: one may cause others. Each line has the "
+    "result and advice."
 )
 _ALL_WELL = (
-    "None of the known ways in which latent diffusion gives noise was found. That does "
-    "not say that the volumes are good: look at them, and measure them."
+    "No known cause of noise was found. That is no evidence that the volumes are good: "
+    "view them, and evaluate them."
 )
 
 
@@ -113,13 +113,13 @@ def _summary(context):
         )
     ]
     return (
-        f"Volumes of {shape} voxels, latents of {latent}; looked at with "
+        f"Volumes of {shape} voxels, latents of {latent}; checked with "
         f"{counts[0]} and {counts[1]} latents, {n} volumes"
     )
 
 
 def _verdict(results):
-    """Say the worst in a line."""
+    """Summarise the worst verdicts in a line."""
     names = {v: [f.name for f in results if f.verdict == v] for v in (FAIL, WARN)}
     if names[FAIL]:
         return f"Failed: {'; '.join(names[FAIL])}"
@@ -136,7 +136,7 @@ def _worst_first(results):
 
 
 def _row(result):
-    """Write one result."""
+    """Format one result as a table row."""
     advice = f"<p><b>To do:</b> {escape(result.advice)}.</p>" if result.advice else ""
     return (
         f'<tr><td class="name">{escape(result.name.capitalize())}</td>'
@@ -151,34 +151,34 @@ def _sentence(words):
 
 
 def _denoising_pictures(context):
-    """Draw one image, with noise at rising levels, and what the network sees in it."""
+    """Draw one image, with noise at rising levels, and its denoised estimates."""
     if not context.sides():
         return ""
     side = context.sides()[0]
-    looked = context.denoised(side)
+    result = context.denoised(side)
     schedule = context.ldm.schedule
-    ratios = schedule.sigma(looked.times) / np.maximum(
-        schedule.alpha(looked.times), 1e-9
+    ratios = schedule.sigma(result.times) / np.maximum(
+        schedule.alpha(result.times), 1e-9
     )
-    # noise alone in the latents decodes to what the network is given to look at
+    # decoded noisy latents show the input of the network
     rows = {
-        "True": [looked.truth[0]] * len(ratios),
-        "Noisy": list(looked.noisy[:, 0]),
-        "Denoised": list(looked.answers[:, 0]),
+        "True": [result.truth[0]] * len(ratios),
+        "Noisy": list(result.noisy[:, 0]),
+        "Denoised": list(result.answers[:, 0]),
     }
     head = "".join(f"<th>noise {ratio:.2g} × signal</th>" for ratio in ratios)
     return _PICTURE.substitute(
         title="Denoised in one step",
-        words="Latents of one image, decoded: as they are, with noise, and as the "
-        "network takes them to be without it. To the left it must come back whole, to "
-        "the right as a blurred average, and nowhere as noise.",
+        words="Latents of one image, decoded: original, noisy, and denoised by the "
+        "network. The denoised image must be complete at the left, a blurred average "
+        "at the right, and nowhere noise.",
         rows=f"<tr><th></th>{head}</tr>"
         + "".join(_picture_row(context, name, images) for name, images in rows.items()),
     )
 
 
 def _ladder_pictures(context):
-    """Draw what came back from each noise level, beside the truth."""
+    """Draw the images sampled back from each noise level, beside the originals."""
     ladder = context.ladder
     if ladder is None:
         return ""
@@ -189,30 +189,30 @@ def _ladder_pictures(context):
         rows.append(_cells(f"Image {number + 1}", cells))
     return _PICTURE.substitute(
         title="Ladder: noised, and sampled back",
-        words="Images on which nothing was trained, where there are any. What is lost "
-        "from one level to the next is what the network has not learned there.",
+        words="Held-out images, where there are any. The loss from one level to the "
+        "next is what the network has not learned there.",
         rows="".join(rows),
     )
 
 
 def _sample_pictures(context):
-    """Draw the samples that were made."""
+    """Draw the samples."""
     if context.samples is None:
         return ""
     return _PICTURE.substitute(
         title="Samples",
-        words="The first samples, as the model recommends to make them.",
+        words="The first samples, with the default settings of the model.",
         rows=_picture_row(context, "", context.samples[:5]),
     )
 
 
 def _picture_row(context, name, latents):
-    """Decode latents, each into a cell of a table's row."""
+    """Decode latents, and draw each in a cell of a table row."""
     return _cells(name, np.nan_to_num(context.ldm.decode(np.stack(latents))))
 
 
 def _cells(name, volumes):
-    """Draw volumes, each into a cell of a table's row."""
+    """Draw volumes, each in a cell of a table row."""
     cells = "".join(
         f'<td><img alt="{escape(name)}" src="{data_uri(stacked_slices(volume))}"></td>'
         for volume in volumes

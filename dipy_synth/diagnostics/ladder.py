@@ -1,8 +1,8 @@
 """The ladder: images noised to rising levels and sampled back.
 
-What a sample has is decided at the noise levels that hide it: outline and size in deep
-noise, folds of the cortex where the noise is about as strong as they are. The lowest
-rung from which folds do not come back is the noise level that is not yet learned.
+Features of a sample are determined at the noise levels that hide them: outline and size
+at high noise, folds of the cortex where the noise is about as strong. The lowest rung
+from which folds are not recovered is the noise level that is not yet learned.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from dipy_synth.metrics.regions import cut_brain
 from dipy_synth.metrics.spectrum import band_power, power_ratio
 
 RUNGS = (0.25, 0.6, 0.8, 1.5, 3.0, 9.0)  # noise-to-signal ratios
-CLOSE, NEAR = (0.8, 1.25), (0.6, 1.67)  # power of what comes back, 1 being all of it
+CLOSE, NEAR = (0.8, 1.25), (0.6, 1.67)  # relative power of the returned images
 _BRAINS, _IMAGES = 2, 16
 
 
@@ -34,7 +34,7 @@ class Ladder:
     truth : ndarray of shape (n, *shape), float32
         The images, decoded from their latents.
     returned : ndarray of shape (len(ratios), n, *shape), float32
-        What came back from each level.
+        Images sampled back from each level.
     """
 
     ratios: tuple
@@ -54,7 +54,7 @@ def climb(context, side, *, ratios=RUNGS, progress=None):
     ratios : sequence of float, optional
         Noise-to-signal ratios.
     progress : callable, optional
-        Called with the share that was done.
+        Called with the fraction done.
 
     Returns
     -------
@@ -91,14 +91,14 @@ def climb(context, side, *, ratios=RUNGS, progress=None):
 
 
 def check_ladder(context, progress=None):
-    """Check that held-out brains come back from noise with all of their detail.
+    """Check that held-out brains are recovered from noise in full detail.
 
     Parameters
     ----------
     context : DiagnosticContext
-        What is looked at. The ladder is kept with it, for its pictures.
+        The model and its data. The ladder is stored in it, for its pictures.
     progress : callable, optional
-        Called with the share that was done.
+        Called with the fraction done.
 
     Returns
     -------
@@ -107,9 +107,9 @@ def check_ladder(context, progress=None):
     name = "ladder: sampled back from noise"
     sides = context.sides()
     if not sides:
-        return skipped(name, "no latents are at hand", GIVE_COHORT)
+        return skipped(name, "no latents were given", GIVE_COHORT)
     if context.ldm.config.get("grid") is None:
-        return skipped(name, "power is measured of brains alone", "look at the samples")
+        return skipped(name, "power is computed for brains only", "look at the samples")
     context.ladder = climb(context, sides[0], progress=progress)
     size = Grid.from_config(context.ldm.config["grid"]).voxel_size
     truth = _power(context.ladder.truth, size)
@@ -126,13 +126,13 @@ def check_ladder(context, progress=None):
     return make_result(
         name,
         grade(passes=close, warns=near),
-        f"power in the finest of four bands of what comes back, the brain's own being "
-        f"1: {finest} times the signal; in all bands and levels {ratios.min():.2f} to "
-        f"{ratios.max():.2f}",
+        f"power in the finest of four bands after sampling back, relative to the "
+        f"brain: {finest} times the signal; in all bands and levels "
+        f"{ratios.min():.2f} to {ratios.max():.2f}",
         expected=f"{CLOSE[0]} to {CLOSE[1]} in all bands, from each level",
-        advice="below 1 blotches take the place of folds: train longer, with more of "
-        "the lowest noise level that falls short, and take a sampler with fresh noise "
-        "(sde_dpmpp_2m); above 1 there is noise: more steps",
+        advice="below 1 folds become blotches: train longer, with more of the lowest "
+        "noise level that fails, and use a sampler with fresh noise (sde_dpmpp_2m); "
+        "above 1 there is noise: more steps",
         values={
             "noise_to_signal": list(context.ladder.ratios),
             "power_ratio": ratios.tolist(),

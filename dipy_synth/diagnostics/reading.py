@@ -1,4 +1,4 @@
-"""Gathering what is known of a model: its run, its cohort, its autoencoder."""
+"""Collecting the context of a model: its run, cohort and autoencoder."""
 
 import numpy as np
 
@@ -18,7 +18,7 @@ _SIDES = (
 
 
 def read_context(model, *, prepared=None, vqvae=None, seed=0):
-    """Gather what is known of a model.
+    """Collect the context of a model.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def read_context(model, *, prepared=None, vqvae=None, seed=0):
     vqvae : str or Path, optional
         The run or model folder of its autoencoder.
     seed : int, optional
-        Seed of noise and samples.
+        Random seed.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def read_context(model, *, prepared=None, vqvae=None, seed=0):
     Raises
     ------
     InputError
-        If there is no such model, or the cohort does not fit it.
+        If there is no such model, or the cohort does not match it.
     """
     ldm = LDM(model)
     run = ldm.folder.parent if (ldm.folder.parent / "settings.json").is_file() else None
@@ -55,7 +55,7 @@ def read_context(model, *, prepared=None, vqvae=None, seed=0):
 
 
 def _from_cohort(ldm, cohort):
-    """Choose volumes of a cohort; tell its split."""
+    """Choose volumes of a cohort, and read its split."""
     if tuple(cohort.shape) != tuple(ldm.vqvae.network.shape):
         raise InputError(
             f"{cohort.root}: volumes of shape {tuple(cohort.shape)}, expected "
@@ -72,7 +72,7 @@ def _from_cohort(ldm, cohort):
 
 
 def _where(ldm, cohort, side):
-    """Tell which volumes are on a side of the model's split, not of the cohort's."""
+    """Return which volumes are on a side of the model's split."""
     split = ldm.config.get("split", {})
     trained = set(labels_on_side(split, cohort.subjects, "train"))
     seen = np.array([subject in trained for subject in cohort.subjects])
@@ -80,18 +80,18 @@ def _where(ldm, cohort, side):
 
 
 def _from_run(ldm, run, cohort):
-    """Map the latents that a run keeps; find their conditions in the cohort."""
+    """Memory-map the stored latents of a run, with their conditions of the cohort."""
     found = {}
-    for split, name, told in _SIDES:
+    for split, name, rows_name in _SIDES:
         stored = run / f"latents-{split}.npy"
         if not stored.is_file():
             continue
         keys = read_json(stored.with_suffix(".json"))["keys"]
         latents = np.load(stored, mmap_mode="r")
-        # the first view of each volume, neither moved nor mirrored
+        # the first view of each volume, neither shifted nor mirrored
         found[name] = latents[:: len(latents) // max(1, len(keys))]
         if cohort is not None:
-            found[told] = _conditions(ldm, cohort, keys, found[name], stored)
+            found[rows_name] = _conditions(ldm, cohort, keys, found[name], stored)
     return found
 
 
@@ -108,12 +108,12 @@ def _conditions(ldm, cohort, keys, latents, stored):
 
 
 def _encode_missing(ldm, cohort, kept):
-    """Encode a cohort's volumes where a run keeps no latents of them."""
-    for side, name, told in _SIDES:
+    """Encode a cohort's volumes where a run has no latents of them."""
+    for side, name, rows_name in _SIDES:
         where = _where(ldm, cohort, side)
         if name in kept or not where.any():
             continue
         latents = encode_volumes(cohort.volumes(), ldm.vqvae, np.flatnonzero(where))
         rows = [row for row, here in zip(cohort.rows, where) if here]
-        kept |= {name: latents, told: conditions_of(latents, ldm.schema, rows)}
+        kept |= {name: latents, rows_name: conditions_of(latents, ldm.schema, rows)}
     return kept

@@ -1,4 +1,4 @@
-"""What a check says: a verdict, the values behind it, and what to do."""
+"""Results of checks: a verdict, its values, and advice."""
 
 from dataclasses import dataclass, field
 import math
@@ -10,20 +10,20 @@ VERDICTS = (FAIL, WARN, PASS, SKIPPED)
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What one check found.
+    """Result of one check.
 
     Parameters
     ----------
     name : str
-        What was looked at.
+        Name of the check.
     verdict : str
         ``pass``, ``warn``, ``fail`` or ``skipped``.
     message : str
-        What was found, in a sentence.
+        The result, in a sentence.
     expected : str, optional
-        What a sound model shows.
+        The expected result.
     advice : str, optional
-        What to do; empty after a pass.
+        Advice; empty after a pass.
     values : dict of str to float or list, optional
         The numbers behind the verdict.
     """
@@ -36,7 +36,7 @@ class CheckResult:
     values: dict = field(default_factory=dict)
 
     def to_json(self):
-        """Give a dict for JSON; numbers that are not finite become None."""
+        """Return a dict for JSON; numbers that are not finite become None."""
         return {
             "name": self.name,
             "verdict": self.verdict,
@@ -56,34 +56,34 @@ def grade(*, passes, warns):
 
 
 def make_result(name, verdict, message, *, expected, advice, values=None):
-    """Make a result; advice is kept where something is to be done."""
+    """Make a result; advice is kept unless it passes."""
     advice = "" if verdict == PASS else advice
     return CheckResult(name, verdict, message, expected, advice, values or {})
 
 
 def skipped(name, why, how):
-    """Make the result of a check that could not be made.
+    """Make the result of a skipped check.
 
     Parameters
     ----------
     name : str
-        What was to be looked at.
+        Name of the check.
     why : str
-        Why it was not.
+        The reason.
     how : str
-        How to have it looked at.
+        How to run it.
     """
     return CheckResult(name, SKIPPED, why, advice=how)
 
 
 def count_verdicts(results):
-    """Count the verdicts: dict of verdict to int, those that came up."""
+    """Count the verdicts: dict of verdict to int, without zeros."""
     verdicts = [result.verdict for result in results]
     return {v: verdicts.count(v) for v in VERDICTS if v in verdicts}
 
 
 def text_table(results):
-    """Write results as lines of text, the advice below what needs it.
+    """Format results as lines of text, with advice below.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def text_table(results):
 
 
 def _plain(value):
-    """Turn a number, or a list of them, to what JSON can hold."""
+    """Convert a number, or a list of them, to JSON types."""
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""Checks of the way to volumes: the scale, the autoencoder, and samples."""
+"""Checks of scaling, autoencoder and samples."""
 
 import numpy as np
 
@@ -22,7 +22,7 @@ ALIKE, PLAUSIBLE = (
 
 
 def check_scale(context):
-    """Check that latents go into the network's scale and back unchanged."""
+    """Check that scaling of latents and its inverse keep them unchanged."""
     ldm = context.ldm
     if context.sides():
         latents = np.asarray(context.side(context.sides()[0])[0][:2], "float32")
@@ -37,20 +37,20 @@ def check_scale(context):
     return make_result(
         "latent scaling round trip",
         grade(passes=apart <= passes, warns=apart <= warns),
-        f"volumes decoded straight, and by way of the network's scale, differ by "
+        f"volumes decoded directly, and after scaling and its inverse, differ by "
         f"{apart:.4f} (root mean square, of a range of 1)",
         expected=f"at most {passes}",
         advice="latents are normalised for training but not restored before decoding, "
-        "or by other numbers: use one LatentNormalizer for both directions",
+        "or with other values: use one LatentNormalizer for both directions",
         values={"rms": apart},
     )
 
 
 def check_round_trip(context):
-    """Check that the autoencoder gives back more than coarse blocks of a volume."""
+    """Check that the autoencoder is better than block means of a volume."""
     name = "autoencoder round trip"
     if context.volumes is None:
-        return skipped(name, "no volumes are at hand", GIVE_COHORT)
+        return skipped(name, "no volumes were given", GIVE_COHORT)
     vqvae, brains = context.ldm.vqvae, context.ldm.config.get("grid") is not None
     decoded = vqvae.predict(
         context.volumes, batch_size=1 if vqvae.network.rank == 3 else 64
@@ -67,17 +67,17 @@ def check_round_trip(context):
     return make_result(
         name,
         grade(passes=got >= floor + ABOVE, warns=got >= floor),
-        f"{len(context.volumes)} volumes come back at {got:.1f} dB{where}{fine}; "
+        f"{len(context.volumes)} decoded volumes have {got:.1f} dB{where}{fine}; "
         f"means over blocks of {vqvae.network.factor} voxels have {floor:.1f} dB",
         expected=f"at least {ABOVE:g} dB above the means over blocks",
-        advice="train the autoencoder longer, or give it more channels; nothing "
-        "generated can be better than this",
+        advice="train the autoencoder longer, or use more channels; samples cannot "
+        "be better than this",
         values={"psnr_db": got, "floor_db": floor, "power_ratio": power},
     )
 
 
 def _power_kept(context, decoded):
-    """Return the power of decoded brains over that of the volumes, in four bands."""
+    """Compute the power of decoded brains over that of the volumes, in four bands."""
     size = Grid.from_config(context.ldm.config["grid"]).voxel_size
     sides = [
         np.stack([band_power(cut_brain(volume, voxel_size=size)) for volume in volumes])
@@ -91,14 +91,14 @@ def in_blocks(volume, size):
 
     Parameters
     ----------
-    volume : array (*shape)
-        Multiples of `size`.
+    volume : array of shape (*shape)
+        Volume whose sides are multiples of `size`.
     size : int
-        Voxels a side.
+        Side of a block in voxels.
 
     Returns
     -------
-    ndarray (*shape)
+    ndarray of shape (*shape)
     """
     parts = [part for n in volume.shape for part in (n // size, size)]
     inner = tuple(range(1, len(parts), 2))
@@ -110,20 +110,20 @@ def _psnr(volume, image, brains):
     return psnr(volume, image, mask=volume > 0 if brains else None)
 
 
-def make_samples(context, *, told=None):
-    """Sample normalised latents as the model recommends.
+def make_samples(context, *, report=None):
+    """Sample normalised latents with the default settings of the model.
 
     Parameters
     ----------
     context : DiagnosticContext
-        What is looked at.
-    told : callable, optional
-        Called after each step with the share of all steps that it was.
+        The model and its data.
+    report : callable, optional
+        Called after each step with its fraction of all steps.
 
     Returns
     -------
-    ndarray (n, *latent_shape)
-        4 brains or 64 small images, with conditions of the cohort at hand.
+    ndarray of shape (n, *latent_shape)
+        4 brains or 64 small images, with conditions of the given cohort.
     """
     ldm, n = context.ldm, 4 if context.ldm.vqvae.network.rank == 3 else 64
     wanted = _some_conditions(context, n)
@@ -136,7 +136,7 @@ def make_samples(context, *, told=None):
             ldm.sample_latents(
                 streams,
                 wanted[numbers.start : numbers.stop],
-                callback=lambda step, x, x0: told and told(len(x0) * share),
+                callback=lambda step, x, x0: report and report(len(x0) * share),
                 **settings,
             )
         )
@@ -144,21 +144,21 @@ def make_samples(context, *, told=None):
 
 
 def _some_conditions(context, n):
-    """Give the encoded conditions of n subjects at hand, or none: (n, n_conditions)."""
+    """Return the encoded conditions of n given subjects, or none: (n, n_conditions)."""
     if not context.sides():
         return np.full((n, len(context.ldm.schema.names)), np.nan, "float32")
     known = context.chosen(context.sides()[0])[1]
     return known[np.linspace(0, len(known) - 1, n).astype(int)]
 
 
-def check_samples(context, told=None):
+def check_samples(context, report=None):
     """Check that samples vary as training latents do, channel by channel.
 
-    Parameters and result are those of `check_overfit`. The samples are kept with the
+    Parameters and result are those of `check_overfit`. The samples are stored in the
     context.
     """
     if context.samples is None:
-        context.samples = make_samples(context, told=told)
+        context.samples = make_samples(context, report=report)
     samples, size, std = context.samples, *_sizes(context.samples)
     if context.latents is not None:
         there = _sizes(context.chosen("latents")[0])
@@ -179,13 +179,13 @@ def check_samples(context, told=None):
 
 
 _ADVICE = (
-    "mend what else is wrong here first; then train longer, take more steps (--steps), "
-    "or a guidance nearer to 1"
+    "fix other failures first; then train longer, use more steps (--steps), or a "
+    "guidance nearer to 1"
 )
 
 
 def _sizes(latents):
-    """Give, by channel, the root mean square and the spread over images."""
+    """Compute, by channel, the root mean square and the deviation over images."""
     axes = tuple(range(latents.ndim - 1))
     size = np.sqrt(np.mean(np.square(latents, dtype="float64"), axis=axes))
     std = np.sqrt(np.mean(np.var(latents, axis=0, ddof=1, dtype="float64"), axes[:-1]))
