@@ -1,4 +1,4 @@
-"""Pages to read: what a cohort looks like, and which of its volumes are outliers."""
+"""HTML pages: quality of a prepared cohort, and results of an evaluation."""
 
 from dipy_synth.report.measures import QualityRow, measure_quality
 from dipy_synth.report.page import quality_page

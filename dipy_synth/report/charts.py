@@ -1,4 +1,4 @@
-"""Curves and dots as SVG, with axes: what a page draws without a plotting library."""
+"""Charts of curves and dots as SVG, with axes."""
 
 from dataclasses import dataclass
 from html import escape
@@ -11,18 +11,18 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 8, 34
 
 @dataclass(frozen=True)
 class Series:
-    """Something to draw.
+    """Data of a chart.
 
     Parameters
     ----------
     kind : {"line", "band", "dots"}
         A curve; the area between two curves; one dot a point.
-    x : array_like, (n,)
-        Places.
-    y : array_like, (n,), or (2, n) for a band
-        Values; what is not finite is left out.
+    x : array_like of shape (n,)
+        Coordinates on the first axis.
+    y : array_like of shape (n,), or (2, n) for a band
+        Values; those that are not finite are left out.
     style : str
-        A class of the page's style: "real" or "synthetic".
+        CSS class: "real" or "synthetic".
     """
 
     kind: str
@@ -37,13 +37,13 @@ def chart_svg(series, *, x, y, label, log=False):
     Parameters
     ----------
     series : sequence of Series
-        The first below the others.
+        Series, drawn in this order.
     x, y : str
         Names of the axes, with units.
     label : str
-        What the picture shows, for a reader who cannot see it.
+        Text alternative of the picture.
     log : bool, optional
-        Draw the logarithm of the values, which are above 0.
+        Logarithmic second axis, for values above 0.
 
     Returns
     -------
@@ -73,22 +73,22 @@ def chart_svg(series, *, x, y, label, log=False):
 
 
 def band_svg(real, synthetic, band, *, label):
-    """Draw one metric of all volumes in two rows of dots, and what passes.
+    """Draw one metric of all volumes in two rows of dots, with its acceptance range.
 
     Parameters
     ----------
-    real, synthetic : array_like, (n,), (m,)
+    real, synthetic : array_like of shape (n,), (m,)
         The metric.
     band : tuple of float, (2,)
-        What passes, shaded; infinite where everything does.
+        Acceptance range, shaded; infinite where everything passes.
     label : str
-        What the picture shows.
+        Text alternative of the picture.
 
     Returns
     -------
     str
-        An ``<svg>`` element: real volumes above, synthetic ones below. What is far
-        outside is drawn at the edge.
+        An ``<svg>`` element: real volumes above, synthetic ones below. Values far
+        outside are drawn at the edge.
     """
     real, synthetic = (np.asarray(values, float) for values in (real, synthetic))
     known = [edge for edge in band if np.isfinite(edge)]
@@ -110,16 +110,16 @@ def band_svg(real, synthetic, band, *, label):
 
 
 def place_svg(value, interval, *, label):
-    """Draw where a metric lies between real against real (0) and noise (1).
+    """Draw a normalised metric between real against real (0) and noise (1).
 
     Parameters
     ----------
     value : float
         The normalised metric; NaN draws nothing.
     interval : tuple of float, (2,)
-        Its interval.
+        Interval of the metric.
     label : str
-        What the picture shows.
+        Text alternative of the picture.
 
     Returns
     -------
@@ -145,7 +145,7 @@ def place_svg(value, interval, *, label):
 
 
 def _finite(series, log):
-    """Give places and values that can be drawn."""
+    """Return the finite coordinates and values."""
     x, y = np.asarray(series.x, float), np.asarray(series.y, float)
     rows = np.atleast_2d(y)
     good = np.isfinite(x) & np.isfinite(rows).all(axis=0)
@@ -155,7 +155,7 @@ def _finite(series, log):
 
 
 def _axis(values, *, whole=False):
-    """Give the ends of an axis, a little beyond the values."""
+    """Compute the ends of an axis, a little beyond the values."""
     low, high = float(values.min()), float(values.max())
     if whole:
         return np.floor(low), max(np.ceil(high), np.floor(low) + 1)
@@ -164,11 +164,11 @@ def _axis(values, *, whole=False):
 
 
 def _ticks(ends, most=5):
-    """Give round numbers between the ends of an axis."""
+    """Compute round numbers between the ends of an axis."""
     rough = (ends[1] - ends[0]) / most
     size = 10.0 ** np.floor(np.log10(rough))
     step = next(size * f for f in (1, 2, 5, 10) if size * f >= rough)
-    # + 0 makes a 0 of -0
+    # + 0 turns -0 into 0
     return step * np.arange(np.ceil(ends[0] / step), np.floor(ends[1] / step) + 1) + 0
 
 

@@ -1,4 +1,4 @@
-"""Pictures inside a page: slices as JPEG, outlines and curves as SVG."""
+"""Pictures of a page: slices as JPEG, outlines and curves as SVG."""
 
 import base64
 from html import escape
@@ -13,17 +13,17 @@ GAP = 4.0  # mm between planes
 
 
 def data_uri(plane):
-    """Give a picture as text that a page can hold.
+    """Encode a picture as a data URI.
 
     Parameters
     ----------
-    plane : array, (rows, columns)
-        In [0, 1].
+    plane : array of shape (rows, columns)
+        The picture, in [0, 1].
 
     Returns
     -------
     str
-        A ``data:`` address with a JPEG in it.
+        A ``data:`` URI with a JPEG.
     """
     from matplotlib.image import imsave
 
@@ -35,11 +35,11 @@ def data_uri(plane):
 
 
 def outline(plane):
-    """Give the edge of a mask along the edges of its pixels.
+    """Trace the edge of a mask along the edges of its pixels.
 
     Parameters
     ----------
-    plane : array of bool, (rows, columns)
+    plane : array of shape (rows, columns), bool
         The mask.
 
     Returns
@@ -68,14 +68,14 @@ def slices_svg(volume, mask, voxel_size, *, label, at=None):
 
     Parameters
     ----------
-    volume : array, (I, J, K)
-        In [0, 1], RAS.
-    mask : array of bool, (I, J, K), or None
+    volume : array of shape (I, J, K)
+        The volume, in [0, 1], RAS.
+    mask : array of shape (I, J, K), bool, or None
         The brain; None for no outline.
     voxel_size : tuple of float, (3,)
-        In mm, so that planes have their true proportions.
+        Voxel size in mm, for true proportions.
     label : str
-        What the picture shows, for a reader who cannot see it.
+        Text alternative of the picture.
     at : sequence of int, (3,), optional
         Voxel to cut through; the middle by default.
 
@@ -113,10 +113,10 @@ def histogram_path(histogram, top):
 
     Parameters
     ----------
-    histogram : array, (n,)
-        Part of the voxels in each bin.
+    histogram : array of shape (n,)
+        Fraction of the voxels in each bin.
     top : float
-        What reaches the upper edge; more is cut.
+        Value at the upper edge; larger ones are clipped.
 
     Returns
     -------
@@ -132,14 +132,14 @@ def strip_svg(values, z, chosen, *, label):
 
     Parameters
     ----------
-    values : array, (n,)
+    values : array of shape (n,)
         The metric.
-    z : array, (n,)
-        Robust z of the metric: the place on the line. Beyond 8 it is drawn at 8.
+    z : array of shape (n,)
+        Robust z of the metric, its position on the line; clipped at 8.
     chosen : sequence of bool, (n,)
         Volumes to mark.
     label : str
-        What the picture shows.
+        Text alternative of the picture.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The folder of an evaluation: its numbers, its tables, its page."""
+"""The output folder of an evaluation: results, tables and page."""
 
 from pathlib import Path
 
@@ -12,16 +12,16 @@ NUMBERS = "evaluation.json"
 
 
 def check_folder(out_dir, request, *, force=False):
-    """Refuse to overwrite another evaluation, or to write into somebody's folder.
+    """Refuse to overwrite another evaluation, or to write into a foreign folder.
 
     Parameters
     ----------
     out_dir : str or Path
-        The folder to be.
+        The output folder.
     request : dict
-        What is to be evaluated, in JSON's own types.
+        The request, in JSON types.
     force : bool, optional
-        Whether another evaluation there may be replaced.
+        Whether another evaluation may be replaced.
 
     Raises
     ------
@@ -38,11 +38,11 @@ def write_evaluation(evaluation, out_dir, cohorts, *, request, show_nearest=Fals
     Parameters
     ----------
     evaluation : Evaluation
-        What was found.
+        The results.
     out_dir : str or Path
         The folder.
     cohorts : dict of str to Volumes
-        What was compared, as `load_cohorts` gives it.
+        The compared cohorts, of `load_cohorts`.
     request : dict
         As of `check_folder`.
     show_nearest : bool, optional

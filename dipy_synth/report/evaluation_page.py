@@ -1,4 +1,4 @@
-"""One page that shows what an evaluation found, its answers first."""
+"""The page of an evaluation, with the findings first."""
 
 from datetime import date
 from html import escape
@@ -34,7 +34,7 @@ QUESTIONS = {
     "as asked": "As asked?",
 }
 _CHIPS = {True: ("yes", "yes"), False: ("no", "no"), None: ("open", "not shown")}
-_BINS, _MOST_TOLD, _MOST_READ = 64, 30, 24
+_BINS, _MOST_LISTED, _MOST_READ = 64, 30, 24
 
 
 def evaluation_page(
@@ -45,11 +45,11 @@ def evaluation_page(
     Parameters
     ----------
     evaluation : Evaluation
-        What `dipy_synth.evaluation.pipeline` gave.
+        Results of `dipy_synth.evaluation.pipeline.evaluate`.
     real, synthetic : Volumes
-        What was compared.
+        The compared cohorts.
     train : Volumes, optional
-        Training volumes, as `evaluate` had them.
+        Training volumes of `evaluate`.
     path : str or Path
         The page, ``.html``.
     show_nearest : bool, optional
@@ -63,7 +63,7 @@ def evaluation_page(
     Raises
     ------
     InputError
-        If `path` is not that of a page.
+        If `path` does not end in .html.
     """
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
@@ -91,7 +91,7 @@ def evaluation_page(
         how=_how(evaluation),
         methods=_methods(evaluation, synthetic),
         footer=f"Written by dipy_synth {__version__} on {date.today().isoformat()}. "
-        "All metrics stand in evaluation.json, metrics.tsv and volumes.tsv.",
+        "All metrics are in evaluation.json, metrics.tsv and volumes.tsv.",
         script=SCRIPT,
     )
     write_text(path, page)
@@ -119,7 +119,7 @@ def _answer(finding):
 
 
 def _metrics(ceiling, metrics):
-    """Write the metrics that have one kind of noise as their ceiling."""
+    """Format the metrics with one kind of noise as their ceiling."""
     rows = "".join(
         f"<tr><td>{_title(one.name)}</td>"
         f'<td class="n">{_number(one.value)}</td><td class="n">{_range(one.interval)}'
@@ -166,7 +166,7 @@ def _warnings(evaluation):
 
 
 def _band(name, evaluation):
-    """Write a row: one metric of anatomy, in real and in synthetic volumes."""
+    """Format a row: one metric of anatomy, in real and in synthetic volumes."""
     ranges, verdicts = evaluation.ranges, evaluation.verdicts
     real = [row[name] for row in ranges.real]
     found = [verdict.metrics[name] for verdict in verdicts]
@@ -188,27 +188,27 @@ def _band(name, evaluation):
 
 
 def _failed(evaluation, synthetic):
-    """Write which volumes fail, and why."""
+    """List the volumes that fail, with the reasons."""
     rows = [
-        {"Volume": name, "Why it fails": "; ".join(verdict.reasons)}
+        {"Volume": name, "Reasons": "; ".join(verdict.reasons)}
         for name, verdict in zip(synthetic.names, evaluation.verdicts)
         if not verdict.passed
     ]
     if not rows:
         return "<p>Every synthetic volume passes.</p>"
-    more = len(rows) - _MOST_TOLD
+    more = len(rows) - _MOST_LISTED
     note = f'<p class="soft">{more} more are in volumes.tsv.</p>' if more > 0 else ""
-    return html_table("Volumes that fail", rows[:_MOST_TOLD], level=3) + note
+    return html_table("Volumes that fail", rows[:_MOST_LISTED], level=3) + note
 
 
 def _charts(evaluation, real, synthetic):
-    """Draw intensities, spectrum, and what was asked beside what is there."""
+    """Draw intensities, spectrum, and requested against predicted numbers."""
     sides = (("real", real), ("synthetic", synthetic))
     yield _captioned(
         chart_svg(
             [s for style, v in sides for s in _curves(v, _histogram, style)],
             x="intensity in the brain",
-            y="part of the voxels",
+            y="fraction of the voxels",
             label="Histograms of intensities",
         ),
         "Intensities: mean of each cohort, and the middle 80 % of its volumes.",
@@ -227,7 +227,7 @@ def _charts(evaluation, real, synthetic):
 
 
 def _curves(volumes, function, style):
-    """Give the mean curve of a cohort and the band of its volumes."""
+    """Compute the mean curve of a cohort and the band of its volumes."""
     chosen = volumes.volumes[:: max(len(volumes) // _MOST_READ, 1)]
     found = [function(volume) for volume in chosen]
     x, curves = found[0][0], np.array([curve for _, curve in found])
@@ -242,7 +242,7 @@ def _histogram(volume):
 
 
 def _age_charts(evaluation, real, synthetic):
-    """Draw ventricles by age, and each number that was asked for by what is read."""
+    """Draw ventricles by age, and each requested number against its prediction."""
     name = "ventricles_ml"
     if name in evaluation.ranges.limits:
         rows = (evaluation.ranges.real, [v.metrics for v in evaluation.verdicts])
@@ -252,7 +252,7 @@ def _age_charts(evaluation, real, synthetic):
         ]
         svg = chart_svg(
             dots,
-            x="age, of synthetic brains as asked for (years)",
+            x="age, requested of synthetic brains (years)",
             y="ventricles (mL)",
             label="Ventricle volume by age",
         )
@@ -266,11 +266,11 @@ def _age_charts(evaluation, real, synthetic):
                     "dots", _column(synthetic, one.column), one.predicted, "synthetic"
                 )
             ],
-            x=f"{one.column} asked for",
-            y=f"{one.column} read from it",
-            label=f"{one.column}: asked for, and read from the volumes",
+            x=f"requested {one.column}",
+            y=f"predicted {one.column}",
+            label=f"{one.column}: requested, and predicted from the volumes",
         )
-        words = f"{one.column.capitalize()}: asked for, and read from each volume."
+        words = f"{one.column.capitalize()}: requested, and predicted from each volume."
         yield _captioned(svg, words)
 
 
@@ -290,10 +290,12 @@ def _captioned(svg, words):
 def _copies(evaluation, synthetic, train):
     """Write the audits, and the nearest pairs, shown where `train` is given."""
     if not evaluation.copies:
-        return "<p>No training volumes were given, so copies were not looked for.</p>"
+        return (
+            "<p>No training volumes were given, so there was no search for copies.</p>"
+        )
     rows = [
         {
-            "Looked for in": where,
+            "Search by": where,
             "As near as copies": int(audit.copies.sum()),
             "Flagged": f"{int(audit.flagged.sum())} of {len(audit.flagged)}",
             "By chance": f"{audit.expected * len(audit.flagged):.1f}",
@@ -306,7 +308,7 @@ def _copies(evaluation, synthetic, train):
         for where, audit in evaluation.copies.items()
     ]
     words = (
-        "<p>Flagged is what is nearer to a training brain than nearly all held-out "
+        "<p>Flagged samples are nearer to a training brain than nearly all held-out "
         "real brains are. Copies of training brains were planted among the volumes: an "
         "audit that does not find 95 % of each kind says nothing. Below, the samples "
         "that are nearest, in voxels, to a training brain"
@@ -322,21 +324,21 @@ def _copies(evaluation, synthetic, train):
 
 
 def _how(evaluation):
-    """Write what was compared, by what."""
+    """Describe cohorts, features and seed."""
     about = evaluation.about
     sides = {name: about[name] for name in ("real", "synthetic", "train", "noise")}
     rows = [
-        {"": name, "Volumes": told["n"], "From": told["name"], "SHA-256": _short(told)}
-        for name, told in sides.items()
-        if told
+        {"": name, "Volumes": side["n"], "From": side["name"], "SHA-256": _short(side)}
+        for name, side in sides.items()
+        if side
     ]
     extractor = about["extractor"]
     facts = (
         f"Features: {extractor['name']}, weights {_short(extractor)}, on their first "
         f"{extractor['components']} principal components "
         f"({extractor['explained']:.0%} of the variance), fitted on "
-        f"{extractor['fitted_on']}. Conditions are read by: {about['reader']}. Seed "
-        f"{about['seed']}."
+        f"{extractor['fitted_on']}. Conditions are predicted by: {about['reader']}. "
+        f"Seed {about['seed']}."
     )
     return html_table("Cohorts", rows, level=3) + f"<p>{escape(facts)}</p>"
 

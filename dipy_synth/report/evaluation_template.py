@@ -1,4 +1,4 @@
-"""The evaluation page's HTML, with places to fill in, and what its style adds."""
+"""Template of the evaluation page, and its additional style."""
 
 from string import Template
 
@@ -70,21 +70,21 @@ EVALUATION_PAGE = Template("""<!DOCTYPE html>
 
 <h2>Is it any good?</h2>
 <div class="wide"><table class="answers">
-<tr><th>Question</th><th>Answer</th><th>Why</th></tr>
+<tr><th>Question</th><th>Answer</th><th>Reason</th></tr>
 $answers
 </table></div>
-<p class="soft key">On this page <b class="real">real</b> and
-<b class="synthetic">synthetic</b> volumes have these colours.</p>
+<p class="soft key">Colours: <b class="real">real</b> and
+<b class="synthetic">synthetic</b> volumes.</p>
 
-<h2>What they look like</h2>
-<p class="soft">Volumes spread evenly over each cohort, not chosen, all cut at the same
-place in the world; real ones above, synthetic ones below. The patient's left is on
-the left.</p>
+<h2>Sample volumes</h2>
+<p class="soft">Evenly spaced volumes of each cohort, not selected, all at the same
+world coordinates; real ones above, synthetic ones below. The patient's left is on the
+left.</p>
 $mosaics
 
-<h2>Look closer</h2>
+<h2>Viewer</h2>
 <p class="soft screen">Click, drag, or use the sliders: both sides show the same
-place.</p>
+coordinates.</p>
 $viewer
 $sprites
 
@@ -93,25 +93,24 @@ $means
 
 <h2>Alike: metrics of distribution</h2>
 <p>Each metric of all volumes with its 95 % interval; then, with the same number of
-volumes on either side, what other real volumes give (floor) and what noise gives
-(ceiling); then where synthetic volumes lie between the two: 0 is real against real, 1
-is noise.</p>
+volumes on either side, its value for other real volumes (floor) and for noise
+(ceiling); then the position of synthetic volumes between the two: 0 is real against
+real, 1 is noise.</p>
 $metrics
 <ul class="soft">$warnings</ul>
 
 <h2>Texture of the cortex</h2>
-<p>Is there cortex, or are there blotches? Texture is the Fréchet distance of features
-of blocks of 16 mm. AUC says how often a classifier that was trained on other volumes
-tells the synthetic one of a pair of brains, or of single blocks: 0.5 is by chance, 1
-always. The distance of histograms is how far intensities are off, as a part of the
-range. Power is relative to real brains, by parts of the Nyquist frequency: less than 1
-is blur, more is noise. Blotches are the real brains with the phases of one frequency
-band shuffled: their power is right, and their folds are gone.</p>
+<p>Texture is the Fréchet distance of features of blocks of 16 mm. AUC is that of a
+classifier of real and synthetic brains, or of single blocks, on left-out volumes: 0.5
+is chance, 1 a perfect separation. The distance of histograms is in units of the
+intensity range. Power is relative to real brains, in bands of the Nyquist frequency:
+less than 1 is blur, more is noise. Blotches are real brains with shuffled phases of one
+frequency band: with the power of real ones, but without folds.</p>
 $texture
 
 <h2>Not noise: each volume beside real brains</h2>
-<p>The shaded band is what passes: set on $n_real real volumes. Dots above are real
-volumes, below synthetic ones.</p>
+<p>The shaded band is the acceptance range, fitted to $n_real real volumes. Dots above
+are real volumes, below synthetic ones.</p>
 <div class="wide"><table class="bands">
 <tr><th>Metric</th><th></th><th class="n">real</th><th class="n">synthetic</th>
 <th class="n">passes</th><th class="n">fail</th></tr>
@@ -125,7 +124,7 @@ $failed
 <h2>Not copied: nearest training volumes</h2>
 $copies
 
-<h2>How it was done</h2>
+<h2>Methods</h2>
 $how
 
 <h2>For the methods section of a paper</h2>

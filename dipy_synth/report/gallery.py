@@ -1,4 +1,4 @@
-"""Pictures of cohorts: mosaics at fixed planes, mean brains, pairs, a viewer's data."""
+"""Pictures of cohorts: mosaics, mean brains, nearest pairs, data of the viewer."""
 
 from html import escape
 import math
@@ -11,36 +11,36 @@ from dipy_synth.utils.montage import mid_slices
 
 POINT = (0.0, -20.0, 8.0)  # mm in MNI space: midline, thalamus, lateral ventricles
 SHOWN = 8  # volumes of a cohort in a mosaic
-_VIEWED = 2_500_000  # voxels of a cohort that a page can hold
+_VIEWED = 2_500_000  # largest number of voxels of a cohort in a page
 _LARGEST = 1_500_000  # voxels of one volume in the viewer
 
 
 def voxel_at(grid, point=POINT):
-    """Give the voxel at a place of the world, within the grid: tuple of int, (3,).
+    """Return the voxel at a world position, within the grid: tuple of int, (3,).
 
     Parameters
     ----------
     grid : Grid
         The grid.
     point : sequence of float, (3,), optional
-        In mm.
+        World position in mm.
     """
     found = np.linalg.solve(grid.affine, [*point, 1])[:3].round().astype(int)
     return tuple(int(i) for i in np.clip(found, 0, np.array(grid.shape) - 1))
 
 
 def evenly_spaced(n, most):
-    """Choose up to `most` of n things, evenly: list of int."""
+    """Choose up to `most` of n indices, evenly spaced: list of int."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int)).tolist()
 
 
 def mosaics(cohorts):
-    """Draw some volumes of each cohort, plane by plane, one cohort below the other.
+    """Draw evenly spaced volumes of each cohort in three planes.
 
     Parameters
     ----------
     cohorts : dict of str to Volumes
-        Words to volumes, on one grid.
+        Label to volumes, on one grid.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def _strip(volumes, at, number, label):
     chosen = evenly_spaced(len(volumes), SHOWN)
     planes = [mid_slices(volumes.volumes[i], at)[number] for i in chosen]
     missing = SHOWN - len(planes)
-    planes += [np.zeros_like(planes[0])] * missing  # so that all strips are one size
+    planes += [np.zeros_like(planes[0])] * missing  # so that all strips have one size
     width, height = _pixel(volumes.grid, number)
     picture = np.hstack(planes)
     rows, columns = picture.shape
@@ -77,7 +77,7 @@ def _strip(volumes, at, number, label):
 
 
 def _pixel(grid, number):
-    """Give width and height of a pixel of a plane, in mm."""
+    """Return width and height of a pixel of a plane, in mm."""
     x, y, z = grid.voxel_size
     return ((y, z), (x, z), (x, y))[number]
 
@@ -88,7 +88,7 @@ def means_and_stds(cohorts):
     Parameters
     ----------
     cohorts : dict of str to Volumes
-        Words to volumes, on one grid.
+        Label to volumes, on one grid.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def means_and_stds(cohorts):
 
 
 def mean_and_std(volumes):
-    """Give the mean and the standard deviation of volumes: two ndarrays (*shape)."""
+    """Compute the mean and the standard deviation of volumes: two ndarrays."""
     mean = volumes.mean(axis=0, dtype="float64")
     squares = sum(np.square(v - mean) for v in volumes) / len(volumes)
     return mean.astype("float32"), np.sqrt(squares).astype("float32")
@@ -130,7 +130,7 @@ def neighbor_pairs(audit, samples, train, *, most=8):
     train : Volumes or None
         Training volumes; without them the samples alone are drawn.
     most : int, optional
-        Pairs to draw.
+        Largest number of pairs.
 
     Returns
     -------
@@ -166,20 +166,20 @@ def _pair(audit, samples, train, i):
 
 
 def sprites(cohorts):
-    """Give volumes as pictures that a page's viewer can read.
+    """Encode volumes as pictures for the viewer.
 
     Each is one JPEG with all axial slices, rows from front to back, side by side.
 
     Parameters
     ----------
     cohorts : dict of str to Volumes
-        Words to volumes, on one grid.
+        Label to volumes, on one grid.
 
     Returns
     -------
     str
-        HTML: an ``<img class="volume">`` a volume, not shown, with what the viewer
-        needs to know of it.
+        HTML: a hidden ``<img class="volume">`` per volume, with data attributes for the
+        viewer.
     """
     parts = []
     for words, volumes in cohorts.items():

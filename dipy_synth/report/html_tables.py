@@ -1,4 +1,4 @@
-"""Tables of a page: how a cohort was prepared, and who is in it."""
+"""Tables of a page: preprocessing and covariates of a cohort."""
 
 from html import escape
 
@@ -6,20 +6,20 @@ import numpy as np
 
 from dipy_synth.data.cohort import SPLITS
 
-MOST = 8  # values of a column that are counted one by one
+MOST = 8  # largest number of different values that are counted
 
 
 def html_table(title, rows, *, level=2):
-    """Write a table under a heading.
+    """Format a table with a heading.
 
     Parameters
     ----------
     title : str
         The heading.
     rows : list of dict
-        Each from a column's name to its text; all with the same names.
+        Column name to text; all with the same names.
     level : int, optional
-        Of the heading.
+        Level of the heading.
 
     Returns
     -------
@@ -36,14 +36,14 @@ def html_table(title, rows, *, level=2):
     )
 
 
-def facts_table(cohort, told):
-    """Write how a cohort was prepared.
+def facts_table(cohort, description):
+    """Format the preprocessing of a cohort as a table.
 
     Parameters
     ----------
     cohort : Cohort
         The cohort.
-    told : dict
+    description : dict
         Its dataset_description.json.
 
     Returns
@@ -51,14 +51,14 @@ def facts_table(cohort, told):
     str
         A table.
     """
-    done = told["DipySynth"].get("Preprocessing", {})
+    done = description["DipySynth"].get("Preprocessing", {})
     steps = {k: v for k, v in done.items() if k != "grid"}
     center = ", ".join(f"{value:g}" for value in cohort.grid.center)
     extent = " × ".join(f"{value:g}" for value in cohort.grid.extent)
     facts = {
         **{name.capitalize(): _written(value) for name, value in steps.items()},
         "Field of view": f"{extent} mm, centred on {center} mm",
-        "Licence": told.get("License"),
+        "Licence": description.get("License"),
     }
     return (
         "<table>"
@@ -72,7 +72,7 @@ def facts_table(cohort, told):
 
 
 def _written(value):
-    """Write an option as a reader would."""
+    """Format an option."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
@@ -81,20 +81,20 @@ def _written(value):
 
 
 def describe_columns(rows, split):
-    """Describe a table's columns on either side of a split.
+    """Summarise a table's columns on either side of a split.
 
     Parameters
     ----------
     rows : sequence of dict, (n,)
-        Column name to str or None, one dict a volume.
+        Column name to str or None, one dict per volume.
     split : sequence of str, (n,)
         "train" or "validation".
 
     Returns
     -------
     list of dict
-        One dict a column: mean and range of numbers, counts of categories. Columns
-        with too many different words to count (names, say) are left out.
+        One dict per column: mean and range of numbers, counts of categories. Columns
+        with many different words, such as names, are left out.
     """
     described = []
     for name in dict.fromkeys(name for row in rows for name in row):
@@ -113,7 +113,7 @@ def describe_columns(rows, split):
 
 
 def _describe_numbers(values):
-    """Give a function that describes numbers; None if the values are not numbers."""
+    """Return a function that summarises numbers; None if the values are not numbers."""
     try:
         known = [float(value) for value in values if value is not None]
     except ValueError:
@@ -130,7 +130,7 @@ def _numbers(values):
 
 
 def _describe_words(values):
-    """Give a function that counts words; None if they are too many."""
+    """Return a function that counts words; None if they are too many."""
     words = sorted({value for value in values if value is not None})
     if not 0 < len(words) <= MOST:
         return None

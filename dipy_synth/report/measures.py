@@ -1,4 +1,4 @@
-"""Metrics that tell an outlying volume from its cohort, from arrays alone."""
+"""Quality metrics of volumes, and their outlier scores within a cohort."""
 
 from dataclasses import dataclass, field
 
@@ -10,9 +10,9 @@ from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import correlation
 
 BINS = 50
-ENOUGH = 20  # volumes below which a median deviation tells no outlier
+ENOUGH = 20  # least number of volumes for outlier scores
 LIMIT = 3.5  # robust standard deviations, as Iglewicz and Hoaglin advise
-# Metric -> the side on which it is an outlier: no brain is too much like the others.
+# Metric -> the side of outliers; similarity is one-sided.
 SCAN_METRICS = {
     "brain_volume": "both",
     "correlation": "low",
@@ -21,9 +21,9 @@ SCAN_METRICS = {
     "tilt": "high",
     "alignment": "low",
 }
-# Robust z is for metrics that spread evenly: Fisher's transformation for correlations.
+# Robust z needs symmetric distributions: Fisher's transformation for correlations.
 TRANSFORMS = dict.fromkeys(("correlation", "symmetry", "alignment"), np.arctanh)
-COARSE = 4.0  # mm, width at which anatomy is compared: folds differ in all brains
+COARSE = 4.0  # mm, block size of the comparison: folds differ in all brains
 
 
 @dataclass(frozen=True)
@@ -41,26 +41,25 @@ class QualityRow:
         where either is not 0; all brains at one size, in blocks of about 4 mm. NaN in
         a cohort of one.
     symmetry : float
-        The same with its own mirror image, left to right.
+        Correlation with its left-right mirror image.
     histogram_distance : float
         Wasserstein-1 distance between the intensities in the brain and those of all
-        other volumes: how far intensities must move, of a range of 1, to become
-        theirs. NaN in a cohort of one.
+        other volumes, in units of the range. NaN in a cohort of one.
     tilt : float
         Angle between the native head and the mean orientation of the cohort's
-        heads, in degrees. NaN where it is not known.
+        heads, in degrees. NaN where unknown.
     alignment : float
-        Correlation with the template after the alignment. NaN where it is not known.
+        Correlation with the template after the alignment. NaN where unknown.
     z : dict
         Metric to its robust z: distance from the cohort's median, in units of the
         median absolute deviation (scaled to be the standard deviation of a normal
         distribution); of a correlation, after Fisher's transformation.
-    histogram : ndarray, (50,)
-        Part of the brain's voxels in each bin of [0, 1].
+    histogram : ndarray of shape (50,)
+        Fraction of the brain's voxels in each bin of [0, 1].
     enough : bool, optional
-        Whether there are volumes enough to tell outliers, 20.
+        Whether there are enough volumes for outlier scores, 20.
     warnings : tuple of str, optional
-        What its preparation found unusual.
+        Warnings of its preparation.
     """
 
     name: str
@@ -91,14 +90,14 @@ class QualityRow:
     def outliers(self):
         """Names of the metrics beyond the limit, highest score first: list of str.
 
-        Empty where volumes are too few to tell.
+        Empty where there are too few volumes.
         """
         scores = self.outlier_scores.items() if self.enough else ()
         return [name for name, value in scores if value >= LIMIT]
 
     @property
     def stands_out(self):
-        """Whether it is an outlier, or its preparation has warned: bool."""
+        """Whether it is an outlier, or its preparation has warnings: bool."""
         return bool(self.warnings or self.outliers)
 
 
@@ -116,30 +115,30 @@ def measure_quality(
 
     Parameters
     ----------
-    pairs : iterable of tuple (ndarray, (I, J, K)), (ndarray, (I, J, K))
-        Volumes in [0, 1], the background 0, and their masks. Each is asked for once,
-        and only a coarse copy of it is kept.
+    pairs : iterable of tuple (ndarray of shape (I, J, K)), (ndarray of shape (I, J, K))
+        Volumes in [0, 1], the background 0, and their masks. Each is read once, and
+        only a coarse copy of it is kept.
     names : sequence of str, (n,), optional
         One name per volume; its number by default.
     voxel_volumes : float or sequence of float, (n,), optional
         Native volume of a voxel in mL.
     voxel_size : sequence of float, (3,), optional
-        In mm; one voxel is one block by default.
-    orientations : ndarray, (n, 3, 3), optional
+        Voxel size in mm; one voxel is one block by default.
+    orientations : ndarray of shape (n, 3, 3), optional
         Rotation of each native head, from prepared to native axes.
     alignments : sequence of float, (n,), optional
         Correlation of each with the template, NaN where it was not aligned.
     warnings : sequence of tuple of str, (n,), optional
-        What the preparation of each found unusual.
+        Warnings of the preparation of each.
 
     Returns
     -------
     rows : list of QualityRow, (n,)
-        In the order of the volumes; `sorted_by_score` brings the worst to the top.
-    mean : ndarray of float64, (I, J, K)
+        Rows in the order of the volumes, see `sorted_by_score`.
+    mean : ndarray of shape (I, J, K), float64
         The mean volume.
-    share : ndarray of float64, (I, J, K)
-        Part of the masks that hold each voxel.
+    share : ndarray of shape (I, J, K), float64
+        Fraction of the masks at each voxel.
 
     Raises
     ------
@@ -189,23 +188,23 @@ def measure_quality(
 
 
 def _transform(name, values):
-    """Transform a metric so that its values spread evenly."""
+    """Transform a metric to a more symmetric distribution."""
     if name not in TRANSFORMS:
         return values
     return TRANSFORMS[name](np.clip(values, -1 + 1e-9, 1 - 1e-9))
 
 
 def tilts(orientations):
-    """Tell how far each head is turned from the cohort's mean orientation.
+    """Compute the angle of each head to the cohort's mean orientation.
 
     Parameters
     ----------
-    orientations : array_like, (n, 3, 3)
-        Matrices; sizes and shears in them are left out.
+    orientations : array_like of shape (n, 3, 3)
+        Matrices, whose scales and shears are ignored.
 
     Returns
     -------
-    ndarray, (n,)
+    ndarray of shape (n,)
         Angles in degrees, 0 to 180.
     """
     left, _, right = np.linalg.svd(np.asarray(orientations, dtype=float))
@@ -228,19 +227,19 @@ def sorted_by_score(rows):
 
 
 def robust_z(values):
-    """Tell how far each value is from the median, in robust standard deviations.
+    """Compute robust z-scores: deviations from the median in robust SDs.
 
     Parameters
     ----------
-    values : array_like, (n,)
+    values : array_like of shape (n,)
         Any unit; NaN where unknown.
 
     Returns
     -------
-    ndarray, (n,)
+    ndarray of shape (n,)
         Signed; 0 where the value is unknown or all are equal. Where more than half of
         the values are equal, their median deviation is 0, and the mean absolute
-        deviation takes its place.
+        deviation is used instead.
     """
     values = np.asarray(values, dtype=float)
     z, known = np.zeros(values.shape), np.isfinite(values)
@@ -255,7 +254,7 @@ def robust_z(values):
 
 
 def _totals(pairs, blocks):
-    """Give coarse copies, histograms and voxel counts; mean volume and mean mask."""
+    """Compute coarse copies, histograms and voxel counts; mean volume and mean mask."""
     mean, share, coarse, histograms, counts = 0.0, 0.0, [], [], []
     for volume, mask in pairs:
         volume, inside = np.asarray(volume), np.asarray(mask) > 0
@@ -267,22 +266,22 @@ def _totals(pairs, blocks):
         mean, share = mean + volume.astype(float), share + inside
     n = len(counts)
     if n == 0:
-        raise InputError("no volume to measure: expected at least one")
+        raise InputError("no volume to compare: expected at least one")
     return coarse, np.array(histograms), np.array(counts), mean / n, share / n
 
 
 def _in_blocks(volume, blocks):
-    """Average a volume in blocks of voxels; the last ones are filled up with 0."""
+    """Average a volume in blocks of voxels, padded with 0."""
     volume = np.pad(volume, [(0, -n % b) for n, b in zip(volume.shape, blocks)])
     parts = [part for n, b in zip(volume.shape, blocks) for part in (n // b, b)]
     return volume.reshape(parts).mean(axis=(1, 3, 5), dtype=np.float32)
 
 
 def _at_one_size(volumes, counts):
-    """Bring brains to the median size, about the centre of the mean brain.
+    """Scale brains to the median size, about the centre of the mean brain.
 
-    Where sizes are kept, a large brain would else be less like the mean than a
-    small one. Lengths change by a quarter at most, which brains do.
+    Without scaling, a large brain would be less similar to the mean than a small one.
+    Lengths change by a quarter at most, as in real brains.
     """
     total = sum(volumes)
     if not total.any():
@@ -296,7 +295,7 @@ def _at_one_size(volumes, counts):
 
 
 def _distances(histograms):
-    """Wasserstein-1 distance of each histogram to the mean of the others.
+    """Compute the Wasserstein-1 distance of each histogram to the mean of the others.
 
     In one dimension it is the area between the two cumulative distributions.
     """

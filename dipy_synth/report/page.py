@@ -1,4 +1,4 @@
-"""One page that shows a prepared cohort, its outlying volumes first."""
+"""The quality page of a prepared cohort, with outliers first."""
 
 from html import escape
 from pathlib import Path
@@ -40,16 +40,16 @@ def quality_page(prepared, *, path=None):
 
     Each volume is compared with all others by its brain volume, its correlation with
     the mean brain, its symmetry, its intensities, the native head's tilt and the
-    correlation with the template, see `measure_quality`. What the preparation warned of
-    comes first. Of fewer than 20 volumes no outlier is told. The page stands alone: it
-    needs no other file and no network. The metrics are also written as a table beside
-    it, of the same name with the ending ``.tsv``.
+    correlation with the template, see `measure_quality`. Volumes with warnings of the
+    preparation come first. Fewer than 20 volumes have no outliers. The page needs no
+    external files or network access. The metrics are also written as a table beside it,
+    of the same name with the ending ``.tsv``.
 
     Parameters
     ----------
     prepared : str or Path
-        The prepared cohort, what ``dipy_preprocess_t1`` wrote. Nothing in it changes
-        but for the page, if it is written there.
+        The prepared cohort of ``dipy_preprocess_t1``. Only the page is written to it,
+        if `path` is there.
     path : str or Path, optional
         The page, ``.html``; ``quality.html`` in the cohort's folder by default.
 
@@ -61,26 +61,26 @@ def quality_page(prepared, *, path=None):
     Raises
     ------
     InputError
-        If the folder is not a prepared cohort, holds no volume or one that cannot be
-        read, or `path` is not that of a page.
+        If the folder is not a prepared cohort, has no volume or one that cannot be
+        read, or `path` does not end in .html.
     """
     cohort = Cohort.load(prepared)
     path = Path(prepared) / "quality.html" if path is None else Path(path)
     if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
         raise InputError(f"{path}: expected the name of a page, ending in .html")
     sidecars = [read_json(sidecar_path(image)) for image in cohort.paths]
-    native = [_to_native(told) for told in sidecars]
+    native = [_to_native(sidecar) for sidecar in sidecars]
     voxel = float(np.prod(cohort.grid.voxel_size)) / 1000
     pictures = {}
     rows, mean, share = measure_quality(
-        _looked_at(cohort, pictures),
+        _read_and_drawn(cohort, pictures),
         names=cohort.keys,
-        # An affine alignment changes sizes; the way back to native space undoes it.
+        # An affine alignment changes sizes; the map to native space inverts it.
         voxel_volumes=[voxel * abs(float(np.linalg.det(m))) for m, _ in native],
         voxel_size=cohort.grid.voxel_size,
         orientations=[m for m, _ in native] if all(a for _, a in native) else None,
-        alignments=[told.get("AlignmentCorrelation") for told in sidecars],
-        warnings=[told.get("Warnings") or () for told in sidecars],
+        alignments=[sidecar.get("AlignmentCorrelation") for sidecar in sidecars],
+        warnings=[sidecar.get("Warnings") or () for sidecar in sidecars],
     )
     ranked = sorted_by_score(rows)
     write_table(path.with_suffix(".tsv"), _table(cohort, ranked))
@@ -88,14 +88,14 @@ def quality_page(prepared, *, path=None):
     return path
 
 
-def _to_native(told):
-    """Give the matrix back to native axes, and whether an alignment has found it."""
-    matrix = np.array(told["PreparedToNative"], dtype=float)[:3, :3]
-    return matrix, told.get("Preprocessing", {}).get("align") != "none"
+def _to_native(sidecar):
+    """Return the matrix to native axes, and whether it is of an alignment."""
+    matrix = np.array(sidecar["PreparedToNative"], dtype=float)[:3, :3]
+    return matrix, sidecar.get("Preprocessing", {}).get("align") != "none"
 
 
-def _looked_at(cohort, pictures):
-    """Read each volume and its mask once, and draw them while they are at hand."""
+def _read_and_drawn(cohort, pictures):
+    """Read each volume and its mask once, and draw them."""
     size = cohort.grid.voxel_size
     for key, path in zip(cohort.keys, cohort.paths):
         volume, mask = (_read(p, cohort.grid.shape) for p in (path, mask_path(path)))
@@ -105,7 +105,7 @@ def _looked_at(cohort, pictures):
 
 
 def _read(path, shape):
-    """Read a volume that a cohort's page can show."""
+    """Read and check a volume for the page."""
     data = read_volume(path)[0]
     if data.shape != tuple(shape):
         raise InputError(f"{path}: shape {data.shape}, expected {shape}")
@@ -115,7 +115,7 @@ def _read(path, shape):
 
 
 def _table(cohort, ranked):
-    """Give the rows of quality.tsv, the worst first."""
+    """Build the rows of quality.tsv, the worst first."""
     split = dict(zip(cohort.keys, cohort.split))
     return [
         {
@@ -135,12 +135,12 @@ def _table(cohort, ranked):
 
 
 def _number(value):
-    """Write a number for a table; None where it is unknown."""
+    """Round a number for a table; None where unknown."""
     return f"{value:.5g}" if np.isfinite(value) else None
 
 
 def _page(cohort, ranked, mean, share, pictures):
-    """Fill the page."""
+    """Compose the page."""
     places = {key: i for i, key in enumerate(cohort.keys)}
     outliers = [row for row in ranked if row.stands_out]
     average = np.mean([row.histogram for row in ranked], axis=0)
@@ -148,12 +148,12 @@ def _page(cohort, ranked, mean, share, pictures):
     described = describe_columns(cohort.rows, cohort.split)
     names = [column for column in ("age", "sex") if column in cohort.rows[0]]
     shown = outliers or ranked[:AT_LEAST]
-    told = read_json(cohort.root / "dataset_description.json")
+    description = read_json(cohort.root / "dataset_description.json")
     cards = [
         _card(rank, row, cohort, places[row.name], pictures[row.name], top)
         for rank, row in enumerate(ranked)
     ]
-    title = str(told.get("Name") or cohort.root.name)
+    title = str(description.get("Name") or cohort.root.name)
     body = QUALITY.substitute(
         title=escape(title),
         summary=_summary(cohort),
@@ -166,21 +166,21 @@ def _page(cohort, ranked, mean, share, pictures):
         ),
         strips="".join(_strip(name, ranked) for name in SCAN_METRICS),
         limit=LIMIT,
-        # The outline: where half of the cohort has brain.
+        # Outline: where half of the cohort has brain.
         mean_brain=slices_svg(
             mean, share >= 0.5, cohort.grid.voxel_size, label="Mean of all volumes"
         ),
-        facts=facts_table(cohort, told),
-        people=html_table("Who they are", described) if described else "",
+        facts=facts_table(cohort, description),
+        people=html_table("Covariates", described) if described else "",
         mean_histogram=histogram_path(average, top),
         cards="".join(cards),
     )
-    more = "All metrics stand in the table beside this page (.tsv)."
+    more = "All metrics are in the table beside this page (.tsv)."
     return whole_page(f"Quality: {title}", body, more=more)
 
 
 def _summary(cohort):
-    """Say in a line how much there is."""
+    """Summarise the cohort in a line."""
     counts = [f"{int(cohort.where(side).sum())} {side}" for side in SPLITS]
     n, people = len(cohort.keys), len(set(cohort.subjects))
     shape = " × ".join(map(str, cohort.grid.shape))
@@ -197,32 +197,35 @@ def _count(n, word):
 
 
 def _verdict(outliers, ranked):
-    """Say in a line how many are outliers."""
+    """Summarise the number of outliers in a line."""
     if not outliers and not ranked[0].enough:
-        return f"Outliers: {TOO_FEW}. Look at all of them"
+        return f"Outliers: {TOO_FEW}. Check all of them"
     if not outliers:
-        return "No volume stands out"
-    words = "stands out" if len(outliers) == 1 else "stand out"
+        return "No outliers"
+    words = "is an outlier" if len(outliers) == 1 else "are outliers"
     n = _count(len(ranked), "volume")
-    return f"{len(outliers)} of {n} {words}: look at them first"
+    return f"{len(outliers)} of {n} {words}: check them first"
 
 
 def _explanation(outliers, shown):
-    """Say what being an outlier means, and what it does not mean."""
+    """Explain the meaning of an outlier."""
     if not shown[0].enough:
-        warned = "Those whose preparation has warned come first. " if outliers else ""
+        warned = (
+            "Volumes with warnings of their preparation come first. "
+            if outliers
+            else ""
+        )
         return warned + (
-            f"Outlier scores need {ENOUGH} volumes or more. These are in the order in "
-            "which they differ from the others."
+            f"Outlier scores need {ENOUGH} volumes or more. These are ordered by their "
+            "difference from the others."
             if len(shown) > 1 or outliers
             else "One volume cannot be compared with others."
         )
     if outliers:
         return (
-            f"Their preparation has warned, or at least one metric is {LIMIT} robust "
+            f"Their preparation has warnings, or at least one metric is {LIMIT} robust "
             "standard deviations or more from the cohort's median. That may be a "
-            "failed brain mask or alignment, or a sound brain that differs from the "
-            "others: a picture tells which."
+            "failed brain mask or alignment, or an unusual brain: see the picture."
         )
     return (
         f"No metric is {LIMIT} robust standard deviations or more from the cohort's "
@@ -231,7 +234,7 @@ def _explanation(outliers, shown):
 
 
 def _outlier(rank, row, ranked, cohort, place, names):
-    """Write a row of the table of outliers."""
+    """Format a row of the table of outliers."""
     values = [escape(str(cohort.rows[place].get(name) or "")) for name in names]
     side = escape(str(cohort.split[place]))
     cells = "".join(f"<td>{value}</td>" for value in [*values, side])
@@ -246,12 +249,12 @@ def _outlier(rank, row, ranked, cohort, place, names):
 
 
 def _score(row):
-    """Write an outlier score, where there are volumes enough for one."""
+    """Format an outlier score, where there are enough volumes."""
     return f"{row.score:.1f}" if row.enough else "n/a"
 
 
 def _reason(name, row, ranked):
-    """Say how far a metric is from the cohort's."""
+    """Describe the distance of a metric from the cohort's median."""
     word, form, unit = WORDS[name]
     median = np.nanmedian([getattr(other, name) for other in ranked])
     value, z = getattr(row, name), row.z[name]
@@ -287,7 +290,7 @@ def _strip(name, ranked):
 
 
 def _card(rank, row, cohort, place, picture, top):
-    """Write the card of one volume."""
+    """Format the card of one volume."""
     about = [cohort.rows[place].get(name) for name in ("age", "sex")]
     about = [*filter(None, about), cohort.split[place], f"score {_score(row)}"]
     return CARD.substitute(
@@ -302,7 +305,7 @@ def _card(rank, row, cohort, place, picture, top):
 
 
 def _metric(name, row):
-    """Write a row of a card's metrics."""
+    """Format a row of a card's metrics."""
     word, form, unit = WORDS[name]
     word = word.removeprefix("brain ").removesuffix(" distance")
     word = word.replace("correlation with the ", "").capitalize()

@@ -1,4 +1,4 @@
-"""HTML and style of pages that stand alone, with places to fill in."""
+"""Templates and style of self-contained HTML pages."""
 
 from datetime import date
 from html import escape
@@ -94,7 +94,7 @@ $body
 
 
 def whole_page(title, body, *, more=""):
-    """Put a page around its body.
+    """Compose a page from its body.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def whole_page(title, body, *, more=""):
     body : str
         HTML.
     more : str, optional
-        What the footer says after who wrote the page and when; plain text.
+        Further text of the footer; plain text.
 
     Returns
     -------
@@ -124,12 +124,12 @@ QUALITY = Template("""<svg class="hidden" aria-hidden="true"><defs>
 <h2>$verdict</h2>
 <p>$explanation</p>
 <div class="wide"><table class="checks">
-<tr><th>Volume</th><th class="n">Score</th><th>What is unusual</th>
+<tr><th>Volume</th><th class="n">Score</th><th>Unusual</th>
 $columns_head<th>Split</th></tr>
 $outliers
 </table></div>
 
-<h2>How the volumes are spread</h2>
+<h2>Distribution of the metrics</h2>
 <div class="strips">$strips</div>
 <p class="soft">One dot a volume; the middle tick is the median, the outer ones are
 $limit robust standard deviations from it (median absolute deviation, scaled).</p>
@@ -146,11 +146,11 @@ $people
 <h2>All volumes by outlier score</h2>
 <p class="soft">Volume: the brain mask's, in native space, in mL. Correlation: with the
 mean of all other volumes, brains brought to one size, in blocks of 4 mm. Symmetry: the
-same with its own mirror image. Histogram distance: how far
-the intensities in the brain (filled) must move to become those of all other volumes
-(line: the cohort's mean), of a range of 1. Tilt: the angle between the native head, as
-the alignment found it, and the mean orientation of the cohort's heads. Beside each, its
-distance from the cohort's median in robust standard deviations.</p>
+correlation with its mirror image. Histogram distance: the Wasserstein-1 distance of the
+intensities in the brain (filled) from those of all other volumes (line: the cohort's
+mean), in units of the range. Tilt: the angle between the native head (by its alignment)
+and the mean orientation of the cohort's heads. Beside each, its distance from the
+cohort's median in robust standard deviations.</p>
 <p class="screen"><label><input type="checkbox" id="outlines" checked> Outline of the
 brain mask</label></p>
 <div class="cards">

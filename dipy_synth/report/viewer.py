@@ -1,4 +1,4 @@
-"""A three-plane viewer in the page: own script, no network, no library."""
+"""A three-plane viewer in the page, without external scripts."""
 
 VIEWER = """<div class="viewer screen" id="viewer">
 <div class="side"><label>Left <select id="left"></select></label><div class="planes">
@@ -11,16 +11,16 @@ VIEWER = """<div class="viewer screen" id="viewer">
 <noscript><p class="soft">The viewer needs JavaScript; all else does not.</p></noscript>
 """
 
-# Planes as everywhere on the page: front to the left or up, the patient's left on the
-# left. A volume is read from its picture when it is first looked at.
+# Planes as elsewhere on the page: anterior to the left or up, the patient's left on the
+# left. A volume is decoded from its picture when it is first shown.
 SCRIPT = """
 (function () {
   const root = document.getElementById("viewer");
   const images = [...document.querySelectorAll("img.volume")];
   if (!root || !images.length) return;
-  const told = (image, name) => image.dataset[name].split(" ").map(Number);
-  const shape = told(images[0], "shape"), size = told(images[0], "size");
-  const origin = told(images[0], "origin"), at = shape.map(n => n >> 1);
+  const numbers = (image, name) => image.dataset[name].split(" ").map(Number);
+  const shape = numbers(images[0], "shape"), size = numbers(images[0], "size");
+  const origin = numbers(images[0], "origin"), at = shape.map(n => n >> 1);
   const [nx, ny, nz] = shape, read = new Map();
   const planes = [
     { w: ny, h: nz, a: 1, b: 2, voxel: (u, v) => [at[0], ny - 1 - u, nz - 1 - v] },

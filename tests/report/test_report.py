@@ -354,7 +354,7 @@ def test_what_the_preparation_warned_of_comes_first(size, request):
     assert first["volume"] == "sub-06" and first["warnings"] == words
     assert float(first["alignment"]) == 0.2 and second["alignment"] is None
     text = "".join(page.text)
-    assert f"1 of {len(list(cohort.glob('sub-*')))} volumes stands out" in text
+    assert f"1 of {len(list(cohort.glob('sub-*')))} volumes is an outlier" in text
     assert words in text and page.wrong == []
     assert next(t for t in page.text if t.startswith("sub-")) == "sub-06"
 
