@@ -322,7 +322,7 @@ class ConditionSchema:
                 shown = ", ".join(f"{number:g}" for number in outside[:5])
                 warnings.warn(
                     f"condition {column.name}={shown}{'...' * (len(outside) > 5)} is "
-                    f"outside the training range, {column.low:g} to {column.high:g}",
+                    f"outside the training range [{column.low:g}, {column.high:g}]",
                     stacklevel=3,
                 )
 

@@ -1,1 +1,1 @@
-"""Models in the manner of ``dipy.nn``: make one, load or fit its weights, use it."""
+"""Models with the interface of ``dipy.nn``."""

@@ -1,4 +1,4 @@
-"""LDM: a latent diffusion model of T1 volumes, in DIPY's manner."""
+"""LDM: a latent diffusion model of T1 volumes, with the interface of ``dipy.nn``."""
 
 import math
 from pathlib import Path
@@ -64,7 +64,7 @@ from dipy_synth.utils.progress import volume_bar
 
 
 class LDM:
-    """Latent diffusion: new volumes from noise, with conditions if asked for.
+    """Latent diffusion model: generates volumes, optionally with conditions.
 
     A U-Net learns to denoise the continuous latents of an autoencoder; generated
     latents are quantised and decoded.
@@ -74,7 +74,7 @@ class LDM:
     model : str or Path, optional
         A model folder or the name of a bundled model to load.
     verbose : bool, optional
-        Log what is done and show progress bars.
+        Log progress and show progress bars.
 
     Attributes
     ----------
@@ -83,14 +83,14 @@ class LDM:
     network : UNet or None
         The denoiser.
     schema : ConditionSchema or None
-        The conditions it understands.
+        The conditions of the model.
     gaussian : GaussianDenoiser or None
         The closed-form denoiser used at noise levels where it is better than the
         network.
     config : dict
-        Grid, split, and recommended sampling.
+        Grid, split, and default sampling options.
     folder : Path or None
-        Where the model was loaded from.
+        Folder the model was loaded from.
 
     References
     ----------
@@ -115,7 +115,7 @@ class LDM:
             self.load_model_weights(model)
 
     def fetch_default_weights(self):
-        """Load the bundled model; nothing is downloaded."""
+        """Load the bundled model, without a download."""
         self.load_model_weights(DEFAULT_MODEL)
 
     def load_model_weights(self, model):
@@ -124,7 +124,7 @@ class LDM:
         Parameters
         ----------
         model : str or Path
-            A folder that `save` or `fit` wrote, or the name of a bundled model.
+            A model folder, or the name of a bundled model.
         """
         folder, config = read_config(model, kinds=("ldm",))
         _check_current(folder, config)
@@ -165,7 +165,7 @@ class LDM:
         network=None,
         with_gate=False,
     ):
-        """Train on a prepared cohort, or go on with a run that was stopped.
+        """Train on a prepared cohort, or resume an interrupted run.
 
         Parameters
         ----------
@@ -176,43 +176,44 @@ class LDM:
             same split, so that no validation subject is seen by either.
         run_dir : str or Path
             Folder of the run; the model is written to its ``model`` folder, and the
-            latents are kept there too, encoded once.
+            latents are stored there, too.
         settings : TrainingSettings, optional
-            How to train; as the preset does by default.
+            Settings of the training; by default the preset's.
         preset : str, optional
             A row of `dipy_synth.networks.presets.UNET_PRESETS`.
         conditions : sequence of str, optional
-            Columns of ``participants.tsv`` the model is to follow; ``label`` of a file
-            of images.
+            Columns of ``participants.tsv`` to condition on; ``label`` of a file of
+            images.
         schedule : Schedule, optional
-            Noise schedule and prediction type; the preset's by default.
+            Noise schedule and prediction type; by default the preset's.
         crop : int, optional
-            Side of the parts of the latents that are trained on; the preset's by
-            default, 0 for whole images.
+            Side of the training crops of latents, 0 for whole images; by default the
+            preset's.
         dropout : float, optional
-            Probability of dropping all conditions of a training pair, from which
-            classifier-free guidance learns.
+            Probability of dropping all conditions of a training pair, for
+            classifier-free guidance.
         initial : str, Path or LDM, optional
-            A model of the same autoencoder whose weights the training starts from
-            (fine-tuning). Its conditions and the arguments of its U-Net are kept.
+            A model of the same autoencoder to fine-tune. Its conditions and the
+            arguments of its U-Net are kept.
         force : bool, optional
-            Start anew where the folder holds a run, instead of going on with it.
+            Overwrite an existing run, instead of resuming it.
         with_gate : bool, optional
-            Put into the model what its QC filter finds copies by: the training brains,
-            in blocks of 4 voxels. Whoever has the model then has these.
+            Add the training brains, in blocks of 4 voxels, to the model, for its QC
+            filter to find copies. Do not share the model unless the scans may be
+            shared.
         network : dict, optional
             Arguments of `UNet` that differ from the preset's, such as ``widths``.
 
         Returns
         -------
         list of dict
-            The history, one row an epoch.
+            The history, one row per epoch.
 
         Raises
         ------
         InputError
-            If cohort and autoencoder do not fit each other, a column is absent, or
-            the folder holds another run.
+            If cohort and autoencoder do not match, a column is absent, or the folder
+            holds another run.
         """
         cohort, run_dir = open_cohort(cohort), Path(run_dir)
         preset = find_preset(preset, UNET_PRESETS)
@@ -242,7 +243,7 @@ class LDM:
         return history
 
     def _start_config(self, cohort, vqvae, schedule):
-        """Set autoencoder, schedule and configuration, checked against each other."""
+        """Set autoencoder, schedule and configuration, after checks."""
         self.vqvae = vqvae if isinstance(vqvae, VQVAE) else VQVAE(vqvae)
         _check_match(cohort, self.vqvae)
         self.schedule = (
@@ -257,7 +258,7 @@ class LDM:
         self.config = {**cohort_config(cohort), "sampling": dict(SAMPLING)}
 
     def _read_initial(self, initial, cohort, conditions, network):
-        """Read the model to start from, checked: LDM or None."""
+        """Load and check the model to fine-tune: LDM or None."""
         if initial is None:
             return None
         initial = initial if isinstance(initial, LDM) else LDM(initial)
@@ -276,7 +277,7 @@ class LDM:
         return make_unet(self.vqvae.network, self.schema, arguments)
 
     def _about(self, cohort, initial, **options):
-        """Return what makes a run another run, beside network and settings: dict."""
+        """Return the identity of a run besides network and settings: dict."""
         begun = {"initial": initial.config["weights_sha256"]} if initial else {}
         return {
             "schedule": self.schedule.to_config(),
@@ -316,13 +317,13 @@ class LDM:
         return history
 
     def _finish(self, run_dir, cohort, with_gate):
-        """Write the model, and read it back in float32."""
+        """Write the model, and reload it in float32."""
         self.save(run_dir / "model")
         add_qc_filter_if_possible(run_dir / "model", cohort, copies=with_gate)
         self.load_model_weights(run_dir / "model")
 
     def _show(self, run_dir, epoch, epochs):
-        """Draw a few samples every tenth of the run."""
+        """Draw a few samples ten times per run."""
         if epoch % max(1, epochs // 10) and epoch != epochs:
             return
         with averaged_weights(self.network):
@@ -352,55 +353,56 @@ class LDM:
     ):
         """Generate volumes.
 
-        Sample i of a seed depends on the seed and i alone (to rounding): not on how
-        many are asked for, nor on the batch size.
+        Sample i of a seed depends only on the seed and i (to rounding), not on the
+        number of samples or the batch size.
 
         Parameters
         ----------
         n : int, optional
-            Volumes wanted; by default one, or as many as there are `numbers`.
+            Number of volumes; by default one, or that of `numbers`.
         seed : int, optional
             Seed of the noise.
         numbers : sequence of int, optional
-            Numbers of the samples, by default 0 to n - 1. Equal numbers start from
-            the same noise: with ``numbers=[0, 0]`` two volumes differ by what is asked
-            of them alone.
+            Numbers of the samples, by default 0 to n - 1. Equal numbers have the same
+            noise: with ``numbers=[0, 0]`` two volumes differ only by their conditions.
         attempts : sequence of int, optional
-            Which draw of each sample is wanted, from 0: another attempt is another
-            noise of the same number. 0 for all by default.
+            Number of the draw of each sample, from 0: each attempt has other noise. 0
+            for all by default.
         conditions : dict or sequence of dict, optional
-            Values asked for, such as ``{"age": 70, "sex": "F"}``; one dict for all
-            samples, or one each. What is not named is left open.
+            Values of conditions, such as ``{"age": 70, "sex": "F"}``; one dict for all
+            samples, or one each. Others are dropped.
         steps : int, optional
-            Steps of the sampler; what the model recommends by default.
+            Number of steps of the sampler; by default that of the model.
         sampler : str or callable, optional
             sde_dpmpp_2m, dpmpp_2m, heun, euler, ddim, ddpm or ddpm_large (the larger
             of its two variances), or a function like those of
-            `dipy_synth.diffusion.samplers`; likewise.
+            `dipy_synth.diffusion.samplers`; by default that of the model.
         guidance : float, optional
-            Weight of the conditions (1: none extra); likewise.
+            Weight of classifier-free guidance (1: without); by default that of the
+            model.
         guidance_rescale : float, optional
-            Guidance rescale in [0, 1]: the share of the standard deviation that
-            guidance adds to be removed; likewise.
+            Guidance rescale in [0, 1]: the fraction of the standard deviation added by
+            guidance to remove; by default that of the model.
         guidance_interval : (float, float), optional
-            Noise-to-signal ratios between which guidance acts; likewise.
+            Noise-to-signal ratios between which guidance acts; by default those of the
+            model.
         eta : float, optional
-            Share, from 0 to 1, of fresh noise in a step of the samplers ddim and
-            sde_dpmpp_2m: 0 adds none. An error with any other sampler.
+            Fraction, from 0 to 1, of fresh noise in a step of the samplers ddim and
+            sde_dpmpp_2m. An error with other samplers.
         batch_size : int, optional
-            Volumes at a time.
+            Number of volumes at a time.
         return_states : bool, optional
-            Give the states on the way, too.
+            Return the intermediate states, too.
         progress : bool or callable, optional
             Show a progress bar; by default if `verbose`. A callable is called with the
-            share of a volume, or sum of shares, that was done.
+            fraction of a volume, or the sum of fractions, after each step.
 
         Returns
         -------
-        volumes : ndarray (n, *shape), float32
+        volumes : ndarray of shape (n, *shape), float32
             Volumes in [0, 1], background exactly 0.
-        states : ndarray (n, steps, *shape), float32
-            With `return_states`: the volume that was expected at each step.
+        states : ndarray of shape (n, steps, *shape), float32
+            With `return_states`: the expected volume at each step.
 
         Raises
         ------
@@ -410,7 +412,7 @@ class LDM:
         Warns
         -----
         UserWarning
-            If a number asked for lies outside of the training range.
+            If a requested number is outside the training range.
 
         References
         ----------
@@ -434,12 +436,12 @@ class LDM:
         volumes, states, seen = [], [], []
 
         def after_step(step, x, x0):
-            told(len(x0) / settings["steps"])
+            report(len(x0) / settings["steps"])
             if return_states:
                 seen.append(x0)
 
         with volume_bar(len(numbers), shown=shown) as done:
-            told = progress if callable(progress) else done
+            report = progress if callable(progress) else done
             for start in range(0, len(numbers), positive("batch_size", batch_size)):
                 chosen = slice(start, start + batch_size)
                 latents = self.sample_latents(
@@ -460,7 +462,7 @@ class LDM:
         return (volumes, np.stack(states)) if return_states else volumes
 
     def denoiser(self, conditions, *, guidance=1.0, **options):
-        """Return the estimate of clean latents as a function of state and time.
+        """Build the estimate of clean latents as a function of state and time.
 
         Parameters
         ----------
@@ -469,13 +471,13 @@ class LDM:
         guidance : float, optional
             Guidance scale; 1 is the network's own estimate.
         **options
-            ``rescale``, ``interval`` and ``gaussian``, as `guided_denoiser` takes them;
-            the last is the model's own by default.
+            ``rescale``, ``interval`` and ``gaussian`` of `guided_denoiser`; the last is
+            the model's own by default.
 
         Returns
         -------
         callable
-            ``denoise(x_t, t)``, as the samplers take it.
+            ``denoise(x_t, t)``, for the samplers.
         """
         return guided_denoiser(
             self.network.predict_on_batch,
@@ -507,9 +509,9 @@ class LDM:
         conditions : ndarray of shape (batch, n_conditions)
             Encoded conditions; NaN where missing.
         steps, sampler, guidance, guidance_rescale, guidance_interval
-            As `sampling_settings` returns them.
+            Values of `sampling_settings`.
         callback : callable, optional
-            As the samplers take it.
+            Callback of the samplers.
 
         Returns
         -------
@@ -526,16 +528,16 @@ class LDM:
         return sampler(denoise, streams.start(), times, self.schedule, **options)
 
     def decode(self, latents):
-        """Turn latents as the network makes them into volumes.
+        """Decode normalised latents to volumes.
 
         Parameters
         ----------
-        latents : array (n, *latent_shape)
+        latents : array of shape (n, *latent_shape)
             Normalised latents.
 
         Returns
         -------
-        ndarray (n, *shape), float32
+        ndarray of shape (n, *shape), float32
             Volumes in [0, 1].
         """
         return self.vqvae.decode(self.normalizer.restore(latents))
@@ -549,14 +551,14 @@ class LDM:
         return self.schema.encode(conditions)
 
     def save(self, folder, *, dtype=None, card=None):
-        """Write a model folder that holds all that generating needs.
+        """Write a model folder, complete for generation.
 
         Parameters
         ----------
         folder : str or Path
-            Where to.
+            Output folder.
         dtype : str, optional
-            ``float16`` halves the size.
+            ``float16`` halves the size; None keeps float32.
         card : str, optional
             Text of its README.
 
@@ -602,13 +604,13 @@ SAMPLING = {
 
 
 def _make_denoiser(config):
-    """Make the U-Net in the precision that is fast here; its weights are float32."""
+    """Make the U-Net in the fastest precision of this machine, with float32 weights."""
     with default_precision(inference_precision()):
         return UNet.from_config(config)
 
 
 def _check_current(folder, config):
-    """Refuse a model whose denoiser is of an earlier kind."""
+    """Refuse a model with a denoiser of an earlier version."""
     if "unfold" not in config["networks"]["unet"]:
         raise InputError(
             f"{folder}: a model of dipy_synth {config.get('version')} from before its "
@@ -622,7 +624,7 @@ def _validates(cohort):
 
 
 def _check_agreement(ldm):
-    """Refuse a configuration whose parts are of other models."""
+    """Refuse a configuration with parts of different models."""
     categories = tuple(len(column.categories or ()) for column in ldm.schema.columns)
     if categories != tuple(ldm.network.categories):
         raise InputError(
@@ -639,7 +641,7 @@ def _check_agreement(ldm):
 
 
 def _check_match(cohort, vqvae):
-    """Refuse an autoencoder of another grid, or one that saw validation subjects."""
+    """Refuse an autoencoder of another grid, or trained on validation subjects."""
     here, there = cohort_config(cohort), vqvae.config
     if here["grid"] != there["grid"]:
         raise InputError(

@@ -1,4 +1,4 @@
-"""CovariatePredictor: reads age, sex or a digit from a volume, as DIPY's models do."""
+"""CovariatePredictor: predicts age, sex or a digit from a volume."""
 
 from pathlib import Path
 
@@ -36,26 +36,26 @@ _SMALL = {"rotation": 0, "scale": 0, "translation": 0, "bias": 0, "gamma": 0.1}
 
 
 class CovariatePredictor:
-    """Read conditions from volumes, and give features to compare cohorts by.
+    """Predict covariates from volumes, and compute features to compare cohorts.
 
-    It is trained on real training subjects alone, so that it knows nothing of what is
-    judged. It is called as any extractor of `dipy_synth.metrics.features` is.
+    It is trained on real training subjects only, independent of the evaluated volumes.
+    It is an extractor as those of `dipy_synth.metrics.features`.
 
     Parameters
     ----------
     model : str or Path, optional
         A model folder or the name of a bundled model to load.
     verbose : bool, optional
-        Log what is done.
+        Log progress.
 
     Attributes
     ----------
     network : PredictorNetwork or None
-        The network, once there is one.
+        The network; None before `fit` or loading.
     schema : ConditionSchema or None
         The columns it predicts.
     config : dict
-        Grid, split and training; ``weights_sha256`` names it in a report.
+        Grid, split and training; ``weights_sha256`` identifies it in a report.
 
     References
     ----------
@@ -77,7 +77,7 @@ class CovariatePredictor:
             self.load_model_weights(model)
 
     def fetch_default_weights(self):
-        """Load the bundled predictor of brains at 2 mm; nothing is downloaded."""
+        """Load the bundled predictor of brains at 2 mm, without a download."""
         self.load_model_weights(DEFAULT_PREDICTOR)
 
     def load_model_weights(self, model):
@@ -86,7 +86,7 @@ class CovariatePredictor:
         Parameters
         ----------
         model : str or Path
-            A folder that `save` or `fit` wrote, or the name of a bundled model.
+            A model folder, or the name of a bundled model.
         """
         folder, config = read_config(model, kinds=("predictor",))
         makers = {"predictor": PredictorNetwork.from_config}
@@ -105,29 +105,29 @@ class CovariatePredictor:
         force=False,
         network=None,
     ):
-        """Train on a prepared cohort, or go on with a run that was stopped.
+        """Train on a prepared cohort, or resume an interrupted run.
 
         Parameters
         ----------
         cohort : str, Path, Cohort or ArrayCohort
             A prepared cohort, or a file of images and labels. Its training subjects
-            are trained on; its validation subjects say when to stop.
+            are trained on; its validation subjects are for early stopping.
         run_dir : str or Path
             Folder of the run; the model is written to its ``model`` folder.
         settings : TrainingSettings, optional
-            How to train; `predictor_training` by default.
+            Settings of the training; `predictor_training` by default.
         conditions : sequence of str, optional
             Columns of ``participants.tsv`` to predict, numbers and categories, whose
             values may be missing. By default age and sex; label of a file of images.
         force : bool, optional
-            Start anew where the folder holds a run, instead of going on with it.
+            Overwrite an existing run, instead of resuming it.
         network : dict, optional
             Arguments of `PredictorNetwork`, such as ``features``.
 
         Returns
         -------
         list of dict
-            The history, one row an epoch.
+            The history, one row per epoch.
 
         Raises
         ------
@@ -174,13 +174,13 @@ class CovariatePredictor:
         return history
 
     def _batches(self, cohort, split, settings):
-        """Give batches of images and what is known of them; None where none is."""
+        """Return batches of images and targets; None without any."""
         volumes = cohort.volumes(split)
         if not len(volumes):
             return None
         brains, training = cohort.grid is not None, split == "train"
         targets = self.schema.encode(rows_of(cohort, split))
-        # a mirror image has its tumour, say, on the other side
+        # in a mirror image a tumour is on the other side
         flip = 0.5 if cohort.symmetric and not names_a_side(self.schema) else 0
         augment = Augmentation(flip=flip, shift=1 if brains else 2, **_SMALL)
         return VolumeDataset(
@@ -198,7 +198,7 @@ class CovariatePredictor:
         Parameters
         ----------
         folder : str or Path
-            Where to.
+            Output folder.
         dtype : str, optional
             ``float16`` halves the size; None keeps float32.
         card : str, optional
@@ -221,18 +221,18 @@ class CovariatePredictor:
         )
 
     def __call__(self, volumes, *, batch_size=8):
-        """Give the features of volumes.
+        """Compute the features of volumes.
 
         Parameters
         ----------
         volumes : array (n, *shape), or sequence of images
             Prepared volumes in [0, 1], see `dipy_synth.data.arrays.as_volumes`.
         batch_size : int, optional
-            Volumes at a time.
+            Number of volumes at a time.
 
         Returns
         -------
-        ndarray (n, d), float32
+        ndarray of shape (n, d), float32
         """
         return self._run(need_weights(self.network).describe, volumes, batch_size)
 
@@ -244,13 +244,13 @@ class CovariatePredictor:
         volumes : array (n, *shape), or sequence of images
             Prepared volumes in [0, 1], see `dipy_synth.data.arrays.as_volumes`.
         batch_size : int, optional
-            Volumes at a time.
+            Number of volumes at a time.
 
         Returns
         -------
         dict
-            Of each number an ndarray (n,), float64, in its own unit; of each category
-            a list of str.
+            Column to an ndarray of shape (n,), float64, in its unit, for numbers, and
+            to a list of str for categories.
         """
         outputs = self._outputs(volumes, batch_size)
         columns = {column.name: column for column in self.schema.columns}
@@ -264,26 +264,26 @@ class CovariatePredictor:
         }
 
     def probabilities(self, volumes, *, column=None, batch_size=8):
-        """Give the probabilities of the categories of a column.
+        """Compute the probabilities of the categories of a column.
 
         Parameters
         ----------
         volumes : array (n, *shape), or sequence of images
             Prepared volumes in [0, 1], see `dipy_synth.data.arrays.as_volumes`.
         column : str, optional
-            Which one; the only one by default.
+            Name of the column; by default the only one.
         batch_size : int, optional
-            Volumes at a time.
+            Number of volumes at a time.
 
         Returns
         -------
-        ndarray (n, n_categories), float64
+        ndarray of shape (n, n_categories), float64
             In the order of the column's `categories`; rows sum to 1.
 
         Raises
         ------
         InputError
-            If there is no such column of categories, or several and none is named.
+            If there is no such column of categories, or none is named of several.
         """
         need_weights(self.network)
         there = [c.name for c in self.schema.columns if c.categories]
@@ -298,7 +298,7 @@ class CovariatePredictor:
         return raised / raised.sum(axis=1, keepdims=True)
 
     def evaluate(self, cohort, split="validation"):
-        """Tell how well it predicts one side of a cohort.
+        """Evaluate the predictions on one side of a cohort.
 
         Parameters
         ----------
@@ -310,9 +310,9 @@ class CovariatePredictor:
         Returns
         -------
         dict
-            Of each number a `NumberFollowed`, of each category a `CategoryFollowed`,
-            over the subjects whose value is known; nothing of a column of which fewer
-            than 4 are.
+            Column to a `NumberFollowed` for numbers, and a `CategoryFollowed` for
+            categories, over the subjects with a known value; without columns of fewer
+            than 4 such subjects.
         """
         cohort = open_cohort(cohort)
         known = self.schema.encode(rows_of(cohort, split)).T
@@ -328,7 +328,7 @@ class CovariatePredictor:
         return found
 
     def _outputs(self, volumes, batch_size):
-        """Run the network: dict of column to ndarray (n, 1 or categories)."""
+        """Run the network: dict of column to ndarray of shape (n, outputs)."""
         outputs = self._run(need_weights(self.network), volumes, batch_size)
         return dict(zip(self.schema.names, self.network.split(outputs)))
 
@@ -345,12 +345,12 @@ class CovariatePredictor:
 
 
 def predictor_training(cohort):
-    """Give the settings a predictor is trained with by default.
+    """Return the default settings of a predictor's training.
 
     Parameters
     ----------
     cohort : Cohort or ArrayCohort
-        What it is trained on: brains, which are few, or many small images.
+        Cohort of the training: few brains, or many small images.
 
     Returns
     -------
@@ -365,6 +365,6 @@ def predictor_training(cohort):
 
 
 def _blocks(shape):
-    """Choose the blocks in which brightness is counted: about 10 on the short side."""
+    """Choose the blocks of local histograms: about 10 on the short side."""
     shrink = 2 if len(shape) == 3 and min(shape) >= 32 else 1
     return {"shrink": shrink, "block": max(1, round(min(shape) / shrink / 10))}

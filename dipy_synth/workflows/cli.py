@@ -1,8 +1,8 @@
-"""The commands: their names, the flows behind them, how they start and how they fail.
+"""The commands: names, flows, logging and errors.
 
-A command looks its own name up in `cli_flows` and imports that one module. The flow
-modules import Keras, TensorFlow and whatever needs them inside functions, never at
-the top: ``--help`` and a mistyped option are answered without loading a framework.
+A command looks up its name in `cli_flows` and imports that module. Flow modules import
+Keras, TensorFlow and modules that need them inside functions: ``--help`` and a mistyped
+option do not load a framework.
 """
 
 import argparse
@@ -37,19 +37,19 @@ cli_flows = {
     "dipy_train_vqvae": ("dipy_synth.workflows.train", "TrainVQVAEFlow"),
 }
 
-# What a user can mend: told in one line. Anything else is ours and keeps its traceback.
+# Errors that a user can fix, shown in one line. Others keep their traceback.
 _USER_ERRORS = (
     InputError,
     FileExistsError,
     FileNotFoundError,
     FloatingPointError,  # a training run that diverged
     IsADirectoryError,
-    MemoryError,  # a training run tells what to lower
+    MemoryError,  # of a training run, with advice
     NotADirectoryError,
     PermissionError,
     QualityError,
 )
-_ROOM = "make room, and the same command goes on"
+_ROOM = "free disk space, and the same command resumes"
 _HINTS = {
     errno.ENOSPC: _ROOM,
     errno.EDQUOT: _ROOM,
@@ -62,19 +62,19 @@ _logger = logging.getLogger("dipy_synth")
 
 
 def run():
-    """Run the command under whose name this process was started.
+    """Run the command of this process's name.
 
     Returns
     -------
     int
-        Exit status: 0 when done; 1 on bad input or an unknown command, after one
-        line on stderr, and where the flow returns False: it is done, but scans failed
-        or a model did not pass; 130 after Ctrl-C. A wrong option ends with argparse's
-        2. With ``--log_level DEBUG`` a traceback comes with the line.
+        Exit status: 0 when done; 1 on bad input or an unknown command, after one line
+        on stderr, and where the flow returns False (scans failed, or a model did not
+        pass); 130 after Ctrl-C. A wrong option ends with argparse's 2. With
+        ``--log_level DEBUG`` a traceback comes with the line.
     """
     name = Path(sys.argv[0]).name.removesuffix(".exe").removesuffix("-script.py")
     if name not in cli_flows:
-        return _fail(f"{name}: no such command; there are {', '.join(cli_flows)}")
+        return _fail(f"{name}: no such command; expected one of {', '.join(cli_flows)}")
     try:
         _start_logging()
         with warnings.catch_warnings():
@@ -96,7 +96,7 @@ def run():
 
 
 def _run_flow(module_name, flow_name):
-    """Import one flow and hand it to DIPY, which knows only its own version."""
+    """Import one flow and run it by DIPY, with the version of this package."""
     flow = getattr(importlib.import_module(module_name), flow_name)()
     version = f"dipy_synth {__version__} (DIPY {dipy_version})"
     # DIPY's parser lets a later option of the same name replace an earlier one.
@@ -106,12 +106,11 @@ def _run_flow(module_name, flow_name):
 
 
 def _start_logging():
-    """Send the log where it is looked for; obey --log_level and --log_file.
+    """Configure the log by --log_level and --log_file.
 
-    DIPY puts every message on stdout, reads ``--log_level`` but stays at INFO, and
-    gives ``--log_file`` to the root logger, which its own messages never reach. Here
-    warnings and errors go to stderr, the rest to stdout as in DIPY, and a log file
-    gets all of it.
+    DIPY logs every message to stdout, ignores ``--log_level``, and passes
+    ``--log_file`` to the root logger, which its messages do not reach. Here warnings
+    and errors go to stderr, the rest to stdout as in DIPY, and all to a log file.
     """
     options = _logging_options()
     console, errors = logging.StreamHandler(sys.stdout), logging.StreamHandler()
@@ -122,7 +121,7 @@ def _start_logging():
         handlers.append(logging.FileHandler(options.log_file, encoding="utf-8"))
     for handler in handlers:
         handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-    # The line that says why a command ended is shown at any level.
+    # The error of a command is shown at any level.
     level = min(logging.getLevelNamesMapping()[options.log_level], logging.ERROR)
     for logger in (logging.getLogger("dipy"), _logger):
         logger.handlers[:] = handlers
@@ -140,7 +139,7 @@ def _logging_options():
 
 
 def _backend_problem(error):
-    """Return in words that Keras' backend cannot be imported, or None if it can."""
+    """Describe that Keras' backend cannot be imported; None if it can."""
     chosen = os.environ.get("KERAS_BACKEND", "tensorflow")
     absent = isinstance(error, ImportError) and (error.name or "").split(".")[0]
     if absent == chosen or f"backend : {chosen}" in str(error):
@@ -152,19 +151,20 @@ def _backend_problem(error):
 
 
 def _in_one_line(error):
-    """Tell an error in one line, without the errno of the operating system."""
+    """Format an error in one line, without the errno of the operating system."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    told = str(error) or type(error).__name__  # Python's MemoryError has no words
-    return " ".join(line.strip() for line in told.splitlines())
+
+    message = str(error) or type(error).__name__  # a MemoryError has no message
+    return " ".join(line.strip() for line in message.splitlines())
 
 
 def _warn(name, message, *_args, **_kwargs):
-    """Log a warning in one line, without the place in the code."""
+    """Log a warning in one line, without its source line."""
     _logger.warning(f"{name}: {_in_one_line(message)}")
 
 
 def _fail(message, *, status=1):
-    """Say why the command ends, with a traceback for who asked for DEBUG."""
+    """Log the error of the command, with a traceback at level DEBUG."""
     _logger.error(message, exc_info=_logger.isEnabledFor(logging.DEBUG))
     return status

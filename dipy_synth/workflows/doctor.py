@@ -11,7 +11,7 @@ class SynthDoctorFlow(Workflow):
 
     @classmethod
     def get_short_name(cls):
-        """Give the name that DIPY's combined workflows use."""
+        """Return the short name, for DIPY's combined workflows."""
         return "synth_doctor"
 
     def run(
@@ -47,7 +47,7 @@ class SynthDoctorFlow(Workflow):
         from dipy_synth.utils.startup import start_keras
 
         read_config(model, kinds=("ldm",))
-        start_keras()  # only now: an error before it takes no framework
+        start_keras()  # only now: errors above do not load a framework
         from dipy_synth.diagnostics import (
             diagnostics_page,
             read_context,

@@ -9,7 +9,7 @@ class EvaluateMRIFlow(Workflow):
 
     @classmethod
     def get_short_name(cls):
-        """Give the name that DIPY's combined workflows use."""
+        """Return the short name, for DIPY's combined workflows."""
         return "evaluate_mri"
 
     def run(
@@ -36,7 +36,7 @@ class EvaluateMRIFlow(Workflow):
         real ones; copies of training brains are searched for by an audit that must
         find planted copies; age and sex are predicted from conditional samples. The
         results are evaluation.json, metrics.tsv, volumes.tsv and the page
-        evaluation.html. The exit status is 0 whatever is found.
+        evaluation.html. The exit status does not depend on the results.
 
         Parameters
         ----------

@@ -11,7 +11,7 @@ class FetchT1Flow(Workflow):
 
     @classmethod
     def get_short_name(cls):
-        """Give the name that DIPY's combined workflows use."""
+        """Return the short name, for DIPY's combined workflows."""
         return "fetch_t1"
 
     def run(self, name, keep_archive=False, out_dir=""):

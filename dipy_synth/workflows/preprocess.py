@@ -14,7 +14,7 @@ class PreprocessT1Flow(Workflow):
 
     @classmethod
     def get_short_name(cls):
-        """Name of the flow within a combined workflow."""
+        """Return the short name, for DIPY's combined workflows."""
         return "preprocess_t1"
 
     def run(

@@ -9,7 +9,7 @@ class ReconstructMRIFlow(Workflow):
 
     @classmethod
     def get_short_name(cls):
-        """Give the name that DIPY's combined workflows use."""
+        """Return the short name, for DIPY's combined workflows."""
         return "reconstruct_mri"
 
     def run(
@@ -63,7 +63,7 @@ class ReconstructMRIFlow(Workflow):
         else:
             scans = read_records(input_files, mask_paths=mask_path, layout=layout)
         read_config(model, kinds=("vqvae", "ldm"))
-        start_keras()  # only now: an error before it takes no framework
+        start_keras()  # only now: errors above do not load a framework
         from dipy_synth.nn.vqvae import VQVAE
         from dipy_synth.synthesis.reconstruction import reconstruct_cohort
 

@@ -8,7 +8,7 @@ class SynthMRIFlow(Workflow):
 
     @classmethod
     def get_short_name(cls):
-        """Give the name that DIPY's combined workflows use."""
+        """Return the short name, for DIPY's combined workflows."""
         return "synth_mri"
 
     def run(

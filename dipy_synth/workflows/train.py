@@ -11,7 +11,7 @@ class TrainVQVAEFlow(Workflow):
 
     @classmethod
     def get_short_name(cls):
-        """Give the name that DIPY's combined workflows use."""
+        """Return the short name, for DIPY's combined workflows."""
         return "train_vqvae"
 
     def run(
@@ -146,7 +146,7 @@ class TrainLDMFlow(Workflow):
 
     @classmethod
     def get_short_name(cls):
-        """Give the name that DIPY's combined workflows use."""
+        """Return the short name, for DIPY's combined workflows."""
         return "train_ldm"
 
     def run(
@@ -333,7 +333,7 @@ class TrainPredictorFlow(Workflow):
 
     @classmethod
     def get_short_name(cls):
-        """Give the name that DIPY's combined workflows use."""
+        """Return the short name, for DIPY's combined workflows."""
         return "train_predictor"
 
     def run(

@@ -252,7 +252,7 @@ def test_what_the_training_did_not_see_is_told_once(tmp_path):
     with pytest.warns(UserWarning) as told:
         synthesize_cohort(Model((32, 32, 32)), tmp_path, n=3, request=request)
     assert [str(warning.message) for warning in told] == [
-        "condition age=85, 90 lies outside of what the training saw, 20 to 80"
+        "condition age=85, 90 is outside the training range [20, 80]"
     ]
 
 

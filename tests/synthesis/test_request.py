@@ -138,7 +138,7 @@ def test_a_table_gives_what_the_model_knows(tmp_path, schema, caplog):
         {"participant_id": "sub-a", "age": "30", "sex": "F"},
         {"participant_id": "sub-b", "age": None, "sex": "M"},
     ]
-    assert "left aside, no conditions: hand" in caplog.text
+    assert "ignored, no conditions: hand" in caplog.text
 
 
 def test_who_is_matched_is_written_only_if_asked_for(tmp_path, schema):
@@ -192,7 +192,7 @@ def test_what_cannot_be_an_age_is_left_open_and_told(tmp_path, schema, caplog):
         rows = read_matched_participants(tmp_path / "cohort.tsv", schema)
     assert [row["age"] for row in rows] == [None, 79]
     assert "999 cannot be an age" in caplog.text
-    assert "no column, so left open: sex" in caplog.text
+    assert "no column, so dropped: sex" in caplog.text
 
 
 @pytest.mark.parametrize(

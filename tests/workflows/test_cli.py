@@ -270,8 +270,8 @@ def test_preparing_and_evaluating_load_no_framework(tmp_path, bids_folder):
         ("missing", "absent.nii.gz: No such file or directory"),
         (
             "full",
-            "out.nii.gz: No space left on device; make room, and the same command "
-            "goes on",
+            "out.nii.gz: No space left on device; free disk space, and the same "
+            "command resumes",
         ),
     ],
 )
