@@ -95,8 +95,8 @@ def table(ldm, options):
     for name, pair in pairs.items():
         found = measure(predictor, *pair, reference)
         share = found["accuracy"]
-        told = "" if share is None else f"{100 * share:.1f} %"
-        lines.append(f"| {name} | {found['fid']:.2f} | {found['is']:.2f} | {told} |")
+        shown = "" if share is None else f"{100 * share:.1f} %"
+        lines.append(f"| {name} | {found['fid']:.2f} | {found['is']:.2f} | {shown} |")
     return "\n".join(lines)
 
 

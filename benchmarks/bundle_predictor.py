@@ -26,7 +26,7 @@ CARD = """# {name}
 
 A small network that reads {columns} from T1 brains on a {shape} grid of {size} mm
 voxels, aligned to MNI152, and gives {features} features to compare cohorts by (FID,
-KID). It serves to judge synthetic brains, and nothing else.
+KID). It is for the evaluation of synthetic brains only.
 
 - **Data**: {n_train} of {n_all} subjects of IXI (Hammersmith Hospital, 3 T).
   [IXI](https://brain-development.org/ixi-dataset/) is published under CC BY-SA 3.0; so
@@ -110,19 +110,19 @@ def regression(predictor, cohort):
     return found
 
 
-def table(judged, regressed):
+def table(predicted, regressed):
     """Lay the figures out, one a row."""
     lines = [
         "| metric | predictor | regression | by chance | n |",
         "| - | - | - | - | - |",
     ]
     names = {"r": "correlation", "mae": "mean absolute error", "accuracy": "accuracy"}
-    for column, found in judged.items():
+    for column, found in predicted.items():
         for name in names.keys() & vars(found).keys():
             values = [getattr(found, name), getattr(regressed[column], name)]
             values.append(getattr(found, f"control_{name}"))
-            told = " | ".join(f"{value:.2f}" for value in values)
-            lines.append(f"| {column}: {names[name]} | {told} | {found.n} |")
+            cells = " | ".join(f"{value:.2f}" for value in values)
+            lines.append(f"| {column}: {names[name]} | {cells} | {found.n} |")
     return "\n".join([*lines[:2], *sorted(lines[2:])])
 
 

@@ -165,7 +165,7 @@ def serve(pipe, library, what, shape, mode, threads):
 
 
 def _peak_of_process():
-    """Give the most memory this process has had: MiB."""
+    """Return the peak memory of this process: MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
@@ -188,7 +188,7 @@ def start_keras(threads):
 
 
 def keras_memory():
-    """Give the peak of the GPU, where there is one, or of the process: MiB."""
+    """Return the peak of the GPU, where there is one, or of the process: MiB."""
     import tensorflow as tf
 
     if tf.config.list_physical_devices("GPU"):
@@ -205,7 +205,7 @@ def our_autoencoder(shape, mode):
         shape, channels=CHANNELS, blocks=LAYERS, quantizer=codebook
     )
     images, _ = _inputs("autoencoder", shape)
-    model.quantizer.start(model.encode(images), seed=0)  # else no code is looked for
+    model.quantizer.start(model.encode(images), seed=0)  # else latents pass unquantised
     return _keras_step(model, mode, images, images)
 
 
@@ -251,7 +251,7 @@ def start_torch(threads):
 
 
 def torch_memory():
-    """Give the peak of the GPU, where there is one, or of the process: MiB."""
+    """Return the peak of the GPU, where there is one, or of the process: MiB."""
     import torch
 
     if torch.cuda.is_available():
@@ -260,7 +260,7 @@ def torch_memory():
 
 
 def monai_vqvae(rank=3):
-    """Make MONAI's VQ-VAE: two halvings, as many residual layers as ours."""
+    """Make MONAI's VQ-VAE: two downsamplings, as many residual layers as ours."""
     from monai.networks.nets import VQVAE
 
     return VQVAE(
@@ -329,7 +329,7 @@ def _device():
 
 
 def _tensors(*arrays):
-    """Give tensors with the channels first."""
+    """Move the channels of tensors first."""
     import torch
 
     moved = (np.ascontiguousarray(np.moveaxis(a, -1, 1)) for a in arrays)

@@ -2,8 +2,8 @@
 
     python benchmarks/evaluate.py [--n 100] [--train 100] [--no_tissues]
 
-makes phantoms of 80 x 96 x 80 voxels of 2 mm, judges as many beside as many others, and
-prints markdown: seconds of each part, on the clock and of a processor (which a busy
+makes phantoms of 80 x 96 x 80 voxels of 2 mm, evaluates as many beside as many others,
+and prints markdown: seconds of each part, on the clock and of a processor (which a busy
 machine changes less), and the peak memory of the process.
 """
 
@@ -25,7 +25,7 @@ GRID = Grid()
 
 
 def main():
-    """Read the arguments, draw, judge, print."""
+    """Read the arguments, draw, evaluate, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=100)
     parser.add_argument("--train", type=int, default=100)
@@ -68,12 +68,12 @@ def draw(seeds, drawn=12):
 
 
 def peak():
-    """Give the peak memory of this process, in GiB."""
+    """Return the peak memory of this process, in GiB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 class Parts(logging.Handler):
-    """Keep the time at which each part was told."""
+    """Record the time at which each part was logged."""
 
     def __init__(self):
         super().__init__()
@@ -89,7 +89,7 @@ class Parts(logging.Handler):
         self.times.append((name, time.perf_counter(), time.process_time()))
 
     def seconds(self):
-        """Give each part and its seconds, of the clock and of a processor."""
+        """Return each part and its seconds, of the clock and of a processor."""
         for (name, *start), (_, *stop) in zip(self.times, self.times[1:]):
             yield name, *np.subtract(stop, start)
         yield "all", *np.subtract(self.times[-1][1:], self.times[0][1:])

@@ -172,10 +172,10 @@ def meet(work, name, words, options):
     for _ in range(options.writers):
         shutil.rmtree(out_dir, ignore_errors=True)
         answers = [finish(p) for p in [start(words, out_dir) for _ in range(2)]]
-        told = sum("is writing here" in output for _, output in answers)
+        refused = sum("is writing here" in output for _, output in answers)
         statuses = sorted(status for status, _ in answers)
         alike = digest(out_dir) == digest(work / name)
-        found[f"statuses {statuses}, {told} told, alike {alike}"] += 1
+        found[f"statuses {statuses}, {refused} refused, alike {alike}"] += 1
     return dict(found)
 
 

@@ -53,7 +53,7 @@ def main():
 
 
 def measure(what, options):
-    """Give shape, median seconds, peak memory (GiB), and how much the thing added."""
+    """Return shape, median seconds, peak and added memory (GiB)."""
     volume = read(options.brain, tuple(options.shape))
     import keras
 
@@ -69,12 +69,12 @@ def measure(what, options):
 
 
 def peak_gib():
-    """Give the most memory that the process has held."""
+    """Return the peak memory of the process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def read(path, shape):
-    """Give the middle of a brain, scaled to [0, 1], on so many voxels."""
+    """Return the middle of a brain, scaled to [0, 1], on so many voxels."""
     from dipy_synth.data.nifti import read_volume
 
     data = np.asarray(read_volume(path)[0], "float32")
@@ -104,7 +104,7 @@ def reconstruction(volume, options):
 
 
 def batch_of(volume, options):
-    """Give a volume as often as a batch has it, as the network takes it."""
+    """Return a volume as often as a batch has it, as the network takes it."""
     return np.repeat(volume[None, ..., None] * 2 - 1, options.batch_size, axis=0)
 
 

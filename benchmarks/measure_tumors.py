@@ -46,13 +46,13 @@ def main():
     parser.add_argument("works", type=Path, nargs="+")
     parser.add_argument("--out_dir", type=Path, default=Path("measured-tumors"))
     options = parser.parse_args()
-    told = {"date": date.today().isoformat(), "hardware": hardware(), "cohorts": {}}
+    results = {"date": date.today().isoformat(), "hardware": hardware(), "cohorts": {}}
     groups, titles = [], []
     for work in options.works:
         name = work.name.split("-")[-1]
         sides = sides_of(work)
         centers = centers_of(sides["train"])
-        told["cohorts"][name] = {
+        results["cohorts"][name] = {
             "volumes": {key: len(side) for key, side in sides.items()},
             "minutes": minutes_of(work),
             "rows": [*by_predictor(sides, work), *by_difference(sides, centers)],
@@ -62,16 +62,16 @@ def main():
                 cut(sides[s], kind, centers) for s in ("validation", "synthetic")
             ]
             titles += [f"{name}, {kind}: {TITLES['validation']}", "synthetic, as asked"]
-    write_json(options.out_dir / "tumors.json", told)
-    write_csv(options.out_dir / "tumors.csv", told["cohorts"])
+    write_json(options.out_dir / "tumors.json", results)
+    write_csv(options.out_dir / "tumors.csv", results["cohorts"])
     save_montage(
         options.out_dir / "tumors.png", groups, titles=titles, columns=len(LOCATIONS)
     )
-    print(json.dumps(told, indent=1))
+    print(json.dumps(results, indent=1))
 
 
 def sides_of(work):
-    """Give volumes of a cohort: trained on, held out, decoded, and synthetic ones."""
+    """Return volumes of a cohort: trained on, held out, decoded, and synthetic ones."""
     cohort = Cohort.load(work / "prepared")
     sides = {}
     for side in ("train", "validation"):
@@ -94,7 +94,7 @@ def sides_of(work):
 
 
 def by_predictor(sides, work):
-    """Give rows of what the predictor reads from implants and synthetic volumes."""
+    """Return rows of the predictions from implants and synthetic volumes."""
     predictor = CovariatePredictor(work / "predictor")
     for name, title in TITLES.items():
         volumes = sides[name]
@@ -111,7 +111,7 @@ def by_predictor(sides, work):
 
 
 def by_difference(sides, centers):
-    """Give rows of where the largest difference to the brain without a tumour lies."""
+    """Return rows of the largest difference to the brain without a tumour."""
     for name, title in TITLES.items():
         volumes, without = pairs_of(sides, name)
         places = np.array(volumes.column("location"))
@@ -122,7 +122,7 @@ def by_difference(sides, centers):
 
 
 def answers(pairs):
-    """Give, for each question, how many of asked are read so, and shuffled ones."""
+    """Compute, per question, the correct predictions, and those of shuffled ones."""
     rng = np.random.default_rng(0)
     return {
         question: {
@@ -138,24 +138,24 @@ def answers(pairs):
 
 
 def wilson(k, n, z=1.96):
-    """Give the 95 % interval of a share k / n, by Wilson's score."""
+    """Compute the 95 % interval of a fraction k / n, by Wilson's score."""
     middle = (k + z**2 / 2) / (n + z**2)
     half = z / (n + z**2) * np.sqrt(k * (n - k) / n + z**2 / 4)
     return [float(middle - half), float(middle + half)]
 
 
 def lobes(places):
-    """Give the lobes of places."""
+    """Return the lobes of places."""
     return np.array([str(place).rsplit("-", 1)[0] for place in places])
 
 
 def flanks(places):
-    """Give the sides of places."""
+    """Return the sides of places."""
     return np.array([str(place).rsplit("-", 1)[-1] for place in places])
 
 
 def with_tumour(volumes):
-    """Tell which volumes are to hold a tumour."""
+    """Return which volumes have a requested tumour."""
     return np.array([kind != "none" for kind in volumes.column("tumor")])
 
 
@@ -163,7 +163,7 @@ def with_tumour(volumes):
 
 
 def pairs_of(sides, name):
-    """Give volumes with a tumour, and for each the same brain without."""
+    """Return volumes with a tumour, and for each the same brain without."""
     volumes = sides[name]
     if name == "synthetic":  # the first ones share their noise with `plain`
         where = np.flatnonzero(with_tumour(volumes)[: len(sides["plain"])])
@@ -179,7 +179,7 @@ def pairs_of(sides, name):
 
 
 def peaks(volumes, without):
-    """Give the voxel of the largest difference, blurred: ndarray (n, 3)."""
+    """Return the voxel of the largest difference, blurred: ndarray (n, 3)."""
     found = []
     for one, other in zip(volumes.volumes, without):
         far = np.abs(one.astype("float32") - other)
@@ -189,7 +189,7 @@ def peaks(volumes, without):
 
 
 def centers_of(train):
-    """Give the middle of each place, in voxels, by the implants of training brains."""
+    """Return the centre of each place, in voxels, by implants in training brains."""
     volumes, without = pairs_of({"train": train}, "train")
     places, found = np.array(volumes.column("location")), peaks(volumes, without)
     return {place: np.median(found[places == place], axis=0) for place in LOCATIONS}
@@ -217,7 +217,7 @@ def cut(volumes, kind, centers):
 
 
 def minutes_of(work):
-    """Give what the trainings took, in minutes, by their histories."""
+    """Return the durations of the trainings in minutes, by their histories."""
     names = ("vqvae", "predictor", "ldm")
     return {name: round(minutes(history(work / name)), 1) for name in names}
 
@@ -234,7 +234,7 @@ def write_csv(path, cohorts):
 
 
 def line(row):
-    """Give the cells of a row; "50.0 (40-60; 8)" is share, interval, shuffled."""
+    """Format the cells of a row; "50.0 (40-60; 8)" is per cent, interval, shuffled."""
     cells = []
     for question in QUESTIONS:
         one = row.get(question)

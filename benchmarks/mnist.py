@@ -40,13 +40,13 @@ class Row(NamedTuple):
 
     @property
     def name(self):
-        """Give a name that can be typed, and be a file's."""
+        """Return a name for options and files."""
         asked = f"guidance{self.guidance:g}" if self.guidance else "open"
         return f"{self.run}-{self.sampler}-{self.steps}-{asked}"
 
 
 def rows():
-    """Give the rows of the table, the cheap ones first."""
+    """Return the rows of the table, the cheap ones first."""
     fast = [
         *(("flow", "euler", steps) for steps in (10, 20, 50)),
         *(("flow", "heun", steps) for steps in (10, 20)),
@@ -123,13 +123,13 @@ def as_bytes(images):
 
 
 def read(path):
-    """Give images in [0, 1] and labels, empty where no class was asked for."""
+    """Read images in [0, 1] and labels, empty without a requested class."""
     with np.load(path) as stored:
         return stored["images"] / np.float32(255), stored["labels"]
 
 
 def measure(predictor, images, labels, reference):
-    """Give the figures of a row: dict of float; None where there is none."""
+    """Compute the metrics of a row: dict of float; None where undefined."""
     p = predictor.probabilities(images, batch_size=250)
     classes = np.array(predictor.schema.columns[0].categories, dtype=int)
     given = classes[p.argmax(axis=1)]
@@ -146,7 +146,7 @@ def measure(predictor, images, labels, reference):
 
 
 def compared(cohort, ldm, n):
-    """Give what a table of samples stands between: the reference, and rows of pairs.
+    """Return floor and ceiling of a table of samples: the reference, and rows of pairs.
 
     Held-out digits of the other half; the same encoded and decoded; decoded noise; the
     pixels of digits in any order.
@@ -167,7 +167,7 @@ def compared(cohort, ldm, n):
 
 
 def reconstruction(cohort, vqvae):
-    """Give what the autoencoder keeps of held-out digits, and how it uses its codes."""
+    """Compute reconstruction metrics of held-out digits, and the usage of codes."""
     images = np.asarray(cohort.volumes("validation"), "float32")
     network, decoded = vqvae.network, vqvae.predict(images)
     indices = np.asarray(network.quantizer.indices(vqvae.encode(images)))
@@ -195,10 +195,10 @@ def write(cohort, predictor, ldm, out, n):
         calls = network_calls(row.sampler, row.steps) * (1 + (row.guidance > 1))
         seconds = round(float(np.load(path)["seconds"]), 1)
         table.append({**row._asdict(), "calls": calls, **found, "seconds": seconds})
-    told = {"date": date.today().isoformat(), "hardware": hardware(), "n": n}
-    told["autoencoder"] = reconstruction(cohort, ldm.vqvae)
-    print(told)
-    write_json(out / "digits.json", {**told, "rows": table})
+    results = {"date": date.today().isoformat(), "hardware": hardware(), "n": n}
+    results["autoencoder"] = reconstruction(cohort, ldm.vqvae)
+    print(results)
+    write_json(out / "digits.json", {**results, "rows": table})
     write_csv(out / "digits.csv", table)
     shown = [name for name in SHOWN if (out / f"{name}.npz").exists()]
     draw(out / "digits.png", pairs["real, held out"], shown, out)

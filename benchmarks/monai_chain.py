@@ -47,7 +47,7 @@ def train(run, prediction, path):
 
 
 def averaging(longest):
-    """Give the update of averaged weights: as ours, short at first and long later."""
+    """Return the update of the EMA, with the warm-up of ours."""
     import torch
 
     def update(averages, weights, count):
@@ -102,7 +102,7 @@ def train_epoch(state, prediction, x0, epoch, training):
 
 
 def rate(step, steps, training):
-    """Give our learning rate: a linear rise, then a cosine down to a fiftieth."""
+    """Return our learning rate: a linear rise, then a cosine down to a fiftieth."""
     updates = steps * training["epochs"]
     rise = max(1, math.ceil(training["warmup"] * updates))
     if step < rise:
@@ -112,14 +112,14 @@ def rate(step, steps, training):
 
 
 def half(wanted):
-    """Give a context in which PyTorch multiplies in bfloat16, if wanted."""
+    """Return a context in which PyTorch multiplies in bfloat16, if wanted."""
     import torch
 
     return torch.autocast("cpu", torch.bfloat16, enabled=wanted)
 
 
 def tensor(latents):
-    """Give a tensor with the channels first."""
+    """Move the channels of a tensor first."""
     import torch
 
     moved = np.ascontiguousarray(np.moveaxis(latents, -1, 1), dtype="float32")
@@ -136,7 +136,7 @@ def scheduler(name, prediction):
 
 
 def theirs(model, name, steps, prediction):
-    """Give a function of noise streams to latents, by the first calls if so many."""
+    """Return a function of noise streams to latents, by the first calls if so many."""
     from monai.inferers import DiffusionInferer
     import torch
 

@@ -30,7 +30,7 @@ from compare_monai import need_monai
 from monai_chain import theirs, train
 import numpy as np
 from runs import hardware
-from sampling import power, told
+from sampling import formatted, power
 
 from dipy_synth.data.cohort import Cohort
 from dipy_synth.diffusion.guidance import sampling_settings
@@ -90,7 +90,7 @@ def main():
 
 
 def ours(ldm, name, steps):
-    """Give a function of noise streams to latents."""
+    """Return a function of noise streams to latents."""
     choice = {"guidance": 1.0, "guidance_rescale": 0.0, "eta": None}
     settings = sampling_settings({}, sampler=name, steps=steps, **choice)
 
@@ -102,7 +102,7 @@ def ours(ldm, name, steps):
 
 
 def keep(key, method, ldm, options):
-    """Make the samples of a method, a batch once; give their volumes."""
+    """Generate the samples of a method in batches; return their volumes."""
     latents, size = [], options.batch_size
     for start in range(0, options.n_samples, size):
         numbers = range(start, min(start + size, options.n_samples))
@@ -162,7 +162,7 @@ def report(cohort, ldm, made, seconds, options):
         sizes = np.sum(volumes > 0, axis=(1, 2, 3)) * litre
         alike = similarity_within(volumes, pairs=200)
         figures = [
-            *(["", ""] if "held-out" in title else [told(kid), f"{far:.1f}"]),
+            *(["", ""] if "held-out" in title else [formatted(kid), f"{far:.1f}"]),
             f"{power(volumes) / power(real):.2f}",
             f"{alike.mean:.3f} ± {alike.error:.3f}",
             f"{sizes.mean():.2f} ± {sizes.std(ddof=1):.2f}",
@@ -192,7 +192,7 @@ def report(cohort, ldm, made, seconds, options):
 
 
 def conclude(found, figure):
-    """Tell the fewest of our calls that are no worse than each of MONAI's chains."""
+    """Return the smallest number of calls that is no worse than each MONAI chain."""
     for key in (key for key in found if key[0] == "MONAI"):
         measured, calls, single, many = found[key]
         equal = [

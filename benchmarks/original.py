@@ -72,8 +72,8 @@ class Row:
     @property
     def run(self):
         """Name of the network: rows that differ in sampling alone share one."""
-        told = {k: v for k, v in asdict(self).items() if k not in ("clip", "calls")}
-        return "_".join(f"{k}-{v}" for k, v in told.items())
+        options = {k: v for k, v in asdict(self).items() if k not in ("clip", "calls")}
+        return "_".join(f"{k}-{v}" for k, v in options.items())
 
     @property
     def schedule(self):
@@ -145,7 +145,7 @@ def train_autoencoder(cohort, choice, run_dir):
 
 
 def measure_autoencoder(cohort, vqvae):
-    """Give its figures on slices of subjects never trained on."""
+    """Compute its metrics on slices of held-out subjects."""
     held_out = np.asarray(cohort.volumes("validation"), "float32")
     decoded = vqvae.predict(held_out, batch_size=24)
     sizes = vqvae.network.quantizer.sizes
@@ -155,7 +155,7 @@ def measure_autoencoder(cohort, vqvae):
 
 
 def encode(cohort, vqvae, path):
-    """Give the latents of the training slices and of their mirror images, kept."""
+    """Return the latents of the training slices and their mirror images, cached."""
     if not path.is_file():
         slices = np.asarray(cohort.volumes("train"), "float32")
         both = np.concatenate([slices, slices[:, ::-1]])
@@ -165,7 +165,7 @@ def encode(cohort, vqvae, path):
 
 
 def normalizer_of(latents, normalized):
-    """Give what brings latents near N(0, 1), or what leaves them as they are."""
+    """Return the normalizer of latents, or the identity."""
     if normalized:
         return LatentNormalizer.fit(latents)
     shape = latents.shape[1:]
@@ -210,7 +210,7 @@ def generate(row, network, latents, vqvae):
     return vqvae.decode(np.nan_to_num(made), batch_size=24)
 
 
-class Judge:
+class Evaluator:
     """Figures of generated slices, beside those of real ones never trained on."""
 
     def __init__(self, cohort):
@@ -224,7 +224,7 @@ class Judge:
         self.noise = self.features(noise_like(self.real))
 
     def __call__(self, images):
-        """Give the figures by name."""
+        """Compute the metrics by name."""
         chosen = {name: METRICS[name] for name in ("fid", "kid")}
         real, made = self.features(self.real), self.features(images)
         found = compare(real, made, self.noise, metrics=chosen)
@@ -237,7 +237,7 @@ class Judge:
         }
 
     def is_whole(self, image):
-        """Tell whether there is one piece, and darkness where no brain ever was."""
+        """Return whether there is one component, and no other foreground."""
         bright = image > 0.12
         pieces = np.bincount(ndimage.label(bright)[0].ravel())[1:]
         one = len(pieces) and pieces.max() >= 0.95 * pieces.sum()
@@ -245,7 +245,7 @@ class Judge:
 
 
 def minutes_of(run_dir):
-    """Give the minutes that the training took, by its history."""
+    """Return the duration of the training in minutes, by its history."""
     table = np.genfromtxt(run_dir / "history.csv", delimiter=",", names=True)
     return float(np.sum(table["seconds"])) / 60
 
@@ -261,11 +261,11 @@ def autoencoder_row(cohort, name, out):
     return vqvae, read_json(path)
 
 
-def diffusion_row(row, vqvae, latents, judge, out):
+def diffusion_row(row, vqvae, latents, evaluator, out):
     """Train, sample and measure, unless that is done: gives slices and figures."""
     run_dir = out / row.run
     stem = f"samples{'-clipped' if row.clip else ''}-{row.calls}"
-    path, told = run_dir / f"{stem}.npy", run_dir / f"{stem}.json"
+    path, metrics_file = run_dir / f"{stem}.npy", run_dir / f"{stem}.json"
     if not path.is_file():
         network = denoiser(row, latents, run_dir)
         started = time.perf_counter()
@@ -276,13 +276,13 @@ def diffusion_row(row, vqvae, latents, judge, out):
         with atomic_path(path) as temporary:
             np.save(temporary, images.astype("float16"))
     images = np.load(path).astype("float32")
-    if not told.is_file():
-        write_json(told, judge(images) | {"minutes": minutes_of(run_dir)})
-    return images, read_json(told)
+    if not metrics_file.is_file():
+        write_json(metrics_file, evaluator(images) | {"minutes": minutes_of(run_dir)})
+    return images, read_json(metrics_file)
 
 
 def table(head, rows):
-    """Give a table in rst."""
+    """Format a table in rst."""
     rows = [
         head,
         *([f"{x:.2f}" if isinstance(x, float) else x for x in r] for r in rows),
@@ -320,7 +320,7 @@ def main():
     parser.add_argument("--out_dir", type=Path, default=Path("why_noise"))
     options = parser.parse_args()
     cohort, out = Slices.of(options.prepared), options.out_dir
-    judge = Judge(cohort)
+    evaluator = Evaluator(cohort)
     print(f"{date.today()}, {platform.machine()}, {os.cpu_count()} CPU cores\n")
     known, rows = {}, []
     for name in AUTOENCODERS:
@@ -329,11 +329,11 @@ def main():
         figures = (psnr["mean"], power, found["perplexity"], found["minutes"])
         rows.append([name, *map(float, figures)])
     print(table(["autoencoder", "PSNR dB", "power", "perplexity", "minutes"], rows))
-    strips, rows = {"real, never trained on": judge.real[::6]}, []
+    strips, rows = {"real, never trained on": evaluator.real[::6]}, []
     for name, row in DIFFUSION.items():
         vqvae = known[row.latents]
         latents = encode(cohort, vqvae, out / f"latents-{row.latents}.npy")
-        strips[name], found = diffusion_row(row, vqvae, latents, judge, out)
+        strips[name], found = diffusion_row(row, vqvae, latents, evaluator, out)
         rows.append([name, *(float(found[k]) for k in COLUMNS)])
     print(table(["latent diffusion", *COLUMNS], rows))
     draw(out / "why_noise.png", strips)

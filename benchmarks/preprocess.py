@@ -96,7 +96,7 @@ def make_phantoms(root, n):
 
 
 def hardware(n, threads):
-    """Say where and when."""
+    """Print hardware and date."""
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
         f"{date.today().isoformat()}, dipy_synth {__version__}, Python "
@@ -107,9 +107,9 @@ def hardware(n, threads):
 
 
 def processor():
-    """Give the processor's name, as far as the system tells."""
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text().splitlines() if told.is_file() else []
+    """Return the processor's name, where the system has it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.is_file() else []
     names = [x.partition(":")[2].strip() for x in lines if x.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
@@ -127,7 +127,7 @@ def alone(function, *args):
 
 
 def peak_memory():
-    """Give this process's peak memory so far in GiB (macOS counts bytes)."""
+    """Return this process's peak memory so far in GiB (macOS counts bytes)."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**30 if sys.platform == "darwin" else 2**20)
 
@@ -141,7 +141,7 @@ def clock(spent, name):
 
 
 def clocked(function, spent, name):
-    """Give a function that adds its seconds to `spent`."""
+    """Return a function that adds its seconds to `spent`."""
 
     def call(*args, **kwargs):
         with clock(spent, name):
@@ -151,7 +151,7 @@ def clocked(function, spent, name):
 
 
 def time_scan(record, preprocessing, threads, out_dir):
-    """Give the seconds of each step of one scan; the template is loaded before."""
+    """Return the seconds of each step of one scan; the template is loaded before."""
     spent = {}
     with clock(spent, "reading"):
         data, affine, mask = read_scan(record.image, record.mask)
@@ -170,7 +170,7 @@ def time_scan(record, preprocessing, threads, out_dir):
 
 
 def time_scans(records, preprocessing, threads, out_dir):
-    """Give the seconds of each step of every scan, and the peak memory."""
+    """Return the seconds of each step of every scan, and the peak memory."""
     spent = [time_scan(record, preprocessing, threads, out_dir) for record in records]
     return spent, peak_memory()
 
@@ -205,7 +205,7 @@ def at_voxel_size(data, affine, mask, size):
 
 
 def peak_of(record, preprocessing):
-    """Give the peak memory before and after one scan at one voxel size."""
+    """Return the peak memory before and after one scan at one voxel size."""
     before = peak_memory()
     data, affine, mask = read_scan(record.image, record.mask)
     size = preprocessing.grid.voxel_size[0]
@@ -231,7 +231,7 @@ def memory(record, several):
 
 
 def seconds_of(records, preprocessing, out_dir, engine, n_jobs):
-    """Give the seconds that a cohort takes; a scan that fails is an error."""
+    """Measure the seconds of a cohort; a scan that fails is an error."""
     start = time.perf_counter()
     options = {"engine": engine, "n_jobs": n_jobs, "verbose": False}
     answers = prepare_cohort(records, out_dir, preprocessing=preprocessing, **options)
@@ -252,7 +252,7 @@ def scaling(records, preprocessing, folder):
 
 
 def loss_of(record, preprocessing):
-    """Give PSNR (dB), mean absolute error (%) and correlation of a round trip.
+    """Return PSNR (dB), mean absolute error (%) and correlation of a round trip.
 
     The shading is left in, as `restore_t1` does not put it back; and what the
     percentiles clip is clipped in the scan too.

@@ -17,5 +17,5 @@ def minutes(rows):
 
 
 def hardware():
-    """Tell the machine: str."""
+    """Describe the machine: str."""
     return f"{platform.machine()}, {os.cpu_count()} CPU cores"

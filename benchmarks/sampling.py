@@ -65,7 +65,7 @@ def main():
         figures = [
             f"{difference(volumes, reference):.4f}",
             f"{power(volumes) / power(real):.2f}",
-            told(kid_of_subsets(extract(real), extract(volumes))),
+            formatted(kid_of_subsets(extract(real), extract(volumes))),
         ]
         cost = [str(network_calls(name, steps)), f"{seconds:.1f}"]
         print(f"| {' | '.join([name, str(steps), *cost, *figures])} |")
@@ -74,11 +74,11 @@ def main():
         f"\nDifference of two other samples {others:.4f}; KID of training brains ",
         end="",
     )
-    print(told(kid_of_subsets(extract(real), extract(train))))
+    print(formatted(kid_of_subsets(extract(real), extract(train))))
 
 
 def sample(ldm, wanted, sampler, steps):
-    """Give the volumes asked for and the seconds each took."""
+    """Generate volumes; return them and the seconds per volume."""
     started = time.perf_counter()
     volumes = ldm.generate(
         len(wanted), conditions=wanted, sampler=sampler, steps=steps, progress=True
@@ -87,17 +87,17 @@ def sample(ldm, wanted, sampler, steps):
 
 
 def difference(volumes, others):
-    """Give the root mean square of a difference, where either has brain."""
+    """Compute the root mean square of a difference, where either has brain."""
     brain = (volumes > 0) | (others > 0)
     return float(np.sqrt(np.mean((volumes - others)[brain] ** 2)))
 
 
 def power(volumes):
-    """Give the mean high-frequency power."""
+    """Compute the mean high-frequency power."""
     return float(np.mean([high_frequency_power(volume) for volume in volumes]))
 
 
-def told(found):
+def formatted(found):
     """Write a KID with its interval."""
     mean, _, (low, high) = found
     return f"{mean:.3f} ({low:.3f} to {high:.3f})"

@@ -44,13 +44,13 @@ def main():
     cohort = Cohort.load(options.prepared)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     model = monai_vqvae(len(cohort.grid.shape)).to(device)
-    told = train(model, cohort.volumes("train"), options, device)
+    training = train(model, cohort.volumes("train"), options, device)
     held_out = np.asarray(cohort.volumes("validation"), "float32")
     decoded = decode(model, held_out, device)
     measures = {
         "date": date.today().isoformat(),
         "hardware": f"{platform.machine()}, {os.cpu_count()} CPU cores, {device}",
-        "training": told,
+        "training": training,
         "reconstruction": comparison(held_out, decoded),
     }
     write_json(options.out_dir / "measures.json", measures)
@@ -115,7 +115,7 @@ def decode(model, volumes, device):
 
 
 def _tensor(images, device):
-    """Give a tensor with the channels first."""
+    """Move the channels of a tensor first."""
     import torch
 
     moved = np.ascontiguousarray(np.moveaxis(images, -1, 1), dtype="float32")

@@ -47,7 +47,7 @@ def main():
 
 
 def phantoms():
-    """Give (label, row, image, mask, labels, affine) of phantoms, at 4 mm."""
+    """Return (label, row, image, mask, labels, affine) of phantoms, at 4 mm."""
     for seed in range(PHANTOMS):
         made = make_phantom(seed)
         row = {name: made.covariates[name] for name in ("age", "sex")}
@@ -55,7 +55,7 @@ def phantoms():
 
 
 def real(prepared):
-    """Give the same of a prepared cohort, whose tissues are not known."""
+    """Return the same of a prepared cohort, without known tissues."""
     cohort = Cohort.load(prepared)
     for subject, key, row in zip(cohort.subjects, cohort.keys, cohort.rows):
         path = prepared_path(cohort.root, key)
@@ -90,7 +90,7 @@ def implant(brains, out):
 
 
 def scan(data, mask, labels, affine, session):
-    """Give the image of a session: with its tumour, or the brain as it is."""
+    """Return the image of a session: with its tumour, or the unchanged brain."""
     if session["tumor"] == "none":
         return data
     return simulate_tumor(
@@ -111,7 +111,7 @@ def as_bytes(image, mask):
 
 
 def asked(each):
-    """Give rows to ask for: each type at each place, and as many without a tumour."""
+    """Return rows of conditions: each type at each place, and as many without."""
     rows = [{"tumor": kind, "location": place} for kind, place in WHERE]
     rows = [*rows, *[{"tumor": "none", "location": None}] * len(LOCATIONS)] * each
     names = (f"asked-{number:04d}" for number in range(len(rows)))

@@ -27,7 +27,7 @@ TUMORS = (None, "glioblastoma", "meningioma", "low-grade")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers():
-    """Say how many processes ``pytest -n auto`` starts: each takes 1 GB and more."""
+    """Return how many processes ``pytest -n auto`` starts: each takes 1 GB and more."""
     return min(4, os.cpu_count() or 1)
 
 
@@ -119,7 +119,7 @@ def _sidecar(name, phantom):
 
 @pytest.fixture(scope="session")
 def write_cohort():
-    """Give a function that writes phantoms as a BIDS folder and returns its path.
+    """Return a function that writes phantoms as a BIDS folder and returns its path.
 
     ``write_cohort(root, n=4, *, shape, voxel_size, seed, tumors, masks)``: brains
     only, int16 in [0, 1000]; `tumors` adds a column ``tumor`` (none or a kind),
@@ -130,7 +130,7 @@ def write_cohort():
 
 @pytest.fixture(scope="session")
 def write_prepared():
-    """Give a function that writes a prepared cohort and returns its path.
+    """Return a function that writes a prepared cohort and returns its path.
 
     ``write_prepared(root, n=8, *, shape, voxel_size, seed, tumors)``; every third
     subject is in the validation split.

@@ -86,7 +86,7 @@ class Import(NamedTuple):
 
 
 def modules_of(root):
-    """Give the modules under `root`: dotted name without the package -> syntax tree."""
+    """Return the modules under `root`: dotted name in the package -> syntax tree."""
     trees = {}
     for path in sorted((root / PACKAGE).rglob("*.py")):
         parts = path.relative_to(root / PACKAGE).with_suffix("").parts
@@ -104,7 +104,7 @@ def walk(node, inside=False):
 
 
 def targets_of(node):
-    """Give the dotted names a node imports, ``from a import b`` as "a.b"."""
+    """Return the dotted names a node imports, ``from a import b`` as "a.b"."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom):
@@ -118,7 +118,7 @@ def targets_of(node):
 
 
 def imports_of(root):
-    """Give every import in the package, those inside functions too."""
+    """Return every import in the package, those inside functions too."""
     return [
         Import(module, target, node.lineno, lazy)
         for module, tree in modules_of(root).items()
@@ -128,12 +128,12 @@ def imports_of(root):
 
 
 def library(target):
-    """Give the first part of a dotted name: the library it belongs to."""
+    """Return the first part of a dotted name: the library it belongs to."""
     return target.split(".")[0]
 
 
 def longest(name, names):
-    """Give the longest of `names` that is `name` or a folder above it, or ""."""
+    """Return the longest of `names` that is `name` or a folder above it, or ""."""
     while name and name not in names:
         name = name.rpartition(".")[0]
     return name
@@ -147,12 +147,12 @@ def reached(target, modules):
 
 
 def place(module):
-    """Give the row of a module in the table, 0 the lowest; -1 when it has none."""
+    """Return the row of a module in the table, 0 the lowest; -1 when it has none."""
     return [*FLOORS].index(row) if (row := longest(module, FLOORS)) else -1
 
 
 def edges_of(root, *, lazy):
-    """Give module -> modules it imports, with those inside functions when `lazy`."""
+    """Return module -> modules it imports, with those inside functions when `lazy`."""
     modules = modules_of(root)
     edges = {module: set() for module in modules}
     for found in imports_of(root):
@@ -162,7 +162,7 @@ def edges_of(root, *, lazy):
 
 
 def reachable(start, edges):
-    """Give the modules `start` leads to; itself is one when it is in a cycle."""
+    """Return the modules `start` leads to; itself is one when it is in a cycle."""
     seen, waiting = set(), [*edges[start]]
     while waiting:
         module = waiting.pop()
@@ -222,13 +222,13 @@ def hidden_imports(root):
 
 
 def imports_tensorflow(tree):
-    """Tell whether code imports TensorFlow, inside a function or not."""
+    """Return whether code imports TensorFlow, inside a function or not."""
     targets = [target for node in ast.walk(tree) for target in targets_of(node)]
     return any(library(target) == "tensorflow" for target in targets)
 
 
 def too_much_tensorflow(root):
-    """Give the files that import TensorFlow when they are more than one."""
+    """Return the files that import TensorFlow when they are more than one."""
     files = [m for m, tree in modules_of(root).items() if imports_tensorflow(tree)]
     return files if len(files) > 1 else []
 

@@ -113,7 +113,7 @@ def give_weights(network):
 
 
 def train(network, x, y):
-    """Give the losses of three epochs of stock training, one step each."""
+    """Return the losses of three epochs of stock training, one step each."""
     import keras
 
     network.compile(keras.optimizers.SGD(1e-3), loss="mse")
@@ -130,7 +130,7 @@ def as_arrays(tensors):
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
-    """Give a function that runs a backend and gives its answers."""
+    """Return a function that runs a backend and gives its answers."""
     folder, root = tmp_path_factory.mktemp("answers"), Path(__file__).parents[1]
 
     def ask(backend):

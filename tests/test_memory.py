@@ -23,7 +23,7 @@ def cohort(write_prepared, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def make(cohort, tmp_path_factory):
-    """Give a function that makes a cohort of n volumes, mapped from a file."""
+    """Return a function that makes a cohort of n volumes, mapped from a file."""
     root = tmp_path_factory.mktemp("mapped")
     brains = np.asarray(cohort.volumes())
 

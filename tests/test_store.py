@@ -44,7 +44,7 @@ class Killed(BaseException):
 
 
 def read(folder):
-    """Give what a folder's model says: its number, its weights, its further arrays."""
+    """Return the content of a model's folder: number, weights, further arrays."""
     folder, config = read_config(folder, kinds=("any",))
     networks, _ = load_networks(folder, config, {"it": lambda _: dense((2,))})
     (weight, _) = networks["it"].get_weights()

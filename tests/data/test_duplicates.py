@@ -13,7 +13,7 @@ CONTENT = np.random.default_rng(0).bytes(300_000)
 
 @pytest.fixture
 def scans(tmp_path):
-    """Give a function: file name -> content, to records of a subject a file."""
+    """Return a function: file name -> content, to records of a subject a file."""
 
     def write(files):
         for name, content in files.items():

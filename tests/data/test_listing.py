@@ -11,7 +11,7 @@ from dipy_synth.utils.files import write_json
 
 @pytest.fixture
 def study(tmp_path):
-    """Give a function that makes empty files in a study, and returns its folder."""
+    """Return a function that makes empty files in a study, and returns its folder."""
 
     def make(*names):
         for name in names:

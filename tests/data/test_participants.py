@@ -16,7 +16,7 @@ HEAD = "participant_id\tage\tsex\n"
 
 @pytest.fixture
 def study(tmp_path, caplog):
-    """Give a function: table and scans -> covariates by key, and what was logged."""
+    """Return a function: table and scans -> covariates by key, and what was logged."""
 
     def read(table, *subjects, name="participants.tsv", files=()):
         (tmp_path / name).write_text(table)

@@ -12,13 +12,13 @@ GRID = Grid((24, 28, 24), (4.0, 4.0, 4.0))
 
 
 def world(shape, affine):
-    """Give the world coordinates of all voxels: ndarray (3, *shape), in mm."""
+    """Return the world coordinates of all voxels: ndarray (3, *shape), in mm."""
     voxels = np.indices(shape).reshape(3, -1)
     return (affine[:3, :3] @ voxels + affine[:3, 3:]).reshape(3, *shape)
 
 
 def brain(points, middle=GRID.center, radius=32.0):
-    """Give a ball whose intensity rises along every axis: a function of the world."""
+    """Return a ball whose intensity rises along every axis: a function of the world."""
     offset = points - np.reshape(middle, (3, 1, 1, 1))
     distance = np.sqrt((offset**2).sum(axis=0))
     ramp = 0.5 + np.tensordot([0.003, -0.004, 0.005], offset, 1)
@@ -31,7 +31,7 @@ def save(path, shape, affine):
 
 
 def oblique(sizes, shape, *, flip=(1, 1, 1), degrees=0.0):
-    """Give an affine whose field of view has its middle where GRID has it."""
+    """Return an affine whose field of view has its middle where GRID has it."""
     turn = np.deg2rad(degrees)
     rotation = [
         [np.cos(turn), -np.sin(turn), 0],

@@ -107,7 +107,7 @@ def results(sound):
 
 
 def planted(context, **faults):
-    """Give a context like another, whose model has something else in it."""
+    """Return a context like another, whose model has something else in it."""
     ldm = copy.copy(context.ldm)
     ldm.config = dict(ldm.config)
     for name, value in faults.items():
@@ -128,7 +128,7 @@ def plain_normalizer(shape):
 
 
 def with_network(context, kind):
-    """Give a context whose network is of another kind, with the same weights."""
+    """Return a context whose network is of another kind, with the same weights."""
     own = context.ldm.network
     network = kind.from_config(own.get_config())
     kept = {variable.path: variable for variable in own.variables}

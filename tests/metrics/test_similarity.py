@@ -12,7 +12,7 @@ SHAPES = [(48, 52), (24, 20, 26)]
 
 
 def images(shape, *, noise=0.1, seed=0):
-    """Give a smooth image in [0, 1], and the same with noise."""
+    """Return a smooth image in [0, 1], and the same with noise."""
     rng = np.random.default_rng(seed)
     x = gaussian_filter(rng.random(shape), 2)
     x = (x - x.min()) / (x.max() - x.min())

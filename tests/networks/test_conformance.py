@@ -222,7 +222,7 @@ def built(network, inputs):
 
 @cache
 def made(name, rank):
-    """Give (network with weights, inputs, output), shared: look, do not change."""
+    """Return (network with weights, inputs, output), shared: look, do not change."""
     case = CASES[name]
     inputs = case.inputs(rank)
     keras.utils.set_random_seed(0)
@@ -306,7 +306,7 @@ def test_a_step_moves_every_kernel_and_all_stays_finite(name, rank):
 
 
 def symbol(x):
-    """Give the symbolic input for an array, or for a dict of arrays by its names."""
+    """Return the symbolic input for an array, or for a dict of arrays by its names."""
     if isinstance(x, dict):
         return {
             name: keras.Input(value.shape[1:], name=name) for name, value in x.items()
@@ -315,7 +315,7 @@ def symbol(x):
 
 
 def towards_one(network, inputs, shape):
-    """Give a model of a layer, and ones to train it to.
+    """Return a model of a layer, and ones to train it to.
 
     A layer without weights gets one after it.
     """

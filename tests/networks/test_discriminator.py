@@ -47,7 +47,7 @@ def test_patches_of_the_background_do_not_count():
 
 
 def one_step(strength):
-    """Give the autoencoder's weights after a step; None: without a discriminator."""
+    """Return the autoencoder's weights after a step; None: without a discriminator."""
     network = autoencoder()
     model = network if strength is None else AdversarialTraining(network, channels=(4,))
     if strength is not None:

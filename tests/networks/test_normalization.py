@@ -28,7 +28,7 @@ def built(layer, shape):
 
 
 def with_gradients(layer, function, *arrays):
-    """Give a value, and a weighted sum's gradients by arrays, scales and shifts."""
+    """Return a value, and a weighted sum's gradients by arrays, scales and shifts."""
     import tensorflow as tf
 
     tensors = [tf.constant(array) for array in arrays]

@@ -29,7 +29,7 @@ def normal(*shape, seed=0):
 
 
 def with_codes(codes, **kwargs):
-    """Give a started quantiser with the codes (books, codes, width) asked for."""
+    """Return a started quantiser with the codes (books, codes, width) asked for."""
     books, n, width = codes.shape
     quantizer = VectorQuantizer(n, width, books=books, **kwargs)
     quantizer.sums.assign(codes)
@@ -45,7 +45,7 @@ def brute_force(latents, codes):
 
 
 def gradient(function, x, weights):
-    """Give the gradient of a function's weighted sum, on any backend."""
+    """Return the gradient of a function's weighted sum, on any backend."""
     x = ops.convert_to_tensor(x)
     weights = ops.convert_to_tensor(weights)
 

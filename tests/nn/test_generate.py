@@ -29,7 +29,7 @@ SHAPE = (16, 16, 16)
 
 @pytest.fixture(scope="module")
 def ldm(tmp_path_factory):
-    """Give a model that was never trained, but whose output is not all zero."""
+    """Return a model that was never trained, but whose output is not all zero."""
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     made = LDM()
@@ -76,7 +76,7 @@ def test_a_condition_can_be_moved_alone(ldm):
 
 @pytest.fixture(params=["joblib", "dask", "ray", "scheduler"])
 def spread(request):
-    """Give the options that spread a cohort, of each engine that is installed."""
+    """Return the options that spread a cohort, of each engine that is installed."""
     if request.param != "scheduler":
         pytest.importorskip({"dask": "distributed"}.get(request.param, request.param))
         yield {"engine": request.param, "n_jobs": 2}

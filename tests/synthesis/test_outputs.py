@@ -39,7 +39,7 @@ class Model(test_cohort.Model):
 
 @pytest.fixture(scope="module")
 def finer(tmp_path_factory):
-    """Give the folder of a brain with its tissues, at 3 mm, and its volume."""
+    """Return the folder of a brain with its tissues, at 3 mm, and its volume."""
     root = tmp_path_factory.mktemp("finer")
     outputs = Outputs(find_target(voxel_size=[3.0], grid=GRID), tissues=True)
     (path,) = synthesize_cohort(Model(), root, outputs=outputs)

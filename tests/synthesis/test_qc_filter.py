@@ -57,7 +57,7 @@ def qc_filter(folder):
 
 
 def brain(seed):
-    """Give a phantom that no cohort holds."""
+    """Return a phantom that no cohort holds."""
     place = {"shape": GRID.shape, "voxel_size": GRID.voxel_size, "center": GRID.center}
     return make_phantom(1000 + seed, age=20 + 5 * seed % 60, **place).data
 
@@ -190,7 +190,7 @@ class Model:
 
 @pytest.fixture(scope="module")
 def good(qc_filter):
-    """Give brains that pass."""
+    """Return brains that pass."""
     return [volume for volume in map(brain, range(12)) if not qc_filter(volume)]
 
 

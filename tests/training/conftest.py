@@ -127,7 +127,7 @@ def fit_line(
 
 
 def weights_of(model):
-    """Give every weight and state of a model, in one array."""
+    """Return every weight and state of a model, in one array."""
     return np.concatenate([ops.convert_to_numpy(v).ravel() for v in model.variables])
 
 
@@ -154,7 +154,7 @@ class Kill(keras.callbacks.Callback):
 
 @pytest.fixture(scope="session")
 def line():
-    """Give what is above: ``line.fit(run_dir, ...)`` gives a model and its history."""
+    """Return the tools above: ``line.fit(run_dir, ...)`` trains a model."""
     return SimpleNamespace(
         fit=fit_line, Data=Line, weights=weights_of, Kill=Kill, Killed=Killed
     )

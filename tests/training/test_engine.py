@@ -229,7 +229,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_says_so(line, tmp_path):
 
 
 def exhausted(name, text=""):
-    """Give an error as a backend raises it when memory runs out."""
+    """Return an error as a backend raises it when memory runs out."""
     return type(name, (RuntimeError,), {})(text)
 
 

@@ -14,7 +14,7 @@ from dipy_synth.training.run_folder import read_history
 
 @pytest.fixture
 def same(line):
-    """Give a function that compares two runs to the bit, but for the seconds."""
+    """Return a function that compares two runs to the bit, but for the seconds."""
 
     def compare(*runs):
         np.testing.assert_array_equal(*(line.weights(model) for model, _ in runs))

@@ -40,7 +40,7 @@ def running_ray():
 
 @pytest.fixture(params=["serial", "joblib", "dask", "ray"])
 def engine(request):
-    """Give the engines that are installed."""
+    """Return the engines that are installed."""
     if request.param == "ray":
         request.getfixturevalue("running_ray")
     if request.param != "serial":
@@ -50,7 +50,7 @@ def engine(request):
 
 @pytest.fixture
 def cluster():
-    """Give a cluster of one worker, a process of one thread."""
+    """Return a cluster of one worker, a process of one thread."""
     distributed = pytest.importorskip("distributed")
     options = {"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
     with distributed.LocalCluster(**options) as cluster:

@@ -65,7 +65,7 @@ def test_tables_in_other_encodings_or_with_twin_columns_are_refused(tmp_path):
 
 @pytest.fixture
 def table(tmp_path):
-    """Give a function that writes a table, text or bytes, and returns its path."""
+    """Return a function that writes a table, text or bytes, and returns its path."""
 
     def write(content):
         path = tmp_path / "participants.tsv"

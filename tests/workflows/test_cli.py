@@ -93,7 +93,7 @@ def command(tmp_path, name, *options):
 
 
 def command_name(flow_name):
-    """Give the command of a flow: SynthMRIFlow -> dipy_synth_mri.
+    """Return the command of a flow: SynthMRIFlow -> dipy_synth_mri.
 
     "Flow" goes, an underscore comes before each capital that follows a small letter
     or a digit (so MRI, LDM and T1 stay whole), everything becomes small.
@@ -103,7 +103,7 @@ def command_name(flow_name):
 
 
 def flows():
-    """Give every flow defined in the package: class -> its module's name."""
+    """Return every flow defined in the package: class -> its module's name."""
     found = {}
     for path in sorted(FLOWS.glob("*.py")):
         name = f"dipy_synth.workflows.{path.stem}".removesuffix(".__init__")
@@ -122,14 +122,14 @@ def load(name):
 
 
 def documented(flow):
-    """Give what the docstring of `run` lists: name -> type."""
+    """Return what the docstring of `run` lists: name -> type."""
     rows = NumpyDocString(inspect.getdoc(flow.run))["Parameters"]
     assert len({row[0] for row in rows}) == len(rows)
     return {row[0]: row[1] for row in rows}
 
 
 def parameters(flow):
-    """Give the parameters of `run` but self: name -> inspect.Parameter."""
+    """Return the parameters of `run` but self: name -> inspect.Parameter."""
     signature = dict(inspect.signature(flow.run).parameters)
     signature.pop("self")
     return signature

@@ -20,7 +20,7 @@ from dipy_synth.workflows.cli import run
 
 @pytest.fixture
 def model(tmp_path):
-    """Give a function that writes a model, never trained, with a schedule."""
+    """Return a function that writes a model, never trained, with a schedule."""
 
     def write(schedule):
         keras.utils.set_random_seed(0)
