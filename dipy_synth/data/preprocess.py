@@ -189,15 +189,15 @@ class PreparedT1:
 
 
 def prepare_t1(data, affine=None, *, mask=None, preprocessing=None, threads=1):
-    """Take a T1 scan to the grid.
+    """Prepare a T1 scan on the grid.
 
     Parameters
     ----------
-    data : ndarray, (X, Y, Z), nibabel image, or its path
-        The scan, in any unit and orientation, of any zero (z-scores, an offset).
-    affine : ndarray, (4, 4), optional
+    data : ndarray of shape (X, Y, Z), nibabel image, or its path
+        The scan, in any unit and orientation, with any zero (z-scores, an offset).
+    affine : ndarray of shape (4, 4), optional
         Voxel-to-world affine, in mm, RAS world; that of the image if `data` is one.
-    mask : ndarray, (X, Y, Z), nibabel image, or its path, optional
+    mask : ndarray of shape (X, Y, Z), nibabel image, or its path, optional
         The brain, on the voxels of `data`.
     preprocessing : PreprocessConfig, optional
         The steps; ``PreprocessConfig()`` by default.

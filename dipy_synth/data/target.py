@@ -132,7 +132,7 @@ class Target:
 
 
 def describe_resolution(target, grid):
-    """Say what the voxels of a resampled volume hold, as BIDS sidecars do.
+    """Describe the resolution of a resampled volume, as BIDS sidecars do.
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ def metric_rows(evaluation):
 
 
 def volume_rows(evaluation, synthetic, real, train=None, *, show_nearest=False):
-    """Give the rows of ``volumes.tsv``: the synthetic volumes, then the real ones.
+    """Build the rows of ``volumes.tsv``: the synthetic volumes, then the real ones.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def volume_rows(evaluation, synthetic, real, train=None, *, show_nearest=False):
     synthetic, real : Volumes
         The compared cohorts.
     train : Volumes, optional
-        To name the nearest training brains.
+        Training volumes, for the names of the nearest ones.
     show_nearest : bool, optional
         Name them; without it only similarities are written.
 

@@ -98,7 +98,7 @@ def segment_tissues(volume, *, iterations=10, beta=0.1):
 
 
 def tissue_probabilities(volume, *, iterations=10, beta=0.1):
-    """Give how probable fluid, grey and white matter are, voxel by voxel.
+    """Compute the probabilities of fluid, grey and white matter at each voxel.
 
     Parameters
     ----------

@@ -115,7 +115,7 @@ def correlation(volume, other):
         0 where one of them is constant.
     """
     volume, other = as_volume(volume), as_volume(other)
-    either = (volume > 1e-6) | (other > 1e-6)  # a sum less its part is not exactly 0
+    either = (volume > 1e-6) | (other > 1e-6)  # differences of sums are not exactly 0
     a, b = volume[either].astype(float), other[either].astype(float)
     if not a.size:
         return 0.0

@@ -144,7 +144,7 @@ def ms_ssim(reference, image, *, scales=5, weights=SCALE_WEIGHTS, data_range=1.0
 
 
 def _pair(reference, image):
-    """Check that two images can be compared; give them in float64."""
+    """Check that two images can be compared; return them in float64."""
     reference, image = (as_volume(a).astype("float64") for a in (reference, image))
     shape, window = reference.shape, 2 * RADIUS + 1
     if shape != image.shape or len(shape) not in (2, 3) or min(shape) < window:
@@ -196,7 +196,7 @@ def _halved(image):
 
 
 def _surroundings(mask, shape):
-    """Give the slices that hold a mask and all windows around its voxels."""
+    """Compute the slices that hold a mask and all windows around its voxels."""
     mask = as_volume(mask) > 0
     if mask.shape != shape or not mask.any():
         raise InputError(

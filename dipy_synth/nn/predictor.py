@@ -225,7 +225,7 @@ class CovariatePredictor:
 
         Parameters
         ----------
-        volumes : array (n, *shape), or sequence of images
+        volumes : array of shape (n, *shape), or sequence of images
             Prepared volumes in [0, 1], see `dipy_synth.data.arrays.as_volumes`.
         batch_size : int, optional
             Number of volumes at a time.
@@ -241,7 +241,7 @@ class CovariatePredictor:
 
         Parameters
         ----------
-        volumes : array (n, *shape), or sequence of images
+        volumes : array of shape (n, *shape), or sequence of images
             Prepared volumes in [0, 1], see `dipy_synth.data.arrays.as_volumes`.
         batch_size : int, optional
             Number of volumes at a time.
@@ -268,7 +268,7 @@ class CovariatePredictor:
 
         Parameters
         ----------
-        volumes : array (n, *shape), or sequence of images
+        volumes : array of shape (n, *shape), or sequence of images
             Prepared volumes in [0, 1], see `dipy_synth.data.arrays.as_volumes`.
         column : str, optional
             Name of the column; by default the only one.
@@ -333,7 +333,7 @@ class CovariatePredictor:
         return dict(zip(self.schema.names, self.network.split(outputs)))
 
     def _run(self, function, volumes, batch_size):
-        """Apply a function of the network, batch by batch."""
+        """Apply a function of the network in batches."""
         shape, volumes = self.network.shape, as_volumes(volumes)
         if not len(volumes):
             raise InputError("no volume: expected one or more")

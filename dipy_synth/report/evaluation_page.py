@@ -40,7 +40,7 @@ _BINS, _MOST_LISTED, _MOST_READ = 64, 30, 24
 def evaluation_page(
     evaluation, real, synthetic, *, train=None, path, show_nearest=False
 ):
-    """Write one page that stands alone: no other file, no network.
+    """Write one page, without external files or network access.
 
     Parameters
     ----------

@@ -151,16 +151,16 @@ def _pair(audit, samples, train, i):
         other = f"{train.names[index]}{' mirrored' if flipped else ''}"
         shown.append((nearest, other))
         words = f'<p class="soft">Above the sample, below {escape(other)}.</p>'
-    told = [f"similarity {audit.samples.similarity[i]:.3f}"]
-    told += ["as near as a copy"] if audit.copies[i] else []
-    told += ["flagged"] if audit.flagged[i] else []
+    labels = [f"similarity {audit.samples.similarity[i]:.3f}"]
+    labels += ["as near as a copy"] if audit.copies[i] else []
+    labels += ["flagged"] if audit.flagged[i] else []
     pictures = "".join(
         slices_svg(v, None, grid.voxel_size, label=label, at=voxel_at(grid))
         for v, label in shown
     )
     mark = ' class="outlier"' if audit.flagged[i] else ""
     return (
-        f"<article><h3>{escape(name)} <span{mark}>{', '.join(told)}</span></h3>"
+        f"<article><h3>{escape(name)} <span{mark}>{', '.join(labels)}</span></h3>"
         f"{pictures}{words}</article>"
     )
 

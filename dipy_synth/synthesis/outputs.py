@@ -153,7 +153,7 @@ def volume_path(out_dir, number, config):
 
 
 def sidecar_path(path):
-    """Give the path of the sidecar of a volume."""
+    """Return the path of the sidecar of a volume."""
     return path.with_name(path.name.replace(".nii.gz", ".json"))
 
 
