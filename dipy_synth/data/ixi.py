@@ -59,7 +59,7 @@ def ages_and_sexes(rows, path):
     dict
         As of `read_ixi_table`.
     """
-    values = {}
+    subjects = {}
     for row in rows:
         row = {str(name).strip().upper()[:6]: value for name, value in row.items()}
         try:
@@ -70,14 +70,14 @@ def ages_and_sexes(rows, path):
                 f"them ({error})"
             ) from error
         if number is not None:  # None: a spreadsheet's empty line
-            known = values.setdefault(f"IXI{int(number):03d}", {"age": [], "sex": []})
+            known = subjects.setdefault(f"IXI{int(number):03d}", {"age": [], "sex": []})
             known["age"] += [f"{age:.2f}"] if age and age > 0 else []
             known["sex"] += [SEXES[sex]] if sex in SEXES else []
     return {
         label: {
             name: _agreed(values, label, name, path) for name, values in row.items()
         }
-        for label, row in values.items()
+        for label, row in subjects.items()
     }
 
 

@@ -169,7 +169,7 @@ def check_overfit(context, report=None):
     return make_result(
         name,
         grade(passes=share <= LEARNT, warns=share <= STUCK),
-        f"{STEPS} steps on one batch lower the loss from {before:.3f} to {after:.3f}",
+        f"{STEPS} steps on one batch change the loss from {before:.3f} to {after:.3f}",
         expected=f"at most {LEARNT} of what it was",
         advice="the network cannot learn: check for frozen weights, a learning rate "
         "far too low or high, targets of other inputs, or too few channels",

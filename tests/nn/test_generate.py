@@ -141,7 +141,7 @@ def test_what_fails_elsewhere_is_told_here(ldm, tmp_path):
     changed = LDM(ldm.folder)  # as if its folder held another model by now
     changed.config["weights_sha256"] = "another"
     options = {"request": Request(steps=2), "engine": "joblib", "n_jobs": 1}
-    with pytest.raises(InputError, match="not all volumes could be made"):
+    with pytest.raises(InputError, match="not all volumes could be generated"):
         synthesize_cohort(changed, tmp_path, **options)
 
 

@@ -299,7 +299,7 @@ def test_a_finished_run_is_not_trained_again(prepared_folder, vqvae_run):
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.5])
 def test_a_share_of_dropped_conditions_is_one(prepared_folder, vqvae_run, dropout):
-    with pytest.raises(InputError, match="a share from 0 to 1"):
+    with pytest.raises(InputError, match="a number from 0 to 1"):
         LDM().fit(prepared_folder, vqvae_run, run_dir="absent", dropout=dropout)
 
 

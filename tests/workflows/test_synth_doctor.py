@@ -53,8 +53,8 @@ def test_nothing_wrong_is_status_0_and_what_lacks_is_told(
     told = read_json(tmp_path / "out" / "doctor.json")
     assert told["verdicts"] == {"pass": 4, "skipped": 10}
     shown = capsys.readouterr().out
-    assert "-> give the cohort it was trained on (--prepared)" in shown
-    assert "leave out --quick" in shown
+    assert "-> pass the cohort it was trained on (--prepared)" in shown
+    assert "run it without --quick" in shown
     assert str(tmp_path / "out" / "doctor.html") in shown
 
 
