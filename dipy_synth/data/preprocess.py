@@ -39,9 +39,9 @@ CHOICES = {
 }
 # Real brains have 0.6 to 0.75; halves of brains and heads on their side up to 0.4.
 LEAST_CORRELATION = 0.45
-MOST_TURNED = 60.0  # degrees: no head lies so in a scanner
+MOST_TURNED = 60.0  # degrees: more than any head in a scanner
 MOST_SHEARED = 2.0  # degrees off right angles; affine registration leaves a little
-# The way to a grid: the grid that is meant when none is told.
+# Resampling: its default grid.
 GRIDS = {"grid": Grid(), "dipy": Grid((128,) * 3, (2.0,) * 3, (0.0,) * 3)}
 
 
@@ -280,7 +280,7 @@ def _sound_values(data, brain):
 
 
 def _check_axes(affine):
-    """Say that the axes of voxels are not at right angles; "" if they are."""
+    """Describe axes of voxels that are not at right angles; "" if they are."""
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     cosines = np.abs(axes.T @ axes - np.eye(3)).max()
     off = np.degrees(np.arcsin(min(cosines, 1.0)))

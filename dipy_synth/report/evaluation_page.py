@@ -350,5 +350,5 @@ def _methods(evaluation, synthetic):
     return f"<p>{escape(text)}</p><ul>{cited}</ul>"
 
 
-def _short(told):
-    return f"{told['sha256'][:12]}…" if told["sha256"] else "none"
+def _short(described):
+    return f"{described['sha256'][:12]}…" if described["sha256"] else "none"

@@ -306,7 +306,7 @@ def _count_draws(out_dir):
     sidecars = [read_json(sidecar_path(path)) for path in volumes_there(out_dir)]
     draws = [reasons for sidecar in sidecars for reasons in sidecar["QCFilterDropped"]]
     counts = count_reasons(sorted(draws))
-    told = ", ".join(f"{n} for {name}" for name, n in counts.items()) or "none"
+    reasons = ", ".join(f"{n} for {name}" for name, n in counts.items()) or "none"
     logger.info(
         "QC filter: %d volumes of %d draws; rejected: %s",
         len(sidecars),

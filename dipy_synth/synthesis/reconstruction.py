@@ -108,7 +108,7 @@ def reconstruct_cohort(vqvae, scans, out_dir, *, brain="auto", force=False):
 
 
 def _reconstruct(vqvae, scans, source, out_dir, force):
-    """Reconstruct prepared scans one by one; give what is wrong with each, by key."""
+    """Reconstruct prepared scans one by one; return the errors by key."""
 
     def work(key):
         return _one(vqvae, scans, source, key, out_dir, force=force)
@@ -123,7 +123,7 @@ def _reconstruct(vqvae, scans, source, out_dir, force):
 
 
 def _one(vqvae, scans, source, key, out_dir, *, force):
-    """Reconstruct one prepared scan; return whether there was something to do."""
+    """Reconstruct one prepared scan; return whether it was not done before."""
     image, target = prepared_path(scans.root, key), _target(out_dir, key)
     sidecar, origin = sidecar_path(target), scans.origin(key)
     if is_made(target, origin, force=force):

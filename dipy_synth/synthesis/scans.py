@@ -156,7 +156,7 @@ def each_scan(work, keys, *, desc):
 
 
 def is_made(target, origin, *, force=False):
-    """Tell whether the output of a scan is there, made from the same preparation.
+    """Return whether the output of a scan exists, made from the same preparation.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ class EditMRIFlow(Workflow):
 
     @classmethod
     def get_short_name(cls):
-        """Give the name that DIPY's combined workflows use."""
+        """Return the short name, for DIPY's combined workflows."""
         return "edit_mri"
 
     def run(
