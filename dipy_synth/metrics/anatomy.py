@@ -7,6 +7,7 @@ from dipy_synth.data.arrays import as_volume
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import correlation, foreground
 from dipy_synth.metrics.sharpness import high_frequency_power
+from dipy_synth.utils.random import random_stream
 
 TISSUES = ("csf", "grey", "white")  # labels 1, 2, 3
 # The ventricles' ellipsoid in MNI space: centre and semi-axes, in mm.
@@ -135,7 +136,8 @@ def _classify(volume, iterations, beta):
     box = tuple(slice(max(s.start - 1, 0), s.stop + 1) for s in box)
     image, inside = volume[box], volume[box] > 0
     # what the classifier puts in place of exact zeros, but the same in every run
-    noise = np.random.default_rng(0).normal(_NOISE, _NOISE / 10, image.shape)
+    rng = random_stream("anatomy: background", seed=0)
+    noise = rng.normal(_NOISE, _NOISE / 10, image.shape)
     image = np.where(inside, image, noise)
     classifier = TissueClassifierHMRF(verbose=False)
     with np.errstate(all="ignore"):  # a class may become empty in noise

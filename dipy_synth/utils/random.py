@@ -45,6 +45,7 @@ USES = {
     "diversity: pairs": 0xC0EC,
     "novelty: halves": 0xC0ED,
     "spectrum: phases": 0xC0EE,
+    "anatomy: background": 0xC0EF,
 }
 
 
