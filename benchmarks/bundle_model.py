@@ -91,12 +91,13 @@ def card(ldm, options):
 
 
 def _made(work):
-    """Tell the runs that are at hand, and the models that others came from."""
+    """Describe the runs at hand, and the models that they started from."""
     told = read_json(work / "ldm" / "settings.json")["about"]
     own = f"autoencoder of the earlier model {told['autoencoder'][:12]}"
     if (work / "vqvae").exists():
-        runs = [_run(work / name) for name in ("vqvae", "decoder")]
-        own = f"autoencoder {runs[0]}, its decoder {runs[1]} more"
+        own = f"autoencoder {_run(work / 'vqvae')}"
+    if (work / "decoder").exists():
+        own += f", its decoder {_run(work / 'decoder')} more"
     start = "from random weights"
     if "initial" in told:
         start = f"from the earlier model {told['initial'][:12]} (`--initial`)"
