@@ -8,7 +8,12 @@ import pytest
 
 from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.dataset import VolumeDataset
-from dipy_synth.evaluation import load_volumes
+from dipy_synth.evaluation import Volumes, load_volumes
+from dipy_synth.evaluation.pipeline import find_identical
+from dipy_synth.metrics.diversity import similarity_within
+from dipy_synth.metrics.verdicts import check_brains, fit_acceptance_ranges
+from dipy_synth.nn.vqvae import VQVAE
+from dipy_synth.report.gallery import mean_and_std
 from dipy_synth.synthesis.qc_filter import QCFilter
 from dipy_synth.utils.rows import VolumeRows, as_rows, total
 
@@ -75,7 +80,37 @@ def add_all(cohort):
     total(cohort.volumes("train"))
 
 
-@pytest.mark.parametrize("function", [read_all_batches, fit_qc_filter, add_all])
+class Thinned:
+    """Stands for an autoencoder."""
+
+    def __init__(self, shape):
+        self.shape = shape
+
+    def encode(self, images):
+        return images[:, ::8, ::8, ::8]
+
+
+def encode_all(cohort):
+    vqvae = VQVAE(verbose=False)
+    vqvae.network = Thinned(cohort.shape)
+    vqvae.encode(cohort.volumes(), batch_size=4)
+
+
+def judge_all(cohort):
+    volumes = Volumes(cohort.volumes(), cohort.grid)
+    find_identical(volumes, volumes)
+    ranges = fit_acceptance_ranges(
+        volumes.volumes[:12], grid=cohort.grid, tissues=False
+    )
+    check_brains(volumes.volumes, ranges)
+    similarity_within(volumes.volumes, pairs=8)
+    mean_and_std(volumes.volumes)
+
+
+FUNCTIONS = [read_all_batches, fit_qc_filter, add_all, encode_all, judge_all]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
 def test_memory_does_not_grow_with_the_cohort(make, function):
     few, many = make(FEW), make(MANY)
     function(few)  # what is made once and kept

@@ -78,8 +78,10 @@ def find_images(inputs):
         If one of the inputs stands for nothing.
     """
     inputs = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
-    if not inputs:
-        raise InputError("no input: expected a folder, files, or wildcards")
+    if not all(str(given).strip() for given in inputs) or not inputs:
+        raise InputError(
+            "no input, or an empty one: expected a folder, files, or wildcards"
+        )
     listing, found = Listing(), set()
     for given in inputs:
         below = set(_meant(str(given), listing))

@@ -77,6 +77,10 @@ def run():
         return _fail(f"{name}: no such command; expected one of {', '.join(cli_flows)}")
     try:
         _start_logging()
+        if "" in sys.argv[1:]:  # as a path it would be the current folder
+            raise InputError(
+                "an argument is empty; expected a value (is a variable not set?)"
+            )
         with warnings.catch_warnings():
             warnings.showwarning = partial(_warn, name)
             passed = _run_flow(*cli_flows[name])

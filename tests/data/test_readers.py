@@ -378,8 +378,9 @@ def test_nothing_there_is_told(touch):
         read_records(root / "other", layout="bids")
     with pytest.raises(InputError, match="expected auto, bids"):
         read_records(root, layout="dicom")
-    with pytest.raises(InputError, match="no input"):
-        read_records([])
+    for empty in ([], "", [""]):  # "" would be the current folder
+        with pytest.raises(InputError, match="no input"):
+            read_records(empty)
 
 
 def test_key_names_subject_session_and_run():

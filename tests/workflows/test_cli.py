@@ -55,6 +55,7 @@ class FakeFlow(Workflow):
             "memory": MemoryError("run: out of memory"),
             "silent": MemoryError(),
             "full": OSError(28, "No space left on device", "out.nii.gz"),
+            "read only": OSError(30, "Read-only file system", "out/a.json"),
             "device": OSError(5, "Input/output error", "out.nii.gz"),
             "ctrl_c": KeyboardInterrupt(),
             "bug": ZeroDivisionError("ours"),
@@ -273,6 +274,12 @@ def test_preparing_and_evaluating_load_no_framework(tmp_path, bids_folder):
             "out.nii.gz: No space left on device; free disk space, and the same "
             "command resumes",
         ),
+        (
+            "read only",
+            "out/a.json: Read-only file system; expected an out_dir that can be "
+            "written",
+        ),
+        ("", "an argument is empty; expected a value (is a variable not set?)"),
     ],
 )
 def test_user_error_is_one_line_on_stderr(end, line, tmp_path):
