@@ -49,7 +49,7 @@ class Outputs:
         else:
             (out_dir / LEVELS).unlink(missing_ok=True)
 
-    def write(self, path, volume, told, config):
+    def write(self, path, volume, content, config):
         """Write a volume and its sidecar; the volume last, since it marks completion.
 
         Parameters
@@ -58,8 +58,8 @@ class Outputs:
             The volume's, see `volume_path`.
         volume : ndarray, (I, J, K)
             The volume, on the grid of the model.
-        told : dict
-            What the sidecar is to say besides.
+        content : dict
+            Further content of the sidecar.
         config : dict
             Configuration of the model.
         """
@@ -69,7 +69,7 @@ class Outputs:
             "Synthetic": True,
             "SkullStripped": True,
             "DipySynthVersion": __version__,
-            **told,
+            **content,
             **(describe_resolution(self.target, grid) if self.target else {}),
         }
         where = {"space": space_of((config.get("preprocessing") or {}).get("align"))}
