@@ -27,9 +27,9 @@ def read_image(image):
 
     Returns
     -------
-    data : ndarray of float32, (X, Y, Z)
+    data : ndarray of shape (X, Y, Z), float32
         Scaled as the header says.
-    affine : ndarray, (4, 4)
+    affine : ndarray of shape (4, 4)
         Voxel-to-world affine, in mm.
 
     Raises

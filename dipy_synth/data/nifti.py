@@ -189,7 +189,7 @@ def read_voxels(image, name):
 
     Returns
     -------
-    ndarray of float32, (X, Y, Z)
+    ndarray of shape (X, Y, Z), float32
         Scaled as the header says.
     """
     _check_volume(image, name)

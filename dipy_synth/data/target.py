@@ -21,7 +21,7 @@ class Target:
     ----------
     shape : tuple of int, (3,)
         Number of voxels.
-    affine : ndarray, (4, 4)
+    affine : ndarray of shape (4, 4)
         Voxel-to-world affine, in mm, of any orientation.
     name : str, optional
         What error messages call it: the file, or the option.
@@ -93,11 +93,11 @@ class Target:
 
         Parameters
         ----------
-        volume : ndarray, (I, J, K)
+        volume : ndarray of shape (I, J, K)
             The background is 0.
-        affine : ndarray, (4, 4)
+        affine : ndarray of shape (4, 4)
             Voxel-to-world affine of the volume, in mm.
-        mask : ndarray of bool, (I, J, K), optional
+        mask : ndarray of shape (I, J, K), bool, optional
             The brain; where the volume is not 0 by default.
         order : {3, 1}, optional
             Cubic (within the range of the volume) or linear interpolation.

@@ -10,14 +10,14 @@ def partial_times(times, strength):
 
     Parameters
     ----------
-    times : array (steps + 1,)
+    times : array of shape (steps + 1,)
         Decreasing times of a whole way, the last of which is 0.
     strength : float
         Share of the steps, above 0, to 1 for the whole way; one step at least.
 
     Returns
     -------
-    array (n + 1,)
+    array of shape (n + 1,)
         The last n + 1 times, where n is that share of the steps.
 
     Raises
@@ -42,9 +42,9 @@ def invert_ddim(denoise, image, times, schedule, *, corrections=1):
     ----------
     denoise : callable
         ``denoise(x_t, t)``, as the samplers take it.
-    image : ndarray (batch, ...)
+    image : ndarray of shape (batch, ...)
         Images.
-    times : array (n + 1,)
+    times : array of shape (n + 1,)
         Decreasing times, the last of which is 0.
     schedule : Schedule
         Gives alpha and sigma at a time.
@@ -53,7 +53,7 @@ def invert_ddim(denoise, image, times, schedule, *, corrections=1):
 
     Returns
     -------
-    ndarray (batch, ...)
+    ndarray of shape (batch, ...)
         The state at ``times[0]``.
 
     References

@@ -108,7 +108,7 @@ def tissue_probabilities(volume, *, iterations=10, beta=0.1):
 
     Returns
     -------
-    ndarray of float32, (3, I, J, K)
+    ndarray of shape (3, I, J, K), float32
         Fluid, grey and white; their sum is 1 in the foreground, 0 elsewhere and where
         the volume has fewer than four different values.
     """

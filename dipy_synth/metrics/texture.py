@@ -51,7 +51,7 @@ def texture_moments(brain):
 
     Returns
     -------
-    ndarray of float64, (2 * (d + d * (d + 1) / 2),)
+    ndarray of shape (2 * (d + d * (d + 1) / 2),), float64
         For cortex, then deep: means of the d `FEATURES` over blocks, and the upper
         triangle of their second moments; 0 where there is no block.
     """

@@ -56,7 +56,7 @@ class Outputs:
         ----------
         path : Path
             The volume's, see `volume_path`.
-        volume : ndarray, (I, J, K)
+        volume : ndarray of shape (I, J, K)
             The volume, on the grid of the model.
         content : dict
             Further content of the sidecar.
