@@ -162,7 +162,7 @@ CASES = {
     "discriminator": Case(
         lambda rank: PatchDiscriminator((4, 8)),
         lambda rank: [image(rank)],
-        lambda size: (*(n // 4 for n in size), 1),
+        lambda size: (*(n // 2 for n in size), 1),
     ),
     "U-Net": Case(
         lambda rank: unet(rank),
