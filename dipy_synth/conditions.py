@@ -22,6 +22,7 @@ from dipy_synth.utils.cells import (
 )
 
 KINDS = ("number", "category")
+MOST_VALUES = 1000  # of a range in a sweep; each is a volume
 
 
 @dataclass(frozen=True)
@@ -421,9 +422,10 @@ def _range(name, text):
     """Read ``first:last:count``: list of str, equal steps from first to last."""
     numbers = [as_number(part) for part in text.split(":")]
     whole = len(numbers) == 3 and None not in numbers and numbers[2] % 1 == 0
-    if not whole or numbers[2] < 2:
+    if not whole or not 2 <= numbers[2] <= MOST_VALUES:
         raise InputError(
-            f"condition {name}={text}: expected first:last:count, such as 20:90:8"
+            f"condition {name}={text}: expected first:last:count, such as 20:90:8, "
+            f"with a count of 2 to {MOST_VALUES}"
         )
     first, last, count = numbers
     return [f"{number:g}" for number in np.linspace(first, last, int(count))]

@@ -128,6 +128,7 @@ def test_a_sweep_is_a_range_or_a_list(schema):
         ("sex=F,X", "one of F, M"),
         ("sex=1:2:3", "one of F, M"),
         ("iq=1,2", "one of age, sex"),
+        ("age=20:90:1e9", "count of 2 to 1000"),
     ],
 )
 def test_a_sweep_that_is_none_is_refused(schema, words, match):
