@@ -6,6 +6,7 @@ import numpy as np
 from scipy.stats import fisher_exact
 
 from dipy_synth.evaluation.adherence import NOT_EVALUATED
+from dipy_synth.evaluation.downstream import in_words
 
 ALPHA = 0.05
 # Least number of volumes on either side, half of a cohort, for "not distinguishable";
@@ -25,7 +26,8 @@ class Finding:
     Parameters
     ----------
     question : str
-        The question: "not noise", "alike", "diverse", "not copied", "as asked".
+        The question: "not noise", "alike", "diverse", "not copied", "as asked",
+        "of use".
     good : bool or None
         Whether the result is shown to be good, or bad; None where neither is shown.
     words : str
@@ -51,6 +53,7 @@ def find_all(
     asked,
     ageing,
     identical=(),
+    downstream=None,
     notes=(),
 ):
     """Return all findings, from the parts of an `Evaluation`: tuple of Finding.
@@ -63,7 +66,13 @@ def find_all(
         diverse(**diversity),
         not_copied(copies, identical),
         as_asked(asked, ageing, notes),
+        *(of_use(found) for found in (downstream,) if found is not None),
     )
+
+
+def of_use(downstream):
+    """Say whether a predictor of age learned more with the synthetic volumes."""
+    return Finding("of use", downstream.helped, in_words(downstream))
 
 
 def not_noise(verdicts, ranges):

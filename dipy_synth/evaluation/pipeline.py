@@ -9,6 +9,7 @@ from dipy_synth import __version__
 from dipy_synth.data.split import LEAST_HELD_OUT
 from dipy_synth.errors import InputError
 from dipy_synth.evaluation.adherence import compare_ageing, follow_conditions
+from dipy_synth.evaluation.downstream import check_downstream, compare_downstream
 from dipy_synth.evaluation.extractors import (
     Extractor,
     in_parts,
@@ -69,6 +70,8 @@ class Evaluation:
         Trend of the ventricle volume with age.
     findings : tuple of Finding
         The findings, in words.
+    downstream : Downstream or None, optional
+        What the synthetic volumes are worth for training a predictor of age.
     """
 
     about: dict
@@ -82,6 +85,7 @@ class Evaluation:
     asked: tuple
     ageing: object
     findings: tuple
+    downstream: object = None
 
     def to_config(self, *, show_nearest=False):
         """Describe it in JSON's own types, without arrays of volumes.
@@ -117,6 +121,7 @@ class Evaluation:
             else [name for name, _ in self.identical],
             "asked": self.asked,
             "ageing": self.ageing,
+            "downstream": self.downstream,
         }
         return plain(content)
 
@@ -153,6 +158,7 @@ def evaluate(
     classes=None,
     predictor=None,
     tissues=True,
+    downstream=False,
     repeats=100,
     pairs=100,
     seed=0,
@@ -185,6 +191,9 @@ def evaluate(
         "grid".
     tissues : bool, optional
         Segment tissues: 2 s more for each volume at 2 mm.
+    downstream : bool, optional
+        Train a predictor of age with and without the synthetic volumes, see
+        `dipy_synth.evaluation.downstream.compare_downstream`.
     repeats : int, optional
         Number of draws of floors, ceilings and intervals.
     pairs : int, optional
@@ -206,6 +215,8 @@ def evaluate(
     """
     synthetic = _with_rows(synthetic, asked)
     notes = _check(real, synthetic, train, noise)
+    if downstream:
+        check_downstream(real, synthetic, train)
     identical = () if train is None else find_identical(synthetic, train)
     if predictor is not None:
         _check_predictor(predictor, real)
@@ -247,6 +258,7 @@ def evaluate(
     )
     notes += words
     ageing = _ageing(synthetic, verdicts, real, ranges, seed) if tissues else None
+    used = compare_downstream(real, synthetic, train, seed=seed) if downstream else None
     parts = {
         "distribution": distribution,
         "texture": texture,
@@ -257,6 +269,7 @@ def evaluate(
         "identical": identical,
         "asked": followed,
         "ageing": ageing,
+        "downstream": used,
     }
     about = {
         "version": __version__,

@@ -25,6 +25,7 @@ def metric_rows(evaluation):
         *_diversity(evaluation),
         *_copies(evaluation),
         *_asked(evaluation),
+        *_downstream(evaluation),
     ]
     names = ("question", "metric", "value", "low", "high", "floor", "ceiling")
     names += ("ceiling_is", "normalized", "normalized_low", "normalized_high")
@@ -184,6 +185,33 @@ def _asked(evaluation):
             "floor": trend.real_slope,
             "note": f"p {trend.p_value:.3g}; of real p {trend.real_p_value:.3g}",
         }
+
+
+def _downstream(evaluation):
+    found = evaluation.downstream
+    if found is None:
+        return
+    common = {"question": "of use", "n": found.n}
+    for arm in found.arms:
+        yield common | {
+            "metric": f"age_mae_trained_on_{arm.trained_on}",
+            "value": arm.mae,
+            "low": arm.interval[0],
+            "high": arm.interval[1],
+            "ceiling": found.mean_mae,
+            "ceiling_is": "mean age",
+            "note": f"{arm.n} training brains; r {arm.r:.3g}",
+        }
+    low, high = found.interval
+    yield (
+        common
+        | {"metric": "age_mae_gain", "value": found.gain}
+        | {
+            "low": low,
+            "high": high,
+            "note": "error by real brains less that by both, in years",
+        }
+    )
 
 
 def _cell(value):

@@ -32,6 +32,7 @@ QUESTIONS = {
     "diverse": "As diverse?",
     "not copied": "Not copied?",
     "as asked": "As asked?",
+    "of use": "Of use?",
 }
 _CHIPS = {True: ("yes", "yes"), False: ("no", "no"), None: ("open", "not shown")}
 _BINS, _MOST_LISTED, _MOST_READ = 64, 30, 24

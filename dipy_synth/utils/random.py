@@ -46,6 +46,7 @@ USES = {
     "novelty: halves": 0xC0ED,
     "spectrum: phases": 0xC0EE,
     "anatomy: background": 0xC0EF,
+    "evaluation: downstream": 0xC0F0,
 }
 
 

@@ -22,6 +22,7 @@ class EvaluateMRIFlow(Workflow):
         weights=None,
         no_tissues=False,
         show_nearest=False,
+        downstream=False,
         seed=0,
         engine="serial",
         n_jobs=1,
@@ -61,6 +62,11 @@ class EvaluateMRIFlow(Workflow):
         show_nearest : bool, optional
             Name and show the training brains that synthetic ones are nearest to. The
             folder is then for those alone who may have the scans.
+        downstream : bool, optional
+            Train a predictor of age (ridge regression) on the real training brains, on
+            the synthetic ones, and on both, test it on the held-out real ones, and say
+            whether the synthetic brains helped. Each cohort needs 10 brains with an
+            age.
         seed : int, optional
             Random seed.
         engine : string, optional
@@ -93,6 +99,8 @@ class EvaluateMRIFlow(Workflow):
             "show_nearest": bool(show_nearest),
             "seed": seed,
         }
+        if downstream:  # a request of before this option was without it
+            request["downstream"] = True
         shown = {"desc": "measured volumes", "unit": "volume"}
         with folder_lock(out_dir):
             check_folder(out_dir, request, force=self._force_overwrite)
@@ -100,6 +108,7 @@ class EvaluateMRIFlow(Workflow):
                 **cohorts,
                 **extractors,
                 tissues=not no_tissues,
+                downstream=bool(downstream),
                 seed=seed,
                 each=map_in_parallel(**options, **shown),
             )

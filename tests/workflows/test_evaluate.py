@@ -43,7 +43,7 @@ def write(folder, seeds):
 def cohorts(tmp_path_factory):
     root = tmp_path_factory.mktemp("cohorts")
     write(root / "real", range(10))
-    write(root / MADE, range(20, 29))
+    write(root / MADE, range(20, 30))
     write(root / "train", range(40, 56))
     return root
 
@@ -64,7 +64,8 @@ def call(cohorts):
 @pytest.fixture(scope="module")
 def written(cohorts, call):
     out = cohorts / "out"
-    assert call("--train", cohorts / "train", "--out_dir", out) == 0
+    words = ["--train", cohorts / "train", "--downstream", "--out_dir", out]
+    assert call(*words) == 0
     return out
 
 
@@ -97,15 +98,20 @@ def test_numbers_tables_and_page_are_written_and_agree(written):
     assert sorted(path.name for path in written.iterdir()) == FILES
     numbers = read_json(written / "evaluation.json")
     assert [f["question"] for f in numbers["findings"]] == [
-        *("not noise", "alike", "diverse", "not copied", "as asked")
+        *("not noise", "alike", "diverse", "not copied", "as asked", "of use")
     ]
     metrics = {row["metric"]: row for row in read_table(written / "metrics.tsv")}
     kid = numbers["distribution"]["voxel noise"][1]
     assert float(metrics["kid"]["value"]) == pytest.approx(kid["value"], rel=1e-3)
+    arms = {arm["trained_on"]: arm for arm in numbers["downstream"]["arms"]}
+    assert [arm["n"] for arm in arms.values()] == [16, 10, 26]
+    told = metrics["age_mae_trained_on_both"]
+    assert float(told["value"]) == pytest.approx(arms["both"]["mae"], rel=1e-3)
+    assert metrics["age_mae_gain"]["question"] == "of use"
     rows = read_table(written / "volumes.tsv")
-    assert [row["cohort"] for row in rows] == ["synthetic"] * 9 + ["real"] * 10
+    assert [row["cohort"] for row in rows] == ["synthetic"] * 10 + ["real"] * 10
     assert all(float(row["voxels_similarity"]) > 0 for row in rows)
-    assert all(row["read_age"] for row in rows[:9])
+    assert all(row["read_age"] for row in rows[:10])
     text = "".join(Page(written / "evaluation.html").text)
     for finding in numbers["findings"]:
         assert finding["words"] in text
@@ -152,7 +158,7 @@ def test_the_page_shows_both_cohorts_and_the_nearest_pairs(written):
 
 
 def test_the_same_again_is_done_and_another_needs_force(written, call, cohorts, capsys):
-    same = ["--train", cohorts / "train", "--out_dir", written]
+    same = ["--train", cohorts / "train", "--downstream", "--out_dir", written]
     before = (written / "volumes.tsv").read_bytes()
     assert call(*same) == 0
     assert (written / "volumes.tsv").read_bytes() == before
