@@ -21,7 +21,7 @@ from dipy_synth.conditions import is_missing
 from dipy_synth.errors import InputError
 from dipy_synth.utils.cells import as_number
 
-STRENGTH, STEPS, GUIDANCE = 1.0, 24, 1.0
+STRENGTH, STEPS, GUIDANCE = 1.0, 24, 2.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Edit:
     steps : int, optional
         Steps of the whole way.
     guidance : float, optional
-        Weight of the conditions on the way back; 1 is the model's own estimate.
+        Weight of the conditions on the way back; 1 is the model's own estimate, whose
+        effect is smaller than that of real years (doc/benchmarks/editing.rst).
 
     Raises
     ------

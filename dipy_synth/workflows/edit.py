@@ -21,7 +21,7 @@ class EditMRIFlow(Workflow):
         own_conditions=None,
         strength=1.0,
         steps=24,
-        guidance=1.0,
+        guidance=2.0,
         mask_path=None,
         layout="auto",
         brain="auto",
@@ -60,7 +60,8 @@ class EditMRIFlow(Workflow):
         steps : int, optional
             Number of steps of the whole way.
         guidance : float, optional
-            Weight of classifier-free guidance on the way back; 1 is without guidance.
+            Weight of classifier-free guidance on the way back; 1 is without guidance,
+            by which the bundled model changes less than it is asked for.
         mask_path : variable string or Path, optional
             Brain masks: a folder, files or wildcards. A mask is matched by subject,
             session and run, or by a name that contains that of the scan. The masks of a
