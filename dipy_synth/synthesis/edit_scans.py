@@ -245,7 +245,7 @@ def _draw(root, keys, out_dir):
     scans = [brain.data for brain in brains]
     rows = [scans, [np.clip(a + b, 0, 1) for a, b in zip(scans, changes)]]
     rows.append([np.clip(0.5 + change, 0, 1) for change in changes])
-    titles = ["scans", "edited", "difference (grey: none)"]
+    titles = ["scans", "edited", "difference"]
     save_montage(out_dir / PICTURE, rows, titles=titles, columns=SHOWN)
 
 
