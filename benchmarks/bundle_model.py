@@ -49,9 +49,10 @@ it.
 
 SEEN = """outline,
   hemispheres, ventricles, corpus callosum, white matter, cerebellum and stem are in
-  place; gyri and sulci can be followed in all three planes. Still off: the cortex is
-  paler and grainier than a real one, folia of the cerebellum are blurred, and the
-  middle line bends in some brains."""
+  place; gyri and sulci can be followed in all three planes, as sharp as real ones.
+  Still off: seen from the side the cortex is patchy, folia of the cerebellum and the
+  corpus callosum are blurred, the edge between grey and white matter is paler, and the
+  outline is a little ragged."""
 
 
 def main():

@@ -104,7 +104,7 @@ _FLOW = {
     "name": "rectified_flow",
     "prediction": "preconditioned",
     "times": "log_snr",
-    "noise_range": (0.05, 5.0),
+    "noise_range": (0.05, 20.0),
 }
 
 # A U-Net's `unfold` is 2 where the autoencoder has a linear path, else 1.

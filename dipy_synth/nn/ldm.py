@@ -597,9 +597,9 @@ class LDM:
 SAMPLING = {
     "sampler": "sde_dpmpp_2m",
     "steps": 64,
-    "guidance": 1.0,
+    "guidance": 1.5,
     "guidance_rescale": 0.0,
-    "guidance_interval": None,
+    "guidance_interval": [0.3, 1000.0],
 }
 
 
