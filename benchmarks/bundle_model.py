@@ -105,7 +105,7 @@ def _made(work):
     words = (
         f"- **Made by** the commands of `benchmarks/make_ixi_2mm.sh`: {own}, U-Net "
         f"{_run(work / 'ldm')} {start}. What was tried: "
-        "`doc/benchmarks/bundled_model.rst`."
+        "`doc/benchmarks/denoiser.rst`."
     )
     return textwrap.fill(words, 88, subsequent_indent="  ")
 
@@ -122,7 +122,6 @@ def _table(measured):
     for group in ("reconstruction", "generation"):
         for name, value in measured[group].items():
             lines.append(f"| {group}: {name.replace('_', ' ')} | {_told(value)} |")
-    lines.append(f"| seconds per volume | {measured['seconds_per_volume']} |")
     return "\n".join(lines)
 
 
