@@ -48,7 +48,7 @@ def spoil(brains):
         "half a brain": (hole, "left-right"),
         "islands": (island, "largest component"),
         "empty": (np.zeros_like(x), "brain volume"),
-        "flat": (np.where(x > 0, 0.6, 0), "fluid's share"),
+        "flat": (np.where(x > 0, 0.6, 0), "grey matter's share"),
     }
 
 
