@@ -10,6 +10,7 @@ from dipy.utils.logging import logger
 import numpy as np
 
 from dipy_synth.data.nifti import read_volume
+from dipy_synth.data.prepared import sidecar_path
 from dipy_synth.errors import InputError, QualityError
 from dipy_synth.store import describe_model
 from dipy_synth.synthesis.draws import Draws, count_reasons
@@ -18,7 +19,6 @@ from dipy_synth.synthesis.outputs import (
     Outputs,
     remove_leftovers,
     remove_volume,
-    sidecar_path,
     volume_path,
     volumes_there,
 )

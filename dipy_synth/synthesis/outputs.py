@@ -7,7 +7,7 @@ import numpy as np
 
 from dipy_synth import __version__
 from dipy_synth.data.nifti import write_volume
-from dipy_synth.data.prepared import space_of
+from dipy_synth.data.prepared import sidecar_path, space_of
 from dipy_synth.data.target import Target, describe_resolution
 from dipy_synth.grid import Grid, template_space
 from dipy_synth.metrics.anatomy import TISSUES, tissue_probabilities
@@ -150,11 +150,6 @@ def volume_path(out_dir, number, config):
     space = template_space(config.get("preprocessing"))
     entity = f"_space-{space}" if space else ""
     return out_dir / subject / "anat" / f"{subject}{entity}_{END}"
-
-
-def sidecar_path(path):
-    """Return the path of the sidecar of a volume."""
-    return path.with_name(path.name.replace(".nii.gz", ".json"))
 
 
 def volumes_there(out_dir):
