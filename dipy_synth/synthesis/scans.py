@@ -7,8 +7,9 @@ from dipy.utils.logging import logger
 
 from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.prepare import prepare_cohort
-from dipy_synth.data.prepared import prepared_path, sidecar_path
+from dipy_synth.data.prepared import is_prepared_cohort, prepared_path, sidecar_path
 from dipy_synth.data.preprocess import PreprocessConfig
+from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.utils.derivative import SourceLink
@@ -55,6 +56,54 @@ class Scans:
         """Hash the prepared volume of a scan and its sidecar: str."""
         image = prepared_path(self.root, key)
         return file_hash(image, sidecar_path(image))
+
+
+def find_scans(input_files, *, mask_paths=None, layout="auto"):
+    """Find the scans that a command is given.
+
+    Parameters
+    ----------
+    input_files : sequence of str or Path
+        A prepared cohort alone, or what `read_records` takes.
+    mask_paths : sequence of str or Path, optional
+        Brain masks, as `read_records` takes them.
+    layout : str, optional
+        Naming of the files, as `read_records` takes it.
+
+    Returns
+    -------
+    list of Record, or str or Path
+        As `prepare_scans` takes them.
+    """
+    if len(input_files) == 1 and is_prepared_cohort(input_files[0]):
+        return input_files[0]
+    return read_records(input_files, mask_paths=mask_paths, layout=layout)
+
+
+def report_scans(answers, done, out_dir):
+    """Log what became of scans.
+
+    Parameters
+    ----------
+    answers : list of tuple (str, str or None)
+        Key of each scan, and what is wrong with it.
+    done : str
+        What was done to them, a participle such as "edited".
+    out_dir : str or Path
+        Where the results are.
+
+    Returns
+    -------
+    bool
+        Whether none failed.
+    """
+    failed = [problem for _, problem in answers if problem]
+    for problem in failed:
+        logger.error(problem)
+    if failed:
+        logger.error(f"{len(failed)} of {len(answers)} scans could not be {done}")
+    logger.info(f"{len(answers) - len(failed)} {done} scans in {out_dir}")
+    return not failed
 
 
 def check_has_grid(config):

@@ -1,6 +1,5 @@
 """The command dipy_reconstruct_mri."""
 
-from dipy.utils.logging import logger
 from dipy.workflows.workflow import Workflow
 
 
@@ -53,15 +52,11 @@ class ReconstructMRIFlow(Workflow):
             Output folder: a new one, or one to complete.
 
         """
-        from dipy_synth.data.prepared import is_prepared_cohort
-        from dipy_synth.data.readers import read_records
         from dipy_synth.store import read_config
+        from dipy_synth.synthesis.scans import find_scans, report_scans
         from dipy_synth.utils.startup import start_keras
 
-        if len(input_files) == 1 and is_prepared_cohort(input_files[0]):
-            scans = input_files[0]
-        else:
-            scans = read_records(input_files, mask_paths=mask_path, layout=layout)
+        scans = find_scans(input_files, mask_paths=mask_path, layout=layout)
         read_config(model, kinds=("vqvae", "ldm"))
         start_keras()  # only now: errors above do not load a framework
         from dipy_synth.nn.vqvae import VQVAE
@@ -76,12 +71,4 @@ class ReconstructMRIFlow(Workflow):
             force=self._force_overwrite,
         )
         self.last_generated_outputs = {"out_dir": str(out_dir)}
-        failed = [problem for _, problem in answers if problem]
-        for problem in failed:
-            logger.error(problem)
-        if failed:
-            logger.error(
-                f"{len(failed)} of {len(answers)} scans could not be reconstructed"
-            )
-        logger.info(f"{len(answers) - len(failed)} reconstructed scans in {out_dir}")
-        return not failed
+        return report_scans(answers, "reconstructed", out_dir)
