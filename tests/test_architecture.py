@@ -37,9 +37,9 @@ FLOORS = {
     "data.dataset": f"{IMAGES} numpy scipy keras",
     # floor 2: mathematics
     "diffusion": "numpy scipy keras",
-    "metrics": "dipy numpy scipy keras",
+    "metrics": "dipy numpy scipy sklearn keras",
     # floor 3: networks
-    "networks": "numpy scipy keras",
+    "networks": "numpy scipy sklearn keras",
     # floor 4: what a person calls
     "training": "numpy keras tensorflow matplotlib",
     "store": "numpy",
@@ -68,7 +68,7 @@ NEVER_LOADED = {
 }
 # Imported inside functions only: TensorFlow is one backend of three, pictures are
 # rare, and extras need not be installed.
-LAZY = ("distributed", "joblib", "matplotlib", "ray", "tensorflow", "xlrd")
+LAZY = ("distributed", "joblib", "matplotlib", "ray", "sklearn", "tensorflow", "xlrd")
 IMPORTERS = ("import_module", "__import__", "optional_package")
 PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "marshal", "shelve"}
 

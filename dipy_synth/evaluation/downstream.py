@@ -17,7 +17,7 @@ import numpy as np
 from dipy_synth.errors import InputError
 from dipy_synth.evaluation.extractors import voxels_in
 from dipy_synth.metrics.array_checks import block_mean
-from dipy_synth.metrics.conditioning import RidgePredictor
+from dipy_synth.metrics.conditioning import RidgePredictor, correlation
 from dipy_synth.utils.cells import column_number
 from dipy_synth.utils.random import random_stream
 
@@ -41,7 +41,7 @@ class Arm:
     interval : tuple of float, (2,)
         Its 95 % interval, by bootstrap over the held-out brains.
     r : float
-        Correlation of predicted and true age; NaN where one does not vary.
+        Correlation of predicted and true age; 0 where one does not vary.
     """
 
     trained_on: str
@@ -121,7 +121,7 @@ def compare_downstream(real, synthetic, train, *, repeats=2000, seed=0):
         read = RidgePredictor(features, targets)(test)
         errors[name] = np.abs(read - ages)
         interval = _interval(errors[name], draws)
-        mae, r = float(errors[name].mean()), _correlation(read, ages)
+        mae, r = float(errors[name].mean()), correlation(read, ages)
         arms.append(Arm(name, len(targets), mae, interval, r))
     saved = errors["real"] - errors["both"]
     return Downstream(
@@ -171,12 +171,6 @@ def _interval(values, draws):
     """Return the 95 % interval of a mean, by bootstrap: tuple of float, (2,)."""
     low, high = np.percentile(values[draws].mean(axis=1), (2.5, 97.5))
     return float(low), float(high)
-
-
-def _correlation(a, b):
-    if not np.ptp(a) or not np.ptp(b):
-        return float("nan")
-    return float(np.corrcoef(a, b)[0, 1])
 
 
 def in_words(found):

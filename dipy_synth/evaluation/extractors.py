@@ -64,7 +64,7 @@ class Extractor:
         return {
             "name": self.name,
             "sha256": self.sha256,
-            "components": len(self.pca.vectors),
+            "components": self.pca.fitted.n_components_,
             "explained": float(self.pca.explained * own),
             "fitted_on": self.fitted_on,
         }
@@ -117,7 +117,8 @@ def _identity(function):
     """Return the name and the hash of an extractor."""
     if isinstance(function, VoxelPCA):
         words = f"PCA of voxels in blocks of {function.factor}"
-        return words, _digest(function.pca.mean, function.pca.vectors)
+        fitted = function.pca.fitted
+        return words, _digest(fitted.mean_, fitted.components_)
     if isinstance(function, InceptionFeatures):
         return "InceptionV3 on slices in three planes", function.hash
     return type(function).__name__, None

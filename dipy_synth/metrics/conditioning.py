@@ -109,11 +109,6 @@ class RidgePredictor:
         Candidate penalties, chosen by leave-one-out error, in units of the mean squared
         singular value of the features.
 
-    Attributes
-    ----------
-    left_out : ndarray of shape (n,)
-        Leave-one-out prediction of each volume.
-
     Raises
     ------
     InputError
@@ -121,35 +116,40 @@ class RidgePredictor:
     """
 
     def __init__(self, features, values, *, penalties=(1e-3, 1e-2, 0.1, 1.0, 10.0)):
+        from sklearn.linear_model import RidgeCV
+
         features = check_features(features, "features", least=4)
         self._names, numbers = _as_numbers(values, len(features))
-        self._mean, self._middle = features.mean(axis=0), numbers.mean()
-        x, y = features - self._mean, numbers - self._middle
-        u, s, self._vectors = np.linalg.svd(x, full_matrices=False)
-        fits = [self._left_out(u, s, y, p * np.mean(s**2)) for p in penalties]
-        errors = [np.mean((left_out - y) ** 2) for left_out, _ in fits]
-        left_out, self._weights = fits[int(np.argmin(errors))]
-        self.left_out = self._decide(left_out + self._middle)
+        squares = np.var(features, axis=0).sum() * len(features) / min(features.shape)
+        self._ridge = RidgeCV(np.multiply(penalties, squares)).fit(features, numbers)
 
     def __call__(self, features):
         """Predict numbers or categories, shape (n,), from features, shape (n, d)."""
-        width = len(self._mean)
+        width = self._ridge.n_features_in_
         features = check_features(features, "features", least=1, width=width)
-        scores = (features - self._mean) @ self._vectors.T @ self._weights
-        return self._decide(scores + self._middle)
-
-    def _left_out(self, u, s, y, penalty):
-        """Fit once; return the leave-one-out prediction of each row, and weights."""
-        shrink = s**2 / (s**2 + penalty)
-        fitted = u @ (shrink * (u.T @ y))
-        lever = (u**2) @ shrink + 1 / len(y)  # the mean is fitted, too
-        left_out = y - (y - fitted) / np.maximum(1 - lever, 1e-9)
-        return left_out, shrink / np.maximum(s, 1e-12) * (u.T @ y)
+        return self._decide(self._ridge.predict(features))
 
     def _decide(self, scores):
         if self._names is None:
             return scores
         return self._names[(scores > 0).astype(int)]
+
+
+def correlation(x, y):
+    """Compute the Pearson correlation of two samples: float.
+
+    Parameters
+    ----------
+    x, y : array_like of shape (n,)
+
+    Returns
+    -------
+    float
+        0 where one of them does not vary.
+    """
+    if not np.ptp(x) or not np.ptp(y):
+        return 0.0
+    return float(np.corrcoef(x, y)[0, 1])
 
 
 def follows_number(asked, predicted, *, shuffles=1000, seed=0):
@@ -170,9 +170,9 @@ def follows_number(asked, predicted, *, shuffles=1000, seed=0):
     """
     asked, predicted = _numbers(asked, "asked"), _numbers(predicted, "predicted")
     _same_length(asked, predicted)
-    r, mae = _pearson(asked, predicted), _error(asked, predicted)
+    r, mae = correlation(asked, predicted), _error(asked, predicted)
     others = [*_shuffles(asked, shuffles, seed)]
-    chance = np.array([_pearson(other, predicted) for other in others])
+    chance = np.array([correlation(other, predicted) for other in others])
     errors = [_error(other, predicted) for other in others]
     return NumberFollowed(
         r=r,
@@ -292,12 +292,6 @@ def _shuffles(values, shuffles, seed):
 def _p_value(chance, value):
     """Compute the fraction of the shuffles that reach a value, itself included."""
     return float((np.sum(chance >= value - 1e-12) + 1) / (len(chance) + 1))
-
-
-def _pearson(x, y):
-    x, y = x - x.mean(), y - y.mean()
-    norms = np.linalg.norm(x) * np.linalg.norm(y)
-    return float(x @ y / norms) if norms else 0.0
 
 
 def _error(x, y):

@@ -37,6 +37,8 @@ class PCA:
     """
 
     def __init__(self, features, components, *, whiten=False):
+        from sklearn import decomposition
+
         features = check_features(features, "features to fit a PCA on")
         most = min(len(features) - 1, features.shape[1])
         if not 1 <= components <= most:
@@ -44,20 +46,18 @@ class PCA:
                 f"PCA: {components} components of features {features.shape}; expected "
                 f"1 to {most}"
             )
-        self.mean = features.mean(axis=0)
-        _, sizes, vectors = np.linalg.svd(features - self.mean, full_matrices=False)
-        self.explained = np.sum(sizes[:components] ** 2) / np.sum(sizes**2)
-        scale = sizes[:components, None] / np.sqrt(len(features) - 1)
-        self.vectors = vectors[:components] / (scale if whiten else 1)
+        fitted = decomposition.PCA(components, whiten=whiten, svd_solver="full")
+        self.fitted = fitted.fit(features)
+        self.explained = float(fitted.explained_variance_ratio_.sum())
 
     def __call__(self, features):
         """Project features, shape (n, d), on the components: (n, components), float64.
 
         `explained` is the fraction of the variance of the real features in them.
         """
-        width = len(self.mean)
+        width = self.fitted.n_features_in_
         features = check_features(features, "features", least=1, width=width)
-        return (features - self.mean) @ self.vectors.T
+        return self.fitted.transform(features)
 
 
 class VoxelPCA:

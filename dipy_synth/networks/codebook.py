@@ -176,12 +176,12 @@ class VectorQuantizer(layers.Layer):
         self.check_enough(len(flat))
         if not np.isfinite(flat).all():
             raise InputError("latents to start a codebook from: expected finite ones")
-        codes, counts = k_means(
-            flat, self.codes, rng=random_stream("codebook", seed=seed), block=self.block
-        )
-        load = counts * (self.codes / counts.sum(axis=1, keepdims=True))
-        self.load.assign(load)
-        self.sums.assign(codes * ops.convert_to_numpy(self._smoothed())[..., None])
+        rng = random_stream("codebook", seed=seed)
+        books = np.moveaxis(flat, 1, 0)
+        found = [k_means(book, self.codes, rng=rng) for book in books]
+        means, counts = (np.stack(parts) for parts in zip(*found))
+        self.load.assign(counts * (self.codes / counts.sum(axis=1, keepdims=True)))
+        self.sums.assign(means * ops.convert_to_numpy(self._smoothed())[..., None])
         self.started.assign(1.0)
 
     def check_enough(self, positions):
@@ -347,56 +347,27 @@ def _unit(vectors):
     return vectors / _length(vectors)
 
 
-def k_means(latents, codes, *, rng, block, rounds=20):
-    """Cluster the latents of each book by k-means (Lloyd, from k-means++).
+def k_means(points, codes, *, rng):
+    """Cluster points by k-means, from 64 times `codes` of them drawn at random.
 
     Parameters
     ----------
-    latents : ndarray of shape (positions, books, width)
-        At least `codes` positions; 64 times `codes` of them are drawn.
+    points : ndarray of shape (n, width)
+        At least `codes` points.
     codes : int
-        Number of clusters of each book.
+        Number of clusters.
     rng : numpy.random.Generator
         Random generator.
-    block : int
-        Largest number of distances in memory.
-    rounds : int, optional
-        Number of iterations.
 
     Returns
     -------
-    means : ndarray of shape (books, codes, width), float32
-    counts : ndarray of shape (books, codes), float32
-        Number of drawn latents nearest to each mean.
-
-    References
-    ----------
-    Arthur & Vassilvitskii (2007). k-means++: the advantages of careful seeding. SODA.
+    means : ndarray of shape (codes, width), float32
+    counts : ndarray of shape (codes,), int
+        Number of drawn points nearest to each mean.
     """
-    latents = latents[rng.permutation(len(latents))[: 64 * codes]]
-    books = range(latents.shape[1])
-    means = np.stack([_spread(latents[:, book], codes, rng) for book in books])
-    for _ in range(rounds):
-        found = ops.convert_to_numpy(
-            nearest(ops.convert_to_tensor(latents), means, block=block)
-        )
-        sums, counts = np.zeros_like(means), np.zeros(means.shape[:2], "float32")
-        for book in books:
-            np.add.at(sums[book], found[:, book], latents[:, book])
-            np.add.at(counts[book], found[:, book], 1)
-        met = counts[..., None]
-        means = np.where(met > 0, sums / np.maximum(met, 1), means)
-    return means, counts
+    from sklearn.cluster import KMeans
 
-
-def _spread(points, n, rng):
-    """Draw n of the points (positions, width) by k-means++."""
-    chosen = points[rng.integers(len(points), size=1)]
-    gaps = ((points - chosen) ** 2).sum(axis=1)
-    while len(chosen) < n:
-        reach = np.cumsum(gaps, dtype=float)
-        row = np.searchsorted(reach, rng.random() * reach[-1], side="right")
-        point = points[min(row, len(points) - 1)]
-        chosen = np.concatenate([chosen, point[None]])
-        gaps = np.minimum(gaps, ((points - point) ** 2).sum(axis=1))
-    return chosen
+    drawn = points[rng.permutation(len(points))[: 64 * codes]]
+    seed = int(rng.integers(2**32))
+    fitted = KMeans(codes, n_init=1, max_iter=20, random_state=seed).fit(drawn)
+    return fitted.cluster_centers_, np.bincount(fitted.labels_, minlength=codes)

@@ -7,6 +7,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.metrics.conditioning import (
     RidgePredictor,
     compare_trends,
+    correlation,
     follows_category,
     follows_number,
 )
@@ -74,14 +75,40 @@ def test_predictor_of_a_number(table):
     x, y = table
     predict = RidgePredictor(x[:40], y[:40])
     assert np.corrcoef(predict(x[40:]), y[40:])[0, 1] > 0.98
-    one = [
-        RidgePredictor(np.delete(x[:12], i, 0), np.delete(y[:12], i), penalties=[1e-9])(
-            x[i : i + 1]
-        )[0]
-        for i in range(12)
+
+
+@pytest.mark.parametrize("n", [6, 40])  # fewer volumes than features, and more
+def test_predictor_chooses_the_penalty_by_leave_one_out(table, n):
+    x, y = table[0][:n], table[1][:n] + np.random.default_rng(1).normal(0, 20, n)
+    penalties = [1e-3, 0.1, 10.0]
+    unit = np.mean(np.linalg.svd(x - x.mean(axis=0), compute_uv=False) ** 2)
+
+    def by_hand(x, y, penalty, new):
+        mean, gram = x.mean(axis=0), (x - x.mean(axis=0)).T @ (x - x.mean(axis=0))
+        rest = (x - mean).T @ (y - y.mean())
+        weights = np.linalg.solve(gram + penalty * unit * np.eye(x.shape[1]), rest)
+        return (new - mean) @ weights + y.mean()
+
+    errors = [
+        np.mean(
+            [
+                (by_hand(np.delete(x, i, 0), np.delete(y, i), p, x[i]) - y[i]) ** 2
+                for i in range(n)
+            ]
+        )
+        for p in penalties
     ]
-    left_out = RidgePredictor(x[:12], y[:12], penalties=[1e-9]).left_out
-    assert left_out == pytest.approx(one, rel=1e-4)
+    best = penalties[int(np.argmin(errors))]
+    found = RidgePredictor(x, y, penalties=penalties)(table[0])
+    assert found == pytest.approx(by_hand(x, y, best, table[0]))
+    assert best != penalties[0]  # the noise asks for more than the least penalty
+
+
+def test_correlation_is_zero_where_one_does_not_vary(table):
+    x, y = table
+    assert correlation(x[:, 0], 3 - 2 * x[:, 0]) == pytest.approx(-1)
+    assert correlation(x[:, 0], y) == pytest.approx(np.corrcoef(x[:, 0], y)[0, 1])
+    assert correlation(np.full(3, 0.1), [1, 2, 3]) == 0  # its mean is not 0.1 exactly
 
 
 def test_predictor_of_a_category(table):
