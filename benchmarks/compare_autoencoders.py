@@ -73,14 +73,14 @@ def measure(cohort, choice, run_dir, options):
     config = {"shape": cohort.shape, **PRESETS[preset]["network"], **choice}
     seconds = seconds_per_epoch(cohort, config, PRESETS[preset]["crop"], settings)
     settings = replace(settings, epochs=max(1, round(60 * options.minutes / seconds)))
-    vqvae, started = VQVAE(), time.perf_counter()
+    vqvae, started = VQVAE(None), time.perf_counter()
     chosen = {"settings": settings, "preset": preset, "force": True}
     vqvae.fit(cohort, run_dir=run_dir, network=choice, **chosen)
     minutes = (time.perf_counter() - started) / 60
     train, held_out = (
         np.asarray(cohort.volumes(side), "float32") for side in ("train", "validation")
     )
-    decoded = vqvae.predict(held_out)
+    decoded = vqvae.reconstruct(held_out)
     return {
         "date": date.today().isoformat(),
         "hardware": f"{platform.machine()}, {os.cpu_count()} CPU cores",

@@ -48,7 +48,7 @@ def main():
     }
     model = LDM(options.model) if options.n_samples else None
     vqvae = model.vqvae if model else VQVAE(options.model)
-    decoded = vqvae.predict(held_out)
+    decoded = vqvae.reconstruct(held_out)
     measures["reconstruction"] = reconstruction(vqvae, train, held_out, decoded)
     shown, name, title = decoded, "real_and_decoded", "encoded and decoded"
     if model:

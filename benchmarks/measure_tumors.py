@@ -83,7 +83,7 @@ def sides_of(work):
             rows=tuple(cohort.rows[i] for i in chosen),
         )
     held = sides["validation"]
-    decoded = VQVAE(work / "vqvae").predict(held.volumes, batch_size=8)
+    decoded = VQVAE(work / "vqvae").reconstruct(held.volumes, batch_size=8)
     sides["decoded"] = replace(held, volumes=np.asarray(decoded))
     for name in ("synthetic", "plain"):
         sides[name] = load_volumes(work / name, grid=cohort.grid)

@@ -160,7 +160,7 @@ def compared(cohort, ldm, n):
     none = labels[:0]
     return reference, {
         "real, held out": (real, labels),
-        "the same, encoded and decoded": (ldm.vqvae.predict(real), labels),
+        "the same, encoded and decoded": (ldm.vqvae.reconstruct(real), labels),
         "noise, decoded": (ldm.decode(noise), none),
         "pixels in any order": (shuffled, none),
     }
@@ -169,7 +169,7 @@ def compared(cohort, ldm, n):
 def reconstruction(cohort, vqvae):
     """Compute reconstruction metrics of held-out digits, and the usage of codes."""
     images = np.asarray(cohort.volumes("validation"), "float32")
-    network, decoded = vqvae.network, vqvae.predict(images)
+    network, decoded = vqvae.network, vqvae.reconstruct(images)
     indices = np.asarray(network.quantizer.indices(vqvae.encode(images)))
     used, perplexity = usage(indices, network.quantizer.sizes)
     ratio = np.mean([psnr(a, b) for a, b in zip(images, decoded)])

@@ -33,9 +33,9 @@ from runs import hardware
 from sampling import formatted, power
 
 from dipy_synth.data.cohort import Cohort
-from dipy_synth.diffusion.guidance import sampling_settings
 from dipy_synth.diffusion.noise import NoiseStreams
 from dipy_synth.diffusion.samplers import network_calls
+from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.metrics.distribution import fid, kid_of_subsets
 from dipy_synth.metrics.diversity import similarity_within
 from dipy_synth.metrics.features import VoxelPCA
@@ -91,12 +91,11 @@ def main():
 
 def ours(ldm, name, steps):
     """Return a function of noise streams to latents."""
-    choice = {"guidance": 1.0, "guidance_rescale": 0.0, "eta": None}
-    settings = sampling_settings({}, sampler=name, steps=steps, **choice)
+    settings = SamplingSettings(steps=steps, sampler=name, guidance=1.0)
 
     def make(streams):
         nothing = ldm.schema.encode([{}] * len(streams.numbers))
-        return ldm.sample_latents(streams, nothing, **settings)
+        return ldm.sample_latents(streams, nothing, settings)
 
     return make
 

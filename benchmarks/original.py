@@ -135,7 +135,7 @@ def train_autoencoder(cohort, choice, run_dir):
         batch_size=batch_size,
         learning_rate=1e-3,
     )
-    vqvae = VQVAE()
+    vqvae = VQVAE(None)
     if (run_dir / "model" / "config.json").is_file():
         vqvae.load_model_weights(run_dir / "model")
         return vqvae
@@ -147,7 +147,7 @@ def train_autoencoder(cohort, choice, run_dir):
 def measure_autoencoder(cohort, vqvae):
     """Compute its metrics on slices of held-out subjects."""
     held_out = np.asarray(cohort.volumes("validation"), "float32")
-    decoded = vqvae.predict(held_out, batch_size=24)
+    decoded = vqvae.reconstruct(held_out, batch_size=24)
     sizes = vqvae.network.quantizer.sizes
     used, perplexity = usage(codes_of_brains(vqvae, held_out), sizes)
     found = comparison(held_out, decoded)

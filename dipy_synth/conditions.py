@@ -351,10 +351,16 @@ class ConditionSchema:
         Raises
         ------
         InputError
-            If a word is not ``name=value``, or the schema has no such column or
-            category.
+            If a word is not ``name=value``, the schema has no such column or category,
+            or a number has a comma: 30,40 may be two numbers, or one.
         """
         settings = self._settings(words).items()
+        for name, value in settings:
+            if self._column(name).kind == "number" and "," in value:
+                raise InputError(
+                    f"condition {name}={value}: expected one number, with a decimal "
+                    f"point (dipy_synth_mri --sweep {name}={value} varies it)"
+                )
         row = {name: None if is_missing(value) else value for name, value in settings}
         self.encode([row])
         return row

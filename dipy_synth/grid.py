@@ -14,6 +14,7 @@ from dipy_synth.errors import InputError
 # BIDS label of the template that volumes are aligned to: ICBM 2009a, nonlinear,
 # symmetric.
 TEMPLATE_SPACE = "MNI152NLin2009aSym"
+MOST_VOXELS = 512**3  # 0.5 GB a volume in float32, of which steps take several
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Grid:
     Raises
     ------
     InputError
-        If a value has not three entries, or is not positive or not finite.
+        If a value has not three entries, is not positive or not finite, or there are
+        more than 512 x 512 x 512 voxels.
     """
 
     shape: tuple[int, int, int] = (80, 96, 80)
@@ -48,6 +50,11 @@ class Grid:
         if any(size <= 0 for size in sizes):
             raise InputError(
                 f"grid voxel_size {self.voxel_size}: expected three numbers > 0, in mm"
+            )
+        if np.prod(shape) > MOST_VOXELS:
+            raise InputError(
+                f"voxel_size {_times(sizes)}: a grid of {_times(shape)} voxels; "
+                "expected at most 512 x 512 x 512"
             )
         object.__setattr__(self, "shape", tuple(int(n) for n in shape))
         object.__setattr__(self, "voxel_size", sizes)
@@ -160,6 +167,30 @@ def make_grid(shape=None, voxel_size=None, default=None):
     return Grid(default.shape if shape is None else shape, sizes, default.center)
 
 
+def model_grid(config):
+    """Return the grid of a model of volumes.
+
+    Parameters
+    ----------
+    config : dict
+        Configuration of the model.
+
+    Returns
+    -------
+    Grid
+
+    Raises
+    ------
+    InputError
+        If the model is one of images.
+    """
+    if config["grid"] is None:
+        raise InputError(
+            "a model of images, which have no affine; expected a model of volumes"
+        )
+    return Grid.from_config(config["grid"])
+
+
 def template_space(preprocessing):
     """Return the BIDS label of the space that scans were prepared in.
 
@@ -187,3 +218,7 @@ def _three(name, values):
     if len(values) != 3 or not np.all(np.isfinite(values)):
         raise InputError(f"grid {name} {values!r}: expected three finite numbers")
     return values
+
+
+def _times(values):
+    return " x ".join(f"{value:g}" for value in values)

@@ -142,8 +142,8 @@ def save_model(
         ``vqvae``, ``ldm`` or ``predictor``.
     config : dict
         Configuration of the model besides weights; JSON.
-    networks : dict of str to keras.Model
-        Networks, whose configuration and weights are stored.
+    networks : dict of str to Network
+        Networks, whose arguments and weights are stored.
     arrays : dict of str to ndarray, optional
         Other arrays, stored in float32.
     files : dict of str to (dict of str to ndarray), optional
@@ -163,7 +163,7 @@ def save_model(
     for name, network in networks.items():
         for i, weight in enumerate(network.get_weights()):
             values[f"{name}.{i:04d}"] = _cast(weight, dtype)
-    configs = {name: network.get_config() for name, network in networks.items()}
+    configs = {name: network.arguments() for name, network in networks.items()}
     content = {
         "format": FORMAT,
         "kind": kind,
@@ -383,7 +383,7 @@ def load_networks(folder, config, makers):
 
     Returns
     -------
-    networks : dict of str to keras.Model
+    networks : dict of str to Network
     arrays : dict of str to ndarray
 
     Raises

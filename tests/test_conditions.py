@@ -99,6 +99,8 @@ def test_parse_reads_words(schema):
         ("iq=3", "one of age, sex"),
         ("sex=X", "one of F, M"),
         ("age=1 age=2", "twice"),
+        ("age=30,40", "one number.*--sweep age=30,40"),
+        ("age=30,5", "one number.*decimal point"),
     ],
 )
 def test_parse_refuses_what_it_cannot_read(schema, words, match):

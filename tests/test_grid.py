@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 import pytest
 
 from dipy_synth.errors import InputError
-from dipy_synth.grid import Grid
+from dipy_synth.grid import Grid, make_grid, model_grid
 
 
 def test_affine_is_ras_and_puts_the_middle_at_the_center():
@@ -68,7 +68,21 @@ def test_nonsense_is_refused_by_name(wrong):
         Grid(**wrong)
 
 
+@pytest.mark.parametrize("size", [0.001, 0.3])
+def test_a_grid_that_cannot_be_held_is_refused(size):
+    with pytest.raises(InputError, match=f"voxel_size {size}.*at most 512 x 512 x 512"):
+        make_grid(voxel_size=[size])
+    assert make_grid(voxel_size=[0.4]).shape == (400, 480, 400)
+
+
 @pytest.mark.parametrize("config", [{}, None, {"shape": [8, 8, 8]}])
 def test_incomplete_config_is_refused(config):
     with pytest.raises(InputError, match="expected the keys"):
         Grid.from_config(config)
+
+
+def test_a_model_of_images_has_no_grid():
+    config = {"grid": Grid((8, 9, 10)).to_config()}
+    assert model_grid(config) == Grid((8, 9, 10))
+    with pytest.raises(InputError, match="a model of images"):
+        model_grid({"grid": None})

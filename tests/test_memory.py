@@ -91,7 +91,7 @@ class Thinned:
 
 
 def encode_all(cohort):
-    vqvae = VQVAE(verbose=False)
+    vqvae = VQVAE(None)
     vqvae.network = Thinned(cohort.shape)
     vqvae.encode(cohort.volumes(), batch_size=4)
 

@@ -212,8 +212,32 @@ def _check_volume(image, name):
         )
 
 
+def nifti_image(data, affine, *, space="scanner"):
+    """Make a NIfTI image, in mm, with both its affines set.
+
+    Parameters
+    ----------
+    data : ndarray of shape (X, Y, Z)
+        The volume; its type is kept.
+    affine : ndarray of shape (4, 4)
+        Voxel-to-world affine, in mm.
+    space : {"scanner", "aligned", "mni"}, optional
+        World space, for the codes of the header: the scanner's, that of other volumes,
+        or MNI152.
+
+    Returns
+    -------
+    nibabel.Nifti1Image
+    """
+    image = nib.Nifti1Image(data, affine)
+    image.header.set_xyzt_units("mm")
+    image.set_qform(affine, code=SPACES[space])
+    image.set_sform(affine, code=SPACES[space])
+    return image
+
+
 def write_volume(path, data, affine, *, space="scanner"):
-    """Write a NIfTI image atomically, in mm, with both its affines set.
+    """Write a NIfTI image atomically, see `nifti_image`.
 
     Parameters
     ----------
@@ -224,13 +248,9 @@ def write_volume(path, data, affine, *, space="scanner"):
     affine : ndarray of shape (4, 4)
         Voxel-to-world affine, in mm.
     space : {"scanner", "aligned", "mni"}, optional
-        World space, for the codes of the header: the scanner's, that of other volumes,
-        or MNI152.
+        World space.
     """
-    image = nib.Nifti1Image(data, affine)
-    image.header.set_xyzt_units("mm")
-    image.set_qform(affine, code=SPACES[space])
-    image.set_sform(affine, code=SPACES[space])
+    image = nifti_image(data, affine, space=space)
     with atomic_path(path) as temporary:
         nib.save(image, temporary)
 

@@ -28,7 +28,7 @@ from dipy_synth.data.operations import (
 )
 from dipy_synth.data.transform_img import transform_t1
 from dipy_synth.errors import InputError
-from dipy_synth.grid import Grid
+from dipy_synth.grid import Grid, model_grid
 
 CHOICES = {
     "brain": tuple(EXTRACTORS),
@@ -139,9 +139,33 @@ class PreprocessConfig:
                 f"preprocessing {config!r}: expected keys among {sorted(known)}"
             )
         config = dict(config)
-        if "grid" in config:
+        if isinstance(config.get("grid"), dict):
             config["grid"] = Grid.from_config(config["grid"])
         return cls(**config)
+
+    @classmethod
+    def of_model(cls, config, *, brain="auto"):
+        """Build the configuration that the cohort of a model was prepared with.
+
+        Parameters
+        ----------
+        config : dict
+            Configuration of the model; where it does not record the preprocessing, the
+            default is used on its grid.
+        brain : str, optional
+            Source of the brain masks.
+
+        Returns
+        -------
+        PreprocessConfig
+
+        Raises
+        ------
+        InputError
+            If the model is one of images.
+        """
+        known = config.get("preprocessing") or {}
+        return cls.from_config({**known, "grid": model_grid(config), "brain": brain})
 
 
 @dataclass(frozen=True)

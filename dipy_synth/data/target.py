@@ -8,9 +8,7 @@ import numpy as np
 from dipy_synth.data.nifti import open_nifti, read_affine
 from dipy_synth.data.operations import bounding_corners, resample, voxel_sizes
 from dipy_synth.errors import InputError
-from dipy_synth.grid import make_grid
-
-MOST_VOXELS = 512**3  # 0.5 GB a volume; interpolation takes several of them
+from dipy_synth.grid import MOST_VOXELS, make_grid
 
 
 @dataclass(frozen=True)

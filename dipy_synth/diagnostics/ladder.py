@@ -11,10 +11,8 @@ import numpy as np
 
 from dipy_synth.diagnostics.data_checks import GIVE_COHORT
 from dipy_synth.diagnostics.results import grade, make_result, skipped
-from dipy_synth.diffusion.guidance import sampling_settings
 from dipy_synth.diffusion.noise import NoiseStreams
-from dipy_synth.diffusion.sampling_settings import SETTINGS
-from dipy_synth.grid import Grid
+from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.metrics.regions import cut_brain
 from dipy_synth.metrics.spectrum import band_power, power_ratio
 
@@ -63,22 +61,16 @@ def climb(context, side, *, ratios=RUNGS, progress=None):
     ldm = context.ldm
     most = _BRAINS if ldm.vqvae.network.rank == 3 else _IMAGES
     x0, conditions = context.chosen(side, most=most)
-    settings = sampling_settings(ldm.config["sampling"], **dict.fromkeys(SETTINGS))
-    steps = settings["steps"]
-    times = ldm.schedule.sampling_times(steps, size=x0[0].size)
+    settings = SamplingSettings().completed(ldm.config["sampling"])
+    times = ldm.schedule.sampling_times(settings.steps, size=x0[0].size)
     streams = NoiseStreams(context.seed, range(len(x0)), ldm.network.shape)
-    denoise = ldm.denoiser(
-        conditions,
-        guidance=settings["guidance"],
-        rescale=settings["guidance_rescale"],
-        interval=settings["guidance_interval"],
-    )
+    denoise = ldm.denoiser(conditions, settings)
     starts = ldm.schedule.times_at(ratios)
     walks = [np.array([t, *times[times < t]]) for t in starts]
     total, returned = sum(len(walk) - 1 for walk in walks), []
     for walk in walks:
         state = ldm.schedule.add_noise(x0, streams.start(), walk[0])
-        x = settings["sampler"](
+        x = settings.function(
             denoise,
             state,
             walk,
@@ -111,7 +103,7 @@ def check_ladder(context, progress=None):
     if context.ldm.config.get("grid") is None:
         return skipped(name, "power is computed for brains only", "look at the samples")
     context.ladder = climb(context, sides[0], progress=progress)
-    size = Grid.from_config(context.ldm.config["grid"]).voxel_size
+    size = context.ldm.grid.voxel_size
     truth = _power(context.ladder.truth, size)
     ratios = np.array(
         [power_ratio(truth, _power(v, size)) for v in context.ladder.returned]

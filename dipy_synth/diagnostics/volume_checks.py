@@ -4,10 +4,8 @@ import numpy as np
 
 from dipy_synth.diagnostics.data_checks import GIVE_COHORT
 from dipy_synth.diagnostics.results import grade, make_result, skipped
-from dipy_synth.diffusion.guidance import sampling_settings
 from dipy_synth.diffusion.noise import NoiseStreams
-from dipy_synth.diffusion.sampling_settings import SETTINGS
-from dipy_synth.grid import Grid
+from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.metrics.regions import cut_brain
 from dipy_synth.metrics.similarity import psnr
 from dipy_synth.metrics.spectrum import band_power, power_ratio
@@ -52,7 +50,7 @@ def check_round_trip(context):
     if context.volumes is None:
         return skipped(name, "no volumes were given", GIVE_COHORT)
     vqvae, brains = context.ldm.vqvae, context.ldm.config.get("grid") is not None
-    decoded = vqvae.predict(
+    decoded = vqvae.reconstruct(
         context.volumes, batch_size=1 if vqvae.network.rank == 3 else 64
     )
     coarse = [in_blocks(volume, vqvae.network.factor) for volume in context.volumes]
@@ -78,7 +76,7 @@ def check_round_trip(context):
 
 def _power_kept(context, decoded):
     """Compute the power of decoded brains over that of the volumes, in four bands."""
-    size = Grid.from_config(context.ldm.config["grid"]).voxel_size
+    size = context.ldm.grid.voxel_size
     sides = [
         np.stack([band_power(cut_brain(volume, voxel_size=size)) for volume in volumes])
         for volumes in (context.volumes, decoded)
@@ -127,8 +125,8 @@ def make_samples(context, *, report=None):
     """
     ldm, n = context.ldm, 4 if context.ldm.vqvae.network.rank == 3 else 64
     wanted = _some_conditions(context, n)
-    settings = sampling_settings(ldm.config["sampling"], **dict.fromkeys(SETTINGS))
-    share, samples = 1 / n / settings["steps"], []
+    settings = SamplingSettings().completed(ldm.config["sampling"])
+    share, samples = 1 / n / settings.steps, []
     for start in range(0, n, context.batch_size):
         numbers = range(start, min(n, start + context.batch_size))
         streams = NoiseStreams(context.seed, numbers, ldm.network.shape)
@@ -136,8 +134,8 @@ def make_samples(context, *, report=None):
             ldm.sample_latents(
                 streams,
                 wanted[numbers.start : numbers.stop],
+                settings,
                 callback=lambda step, x, x0: report and report(len(x0) * share),
-                **settings,
             )
         )
     return np.concatenate(samples)

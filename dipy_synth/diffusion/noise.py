@@ -3,6 +3,7 @@
 import numpy as np
 
 from dipy_synth.errors import InputError
+from dipy_synth.utils.checks import check_whole
 from dipy_synth.utils.random import check_seed, random_stream
 
 
@@ -58,3 +59,13 @@ class NoiseStreams:
         ]
         draws = [random_stream(*key, seed=self.seed).standard_normal for key in keys]
         return np.stack([draw(self.shape, dtype="float32") for draw in draws])
+
+
+def sample_numbers(n, numbers):
+    """Return the numbers of the samples, given or from their count."""
+    n = (1 if numbers is None else len(numbers)) if n is None else n
+    n = check_whole("n", n)
+    numbers = range(n) if numbers is None else tuple(numbers)
+    if len(numbers) != n:
+        raise InputError(f"{len(numbers)} numbers for {n} samples")
+    return numbers

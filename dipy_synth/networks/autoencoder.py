@@ -4,7 +4,6 @@ An architecture says how images become latents and back; the quantiser between t
 makes them discrete. `dipy_synth.networks.architectures` lists the architectures.
 """
 
-import keras
 from keras import ops
 
 from dipy_synth.errors import InputError
@@ -14,10 +13,11 @@ from dipy_synth.networks.losses import (
     gradient_distance,
     voxel_distance,
 )
+from dipy_synth.networks.network import Network
 from dipy_synth.networks.quantizer import CodeUsage, make_quantizer
 
 
-class Autoencoder(keras.Model):
+class Autoencoder(Network):
     """An image to a small grid of discrete latents, and back.
 
     A subclass names its `architecture` and the `factor` by which it shrinks an image,
@@ -241,9 +241,11 @@ class Autoencoder(keras.Model):
         self.code_usage.update_state(y_pred["indices"])
         return self.get_metrics_result()
 
-    def get_config(self):
+    def arguments(self):
         return {"architecture": self.architecture, "shape": self.shape, **self._options}
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{k: v for k, v in config.items() if k != "architecture"})
+        return super().from_config(
+            {k: v for k, v in config.items() if k != "architecture"}
+        )

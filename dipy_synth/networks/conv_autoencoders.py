@@ -81,8 +81,8 @@ class PlainAutoencoder(ConvolutionalAutoencoder):
         up = [_up(self.rank, width) for width in (*self.channels[::-1], 1)]
         self._stack(_with_relu(down), _with_relu(up))
 
-    def get_config(self):
-        return {**super().get_config(), "channels": self.channels}
+    def arguments(self):
+        return {**super().arguments(), "channels": self.channels}
 
 
 @keras.saving.register_keras_serializable("dipy_synth")
@@ -133,9 +133,9 @@ class ResidualAutoencoder(ConvolutionalAutoencoder):
     def _units(self, width):
         return [ResidualUnit(width) for _ in range(self.blocks)]
 
-    def get_config(self):
+    def arguments(self):
         own = {"channels": self.channels, "blocks": self.blocks}
-        return {**super().get_config(), **own}
+        return {**super().arguments(), **own}
 
 
 @keras.saving.register_keras_serializable("dipy_synth")

@@ -10,6 +10,7 @@ from keras import layers, ops
 
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.blocks import convolution, haar_down
+from dipy_synth.networks.network import Network, default_precision
 
 
 def hinge_loss(real, fake, weight=1.0):
@@ -95,7 +96,7 @@ class PatchDiscriminator(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("dipy_synth")
-class AdversarialTraining(keras.Model):
+class AdversarialTraining(Network):
     """An autoencoder together with the discriminator it is trained against.
 
     Parameters
@@ -194,13 +195,14 @@ class AdversarialTraining(keras.Model):
             self.discriminator_loss.name: self.discriminator_loss.result(),
         }
 
-    def get_config(self):
+    def arguments(self):
         return {
-            "autoencoder": self.autoencoder.get_config(),
+            "autoencoder": self.autoencoder.arguments(),
             "channels": self.discriminator.channels,
         }
 
     @classmethod
     def from_config(cls, config):
-        autoencoder = make_autoencoder(config["autoencoder"])
-        return cls(autoencoder, channels=config["channels"])
+        with default_precision(config.get("dtype")):
+            autoencoder = make_autoencoder(config["autoencoder"])
+        return super().from_config({**config, "autoencoder": autoencoder})

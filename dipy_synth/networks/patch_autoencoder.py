@@ -155,9 +155,9 @@ class PatchAutoencoder(Autoencoder):
             [(components * half).T, mean + components @ middle]
         )
 
-    def get_config(self):
+    def arguments(self):
         own = {"channels": self.channels, "blocks": self.blocks}
-        return {**super().get_config(), **own}
+        return {**super().arguments(), **own}
 
 
 def sample_patches(volumes, *, n=50_000, seed=0):

@@ -13,6 +13,7 @@ import numpy as np
 
 from dipy_synth.errors import InputError
 from dipy_synth.networks.blocks import ResidualBlock, convolution
+from dipy_synth.networks.network import Network
 from dipy_synth.networks.normalization import group_norm
 
 _POOL = {2: layers.AveragePooling2D, 3: layers.AveragePooling3D}
@@ -20,7 +21,7 @@ _RIDGE = 0.1  # of the number of images: features start with variance 1
 
 
 @keras.saving.register_keras_serializable("dipy_synth")
-class PredictorNetwork(keras.Model):
+class PredictorNetwork(Network):
     """Predict numbers and categories from an image, by way of a few features.
 
     Parameters
@@ -203,7 +204,7 @@ class PredictorNetwork(keras.Model):
         losses = [column_loss(y[:, i], out, n) for i, (n, out) in enumerate(columns)]
         return sum(losses) / len(losses)
 
-    def get_config(self):
+    def arguments(self):
         return {
             "shape": self.shape,
             "categories": self.categories,

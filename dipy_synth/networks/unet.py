@@ -15,11 +15,12 @@ from dipy_synth.networks.attention import (
 )
 from dipy_synth.networks.blocks import convolution
 from dipy_synth.networks.denoising_blocks import DenoisingBlock, LayerNorm, PixelShuffle
+from dipy_synth.networks.network import Network
 from dipy_synth.networks.unfolding import Unfolding
 
 
 @keras.saving.register_keras_serializable("dipy_synth")
-class UNet(keras.Model):
+class UNet(Network):
     """U-Net for noisy latents, which may be unfolded to a finer grid first.
 
     Latents of 4-voxel patches are not translation-equivariant within a patch: a fold of
@@ -205,7 +206,7 @@ class UNet(keras.Model):
         error = ops.square(ops.cast(y_pred, "float32") - ops.cast(y, "float32"))
         return ops.mean(error if sample_weight is None else sample_weight * error)
 
-    def get_config(self):
+    def arguments(self):
         return {
             "shape": self.shape,
             "widths": self.widths,
@@ -215,10 +216,6 @@ class UNet(keras.Model):
             "unfold": self.unfold,
             "patch": self.patch,
         }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
 
 
 def _per_level(blocks, widths):

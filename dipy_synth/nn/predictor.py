@@ -25,6 +25,7 @@ from dipy_synth.metrics.conditioning import follows_category, follows_number
 from dipy_synth.networks.architectures import check_arguments
 from dipy_synth.networks.conversion import in_batches, need_weights, to_network
 from dipy_synth.networks.predictor import PredictorNetwork
+from dipy_synth.nn.base import Wrapper
 from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.training import TrainingSettings, building, is_fresh, train
 from dipy_synth.utils.lock import locks
@@ -35,7 +36,7 @@ DEFAULT_PREDICTOR = "predictor-ixi-2mm"
 _SMALL = {"rotation": 0, "scale": 0, "translation": 0, "bias": 0, "gamma": 0.1}
 
 
-class CovariatePredictor:
+class CovariatePredictor(Wrapper):
     """Predict covariates from volumes, and compute features to compare cohorts.
 
     It is trained on real training subjects only, independent of the evaluated volumes.
@@ -44,7 +45,8 @@ class CovariatePredictor:
     Parameters
     ----------
     model : str or Path, optional
-        A model folder or the name of a bundled model to load.
+        A model folder or the name of a bundled model; by default the bundled one. None
+        makes a model without weights, for `fit`.
     verbose : bool, optional
         Log progress.
 
@@ -66,19 +68,14 @@ class CovariatePredictor:
     --------
     >>> from dipy_synth.nn.predictor import CovariatePredictor
     >>> predictor = CovariatePredictor()
-    >>> predictor.fetch_default_weights()  # doctest: +SKIP
     >>> predictor.predict(volumes)["age"]  # doctest: +SKIP
     """
 
-    def __init__(self, model=None, *, verbose=False):
-        self.network = self.schema = None
-        self.config, self.verbose = {}, verbose
-        if model is not None:
-            self.load_model_weights(model)
+    default_model = DEFAULT_PREDICTOR
 
-    def fetch_default_weights(self):
-        """Load the bundled predictor of brains at 2 mm, without a download."""
-        self.load_model_weights(DEFAULT_PREDICTOR)
+    def __init__(self, model=DEFAULT_PREDICTOR, *, verbose=False):
+        self.schema = None
+        super().__init__(model, verbose=verbose)
 
     def load_model_weights(self, model):
         """Load a predictor.
@@ -91,7 +88,7 @@ class CovariatePredictor:
         folder, config = read_config(model, kinds=("predictor",))
         makers = {"predictor": PredictorNetwork.from_config}
         self.network = load_networks(folder, config, makers)[0]["predictor"]
-        self.config = config
+        self.config, self.folder = config, Path(folder).resolve()
         self.schema = ConditionSchema.from_config(config["conditions"])
 
     @locks("run_dir")
@@ -141,7 +138,7 @@ class CovariatePredictor:
             conditions = ("label",) if cohort.grid is None else ("age", "sex")
         self.schema = fit_schema(cohort, conditions)
         check_rows(self.schema, cohort)
-        self.config = cohort_config(cohort)
+        self.config, self.folder = cohort_config(cohort), None
         categories = [len(c.categories) for c in self.schema.columns]
         check_arguments(PredictorNetwork, network or {})
         chosen = {**_blocks(cohort.shape), "where": names_a_side(self.schema)}

@@ -1,6 +1,6 @@
-"""VQVAE: a quantised autoencoder of prepared T1 volumes, in DIPY's manner."""
+"""VQVAE: a vector-quantised autoencoder of T1 volumes, with DIPY's interface."""
 
-import math
+from dataclasses import replace
 from pathlib import Path
 
 from dipy.utils.logging import logger
@@ -9,6 +9,7 @@ import numpy as np
 from dipy_synth.data.arrays import as_volumes
 from dipy_synth.data.augment import Augmentation, crop_shape
 from dipy_synth.data.cohort import (
+    SPLITS,
     cohort_config,
     fingerprint,
     open_cohort,
@@ -16,9 +17,9 @@ from dipy_synth.data.cohort import (
     subjects_of,
 )
 from dipy_synth.data.dataset import VolumeDataset
+from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1, restore_t1
 from dipy_synth.errors import InputError
 from dipy_synth.networks.architectures import make_autoencoder
-from dipy_synth.networks.codebook import VectorQuantizer
 from dipy_synth.networks.conversion import (
     from_network,
     in_batches,
@@ -27,6 +28,7 @@ from dipy_synth.networks.conversion import (
 )
 from dipy_synth.networks.discriminator import AdversarialTraining
 from dipy_synth.networks.presets import find_preset
+from dipy_synth.nn.base import DEFAULT_MODEL, Wrapper
 from dipy_synth.store import load_networks, read_config, save_model
 from dipy_synth.training import (
     TrainingSettings,
@@ -35,37 +37,40 @@ from dipy_synth.training import (
     is_fresh,
     train,
 )
-from dipy_synth.training.callbacks import AdversarialRamp, StartCodebook
-from dipy_synth.utils.labels import is_split_of
+from dipy_synth.training.autoencoder import (
+    check_known,
+    codebook_callbacks,
+    first_images,
+    validation_batches,
+    with_frozen_encoder,
+)
+from dipy_synth.training.callbacks import AdversarialRamp
 from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
-from dipy_synth.utils.random import random_stream
 
 # flips alone: a resampled brain is a blurred one, and the network would learn the blur
 SHARP = Augmentation(rotation=0, scale=0, translation=0, gamma=0, bias=0)
-DEFAULT_MODEL = "ixi-2mm"
-_WARMUP = 200  # steps before a codebook starts from the latents
 
 
-class VQVAE:
-    """Quantised autoencoder: volumes to small discrete latents and back.
+class VQVAE(Wrapper):
+    """Vector-quantised autoencoder: volumes to small discrete latents and back.
 
     Parameters
     ----------
     model : str or Path, optional
-        A model folder to load. Without one, call `fit`, `load_model_weights` or
-        `fetch_default_weights` first.
+        A model folder or the name of a bundled model; by default the bundled one. None
+        makes a model without weights, for `fit`.
     verbose : bool, optional
-        Log what is done.
+        Log progress.
 
     Attributes
     ----------
     network : Autoencoder or None
-        The network, once there is one.
+        The network.
     config : dict
         Grid, split and training of the model.
     folder : Path or None
-        Where the model was loaded from.
+        Folder the model was loaded from.
 
     References
     ----------
@@ -75,20 +80,13 @@ class VQVAE:
     Examples
     --------
     >>> from dipy_synth.nn.vqvae import VQVAE
-    >>> vqvae = VQVAE()
+    >>> reconstructed = VQVAE().predict(T1, affine)  # doctest: +SKIP
+    >>> vqvae = VQVAE(None)
     >>> vqvae.fit("prepared", run_dir="run")  # doctest: +SKIP
-    >>> reconstructed = vqvae.predict(volume)  # doctest: +SKIP
     """
 
-    def __init__(self, model=None, *, verbose=False):
-        self.network, self.config, self.verbose = None, {}, verbose
-        self.folder = None
-        if model is not None:
-            self.load_model_weights(model)
-
-    def fetch_default_weights(self):
-        """Load the autoencoder of the bundled model; nothing is downloaded."""
-        self.load_model_weights(DEFAULT_MODEL)
+    def __init__(self, model=DEFAULT_MODEL, *, verbose=False):
+        super().__init__(model, verbose=verbose)
 
     def load_model_weights(self, model):
         """Load a model.
@@ -96,8 +94,8 @@ class VQVAE:
         Parameters
         ----------
         model : str or Path
-            A folder that `save` or `fit` wrote, or the name of a bundled model; the
-            autoencoder of a latent diffusion model will do.
+            A folder that `save` or `fit` wrote, or the name of a bundled model; a
+            latent diffusion model holds an autoencoder, too.
         """
         folder, config = read_config(model, kinds=("vqvae", "ldm"))
         networks, _ = load_networks(folder, config, {"autoencoder": make_autoencoder})
@@ -119,34 +117,34 @@ class VQVAE:
         force=False,
         network=None,
     ):
-        """Train on a prepared cohort, or go on with a run that was stopped.
+        """Train on a prepared cohort, or resume an interrupted run.
 
         Parameters
         ----------
         cohort : str, Path, Cohort or ArrayCohort
             A prepared cohort, or a file of images such as MNIST's; its training
-            subjects are trained on, its validation subjects give the validation loss
-            and the pictures.
+            subjects are trained on, its validation subjects are for the validation
+            loss and the pictures.
         run_dir : str or Path
             Folder of the run; the model is written to its ``model`` folder.
         settings : TrainingSettings, optional
-            How to train; as the preset does by default.
+            Settings of the training; by default the preset's.
         preset : str, optional
             A row of `dipy_synth.networks.presets.PRESETS`.
         crop : float, optional
-            Side of the random crops that are trained on, as a share of the volume's; 1
-            for whole volumes. By default the preset's.
+            Side of the random training crops, as a fraction of the volume's; 1 for
+            whole volumes. By default the preset's.
         decoder_of : str, Path or VQVAE, optional
-            An autoencoder whose decoder is trained further, with other losses, such
-            as an adversarial one. Its encoder and codebook stay as they are, so that a
-            latent diffusion model of its latents is one of these, too.
+            An autoencoder whose decoder is trained further, with other losses. Its
+            encoder and codebook are frozen, so that a latent diffusion model of its
+            latents fits this one, too.
         adversarial : float, optional
             Weight of the adversarial (PatchGAN) loss; 0 trains without one.
         adversarial_start : float, optional
-            Share of the training after which it is enabled; until then the
+            Fraction of the training after which it is enabled; until then the
             discriminator learns alone.
         force : bool, optional
-            Start anew where the folder holds a run, instead of going on with it.
+            Overwrite an existing run, instead of resuming it.
         network : dict, optional
             Arguments of the autoencoder that differ from the preset's, such as
             ``channels``, ``quantizer`` or ``background_weight``.
@@ -154,13 +152,13 @@ class VQVAE:
         Returns
         -------
         list of dict
-            The history, one row an epoch.
+            The history, one row per epoch.
 
         Raises
         ------
         InputError
             If the cohort has no training subject, its shape does not suit the
-            network, an argument is unknown, two options do not go together, or the
+            network, an argument is unknown, two options exclude each other, or the
             folder holds another run.
         """
         cohort, network = open_cohort(cohort), network or {}
@@ -169,35 +167,40 @@ class VQVAE:
         if settings.patience and adversarial:
             raise InputError(
                 "patience with adversarial: expected one of them (the validation loss "
-                "tells nothing of texture)"
+                "does not measure texture)"
             )
         volumes, held_out = cohort.volumes("train"), cohort.volumes("validation")
-        self.config = cohort_config(cohort)
-        known = _known(decoder_of, self.config, cohort)
+        self.config, self.folder = cohort_config(cohort), None
+        known = self._read_known(decoder_of, cohort)
         config = {"shape": cohort.shape, **preset["network"], **network}
         with building(settings):
-            self.network = _go_on(known, network) if known else make_autoencoder(config)
+            self.network = (
+                with_frozen_encoder(known.network, network)
+                if known
+                else make_autoencoder(config)
+            )
             trained = AdversarialTraining(self.network) if adversarial else self.network
         if not known and is_fresh(run_dir, force=force):
-            images = self._some_images(volumes, settings.seed, most=40)
+            images = first_images(self.network, volumes, seed=settings.seed)
             self.network.initialize(images, seed=settings.seed)
-        batches = {"batch_size": settings.batch_size, "seed": settings.seed}
         crop = preset["crop"] if crop is None else crop
         data = VolumeDataset(
             volumes,
             augment=SHARP if cohort.symmetric else None,
             crop=crop_shape(cohort.shape, crop, multiple=self.network.factor),
-            **batches,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
         )
-        starts = [] if known else self._start_codebook(volumes, settings, len(data))
+        starts = []
+        if not known:
+            starts = codebook_callbacks(self.network, volumes, settings, len(data))
         ramp = AdversarialRamp(adversarial, adversarial_start, settings.epochs)
-        callbacks = [*starts, ramp] if adversarial else starts
         history = train(
             trained,
             data,
             run_dir=run_dir,
             settings=settings,
-            validation=_validation(held_out, data),
+            validation=validation_batches(held_out, data),
             about={
                 "cohort": fingerprint(cohort),
                 "crop": crop,
@@ -206,39 +209,27 @@ class VQVAE:
             },
             force=force,
             after_epoch=lambda epoch: self._show(run_dir, held_out, trained),
-            callbacks=callbacks,
+            callbacks=[*starts, ramp] if adversarial else starts,
             monitored_from=max((c.epoch for c in starts), default=0),
         )
         self._finish(run_dir)
         return history
 
-    def _some_images(self, volumes, seed, *, most):
-        """Draw training images to start from: `most` brains, more where they are small.
-
-        Returns an ndarray (n, *shape, 1) in [-1, 1].
-        """
-        most = max(most, min(2000, 2**22 // math.prod(self.network.shape)))
-        rng = random_stream("autoencoder: first images", seed=seed)
-        chosen = rng.permutation(len(volumes))[:most]
-        return to_network(volumes[np.sort(chosen)], self.network.shape)
-
-    def _start_codebook(self, volumes, settings, steps):
-        """Return the callbacks that start a codebook; none without a codebook."""
-        if not isinstance(self.network.quantizer, VectorQuantizer):
-            return []
-        images = self._some_images(volumes, settings.seed, most=8)
-        self.network.quantizer.check_enough(
-            len(images) * math.prod(self.network.latent_shape[:-1])
-        )
-        epoch = min(math.ceil(_WARMUP / steps), settings.epochs // 2)
-        return [StartCodebook(self.network, images, epoch=epoch, seed=settings.seed)]
+    def _read_known(self, model, cohort):
+        """Load the autoencoder whose decoder is trained further: VQVAE or None."""
+        if model is None:
+            return None
+        known = model if isinstance(model, VQVAE) else VQVAE(model)
+        sides = [subjects_of(cohort, side) for side in SPLITS]
+        check_known(known, self.config, sides)
+        return known
 
     def _show(self, run_dir, volumes, trained):
         """Draw reconstructions of held-out volumes below the originals."""
         n = 6 if self.network.rank == 3 else 16
         if len(volumes):
             with averaged_weights(trained):
-                decoded = self.predict(volumes[:n])
+                decoded = self.reconstruct(volumes[:n])
             save_montage(
                 run_dir / "reconstructions.png",
                 [np.asarray(volumes[:n], "float32"), decoded],
@@ -247,7 +238,7 @@ class VQVAE:
             )
 
     def _finish(self, run_dir):
-        """Write the model, and read it back in float32."""
+        """Write the model, and reload it in float32."""
         self.save(run_dir / "model")
         self.load_model_weights(run_dir / "model")
         if self.verbose:
@@ -259,9 +250,9 @@ class VQVAE:
         Parameters
         ----------
         folder : str or Path
-            Where to.
+            Output folder.
         dtype : str, optional
-            ``float16`` halves the size.
+            ``float16`` halves the size; None keeps float32.
         card : str, optional
             Text of its README.
 
@@ -278,19 +269,52 @@ class VQVAE:
             card=card,
         )
 
-    def encode(self, volumes, *, batch_size=1):
-        """Encode volumes to continuous latents.
+    def predict(self, T1, affine=None, *, mask=None, brain="auto"):  # noqa: N803
+        """Reconstruct a T1 scan in its native space.
+
+        The scan is prepared as those of the training were, encoded, decoded, and
+        resampled to its own voxels.
 
         Parameters
         ----------
-        volumes : array (n, *shape), or sequence of images
-            Prepared volumes in [0, 1], see `dipy_synth.data.arrays.as_volumes`.
-        batch_size : int, optional
-            Volumes at a time.
+        T1 : ndarray of shape (X, Y, Z), nibabel image, or its path
+            The scan, in any unit and orientation.
+        affine : ndarray of shape (4, 4), optional
+            Voxel-to-world affine, in mm, RAS world; that of the image if `T1` is one.
+        mask : ndarray of shape (X, Y, Z), nibabel image, or its path, optional
+            The brain, on the voxels of `T1`.
+        brain : str, optional
+            Source of the brain mask, see `dipy_synth.data.brain_extraction.find_brain`.
 
         Returns
         -------
-        ndarray (n, *latent_shape), float32
+        ndarray of shape (X, Y, Z), float32
+            The brain on the voxels and in the unit of the scan, 0 outside.
+
+        Raises
+        ------
+        InputError
+            If the model is one of images, or the scan cannot be prepared.
+        """
+        need_weights(self.network)
+        preprocessing = PreprocessConfig.of_model(self.config, brain=brain)
+        prepared = prepare_t1(T1, affine, mask=mask, preprocessing=preprocessing)
+        decoded = self.reconstruct(prepared.data)
+        return restore_t1(replace(prepared, data=decoded))[0]
+
+    def encode(self, volumes, *, batch_size=1):
+        """Encode prepared volumes to continuous latents.
+
+        Parameters
+        ----------
+        volumes : ndarray of shape (n, *shape), or sequence of images
+            Prepared volumes in [0, 1], see `dipy_synth.data.arrays.as_volumes`.
+        batch_size : int, optional
+            Number of volumes at a time.
+
+        Returns
+        -------
+        ndarray of shape (n, *latent_shape), float32
         """
         network = need_weights(self.network)
         return in_batches(
@@ -304,14 +328,14 @@ class VQVAE:
 
         Parameters
         ----------
-        latents : array (n, *latent_shape)
+        latents : ndarray of shape (n, *latent_shape)
             Continuous or quantised latents.
         batch_size : int, optional
-            Volumes at a time.
+            Number of volumes at a time.
 
         Returns
         -------
-        ndarray (n, *shape), float32
+        ndarray of shape (n, *shape), float32
             Volumes in [0, 1], brains with a background of exactly 0.
         """
         decode = need_weights(self.network).decode
@@ -320,70 +344,24 @@ class VQVAE:
             lambda z: from_network(decode(z), background=brains), latents, batch_size
         )
 
-    def predict(self, volumes, *, batch_size=1):
-        """Reconstruct volumes.
+    def reconstruct(self, volumes, *, batch_size=1):
+        """Encode and decode prepared volumes.
 
         Parameters
         ----------
-        volumes : array (n, *shape) or (*shape), image, or sequence of images
+        volumes : ndarray of shape (n, *shape) or (*shape), image, or sequence of images
             Prepared volumes in [0, 1], see `dipy_synth.data.arrays.as_volumes`.
         batch_size : int, optional
-            Volumes at a time.
+            Number of volumes at a time.
 
         Returns
         -------
-        ndarray, float32
-            Of the same shape, in [0, 1], brains with a background of exactly 0.
+        ndarray of shape (n, *shape) or (*shape), float32
+            Volumes in [0, 1], brains with a background of exactly 0.
         """
         volumes = as_volumes(volumes)
         one = volumes.ndim == len(need_weights(self.network).shape)
         volumes = volumes[None] if one else volumes
-        decoded = self.decode(
-            self.encode(volumes, batch_size=batch_size), batch_size=batch_size
-        )
+        latents = self.encode(volumes, batch_size=batch_size)
+        decoded = self.decode(latents, batch_size=batch_size)
         return decoded[0] if one else decoded
-
-
-def _validation(volumes, data):
-    """Return batches of held-out volumes, or None where there are none.
-
-    They are whole volumes: as many as fill a training batch of `data`, or one.
-    """
-    if not len(volumes):
-        return None
-    batch_size = max(1, data.batch_size // data.parts)
-    return VolumeDataset(volumes, batch_size=batch_size, shuffle=False)
-
-
-def _known(model, config, cohort):
-    """Load the autoencoder whose decoder is to be trained further, if there is one."""
-    if model is None:
-        return None
-    known = model if isinstance(model, VQVAE) else VQVAE(model)
-    need_weights(known.network)
-    sides = (subjects_of(cohort, side) for side in ("train", "validation"))
-    same = {
-        "grid": known.config["grid"] == config["grid"],
-        "split": is_split_of(known.config["split"], *sides),
-    }
-    for name in (name for name, agrees in same.items() if not agrees):
-        raise InputError(
-            f"decoder_of: an autoencoder of another {name} than the cohort's; expected "
-            "one that was trained on this cohort"
-        )
-    return known
-
-
-def _go_on(known, losses):
-    """Make an autoencoder of which the decoder alone is trained, from a known one."""
-    config = known.network.get_config()
-    terms = {"distance", *(name for name in config if name.endswith("_weight"))}
-    if others := sorted(set(losses) - terms):
-        raise InputError(
-            f"decoder_of with {', '.join(others)}: the network is that of the known "
-            f"autoencoder; its losses can be chosen, {', '.join(sorted(terms))}"
-        )
-    network = make_autoencoder({**config, **losses})
-    network.set_weights(known.network.get_weights())
-    network.freeze_encoder()
-    return network

@@ -29,7 +29,6 @@ from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
 from dipy_synth.utils.parallel import check_engine, processors_each, run_parallel
 from dipy_synth.utils.progress import volume_bar
-from dipy_synth.utils.random import check_seed
 from dipy_synth.utils.startup import start_keras
 from dipy_synth.utils.tables import write_table
 
@@ -129,7 +128,6 @@ def synthesize_cohort(
         raise InputError(f"batch_size {batch_size}: expected at least 1")
     check_engine(engine, n_jobs=n_jobs, scheduler=scheduler)
     ldm.schema.check([request.sample(i)["Conditions"] for i in range(n)])
-    check_sampling(ldm, request)
     request = request.completed(ldm.config["sampling"])
     identity = {"ModelHash": ldm.config["weights_sha256"], **request.to_config()}
     identity |= {"QCFilter": qc_filter and qc_filter.sha256, **outputs.to_config()}
@@ -156,15 +154,6 @@ def synthesize_cohort(
         _count_draws(out_dir)
     _draw(out_dir, request, paths)
     return paths
-
-
-def check_sampling(ldm, request):
-    """Refuse an invalid request, before anything on disk is changed."""
-    # imported here: other processes set TensorFlow's threads before they load it
-    from dipy_synth.diffusion.guidance import sampling_settings
-
-    sampling_settings(ldm.config["sampling"], **request.settings())
-    check_seed(request.seed)
 
 
 def _make_here(ldm, runs, work, *, total):
@@ -279,7 +268,7 @@ def _generate(ldm, request, samples, attempts, progress):
             conditions=[sample["Conditions"] for sample in samples],
             batch_size=len(samples),
             progress=progress,
-            **request.settings(),
+            **request.sampling.to_config(),
         )
 
 

@@ -18,6 +18,9 @@ import math
 import numpy as np
 
 from dipy_synth.conditions import is_missing
+from dipy_synth.diffusion.inversion import invert_ddim, partial_times
+from dipy_synth.diffusion.samplers import sample_ddim
+from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.errors import InputError
 from dipy_synth.utils.cells import as_number
 
@@ -146,7 +149,7 @@ def _step(word, schema):
         there = ", ".join(schema.names) or "none, the model is unconditional"
         raise InputError(f"no condition {name}; expected one of {there}")
     kind, step = schema.columns[schema.names.index(name)].kind, as_number(value)
-    if kind != "number" or step is None:
+    if kind != "number" or step is None or "," in value:
         raise InputError(
             f"change {word}: expected a number to add to a condition that is a number"
         )
@@ -181,10 +184,6 @@ def edit_volume(
     edited, reconstructed : ndarray of float32, (*shape)
         Volumes in [0, 1]; the same where the conditions are.
     """
-    # here, since Keras starts with it
-    from dipy_synth.diffusion.inversion import invert_ddim, partial_times
-    from dipy_synth.diffusion.samplers import sample_ddim
-
     rows = ldm.schema.encode([own, wanted])
     same = np.array_equal(*rows, equal_nan=True)
     latents = ldm.normalizer.normalize(ldm.vqvae.encode(np.asarray(volume)[None]))
@@ -193,7 +192,8 @@ def edit_volume(
     state = invert_ddim(ldm.denoiser(rows[:1]), latents, times, ldm.schedule)
     rows = rows[:1] if same else rows
     interval = ldm.config["sampling"].get("guidance_interval")
-    denoise = ldm.denoiser(rows, guidance=guidance, interval=interval)
+    settings = SamplingSettings(guidance=guidance, guidance_interval=interval)
+    denoise = ldm.denoiser(rows, settings)
     start = np.repeat(state, len(rows), axis=0)
     decoded = ldm.decode(sample_ddim(denoise, start, times, ldm.schedule))
     return decoded[-1], decoded[0]

@@ -12,12 +12,12 @@ from dipy_synth.data.prepared import prepared_path, read_prepared, sidecar_path
 from dipy_synth.data.preprocess import restore_t1
 from dipy_synth.data.target import Target
 from dipy_synth.errors import InputError
+from dipy_synth.grid import model_grid
 from dipy_synth.networks.conversion import need_weights
 from dipy_synth.store import describe_model
 from dipy_synth.synthesis.edit import edit_volume
 from dipy_synth.synthesis.scans import (
     PREPARED,
-    check_has_grid,
     each_scan,
     is_made,
     prepare_scans,
@@ -82,7 +82,7 @@ def edit_scans(ldm, scans, out_dir, edit, *, brain="auto", force=False):
         images, or `brain` is "none".
     """
     out_dir, _ = Path(out_dir), need_weights(ldm.network)
-    check_has_grid(ldm.config)
+    model_grid(ldm.config)
     if brain == "none":
         raise InputError(
             "brain none: the model knows brains, not heads; expected a brain mask, "

@@ -6,6 +6,7 @@ from dipy.utils.logging import logger
 
 from dipy_synth.conditions import ConditionSchema
 from dipy_synth.data.target import find_target
+from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.grid import Grid
 from dipy_synth.store import read_config
 from dipy_synth.synthesis.cohort import synthesize_cohort
@@ -76,7 +77,8 @@ def synthesize(
     force : bool, optional
         Replace results of another request.
     **sampling
-        Options of the sampler: `dipy_synth.diffusion.sampling_settings.SETTINGS`.
+        Settings of the sampler: those of
+        `dipy_synth.diffusion.sampling_settings.SamplingSettings`.
 
     Returns
     -------
@@ -98,7 +100,7 @@ def synthesize(
         conditions=schema.parse(conditions),
         participants=matched,
         sweep=schema.parse_sweep(sweep),
-        **sampling,
+        sampling=SamplingSettings(**sampling),
     )
     request.count(n)
     qc_filter = _load_qc_filter(folder) if gate and config["grid"] else None

@@ -12,7 +12,6 @@ import numpy as np
 from dipy_synth import __version__
 from dipy_synth.errors import InputError
 from dipy_synth.store import describe_model
-from dipy_synth.synthesis.cohort import check_sampling
 from dipy_synth.synthesis.request import Request
 from dipy_synth.utils.derivative import GROUP, OutputFolder
 from dipy_synth.utils.files import atomic_path, write_json
@@ -122,7 +121,6 @@ def synthesize_images(
     n = request.count(n)
     samples = [request.sample(number) for number in range(n)]
     ldm.schema.check([sample["Conditions"] for sample in samples])
-    check_sampling(ldm, request)
     request = request.completed(ldm.config["sampling"])
     identity = {"ModelHash": ldm.config["weights_sha256"], **request.to_config()}
     there = _already_there(out_dir, identity, force=force)
@@ -172,7 +170,7 @@ def _generate(ldm, request, samples, batch_size):
             conditions=[sample["Conditions"] for sample in samples],
             batch_size=batch_size,
             progress=done,
-            **request.settings(),
+            **request.sampling.to_config(),
         )
     return np.round(255 * np.asarray(images)).astype(np.uint8)
 

@@ -17,12 +17,12 @@ from dipy_synth.data.nifti import read_volume, write_volume
 from dipy_synth.data.operations import correct_bias
 from dipy_synth.data.prepared import prepared_path, read_prepared, sidecar_path
 from dipy_synth.data.preprocess import restore_t1
+from dipy_synth.grid import model_grid
 from dipy_synth.metrics.similarity import psnr, ssim
 from dipy_synth.networks.conversion import need_weights
 from dipy_synth.store import describe_model
 from dipy_synth.synthesis.scans import (
     PREPARED,
-    check_has_grid,
     each_scan,
     is_made,
     prepare_scans,
@@ -94,7 +94,7 @@ def reconstruct_cohort(vqvae, scans, out_dir, *, brain="auto", force=False):
     may be elsewhere, they are not available.
     """
     out_dir, _ = Path(out_dir), need_weights(vqvae.network)
-    check_has_grid(vqvae.config)
+    model_grid(vqvae.config)
     folder, request = _folder(out_dir), _request(vqvae)
     different = folder.check(request, force=force)
     found = prepare_scans(vqvae.config, scans, out_dir, brain=brain, force=force)
@@ -129,7 +129,7 @@ def _one(vqvae, scans, source, key, out_dir, *, force):
     if is_made(target, origin, force=force):
         return False
     prepared = read_prepared(image)
-    decoded = vqvae.predict(prepared.data)
+    decoded = vqvae.reconstruct(prepared.data)
     restored, affine = restore_t1(replace(prepared, data=decoded))
     source_sidecar = read_json(sidecar_path(image))
     bias = source_sidecar["Preprocessing"].get("bias")
@@ -230,6 +230,6 @@ def _write_table(out_dir):
 def _draw(vqvae, root, keys, out_dir):
     """Draw scans on the grid, originals above and reconstructions below."""
     originals = [read_prepared(prepared_path(root, key)).data for key in keys]
-    rows = [originals, [vqvae.predict(volume) for volume in originals]]
+    rows = [originals, [vqvae.reconstruct(volume) for volume in originals]]
     titles = ["originals", "reconstructions"]
     save_montage(out_dir / "reconstruction.png", rows, titles=titles, columns=SHOWN)

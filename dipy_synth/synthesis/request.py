@@ -1,6 +1,6 @@
 """Request of a synthetic cohort: seed, conditions and settings of the sampler."""
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 import logging
 
@@ -8,9 +8,10 @@ import numpy as np
 
 from dipy_synth.conditions import is_missing
 from dipy_synth.data.columns import describe, understand
-from dipy_synth.diffusion.sampling_settings import SETTINGS, completed_settings
+from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.errors import InputError
 from dipy_synth.utils.cells import as_number
+from dipy_synth.utils.random import check_seed
 from dipy_synth.utils.tables import read_table
 
 _WIDE = 10  # least range in which whole units are precise enough
@@ -36,45 +37,29 @@ class Request:
     sweep : dict
         Values to vary, such as ``{"age": [20, 55, 90]}``; every combination when
         there are several columns.
-    steps : int or None
-        Number of steps of the sampler; None for the default of the model.
-    sampler : str or None
-        The sampler; None for the default.
-    guidance : float or None
-        Weight of classifier-free guidance; None for the default.
-    guidance_rescale : float or None
-        Guidance rescale in [0, 1]; None for the default.
-    guidance_interval : sequence of float or None
-        Lowest and highest noise-to-signal ratio with guidance; None for the default.
-    eta : float or None
-        Fraction of fresh noise in a step of the samplers ddim and sde_dpmpp_2m; None
-        for the default.
+    sampling : SamplingSettings
+        Settings of the sampler.
 
     Raises
     ------
     InputError
-        If a condition is given twice, or a sweep has no value.
+        If a condition is given twice, a sweep has no value, or the seed is no integer
+        of 0 or more.
     """
 
     seed: int = 0
     conditions: dict = field(default_factory=dict)
     participants: tuple = ()
     sweep: dict = field(default_factory=dict)
-    steps: int | None = None
-    sampler: str | None = None
-    guidance: float | None = None
-    guidance_rescale: float | None = None
-    guidance_interval: list | None = None
-    eta: float | None = None
+    sampling: SamplingSettings = SamplingSettings()
 
     def __post_init__(self):
+        check_seed(self.seed)
         plain = {
             "conditions": _plain(self.conditions),
             "participants": tuple(_plain(row) for row in self.participants),
             "sweep": {n: [*map(_plain_value, v)] for n, v in self.sweep.items()},
         }
-        if self.guidance_interval is not None:
-            plain["guidance_interval"] = [*map(float, self.guidance_interval)]
         for name, value in plain.items():
             object.__setattr__(self, name, value)
         table = {name for row in self.participants for name in row}
@@ -89,12 +74,8 @@ class Request:
             raise InputError(f"sweep {self.sweep}: expected a value or more")
 
     def completed(self, defaults):
-        """Complete the settings by a model's defaults (dict)."""
-        return replace(self, **completed_settings(self.settings(), defaults))
-
-    def settings(self):
-        """Return the settings of the sampler, for `LDM.generate`: dict."""
-        return {name: getattr(self, name) for name in SETTINGS}
+        """Complete the settings of the sampler by a model's defaults (dict)."""
+        return replace(self, sampling=self.sampling.completed(defaults))
 
     def count(self, n=None):
         """Count the volumes.
@@ -153,9 +134,11 @@ class Request:
     def to_config(self):
         """Return the request as in sidecars: CamelCase keys, JSON values."""
         content = {
-            **{each.name: getattr(self, each.name) for each in fields(self)},
+            "seed": self.seed,
+            "conditions": self.conditions,
             "participants": [dict(row) for row in self.participants],
             "sweep": {name: list(values) for name, values in self.sweep.items()},
+            **self.sampling.to_config(),
         }
         return {_camel(name): value for name, value in content.items()}
 

@@ -11,7 +11,7 @@ from dipy_synth.data.prepared import is_prepared_cohort, prepared_path, sidecar_
 from dipy_synth.data.preprocess import PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
-from dipy_synth.grid import Grid
+from dipy_synth.grid import model_grid
 from dipy_synth.utils.derivative import SourceLink
 from dipy_synth.utils.files import file_hash, read_json
 from dipy_synth.utils.progress import progress_bar
@@ -106,25 +106,6 @@ def report_scans(answers, done, out_dir):
     return not failed
 
 
-def check_has_grid(config):
-    """Refuse a model of images.
-
-    Parameters
-    ----------
-    config : dict
-        Configuration of a model.
-
-    Raises
-    ------
-    InputError
-        If it has no grid.
-    """
-    if config["grid"] is None:
-        raise InputError(
-            "a model of images, which lie nowhere in space; expected one of volumes"
-        )
-
-
 def prepare_scans(config, scans, out_dir, *, brain="auto", force=False):
     """Prepare scans as the cohort of a model was, into a folder of `out_dir`.
 
@@ -150,26 +131,18 @@ def prepare_scans(config, scans, out_dir, *, brain="auto", force=False):
     InputError
         If the model is one of images, or the prepared cohort has another grid.
     """
-    check_has_grid(config)
+    grid = model_grid(config)
     if isinstance(scans, (str, Path)):
-        cohort, grid = Cohort.load(scans), Grid.from_config(config["grid"])
+        cohort = Cohort.load(scans)
         if cohort.grid != grid:
             raise InputError(f"{scans}: on {cohort.grid}, expected the model's {grid}")
         return Scans(cohort.root, {}, dict.fromkeys(cohort.keys))
     options = {"force": force, "validation_fraction": 0}
-    options["preprocessing"] = _preprocessing(config, brain)
+    options["preprocessing"] = PreprocessConfig.of_model(config, brain=brain)
     answers = prepare_cohort(scans, out_dir / PREPARED, **options)
     natives = {record.key: record.image for record in scans}
     problems = {record.key: words for record, words in answers}
     return Scans(out_dir / PREPARED, natives, problems)
-
-
-def _preprocessing(config, brain):
-    """Return how a model's cohort was prepared; the default if not recorded."""
-    told = config.get("preprocessing") or {}
-    return PreprocessConfig.from_config(
-        {**told, "grid": config["grid"], "brain": brain}
-    )
 
 
 def each_scan(work, keys, *, desc):

@@ -44,6 +44,32 @@ def make_unet(autoencoder, schema, arguments):
     return UNet(autoencoder.latent_shape, categories=categories, **arguments)
 
 
+def describe_training(ldm, initial, **options):
+    """Describe what identifies a run besides network and settings.
+
+    Parameters
+    ----------
+    ldm : LDM
+        The model, with schedule, schema and autoencoder.
+    initial : LDM or None
+        The model to start from.
+    **options
+        Fingerprint of the cohort, and options of the training.
+
+    Returns
+    -------
+    dict
+    """
+    begun = {"initial": initial.config["weights_sha256"]} if initial else {}
+    return {
+        "schedule": ldm.schedule.to_config(),
+        "conditions": ldm.schema.to_config(),
+        "autoencoder": ldm.vqvae.config["weights_sha256"],
+        **options,
+        **begun,
+    }
+
+
 def encode_splits(cohort, vqvae, schema, run_dir, *, seed=0):
     """Encode both sides of a cohort's split, or read the stored latents of a run.
 

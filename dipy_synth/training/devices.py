@@ -1,6 +1,6 @@
 """Several devices of one machine: placement of a model, and averaging of gradients."""
 
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from functools import wraps
 import os
 from pathlib import Path
@@ -31,23 +31,6 @@ def inference_precision():
         return "float32"
     known = {"amx_bf16", "avx512_bf16"} & set(flags.split())
     return "mixed_bfloat16" if known else "float32"
-
-
-@contextmanager
-def default_precision(policy):
-    """Make networks in a given precision (context manager).
-
-    Parameters
-    ----------
-    policy : str
-        A Keras dtype policy.
-    """
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def count_devices(settings):

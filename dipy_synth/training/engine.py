@@ -7,12 +7,12 @@ from pathlib import Path
 import keras
 
 from dipy_synth.errors import InputError
+from dipy_synth.networks.network import default_precision
 from dipy_synth.training.checkpoint import CheckpointCallback
 from dipy_synth.training.devices import (
     EqualShares,
     count_devices,
     count_replicas,
-    default_precision,
     placement,
     placement_of,
     share_own_loss,

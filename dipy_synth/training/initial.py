@@ -1,10 +1,13 @@
-"""Fine-tuning of a latent diffusion model."""
+"""Checks of the models that a latent diffusion model is trained from."""
+
+import logging
 
 import numpy as np
 
 from dipy_synth.errors import InputError
 from dipy_synth.utils.labels import labels_on_side
 
+logger = logging.getLogger("dipy_synth")
 # Parts of a schedule for training or sampling; the rest defines the prediction.
 _TRAINING = {
     "times",
@@ -59,22 +62,53 @@ def check_initial(initial, vqvae, schedule, conditions, network):
         )
 
 
-def seen_subjects(initial, held_out):
-    """List validation subjects that the initial model was trained on, by name.
+def warn_of_seen(initial, held_out):
+    """Warn of validation subjects that the initial model was trained on, by name.
 
     Parameters
     ----------
     initial : LDM
-        The model to start from.
-    held_out : iterable of str
-        Labels of the validation subjects.
-
-    Returns
-    -------
-    list of str
-        Labels; in another cohort they may be other people of the same names.
+        The model to start from. In another cohort equal names may be other people.
+    held_out : set of str
+        The validation subjects.
     """
-    return labels_on_side(initial.config["split"], held_out, "train")
+    if seen := labels_on_side(initial.config["split"], held_out, "train"):
+        logger.warning(
+            f"validation subjects {', '.join(seen[:5])} have names on which "
+            f"{initial.folder or 'the initial model'} was trained: if they are "
+            "the same people, nothing is held out from them"
+        )
+
+
+def check_match(vqvae, grid, held_out, *, root):
+    """Refuse an autoencoder of another grid, or trained on validation subjects.
+
+    Parameters
+    ----------
+    vqvae : VQVAE
+        The autoencoder.
+    grid : dict or None
+        Grid of the cohort.
+    held_out : set of str
+        Its validation subjects.
+    root : Path
+        Its folder, for the error message.
+
+    Raises
+    ------
+    InputError
+        If they do not match.
+    """
+    known = vqvae.config
+    if grid != known["grid"]:
+        raise InputError(
+            f"{root}: grid {grid}, but the autoencoder was trained on {known['grid']}"
+        )
+    if seen := labels_on_side(known["split"], held_out, "train"):
+        raise InputError(
+            f"{root}: validation subjects {', '.join(seen[:5])} were "
+            "trained on by the autoencoder; use the cohort it was trained on"
+        )
 
 
 def _predicted(schedule):

@@ -45,7 +45,7 @@ def check_settings(run_dir, model, settings, about):
     """Refuse to mix two runs in one folder; write the settings of a new one."""
     training = {k: v for k, v in asdict(settings).items() if k not in _FREE}
     wanted = _as_json(
-        {"network": model.get_config(), "training": training, "about": about}
+        {"network": model.arguments(), "training": training, "about": about}
     )
     folder = OutputFolder(
         Path(run_dir), "run", record="settings.json", group=None, clashes=()

@@ -127,7 +127,7 @@ class TrainVQVAEFlow(Workflow):
             "gradient_weight": gradient_weight,
             "frequency_weight": frequency_weight,
         }
-        VQVAE(verbose=True).fit(
+        VQVAE(None, verbose=True).fit(
             prepared,
             run_dir=out_dir,
             settings=settings,
@@ -298,7 +298,7 @@ class TrainLDMFlow(Workflow):
         network = {"widths": widths or None, "unfold": unfold}
         if attention != "preset":  # DIPY's parser turns the word "none" into None
             network["attention"] = attention or "none"
-        LDM(verbose=True).fit(
+        LDM(None, verbose=True).fit(
             prepared,
             vqvae,
             run_dir=out_dir,
@@ -412,7 +412,7 @@ class TrainPredictorFlow(Workflow):
             devices=devices,
             seed=seed,
         )
-        predictor = CovariatePredictor(verbose=True)
+        predictor = CovariatePredictor(None, verbose=True)
         predictor.fit(
             cohort,
             run_dir=out_dir,

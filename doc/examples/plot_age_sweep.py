@@ -14,14 +14,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from dipy_synth.nn.ldm import LDM
-from dipy_synth.nn.predictor import DEFAULT_PREDICTOR, CovariatePredictor
+from dipy_synth.nn.predictor import CovariatePredictor
 
 ###############################################################################
 # The bundled model was trained with age and sex as conditions. Equal ``numbers`` start
 # from the same noise; here are two samples at four ages each.
 
 ldm = LDM()
-ldm.fetch_default_weights()
 ages = [25, 40, 55, 70]
 volumes = np.stack(
     [
@@ -58,7 +57,7 @@ for ax, sample in zip(axes, volumes):
 # Read the ages back. The predictor was trained on real brains alone; its card says how
 # well it reads those.
 
-predictor = CovariatePredictor(DEFAULT_PREDICTOR)
+predictor = CovariatePredictor()
 read = [predictor.predict(sample)["age"] for sample in volumes]
 
 fig, ax = plt.subplots(figsize=(4, 4), layout="constrained")

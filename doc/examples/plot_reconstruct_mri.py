@@ -13,7 +13,6 @@ import matplotlib.pyplot as plt
 
 from dipy_synth.data.align import load_template
 from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1
-from dipy_synth.grid import Grid
 from dipy_synth.metrics.similarity import psnr
 from dipy_synth.nn.vqvae import VQVAE
 
@@ -22,8 +21,6 @@ from dipy_synth.nn.vqvae import VQVAE
 # kept with them.
 
 vqvae = VQVAE()
-vqvae.fetch_default_weights()
-grid = Grid.from_config(vqvae.config["grid"])
 
 ###############################################################################
 # The brain of the MNI152 template is an average of many: smoother than any brain the
@@ -31,7 +28,7 @@ grid = Grid.from_config(vqvae.config["grid"])
 
 data, affine = load_template()
 prepared = prepare_t1(
-    data, affine, preprocessing=PreprocessConfig(bias=False, grid=grid)
+    data, affine, preprocessing=PreprocessConfig(bias=False, grid=vqvae.grid)
 )
 
 ###############################################################################
@@ -40,7 +37,7 @@ prepared = prepare_t1(
 latents = vqvae.encode(prepared.data[None])
 print(prepared.data.size, "voxels to", latents.size, "numbers")
 
-reconstructed = vqvae.predict(prepared.data)
+reconstructed = vqvae.reconstruct(prepared.data)
 score = psnr(prepared.data, reconstructed, mask=prepared.mask)
 print(f"PSNR inside the brain: {score:.1f} dB")
 
@@ -55,6 +52,13 @@ for ax, volume, title in zip(
     ax.imshow(volume[:, :, middle].T, origin="lower", cmap="gray", vmin=0, vmax=1)
     ax.set_title(title)
     ax.set_axis_off()
+
+###############################################################################
+# ``predict`` does all of this with a scan: it prepares it, encodes and decodes it, and
+# brings it back to the voxels of the scan.
+
+native = vqvae.predict(data, affine)
+print(native.shape == data.shape)
 
 ###############################################################################
 # References

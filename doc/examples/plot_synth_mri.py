@@ -12,14 +12,12 @@ tells what that means in figures.
 import matplotlib.pyplot as plt
 import nibabel as nib
 
-from dipy_synth.grid import Grid
 from dipy_synth.nn.ldm import LDM
 
 ###############################################################################
 # The model knows its grid, the conditions it was trained with and their ranges.
 
 ldm = LDM()
-ldm.fetch_default_weights()
 for column in ldm.schema.columns:
     print(column.name, column.categories or (column.low, column.high))
 
@@ -42,8 +40,7 @@ for ax, volume, title in zip(axes, volumes, ("asked for age 25", "asked for age 
 ###############################################################################
 # The volumes lie in MNI space, and nibabel writes them.
 
-affine = Grid.from_config(ldm.config["grid"]).affine
-image = nib.Nifti1Image(volumes[0], affine)
+image = nib.Nifti1Image(volumes[0], ldm.affine)
 print(image.shape, nib.aff2axcodes(image.affine))
 
 ###############################################################################

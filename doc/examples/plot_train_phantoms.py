@@ -81,7 +81,7 @@ print(
 #     dipy_train_vqvae prepared --epochs 10 --batch_size 8 --channels 16 32 --crop 1 \
 #         --out_dir vqvae
 
-vqvae = VQVAE()
+vqvae = VQVAE(None)
 vqvae.fit(
     cohort,
     run_dir=work / "vqvae",
@@ -95,7 +95,7 @@ vqvae.fit(
 # brain can be sharper than these.
 
 held_out = np.asarray(cohort.volumes("validation")[:5], "float32")
-decoded = vqvae.predict(held_out)
+decoded = vqvae.reconstruct(held_out)
 
 
 def show(rows, titles):
@@ -122,7 +122,7 @@ show([held_out, decoded], ["held out", "decoded"])
 #     dipy_train_ldm prepared vqvae --conditions age sex --epochs 10 --batch_size 8 \
 #         --widths 32 64 --out_dir ldm
 
-ldm = LDM()
+ldm = LDM(None)
 history = ldm.fit(
     cohort,
     vqvae,

@@ -56,7 +56,7 @@ images = np.round(255 * np.stack(slices)).astype(np.uint8)
 np.savez(work / "slices.npz", images=images)
 cohort = ArrayCohort.load(work / "slices.npz")
 
-vqvae = VQVAE()
+vqvae = VQVAE(None)
 vqvae.fit(
     cohort,
     run_dir=work / "vqvae",
@@ -65,7 +65,7 @@ vqvae.fit(
     network={"channels": (16, 32), "blocks": 1},
     crop=1,
 )
-LDM().fit(
+LDM(None).fit(
     cohort,
     vqvae,
     run_dir=work / "ldm",

@@ -4,9 +4,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from dipy_synth.data.target import MOST_VOXELS, Target, describe_resolution, find_target
+from dipy_synth.data.target import Target, describe_resolution, find_target
 from dipy_synth.errors import InputError
-from dipy_synth.grid import Grid
+from dipy_synth.grid import MOST_VOXELS, Grid
 
 GRID = Grid((24, 28, 24), (4.0, 4.0, 4.0))
 

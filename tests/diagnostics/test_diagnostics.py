@@ -79,13 +79,13 @@ def root(tmp_path_factory):
     images, labels = bars()
     np.savez(root / "bars.npz", images=images, labels=labels)
     keras.utils.set_random_seed(0)
-    vqvae = VQVAE()
+    vqvae = VQVAE(None)
     vqvae.config = cohort_config(ArrayCohort.load(root / "bars.npz"))
     levels = {"name": "fsq", "levels": (31, 31, 15, 15)}
     vqvae.network = PatchAutoencoder((16, 16), channels=(8, 8), quantizer=levels)
     vqvae.network.initialize(images[..., None] * 2 - 1)
     vqvae.save(root / "vqvae" / "model")
-    LDM().fit(
+    LDM(None).fit(
         root / "bars.npz",
         root / "vqvae",
         run_dir=root / "ldm",
@@ -359,7 +359,7 @@ def test_decoded_brains_are_shown_with_the_power_that_they_keep():
     network = SimpleNamespace(rank=3, factor=4)
     vqvae = SimpleNamespace(
         network=network,
-        predict=lambda x, batch_size: np.stack(
+        reconstruct=lambda x, batch_size: np.stack(
             [np.where(v > 0, gaussian_filter(v, 0.6), 0) for v in x]
         ),
     )

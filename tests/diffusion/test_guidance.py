@@ -3,19 +3,9 @@
 import numpy as np
 import pytest
 
-from dipy_synth.diffusion.guidance import (
-    guided_denoiser,
-    sample_numbers,
-    sampling_settings,
-)
-from dipy_synth.diffusion.noise import NoiseStreams
+from dipy_synth.diffusion.guidance import guided_denoiser
+from dipy_synth.diffusion.noise import NoiseStreams, sample_numbers
 from dipy_synth.diffusion.pairs import NoisyPairs
-from dipy_synth.diffusion.samplers import (
-    sample_ddim,
-    sample_dpmpp_2m,
-    sample_euler,
-)
-from dipy_synth.diffusion.sampling_settings import SETTINGS
 from dipy_synth.diffusion.schedules import RectifiedFlow
 from dipy_synth.errors import InputError
 
@@ -142,55 +132,6 @@ def test_rescaling_takes_back_a_share_of_the_spread(share):
         moved = without + 3 * (wanted - without)
         expected = share * moved * wanted.std() / moved.std() + (1 - share) * moved
         np.testing.assert_allclose(got, expected, atol=1e-4)
-
-
-def test_open_choices_are_filled_and_set_ones_checked():
-    defaults = {
-        "steps": 9,
-        "sampler": "euler",
-        "guidance": 1.5,
-        "guidance_rescale": 0.7,
-        "guidance_interval": (0.2, 5),
-    }
-    given = dict.fromkeys(SETTINGS)
-    filled = sampling_settings(defaults, **given)
-    assert filled == {**defaults, "sampler": sample_euler}
-    kept = sampling_settings(defaults, **{**given, "guidance": 0.0, "sampler": len})
-    assert (kept["guidance"], kept["sampler"]) == (0.0, len)
-    whole = sampling_settings({**defaults, "guidance_interval": None}, **given)
-    assert whole["guidance_interval"] is None
-    for wrong in (
-        {"steps": 0},
-        {"sampler": "magic"},
-        {"guidance_rescale": 2},
-        *({"guidance_interval": i} for i in ((2, 1), (1,), (-1, 1), (1, np.inf))),
-    ):
-        with pytest.raises(InputError, match="expected"):
-            sampling_settings(defaults, **{**given, **wrong})
-
-
-def test_eta_is_an_option_of_two_samplers():
-    defaults = {"steps": 9, "sampler": "ddim", "guidance": 1.5, "guidance_rescale": 0.7}
-    given = dict.fromkeys(SETTINGS)
-
-    def sampler(defaults=defaults, **wanted):
-        settings = sampling_settings(defaults, **{**given, **wanted})
-        assert "eta" not in settings
-        return settings["sampler"]
-
-    assert sampler(eta=0.5).keywords == {"eta": 0.5}
-    assert sampler(eta=0.5).func is sample_ddim
-    assert sampler() is sample_ddim
-    assert sampler({**defaults, "eta": 0.3}).keywords == {"eta": 0.3}
-    assert sampler({**defaults, "eta": 0.3}, sampler="euler") is sample_euler
-    sde = sampler(eta=0.5, sampler="sde_dpmpp_2m")
-    assert sde.func is sample_dpmpp_2m and sde.keywords == {"eta": 0.5}
-    assert sampler(sampler="sde_dpmpp_2m").keywords == {"eta": 1.0}
-    for wrong in ({"eta": 1.5}, {"eta": -0.1}, {"eta": 0.5, "sampler": "heun"}):
-        with pytest.raises(InputError, match="eta .*expected"):
-            sampler(**wrong)
-    with pytest.raises(InputError, match="with sampler ddim or sde_dpmpp_2m"):
-        sampler(eta=0.5, sampler=sample_euler)
 
 
 def test_numbers_may_be_counted_or_given():

@@ -31,7 +31,9 @@ def digits(tmp_path_factory):
 @pytest.fixture(scope="module")
 def vqvae_run(digits, tmp_path_factory):
     run = tmp_path_factory.mktemp("vqvae")
-    VQVAE().fit(digits, run_dir=run, settings=SETTINGS, preset="mnist", network=SMALL)
+    VQVAE(None).fit(
+        digits, run_dir=run, settings=SETTINGS, preset="mnist", network=SMALL
+    )
     return run
 
 
@@ -59,7 +61,7 @@ def test_the_codebook_started_and_the_history_tells_its_use(vqvae_run):
 
 
 def test_a_label_is_a_name_not_a_number(digits, vqvae_run, tmp_path):
-    ldm = LDM()
+    ldm = LDM(None)
     ldm.fit(
         digits,
         vqvae_run,
@@ -84,7 +86,7 @@ def test_a_killed_run_with_a_discriminator_ends_as_an_uninterrupted_one(
 
     def fit(name):
         run = tmp_path / name
-        vqvae = VQVAE()
+        vqvae = VQVAE(None)
         vqvae.fit(
             prepared_folder,
             run_dir=run,
@@ -127,14 +129,16 @@ def test_the_discriminator_is_heard_late_and_by_and_by():
 
 def test_an_unknown_preset_is_told_before_anything_is_written(digits, tmp_path):
     with pytest.raises(InputError, match="expected one of default, plain"):
-        VQVAE().fit(digits, run_dir=tmp_path / "run", preset="big")
+        VQVAE(None).fit(digits, run_dir=tmp_path / "run", preset="big")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_decoder_is_trained_further_and_the_latents_stay(digits, vqvae_run, tmp_path):
     known = VQVAE(vqvae_run)
     run = {"run_dir": tmp_path, "settings": SETTINGS, "preset": "mnist"}
-    VQVAE().fit(digits, decoder_of=vqvae_run, network={"gradient_weight": 1.0}, **run)
+    VQVAE(None).fit(
+        digits, decoder_of=vqvae_run, network={"gradient_weight": 1.0}, **run
+    )
     further = VQVAE(tmp_path)
     images = np.random.default_rng(0).uniform(0, 1, (3, 12, 16)).astype("float32")
     latents = known.encode(images)
@@ -146,4 +150,4 @@ def test_a_decoder_is_trained_further_and_the_latents_stay(digits, vqvae_run, tm
     assert further.network.get_config()["gradient_weight"] == 1.0
     with pytest.raises(InputError, match="channels"):
         options = {"run_dir": tmp_path / "b", "network": {"channels": (4, 4)}}
-        VQVAE().fit(digits, decoder_of=known, **options)
+        VQVAE(None).fit(digits, decoder_of=known, **options)

@@ -11,6 +11,7 @@ from dipy_synth.data.nifti import read_volume
 from dipy_synth.diffusion.gaussian import GaussianDenoiser
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.samplers import sample_ddim
+from dipy_synth.diffusion.sampling_settings import DEFAULT_SAMPLING, SamplingSettings
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.memorization import VoxelSearch
@@ -18,7 +19,7 @@ from dipy_synth.metrics.sharpness import high_frequency_power
 from dipy_synth.metrics.verdicts import AcceptanceRanges
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.networks.unet import UNet
-from dipy_synth.nn.ldm import LDM, SAMPLING
+from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.synthesis.cohort import Request, synthesize_cohort
 from dipy_synth.synthesis.qc_filter import QCFilter
@@ -32,8 +33,8 @@ def ldm(tmp_path_factory):
     """Return a model that was never trained, but whose output is not all zero."""
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
-    made = LDM()
-    made.vqvae, made.config = VQVAE(), {"sampling": {"sampler": "heun", "steps": 3}}
+    made = LDM(None)
+    made.vqvae, made.config = VQVAE(None), {"sampling": {"sampler": "heun", "steps": 3}}
     made.config |= {"grid": Grid(SHAPE, (10.0,) * 3).to_config(), "split": {}}
     made.vqvae.network = PatchAutoencoder(SHAPE, channels=(8, 8), blocks=1)
     patches = rng.normal(0, 0.5, (200, 64)).astype("float32")
@@ -88,7 +89,8 @@ def spread(request):
 
 
 def test_a_cohort_made_in_other_processes_is_the_same(ldm, tmp_path, spread):
-    request = Request(seed=3, steps=2, sampler="ddim", eta=1, sweep={"sex": "FM"})
+    sampling = SamplingSettings(steps=2, sampler="ddim", eta=1)
+    request = Request(seed=3, sampling=sampling, sweep={"sex": "FM"})
     here, there = tmp_path / "here", tmp_path / "there"
     options = {"n": 2, "request": request, "batch_size": 3}
     expected = synthesize_cohort(ldm, here, **options)
@@ -106,7 +108,7 @@ def test_a_cohort_made_in_other_processes_is_the_same(ldm, tmp_path, spread):
 
 def test_a_qc_filter_works_in_other_processes_too(ldm, tmp_path):
     """Half of the draws are too sharp to pass, so that some are made again."""
-    request = Request(seed=3, steps=2)
+    request = Request(seed=3, sampling=SamplingSettings(steps=2))
     drawn = [
         ldm.generate(
             seed=3, numbers=range(3), attempts=[i] * 3, steps=2, conditions=None
@@ -140,18 +142,43 @@ def test_a_qc_filter_works_in_other_processes_too(ldm, tmp_path):
 def test_what_fails_elsewhere_is_told_here(ldm, tmp_path):
     changed = LDM(ldm.folder)  # as if its folder held another model by now
     changed.config["weights_sha256"] = "another"
-    options = {"request": Request(steps=2), "engine": "joblib", "n_jobs": 1}
+    options = {"engine": "joblib", "n_jobs": 1}
+    options["request"] = Request(sampling=SamplingSettings(steps=2))
     with pytest.raises(InputError, match="not all volumes could be generated"):
         synthesize_cohort(changed, tmp_path, **options)
 
 
 def test_the_advice_is_followed_and_completed(ldm):
-    assert ldm.config["sampling"] == {**SAMPLING, "sampler": "heun", "steps": 3}
+    assert ldm.config["sampling"] == {**DEFAULT_SAMPLING, "sampler": "heun", "steps": 3}
     told = {"steps": 3, "sampler": "euler", "guidance": 2.0, "guidance_rescale": 0.7}
     told |= {"guidance_interval": (0.1, 2)}
     advised = LDM(ldm.folder)
     advised.config["sampling"] = told
     np.testing.assert_array_equal(advised.generate(), ldm.generate(**told))
+
+
+def test_nifti_images_lie_on_the_grid_of_the_model(ldm):
+    options = {"steps": 2, "conditions": {"age": 30}}
+    volumes = ldm.generate(2, **options)
+    images = ldm.generate(2, return_nifti=True, **options)
+    assert len(images) == 2 and ldm.grid == Grid(SHAPE, (10.0,) * 3)
+    for image, volume in zip(images, volumes):
+        np.testing.assert_array_equal(image.get_fdata(dtype="float32"), volume)
+        np.testing.assert_array_equal(image.affine, ldm.grid.affine)
+        np.testing.assert_array_equal(image.affine, ldm.affine)
+    flat = LDM(ldm.folder)
+    flat.config["grid"] = None
+    assert flat.grid is None and flat.affine is None
+    with pytest.raises(InputError, match="no affine"):
+        flat.generate(return_nifti=True, **options)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"guidance": "x"}, {"guidance_interval": "ab"}, {"batch_size": "1"}]
+)
+def test_what_is_no_number_is_refused(ldm, wrong):
+    with pytest.raises(InputError, match="expected"):
+        ldm.generate(**wrong)
 
 
 def test_eta_is_that_of_the_sampler(ldm):

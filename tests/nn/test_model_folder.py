@@ -32,9 +32,9 @@ def runs(cohort, tmp_path_factory):
     """Two runs: by default, and with what finds copies."""
     root = tmp_path_factory.mktemp("runs")
     small = {"channels": (8, 8), "blocks": 1}
-    VQVAE().fit(cohort, run_dir=root / "vqvae", settings=ONE, network=small)
+    VQVAE(None).fit(cohort, run_dir=root / "vqvae", settings=ONE, network=small)
     for name in ("default", "gate"):
-        LDM().fit(
+        LDM(None).fit(
             cohort,
             root / "vqvae",
             run_dir=root / name,

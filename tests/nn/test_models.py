@@ -34,14 +34,16 @@ SETTINGS = TrainingSettings(epochs=2, batch_size=2, learning_rate=1e-3)
 @pytest.fixture(scope="module")
 def vqvae_run(prepared_folder, tmp_path_factory):
     run = tmp_path_factory.mktemp("vqvae")
-    VQVAE().fit(prepared_folder, run_dir=run, settings=SETTINGS, network=SMALL_VQVAE)
+    VQVAE(None).fit(
+        prepared_folder, run_dir=run, settings=SETTINGS, network=SMALL_VQVAE
+    )
     return run
 
 
 @pytest.fixture(scope="module")
 def ldm_run(prepared_folder, vqvae_run, tmp_path_factory):
     run = tmp_path_factory.mktemp("ldm")
-    LDM().fit(
+    LDM(None).fit(
         prepared_folder,
         vqvae_run,
         run_dir=run,
@@ -61,7 +63,7 @@ def test_reconstructions_are_close_and_each_to_its_own_original(
     prepared_folder, vqvae_run
 ):
     held_out = np.asarray(Cohort.load(prepared_folder).volumes("validation"), "float32")
-    decoded = VQVAE(vqvae_run).predict(held_out)
+    decoded = VQVAE(vqvae_run).reconstruct(held_out)
     assert decoded.shape == held_out.shape
     errors = np.array([[np.mean((d - h) ** 2) for h in held_out] for d in decoded])
     assert np.diag(errors).max() < 0.1 * np.mean(held_out**2)
@@ -71,7 +73,9 @@ def test_reconstructions_are_close_and_each_to_its_own_original(
 def test_one_volume_as_well_as_many(prepared_folder, vqvae_run):
     volume = np.asarray(Cohort.load(prepared_folder).volumes("validation")[0])
     vqvae = VQVAE(vqvae_run)
-    np.testing.assert_array_equal(vqvae.predict(volume), vqvae.predict(volume[None])[0])
+    np.testing.assert_array_equal(
+        vqvae.reconstruct(volume), vqvae.reconstruct(volume[None])[0]
+    )
 
 
 def test_run_folder_shows_what_happened(vqvae_run, ldm_run):
@@ -104,7 +108,7 @@ def test_the_preprocessing_of_the_cohort_is_kept_with_the_model(bids_folder, tmp
     config = PreprocessConfig(bias=False, align="none", scaling="minmax", grid=grid)
     records = read_records(bids_folder)
     prepare_cohort(records, tmp_path / "prepared", preprocessing=config)
-    vqvae = VQVAE()
+    vqvae = VQVAE(None)
     vqvae.config = cohort_config(Cohort.load(tmp_path / "prepared"))
     vqvae.network = PatchAutoencoder(grid.shape, channels=(8, 8), blocks=1)
     again = VQVAE(vqvae.save(tmp_path / "model"))
@@ -183,11 +187,11 @@ def test_unknown_arguments_of_a_network_are_refused(
 ):
     options = {"run_dir": tmp_path / "run", "network": {wrong: (8,)}}
     with pytest.raises(InputError, match=wrong):
-        VQVAE().fit(prepared_folder, **options)
+        VQVAE(None).fit(prepared_folder, **options)
     with pytest.raises(InputError, match=f"{wrong}: expected some of widths"):
-        LDM().fit(prepared_folder, vqvae_run, **options)
+        LDM(None).fit(prepared_folder, vqvae_run, **options)
     with pytest.raises(InputError, match=f"{wrong}: expected some of widths"):
-        CovariatePredictor().fit(prepared_folder, **options)
+        CovariatePredictor(None).fit(prepared_folder, **options)
     assert not (tmp_path / "run").exists()
 
 
@@ -226,7 +230,7 @@ def test_a_model_has_its_qc_filter_where_there_are_brains_enough(
     shutil.copytree(ldm_run, run)
     monkeypatch.setattr("dipy_synth.synthesis.qc_filter.LEAST", 2)
     monkeypatch.setattr("dipy_synth.metrics.verdicts.LEAST", 2)
-    again = LDM()
+    again = LDM(None)
     again.fit(  # all epochs are done: only the model is written
         prepared_folder,
         vqvae_run,
@@ -266,7 +270,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(
             raise Killed
 
     def fit():
-        return LDM().fit(
+        return LDM(None).fit(
             prepared_folder,
             vqvae_run,
             run_dir=tmp_path / "run",
@@ -291,7 +295,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(
 
 def test_a_finished_run_is_not_trained_again(prepared_folder, vqvae_run):
     before = (vqvae_run / "state.npz").stat().st_mtime_ns
-    VQVAE().fit(
+    VQVAE(None).fit(
         prepared_folder, run_dir=vqvae_run, settings=SETTINGS, network=SMALL_VQVAE
     )
     assert (vqvae_run / "state.npz").stat().st_mtime_ns == before
@@ -300,13 +304,13 @@ def test_a_finished_run_is_not_trained_again(prepared_folder, vqvae_run):
 @pytest.mark.parametrize("dropout", [-0.1, 1.5])
 def test_a_share_of_dropped_conditions_is_one(prepared_folder, vqvae_run, dropout):
     with pytest.raises(InputError, match="a number from 0 to 1"):
-        LDM().fit(prepared_folder, vqvae_run, run_dir="absent", dropout=dropout)
+        LDM(None).fit(prepared_folder, vqvae_run, run_dir="absent", dropout=dropout)
 
 
 def test_another_run_in_the_same_folder_is_refused(prepared_folder, vqvae_run):
     other = TrainingSettings(epochs=3, batch_size=2, learning_rate=1e-3)
     with pytest.raises(InputError, match="epochs was 2, is 3"):
-        VQVAE().fit(
+        VQVAE(None).fit(
             prepared_folder, run_dir=vqvae_run, settings=other, network=SMALL_VQVAE
         )
 
@@ -324,7 +328,7 @@ def test_validation_subjects_of_one_are_not_trained_on_by_the_other(
     ]
     table.write_text("\n".join(lines) + "\n")
     with pytest.raises(InputError, match="trained on by the autoencoder"):
-        LDM().fit(cohort, vqvae_run, run_dir=tmp_path / "run", settings=SETTINGS)
+        LDM(None).fit(cohort, vqvae_run, run_dir=tmp_path / "run", settings=SETTINGS)
 
 
 def edited(source, folder, edit):
@@ -348,7 +352,7 @@ def test_a_value_of_validation_subjects_alone_is_told_at_once(
     cohort = edited(prepared_folder, tmp_path / "cohort", only_there)
     options = {"run_dir": tmp_path / "run", "settings": SETTINGS}
     with pytest.raises(InputError, match=r"sub-\w+ \(validation side\): .*sex=X"):
-        LDM().fit(cohort, vqvae_run, conditions=("sex",), **options)
+        LDM(None).fit(cohort, vqvae_run, conditions=("sex",), **options)
     assert not (tmp_path / "run").exists()
 
 
@@ -364,7 +368,7 @@ def test_a_run_does_not_go_on_with_conditions_of_another_range(
     shutil.copytree(ldm_run, run)
     conditions = {"conditions": ("age", "sex"), "network": SMALL_UNET}
     with pytest.raises(InputError, match="about.conditions"):
-        LDM().fit(cohort, vqvae_run, run_dir=run, settings=SETTINGS, **conditions)
+        LDM(None).fit(cohort, vqvae_run, run_dir=run, settings=SETTINGS, **conditions)
 
 
 def test_a_run_does_not_go_on_with_other_values_or_scans(
@@ -381,7 +385,7 @@ def test_a_run_does_not_go_on_with_other_values_or_scans(
     before = stamps(run)
     conditions = {"conditions": ("age", "sex"), "network": SMALL_UNET}
     with pytest.raises(InputError, match="about.cohort"):
-        LDM().fit(cohort, vqvae_run, run_dir=run, settings=SETTINGS, **conditions)
+        LDM(None).fit(cohort, vqvae_run, run_dir=run, settings=SETTINGS, **conditions)
     assert stamps(run) == before
     known = Cohort.load(prepared_folder)
     assert fingerprint(Cohort.load(cohort)) == fingerprint(known)  # ages not asked for
@@ -402,11 +406,11 @@ def test_what_is_refused_loses_nothing_though_forced(
     before = stamps(vqvae_run), stamps(ldm_run)
     options = {"settings": SETTINGS, "force": True}
     with pytest.raises(InputError, match="agee"):
-        LDM().fit(
+        LDM(None).fit(
             prepared_folder, vqvae_run, run_dir=ldm_run, conditions=("agee",), **options
         )
     with pytest.raises(InputError, match="attention"):
-        LDM().fit(
+        LDM(None).fit(
             prepared_folder,
             vqvae_run,
             run_dir=ldm_run,
@@ -414,7 +418,7 @@ def test_what_is_refused_loses_nothing_though_forced(
             **options,
         )
     with pytest.raises(InputError, match="crop"):
-        VQVAE().fit(prepared_folder, run_dir=vqvae_run, crop=2, **options)
+        VQVAE(None).fit(prepared_folder, run_dir=vqvae_run, crop=2, **options)
     assert (stamps(vqvae_run), stamps(ldm_run)) == before
 
 
@@ -423,7 +427,7 @@ def test_too_few_images_for_a_codebook_are_told_before_training(
 ):
     options = {"settings": SETTINGS, "preset": "plain", "run_dir": tmp_path}
     with pytest.raises(InputError, match="latents to start 256 codes"):
-        VQVAE().fit(prepared_folder, **options)
+        VQVAE(None).fit(prepared_folder, **options)
     assert not list(tmp_path.iterdir())
 
 
@@ -452,17 +456,17 @@ def test_wrong_requests_are_told(ldm, arguments, told):
 
 def test_models_without_weights_say_so(prepared_folder):
     with pytest.raises(InputError, match="no weights yet"):
-        LDM().generate(1)
+        LDM(None).generate(1)
     with pytest.raises(InputError, match="no weights yet"):
-        VQVAE().predict(np.zeros((16, 24, 16)))
+        VQVAE(None).reconstruct(np.zeros((16, 24, 16)))
 
 
 def test_volumes_of_another_shape_or_range_are_refused(vqvae_run):
     vqvae = VQVAE(vqvae_run)
     with pytest.raises(InputError, match=r"expected \(n, 16, 24, 16\)"):
-        vqvae.predict(np.zeros((1, 8, 8, 8)))
+        vqvae.reconstruct(np.zeros((1, 8, 8, 8)))
     with pytest.raises(InputError, match="expected \\[0, 1\\]"):
-        vqvae.predict(np.full((16, 24, 16), 255.0))
+        vqvae.reconstruct(np.full((16, 24, 16), 255.0))
 
 
 def test_damaged_or_foreign_models_are_refused(ldm_run, vqvae_run, tmp_path):

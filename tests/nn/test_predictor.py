@@ -31,7 +31,7 @@ def cohort(write_prepared, tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(cohort, tmp_path_factory):
     run = tmp_path_factory.mktemp("run")
-    CovariatePredictor().fit(cohort, run_dir=run, settings=SETTINGS, network=SMALL)
+    CovariatePredictor(None).fit(cohort, run_dir=run, settings=SETTINGS, network=SMALL)
     return run
 
 
@@ -54,7 +54,7 @@ def test_age_is_read_from_phantoms_not_seen(predictor, cohort):
 
 
 def test_what_has_a_side_is_not_mirrored(cohort):
-    predictor, brains = CovariatePredictor(), Cohort.load(cohort)
+    predictor, brains = CovariatePredictor(None), Cohort.load(cohort)
     for places, flip in (
         (("frontal-left", "frontal-right"), 0),
         (("big", "small"), 0.5),
@@ -100,7 +100,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(cohort, run, tmp_path, monkey
         pass
 
     def fit():
-        return CovariatePredictor().fit(
+        return CovariatePredictor(None).fit(
             cohort, run_dir=tmp_path, settings=SETTINGS, network=SMALL
         )
 
@@ -132,7 +132,7 @@ def test_digits_are_read_by_their_label(tmp_path):
         (image if label else image.T)[row, column : column + 4] = 255
     cohort = ArrayCohort(tmp_path / "bars.npz", images, labels)
     settings = TrainingSettings(epochs=8, batch_size=16, learning_rate=1e-2)
-    predictor = CovariatePredictor()
+    predictor = CovariatePredictor(None)
     predictor.fit(
         cohort, run_dir=tmp_path, settings=settings, network={"widths": (16,)}
     )
@@ -144,9 +144,9 @@ def test_digits_are_read_by_their_label(tmp_path):
 
 def test_wrong_input_is_told(predictor, cohort, run, tmp_path):
     with pytest.raises(InputError, match="no weights yet"):
-        CovariatePredictor()(np.zeros((1, 8, 8, 8)))
+        CovariatePredictor(None)(np.zeros((1, 8, 8, 8)))
     with pytest.raises(InputError, match="no weights yet"):
-        CovariatePredictor().probabilities(np.zeros((1, 8, 8, 8)))
+        CovariatePredictor(None).probabilities(np.zeros((1, 8, 8, 8)))
     with pytest.raises(InputError, match=r"expected \(n, 16, 24, 16\)"):
         predictor(np.zeros((1, 8, 8, 8)))
     with pytest.raises(InputError, match="no volume"):
@@ -154,9 +154,9 @@ def test_wrong_input_is_told(predictor, cohort, run, tmp_path):
     with pytest.raises(InputError, match="with categories, sex"):
         predictor.probabilities(np.zeros((1, 16, 24, 16)), column="age")
     with pytest.raises(InputError, match="no column 'height'"):
-        CovariatePredictor().fit(cohort, run_dir=tmp_path, conditions=("height",))
+        CovariatePredictor(None).fit(cohort, run_dir=tmp_path, conditions=("height",))
     with pytest.raises(InputError, match="holds a run made by another request"):
-        CovariatePredictor().fit(
+        CovariatePredictor(None).fit(
             cohort, run_dir=run, conditions=("age",), network=SMALL
         )
     with pytest.raises(InputError, match="a predictor model, expected ldm"):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from dipy_synth.conditions import Column, ConditionSchema
+from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.synthesis.cohort import Request, synthesize_cohort
@@ -67,7 +68,7 @@ def values(paths):
 
 
 def test_a_cohort_is_a_bids_derivative_with_its_origin_told(tmp_path):
-    request = Request(seed=3, conditions={"age": "70"}, steps=5)
+    request = sampled(seed=3, conditions={"age": "70"}, steps=5)
     model, out = Model(), tmp_path / "out"
     model.folder = tmp_path / "runs" / "brains" / "model"
     (path,) = synthesize_cohort(model, out, n=1, request=request)
@@ -157,6 +158,11 @@ def test_another_data_set_is_never_touched(tmp_path, content):
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
+def sampled(*, seed=0, conditions=(), **settings):
+    sampling = SamplingSettings(**settings)
+    return Request(seed=seed, conditions=dict(conditions), sampling=sampling)
+
+
 def test_a_request_that_made_nothing_binds_nobody(tmp_path):
     with pytest.raises(InputError, match="expected one of F, M"):
         synthesize_cohort(
@@ -169,15 +175,15 @@ def test_a_request_that_made_nothing_binds_nobody(tmp_path):
             raise InputError("magic")
 
     with pytest.raises(InputError, match="magic"):
-        synthesize_cohort(Refusing(), tmp_path, request=Request(sampler="ddim"))
-    synthesize_cohort(Model(), tmp_path, request=Request(sampler="euler"))
+        synthesize_cohort(Refusing(), tmp_path, request=sampled(sampler="ddim"))
+    synthesize_cohort(Model(), tmp_path, request=sampled(sampler="euler"))
 
 
 @pytest.mark.parametrize("wrong", [{"sampler": "magic"}, {"steps": 0}, {"seed": -1}])
 def test_a_wrong_request_costs_nothing_that_is_there(tmp_path, wrong):
     (path,) = synthesize_cohort(Model(), tmp_path)
     with pytest.raises(InputError, match=next(iter(wrong))):
-        synthesize_cohort(Model(), tmp_path, request=Request(**wrong), force=True)
+        synthesize_cohort(Model(), tmp_path, request=sampled(**wrong), force=True)
     assert path.exists()
 
 

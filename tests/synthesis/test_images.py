@@ -10,10 +10,14 @@ import pytest
 from dipy_synth.conditions import Column, ConditionSchema
 from dipy_synth.data.image_cohort import ArrayCohort
 from dipy_synth.diffusion.normalizer import LatentNormalizer
+from dipy_synth.diffusion.sampling_settings import (
+    DEFAULT_SAMPLING,
+    SamplingSettings,
+)
 from dipy_synth.errors import InputError
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.networks.unet import UNet
-from dipy_synth.nn.ldm import LDM, SAMPLING
+from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.store import find_model
 from dipy_synth.synthesis.images import check_for_images, synthesize_images
@@ -32,7 +36,7 @@ class Model:
         "grid": None,
         "version": "0.1.0",
         "weights_sha256": "abc",
-        "sampling": dict(SAMPLING),
+        "sampling": dict(DEFAULT_SAMPLING),
     }
 
     def __init__(self):
@@ -51,8 +55,9 @@ def first_pixels(path):
     return ArrayCohort.load(path).images[:, 0, 0].tolist()
 
 
-def three(**kwargs):
-    return Request(conditions={"label": "3"}, **kwargs)
+def three(*, seed=0, **settings):
+    sampling = SamplingSettings(**settings)
+    return Request(seed=seed, conditions={"label": "3"}, sampling=sampling)
 
 
 def test_images_lie_in_one_file_that_tells_what_was_asked(tmp_path):
@@ -65,7 +70,9 @@ def test_images_lie_in_one_file_that_tells_what_was_asked(tmp_path):
     assert told["Synthetic"] and told["Model"]["SHA256"] == "abc"
     request = told["DipySynth"]
     assert {"Seed": 1, "Steps": 5}.items() <= request.items()
-    assert request["Sampler"] == SAMPLING["sampler"]  # what the model recommends
+    assert (
+        request["Sampler"] == DEFAULT_SAMPLING["sampler"]
+    )  # what the model recommends
     names = {entry.name for entry in tmp_path.iterdir()}
     assert names == {"images.npz", "images.json", "images.png"}
 
@@ -171,8 +178,8 @@ def test_the_bundled_model_of_digits_is_small_and_whole():
 def digits(tmp_path):
     """Folder of a model of images, never trained."""
     keras.utils.set_random_seed(0)
-    ldm = LDM()
-    ldm.vqvae, ldm.schema = VQVAE(), DIGITS
+    ldm = LDM(None)
+    ldm.vqvae, ldm.schema = VQVAE(None), DIGITS
     ldm.vqvae.network = PatchAutoencoder((8, 8), channels=(8, 8), blocks=1)
     shape = ldm.vqvae.network.latent_shape
     ldm.network = UNet(shape, widths=(8,), blocks=1, categories=(3,))
@@ -180,7 +187,7 @@ def digits(tmp_path):
         np.zeros(shape), np.eye(shape[-1]), np.ones(shape)
     )
     split = {"train": ["a"], "validation": ["b"]}
-    ldm.config = {"grid": None, "sampling": dict(SAMPLING), "split": split}
+    ldm.config = {"grid": None, "sampling": dict(DEFAULT_SAMPLING), "split": split}
     return ldm.save(tmp_path / "model")
 
 

@@ -36,7 +36,7 @@ class Model:
         self.config["weights_sha256"] = f"hash of {kept}"
         self.kept, self.seen = kept, 0
 
-    def predict(self, volume):
+    def reconstruct(self, volume):
         self.seen += 1
         return volume * np.float32(self.kept)
 
@@ -165,15 +165,15 @@ def test_a_bad_scan_is_told_and_the_others_are_made(tmp_path, write_cohort):
 
 def test_a_model_that_fails_on_a_scan_does_not_stop_the_others(records, tmp_path):
     model = Model()
-    whole = model.predict
+    whole = model.reconstruct
 
-    def predict(volume):
+    def reconstruct(volume):
         if model.seen == 0:
             model.seen += 1
             raise ZeroDivisionError("ours")
         return whole(volume)
 
-    model.predict = predict
+    model.reconstruct = reconstruct
     answers = reconstruct_cohort(model, records[:2], tmp_path / "out")
     assert answers == [("sub-01", "sub-01: ZeroDivisionError: ours"), ("sub-02", None)]
     assert not target(tmp_path / "out", "sub-01").exists()

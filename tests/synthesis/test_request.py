@@ -1,11 +1,13 @@
 """Requests: who is asked for what, and tables of participants read."""
 
+from dataclasses import replace
 import json
 
 import numpy as np
 import pytest
 
 from dipy_synth.conditions import Column, ConditionSchema
+from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.errors import InputError
 from dipy_synth.synthesis.request import Request, read_matched_participants
 from dipy_synth.utils.tables import write_table
@@ -90,18 +92,19 @@ def test_what_is_open_is_filled_and_what_is_set_stays():
         "guidance": 1.5,
         "guidance_rescale": 0.7,
     }
-    request = Request(steps=3, guidance=0.0).completed(defaults)
+    request = Request(sampling=SamplingSettings(steps=3, guidance=0.0))
     rest = {"steps": 3, "guidance": 0.0, "guidance_interval": None, "eta": None}
-    assert request.settings() == {**defaults, **rest}
-    assert Request(sampler="ddim").completed(defaults).eta is None
-    assert Request(sampler="ddim", eta=0.5).completed(defaults).eta == 0.5
-    defaults = {**defaults, "sampler": "ddim", "eta": 0.3}
-    assert Request().completed(defaults).eta == 0.3
-    assert Request(sampler="heun").completed(defaults).eta is None
+    filled = request.completed(defaults).sampling
+    assert filled.to_config() == {**defaults, **rest}
+    assert replace(request, sampling=filled) == request.completed(defaults)
 
 
 def test_a_request_is_told_in_json():
-    request = Request(participants=ROWS, sweep={"age": (1, 2)}, guidance_rescale=0.5)
+    request = Request(
+        participants=ROWS,
+        sweep={"age": (1, 2)},
+        sampling=SamplingSettings(guidance_rescale=0.5),
+    )
     config = request.to_config()
     assert json.loads(json.dumps(config)) == config
     assert config["Sweep"] == {"age": [1, 2]}

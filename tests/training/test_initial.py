@@ -22,7 +22,9 @@ def vqvaes(prepared_folder, tmp_path_factory):
     for seed, run in enumerate(runs):
         settings = TrainingSettings(epochs=1, batch_size=2, seed=seed)
         network = {"channels": (8, 8), "blocks": 1}
-        VQVAE().fit(prepared_folder, run_dir=run, settings=settings, network=network)
+        VQVAE(None).fit(
+            prepared_folder, run_dir=run, settings=settings, network=network
+        )
     return runs
 
 
@@ -31,13 +33,13 @@ def first(prepared_folder, vqvaes, tmp_path_factory):
     run = tmp_path_factory.mktemp("first")
     settings = TrainingSettings(epochs=2, batch_size=2, learning_rate=1e-3)
     options = {"run_dir": run, "settings": settings, "conditions": ("age",)}
-    LDM().fit(prepared_folder, vqvaes[0], **options, network=SMALL)
+    LDM(None).fit(prepared_folder, vqvaes[0], **options, network=SMALL)
     return run
 
 
 def test_a_model_starts_where_the_other_ended(prepared_folder, vqvaes, first, tmp_path):
     options = {"run_dir": tmp_path, "settings": ONE}
-    LDM().fit(prepared_folder, vqvaes[0], initial=first, **options)
+    LDM(None).fit(prepared_folder, vqvaes[0], initial=first, **options)
     begun, ended = LDM(tmp_path), LDM(first)
     for ours, theirs in zip(begun.network.get_weights(), ended.network.get_weights()):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
@@ -51,11 +53,11 @@ def test_other_training_times_ask_the_same_of_the_network(
         prediction="preconditioned", times="log_snr", noise_range=(0.1, 3.0)
     )
     options = {"run_dir": tmp_path, "settings": ONE, "schedule": other}
-    LDM().fit(prepared_folder, vqvaes[0], initial=first, **options)
+    LDM(None).fit(prepared_folder, vqvaes[0], initial=first, **options)
     assert LDM(tmp_path).schedule.to_config() == other.to_config()
     with pytest.raises(InputError, match="schedule"):
         options = {"run_dir": tmp_path / "v", "schedule": DiscreteDiffusion()}
-        LDM().fit(prepared_folder, vqvaes[0], initial=first, **options)
+        LDM(None).fit(prepared_folder, vqvaes[0], initial=first, **options)
 
 
 def test_subjects_that_the_first_model_saw_are_told(
@@ -73,7 +75,7 @@ def test_subjects_that_the_first_model_saw_are_told(
         split["train"] += seen
         options = {"run_dir": tmp_path, "settings": ONE, "initial": initial}
         with caplog.at_level("WARNING", "dipy"), pytest.raises(KeyboardInterrupt):
-            LDM().fit(prepared_folder, vqvaes[0], **options)
+            LDM(None).fit(prepared_folder, vqvaes[0], **options)
         assert bool(re.search(told, caplog.text)) == bool(seen)
 
 
@@ -82,7 +84,7 @@ def test_a_model_of_another_autoencoder_is_refused(
 ):
     options = {"run_dir": tmp_path / "run", "settings": ONE, "initial": first}
     with pytest.raises(InputError, match="latents are of another autoencoder"):
-        LDM().fit(prepared_folder, vqvaes[1], **options)
+        LDM(None).fit(prepared_folder, vqvaes[1], **options)
     assert not (tmp_path / "run").exists()
 
 
@@ -97,7 +99,7 @@ def test_what_the_model_brings_cannot_be_chosen(
     prepared_folder, vqvaes, first, tmp_path, arguments, told
 ):
     with pytest.raises(InputError, match=told):
-        LDM().fit(
+        LDM(None).fit(
             prepared_folder, vqvaes[0], run_dir=tmp_path, initial=first, **arguments
         )
 
@@ -106,6 +108,6 @@ def test_a_run_begun_from_a_model_does_not_go_on_without(
     prepared_folder, vqvaes, first, tmp_path
 ):
     options = {"run_dir": tmp_path, "settings": ONE, "conditions": ("age",)}
-    LDM().fit(prepared_folder, vqvaes[0], initial=first, **options)
+    LDM(None).fit(prepared_folder, vqvaes[0], initial=first, **options)
     with pytest.raises(InputError, match="about.initial"):
-        LDM().fit(prepared_folder, vqvaes[0], **options, network=SMALL)
+        LDM(None).fit(prepared_folder, vqvaes[0], **options, network=SMALL)

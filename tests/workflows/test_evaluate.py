@@ -198,7 +198,7 @@ def test_bad_input_is_one_line_and_nothing_is_written(call, cohorts, tmp_path, c
 def test_a_trained_predictor_gives_the_features(call, write_prepared, tmp_path):
     cohort = write_prepared(tmp_path / "c", shape=GRID.shape, voxel_size=(8.0,) * 3)
     settings = TrainingSettings(epochs=1, batch_size=2)
-    CovariatePredictor().fit(
+    CovariatePredictor(None).fit(
         cohort, run_dir=tmp_path / "predictor", settings=settings, conditions=["age"]
     )
     out = tmp_path / "out"

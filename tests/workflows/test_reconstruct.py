@@ -27,7 +27,7 @@ def trained(bids_folder, tmp_path_factory):
     """Prepare a cohort, make a model that does as its PCA; give the folder of both."""
     root = tmp_path_factory.mktemp("trained")
     prepare_cohort(read_records(bids_folder), root / "prepared", preprocessing=STEPS)
-    vqvae, cohort = VQVAE(), Cohort.load(root / "prepared")
+    vqvae, cohort = VQVAE(None), Cohort.load(root / "prepared")
     vqvae.config = cohort_config(cohort)
     vqvae.network = PatchAutoencoder(cohort.grid.shape, channels=(8, 8), blocks=1)
     vqvae.network.initialize_linear(sample_patches(cohort.volumes() * 2.0 - 1.0))

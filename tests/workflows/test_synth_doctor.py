@@ -9,10 +9,11 @@ import pytest
 
 from dipy_synth.conditions import ConditionSchema
 from dipy_synth.diffusion.normalizer import LatentNormalizer
+from dipy_synth.diffusion.sampling_settings import DEFAULT_SAMPLING
 from dipy_synth.diffusion.schedules import DiscreteDiffusion, RectifiedFlow
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.networks.unet import UNet
-from dipy_synth.nn.ldm import LDM, SAMPLING
+from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.utils.files import read_json
 from dipy_synth.workflows.cli import run
@@ -24,8 +25,8 @@ def model(tmp_path):
 
     def write(schedule):
         keras.utils.set_random_seed(0)
-        ldm = LDM()
-        ldm.vqvae, ldm.schedule = VQVAE(), schedule
+        ldm = LDM(None)
+        ldm.vqvae, ldm.schedule = VQVAE(None), schedule
         ldm.vqvae.network = PatchAutoencoder((8, 8), channels=(8, 8), blocks=1)
         shape = ldm.vqvae.network.latent_shape
         ldm.network = UNet(shape, widths=(8,), blocks=1, attention=(False,))
@@ -34,7 +35,7 @@ def model(tmp_path):
             np.zeros(shape), np.eye(shape[-1]), np.ones(shape)
         )
         split = {"train": ["a", "b"], "validation": ["c"]}
-        ldm.config = {"grid": None, "sampling": dict(SAMPLING), "split": split}
+        ldm.config = {"grid": None, "sampling": dict(DEFAULT_SAMPLING), "split": split}
         return ldm.save(tmp_path / "model")
 
     return write

@@ -1,0 +1,51 @@
+"""What the wrappers of this package share: weights by name, and a grid."""
+
+from dipy_synth.grid import Grid
+
+DEFAULT_MODEL = "ixi-2mm"
+
+
+class Wrapper:
+    """A model whose weights come with the package, from a folder, or by training.
+
+    Parameters
+    ----------
+    model : str or Path, optional
+        A model folder, or the name of a bundled model. None makes a model without
+        weights, for `fit`.
+    verbose : bool, optional
+        Log progress and show progress bars.
+    """
+
+    default_model = DEFAULT_MODEL
+
+    def __init__(self, model, *, verbose=False):
+        self.network, self.folder = None, None
+        self.config, self.verbose = {}, verbose
+        if model is not None:
+            self.load_model_weights(model)
+
+    def fetch_default_weights(self):
+        """Load the bundled model, without a download."""
+        self.load_model_weights(self.default_model)
+
+    def load_model_weights(self, model):
+        """Load a model.
+
+        Parameters
+        ----------
+        model : str or Path
+            A model folder, or the name of a bundled model.
+        """
+        raise NotImplementedError
+
+    @property
+    def grid(self):
+        """Grid of the volumes: Grid, or None of a model of images."""
+        config = self.config.get("grid")
+        return None if config is None else Grid.from_config(config)
+
+    @property
+    def affine(self):
+        """Map from voxels to the world, in mm: ndarray of shape (4, 4), or None."""
+        return None if self.grid is None else self.grid.affine
