@@ -15,6 +15,7 @@ import numpy as np
 
 from dipy_synth import __version__
 from dipy_synth.errors import InputError
+from dipy_synth.utils.architecture import arguments_of
 from dipy_synth.utils.derivative import relative_path
 from dipy_synth.utils.files import (
     file_hash,
@@ -142,7 +143,7 @@ def save_model(
         ``vqvae``, ``ldm`` or ``predictor``.
     config : dict
         Configuration of the model besides weights; JSON.
-    networks : dict of str to Network
+    networks : dict of str to keras.Model
         Networks, whose arguments and weights are stored.
     arrays : dict of str to ndarray, optional
         Other arrays, stored in float32.
@@ -163,7 +164,7 @@ def save_model(
     for name, network in networks.items():
         for i, weight in enumerate(network.get_weights()):
             values[f"{name}.{i:04d}"] = _cast(weight, dtype)
-    configs = {name: network.arguments() for name, network in networks.items()}
+    configs = {name: arguments_of(network) for name, network in networks.items()}
     content = {
         "format": FORMAT,
         "kind": kind,
@@ -383,7 +384,7 @@ def load_networks(folder, config, makers):
 
     Returns
     -------
-    networks : dict of str to Network
+    networks : dict of str to keras.Model
     arrays : dict of str to ndarray
 
     Raises

@@ -7,6 +7,7 @@ from pathlib import Path
 from keras import ops
 import numpy as np
 
+from dipy_synth.utils.architecture import arguments_of
 from dipy_synth.utils.derivative import OutputFolder
 from dipy_synth.utils.files import atomic_path, write_json
 
@@ -45,7 +46,7 @@ def check_settings(run_dir, model, settings, about):
     """Refuse to mix two runs in one folder; write the settings of a new one."""
     training = {k: v for k, v in asdict(settings).items() if k not in _FREE}
     wanted = _as_json(
-        {"network": model.arguments(), "training": training, "about": about}
+        {"network": arguments_of(model), "training": training, "about": about}
     )
     folder = OutputFolder(
         Path(run_dir), "run", record="settings.json", group=None, clashes=()
