@@ -56,7 +56,8 @@ def run_parallel(
         Arguments of the calls.
     engine : {"serial", "joblib", "dask", "ray"}, optional
         The parallel engine. A script that uses "dask" needs the usual ``if __name__ ==
-        "__main__":``.
+        "__main__":``. "ray" is joblib's backend of it: results come all at the end, and
+        where a worker is killed, joblib's own processes do all items again.
     n_jobs : int, optional
         Number of items at a time; -1 for all processors.
     scheduler : str, optional
@@ -302,41 +303,19 @@ def _outcome(future):
 
 
 def _ray(function, items, n_jobs):
-    """Run by ray, which itself repeats calls of killed workers, three times."""
-    import ray
+    """Run by joblib's backend of ray; where a worker was killed, by joblib alone."""
+    from joblib import Parallel, delayed
+    from ray.exceptions import RayError
+    from ray.util.joblib import register_ray
 
-    with _ray_running(n_jobs):
-        task = ray.remote(_attempt)
-        places = {task.remote(function, item): p for p, item in enumerate(items)}
-        while places:
-            (done,), _ = ray.wait([*places])
-            try:
-                answer = ray.get(done)
-            except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
-                answer = None, _DIED
-            except ray.exceptions.RayError as error:
-                answer = None, f"{type(error).__name__}: {error}"
-            yield places.pop(done), answer
-
-
-@contextmanager
-def _ray_running(n_jobs):
-    """Start and stop ray, unless it is running."""
-    import ray
-
-    if ray.is_initialized():
-        yield
-        return
-    ray.init(
-        num_cpus=n_jobs,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    register_ray()
+    calls = (delayed(_placed)(function, *pair) for pair in enumerate(items))
     try:
-        yield
-    finally:
-        ray.shutdown()
+        yield from Parallel(n_jobs=n_jobs, backend="ray", batch_size=1)(calls)
+    except RayError:
+        # all results are lost then, and nothing says which item it was
+        logger.warning("a worker of ray died: all items again, by joblib")
+        yield from _joblib(function, items, n_jobs)
 
 
 _RUNNERS = {"serial": _serial, "joblib": _joblib, "dask": _dask, "ray": _ray}

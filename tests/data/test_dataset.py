@@ -84,7 +84,10 @@ def test_parts_are_cut_from_their_volumes_and_fill_them(volumes):
 
 
 def test_images_of_two_dimensions_pass_too():
-    assert VolumeDataset(np.zeros((3, 8, 8)), batch_size=2)[0].shape == (2, 8, 8, 1)
+    images = np.random.default_rng(0).random((3, 8, 8))
+    data = VolumeDataset(images, batch_size=2, shuffle=False)
+    assert_allclose(data[0], 2 * images[:2, ..., None] - 1, atol=1e-6)
+    assert_allclose(data[1], 2 * images[2:, ..., None] - 1, atol=1e-6)
 
 
 @pytest.mark.parametrize("count, batch_size", [(0, 1), (3, 0)])

@@ -122,7 +122,7 @@ def test_what_cannot_be_compared_is_refused():
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_ssim_agrees_with_scikit_image(shape):
+def test_psnr_and_ssim_agree_with_scikit_image(shape):
     skimage = pytest.importorskip("skimage.metrics")
     x, y = images(shape)
     mean, full = skimage.structural_similarity(
@@ -135,6 +135,8 @@ def test_ssim_agrees_with_scikit_image(shape):
         full=True,
     )
     mask = x > 0.5
+    theirs = skimage.peak_signal_noise_ratio(x, y, data_range=1)
+    assert psnr(x, y) == pytest.approx(theirs, abs=1e-4)
     assert ssim(x, y) == pytest.approx(mean, abs=1e-4)
     assert ssim(x, y, mask=mask) == pytest.approx(full[mask].mean(), abs=1e-4)
 
