@@ -32,9 +32,12 @@ cli_flows = {
     ),
     "dipy_synth_doctor": ("dipy_synth.workflows.doctor", "SynthDoctorFlow"),
     "dipy_synth_mri": ("dipy_synth.workflows.synth", "SynthMRIFlow"),
-    "dipy_train_predictor": ("dipy_synth.workflows.train", "TrainPredictorFlow"),
-    "dipy_train_ldm": ("dipy_synth.workflows.train", "TrainLDMFlow"),
-    "dipy_train_vqvae": ("dipy_synth.workflows.train", "TrainVQVAEFlow"),
+    "dipy_train_predictor": (
+        "dipy_synth.workflows.train_predictor",
+        "TrainPredictorFlow",
+    ),
+    "dipy_train_ldm": ("dipy_synth.workflows.train_ldm", "TrainLDMFlow"),
+    "dipy_train_vqvae": ("dipy_synth.workflows.train_vqvae", "TrainVQVAEFlow"),
 }
 
 # Errors that a user can fix, shown in one line. Others keep their traceback.
