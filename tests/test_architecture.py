@@ -22,13 +22,13 @@ IMAGES = "dipy nibabel nilearn SimpleITK"
 FLOORS = {
     # floor 0: NumPy alone
     PACKAGE: "",
-    "models": "",
     "errors": "numpy",
     "utils": "numpy",
     "utils.progress": "tqdm",
     "utils.startup": "keras",
     "utils.parallel": "dipy joblib distributed ray",
     "utils.montage": "numpy matplotlib",
+    "models": "",
     "grid": "numpy",
     "conditions": "numpy",
     "phantom": "numpy",

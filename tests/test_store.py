@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
+from dipy_synth.models import BUNDLED, find_model
 from dipy_synth.store import (
-    BUNDLED,
     add_arrays,
     config_hash,
-    find_model,
     load_arrays,
     load_networks,
     read_config,

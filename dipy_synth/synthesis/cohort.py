@@ -12,7 +12,7 @@ import numpy as np
 from dipy_synth.data.nifti import read_volume
 from dipy_synth.data.prepared import sidecar_path
 from dipy_synth.errors import InputError, QualityError
-from dipy_synth.store import describe_model
+from dipy_synth.models import describe_model
 from dipy_synth.synthesis.draws import Draws, count_reasons
 from dipy_synth.synthesis.outputs import (
     PICTURE,

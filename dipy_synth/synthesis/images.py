@@ -11,7 +11,7 @@ import numpy as np
 
 from dipy_synth import __version__
 from dipy_synth.errors import InputError
-from dipy_synth.store import describe_model
+from dipy_synth.models import describe_model
 from dipy_synth.synthesis.request import Request
 from dipy_synth.utils.derivative import GROUP, OutputFolder
 from dipy_synth.utils.files import atomic_path, write_json

@@ -14,12 +14,13 @@ from dipy_synth.data.readers import read_records
 from dipy_synth.diffusion.latents import encode_volumes
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
+from dipy_synth.models import find_model
 from dipy_synth.networks.blocks import depth_to_space, space_to_depth
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.predictor import CovariatePredictor
 from dipy_synth.nn.vqvae import VQVAE
-from dipy_synth.store import config_hash, find_model, read_config
+from dipy_synth.store import config_hash, read_config
 from dipy_synth.synthesis.qc_filter import QCFilter
 from dipy_synth.training import TrainingSettings
 from dipy_synth.training.denoiser import SPLITS

@@ -15,11 +15,11 @@ from dipy_synth.diffusion.sampling_settings import (
     SamplingSettings,
 )
 from dipy_synth.errors import InputError
+from dipy_synth.models import find_model
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
-from dipy_synth.store import find_model
 from dipy_synth.synthesis.images import check_for_images, synthesize_images
 from dipy_synth.synthesis.request import Request
 from dipy_synth.utils.files import read_json
