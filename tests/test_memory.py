@@ -9,7 +9,7 @@ import pytest
 from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.dataset import VolumeDataset
 from dipy_synth.evaluation import Volumes, load_volumes
-from dipy_synth.evaluation.pipeline import find_identical
+from dipy_synth.evaluation.cohort_checks import find_identical
 from dipy_synth.metrics.diversity import similarity_within
 from dipy_synth.metrics.verdicts import check_brains, fit_acceptance_ranges
 from dipy_synth.nn.vqvae import VQVAE

@@ -6,9 +6,12 @@ import logging
 import numpy as np
 
 from dipy_synth import __version__
-from dipy_synth.data.split import LEAST_HELD_OUT
-from dipy_synth.errors import InputError
 from dipy_synth.evaluation.adherence import compare_ageing, follow_conditions
+from dipy_synth.evaluation.cohort_checks import (
+    check_cohorts,
+    check_predictor,
+    find_identical,
+)
 from dipy_synth.evaluation.downstream import check_downstream, compare_downstream
 from dipy_synth.evaluation.extractors import (
     Extractor,
@@ -19,7 +22,6 @@ from dipy_synth.evaluation.extractors import (
 )
 from dipy_synth.evaluation.findings import find_all
 from dipy_synth.evaluation.texture import compare_texture
-from dipy_synth.grid import Grid
 from dipy_synth.metrics.comparison import CLASS_METRICS, METRICS, Metric, compare
 from dipy_synth.metrics.distribution import fid
 from dipy_synth.metrics.diversity import Similarity, similarity_within
@@ -32,11 +34,6 @@ from dipy_synth.metrics.verdicts import (
 )
 from dipy_synth.utils.random import random_stream
 
-LEAST_SYNTHETIC = 4
-HELD_OUT = (
-    f"real brains held out from training: {LEAST_HELD_OUT} of them are a fifth of "
-    f"{5 * LEAST_HELD_OUT} subjects, as dipy_preprocess_t1 keeps by default"
-)
 _BLOCK = 6.0  # mm, block size of the search for copies
 _PER_COMPONENT = 4  # volumes per component on either side, for FID
 logger = logging.getLogger("dipy_synth")
@@ -214,12 +211,12 @@ def evaluate(
         not disjoint.
     """
     synthetic = _with_rows(synthetic, asked)
-    notes = _check(real, synthetic, train, noise)
+    notes = check_cohorts(real, synthetic, train, noise)
     if downstream:
         check_downstream(real, synthetic, train)
     identical = () if train is None else find_identical(synthetic, train)
     if predictor is not None:
-        _check_predictor(predictor, real)
+        check_predictor(predictor, real)
     fit, compared, words = _to_fit_on(real, train, seed)
     notes += words
     if extractor is None:
@@ -289,71 +286,6 @@ def evaluate(
 
 def _with_rows(synthetic, asked):
     return synthetic if asked is None else replace(synthetic, rows=tuple(asked))
-
-
-def _check(real, synthetic, train, noise):
-    """Refuse cohorts that cannot be compared; return notes on unusual ones."""
-    sides = [(real, LEAST_HELD_OUT), (synthetic, LEAST_SYNTHETIC)]
-    sides += [(x, n) for x, n in ((train, 2), (noise, 4)) if x is not None]
-    notes = ()
-    for cohort, least in sides:
-        if len(cohort) < least:
-            raise InputError(
-                f"{cohort.name}: {len(cohort)} volumes; expected {least} or more: "
-                "cohorts are compared, not single volumes"
-                + (f" ({HELD_OUT})" if cohort is real else "")
-            )
-        if cohort.grid != real.grid:
-            raise InputError(
-                f"{cohort.name}: on {cohort.grid}; expected the real volumes' "
-                f"{real.grid}"
-            )
-        notes += tuple(f"{cohort.name}: {note}" for note in cohort.notes)
-    known = dict(zip(real.hashes(), real.names))
-    both = [known[x] for x in train.hashes() if x in known] if train is not None else []
-    if both:
-        raise InputError(
-            f"{real.name}: {len(both)} of its volumes, the first {both[0]}, are among "
-            f"the training volumes of {train.name}; expected real volumes held out"
-        )
-    same = sum(x in known for x in synthetic.hashes())
-    if same:
-        notes += (f"{same} synthetic volumes are equal to real ones compared with",)
-    return notes
-
-
-def find_identical(synthetic, train):
-    """Find synthetic volumes that are equal to training volumes, value by value.
-
-    Parameters
-    ----------
-    synthetic, train : Volumes
-        Cohorts on one grid.
-
-    Returns
-    -------
-    tuple of tuple (str, str)
-        Name of a synthetic volume, and of the training volume that it, or its mirror
-        image, equals.
-    """
-    known = dict(zip(train.hashes(), train.names))
-    sides = (synthetic, replace(synthetic, volumes=synthetic.volumes[:, ::-1]))
-    pairs = zip(synthetic.names, *(side.hashes() for side in sides))
-    return tuple(
-        (name, known[own] if own in known else f"{known[mirrored]}, mirrored")
-        for name, own, mirrored in pairs
-        if own in known or mirrored in known
-    )
-
-
-def _check_predictor(predictor, real):
-    """Refuse a predictor of volumes on another grid."""
-    grid = predictor.config.get("grid")
-    if grid is not None and Grid.from_config(grid) != real.grid:
-        raise InputError(
-            f"{real.name}: on {real.grid}; expected the predictor's "
-            f"{Grid.from_config(grid)}"
-        )
 
 
 def _to_fit_on(real, train, seed):
