@@ -92,7 +92,7 @@ class Cohort:
 
     @property
     def preprocessing(self):
-        """How scans were prepared: `PreprocessConfig.to_config`, a dict, or None."""
+        """Preprocessing of the scans, of `PreprocessConfig.to_config`: dict or None."""
         return self._description["DipySynth"].get("Preprocessing")
 
     @property

@@ -113,7 +113,7 @@ def _years(value, unit):
 
 
 def _plain(value, number):
-    """Return a number as it was written, or anew where it was written otherwise."""
+    """Return a number as it was written, or in plain notation."""
     text = clean(value)
     same = re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text) and float(text) == number
     return text if same else f"{number:.10g}"

@@ -185,7 +185,7 @@ def _extent(response, part, start):
     )
     if content_range is None or int(content_range[1]) != start:
         part.unlink(missing_ok=True)
-        raise ConnectionError("the server sent another range than the one asked for")
+        raise ConnectionError("the server sent another range than requested")
     return start, None if content_range[2] == "*" else int(content_range[2])
 
 

@@ -164,7 +164,7 @@ def _fetch(source, root, folder, options):
     logger.info(f"{source.title}\nhome: {source.home}\nlicence: {source.licence}")
     logger.info(f"please cite: {source.credit}")
     size = source.archive.size
-    logger.info(f"size: {f'{size / 1e9:.2f} GB' if size else 'the server tells'}")
+    logger.info(f"size: {f'{size / 1e9:.2f} GB' if size else 'unknown'}")
     # The volumes are compressed one by one: unpacked they are as large as packed.
     archive = download(source.archive, root, room=1.05, **options)
     _install(source, archive, folder, options)

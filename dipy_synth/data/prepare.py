@@ -67,7 +67,7 @@ def prepare_cohort(
         Address of a dask scheduler, ``tcp://host:8786``, whose workers see the same
         files.
     force : bool, optional
-        Prepare anew what exists, also from other files or by other preprocessing.
+        Replace existing scans, also of other files or another preprocessing.
     validation_fraction : float, optional
         Fraction of the subjects for validation.
     seed : int, optional

@@ -1,4 +1,4 @@
-"""How well held-out latents are denoised, and by which denoiser."""
+"""Denoising errors of held-out latents, by denoiser and noise level."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ _FITTED = 512  # images that a Gaussian is fitted to, at most
 
 
 def fit_gaussian(pairs, *, categories=()):
-    """Fit a Gaussian denoiser to training pairs, images that were not moved alone.
+    """Fit a Gaussian denoiser to training pairs, without shifted images.
 
     Parameters
     ----------
@@ -41,11 +41,11 @@ def choose_threshold(network, gaussian, held_out, *, seed=0):
     Parameters
     ----------
     network : callable
-        From encoded conditions (1, n_conditions) to the network as a denoiser.
+        Map from encoded conditions (1, n_conditions) to the network's denoiser.
     gaussian : GaussianDenoiser
         The Gaussian denoiser.
     held_out : NoisyPairs
-        Pairs that neither was fitted to, with a normalizer.
+        Held-out pairs with a normalizer.
     seed : int, optional
         Seed of the noise.
 
@@ -76,12 +76,12 @@ def choose_threshold(network, gaussian, held_out, *, seed=0):
 
 
 def denoising_errors(denoiser, schedule, x0, conditions, ratios, *, seed=0):
-    """Return the mean squared error of the estimated latents by noise level.
+    """Compute the mean squared error of the estimated latents by noise level.
 
     Parameters
     ----------
     denoiser : callable
-        From encoded conditions (1, n_conditions) to a denoiser as the samplers take it.
+        Map from encoded conditions (1, n_conditions) to ``denoise(x_t, t)``.
     schedule : Schedule
         The schedule.
     x0 : ndarray of shape (n, *latent_shape)
@@ -109,7 +109,7 @@ def denoising_errors(denoiser, schedule, x0, conditions, ratios, *, seed=0):
 
 
 def wiener_errors(x0, variance, ratios):
-    """Return what a Wiener filter by position and channel leaves, by noise level.
+    """Compute the error of a Wiener filter by position and channel, by noise level.
 
     Parameters
     ----------

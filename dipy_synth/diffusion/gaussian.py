@@ -11,8 +11,8 @@ _FOLDS = 5  # of the cross-validation
 class GaussianDenoiser:
     """Posterior mean under a Gaussian of low rank plus a diagonal.
 
-    In noise far above the signal the best estimate is nearly that of a Gaussian, which
-    needs no training, while all that a network sees there is noise.
+    In noise far above the signal the best estimate is nearly that of a Gaussian, in
+    closed form; a network learns it slowly there.
 
     Parameters
     ----------
@@ -23,10 +23,10 @@ class GaussianDenoiser:
     variance : ndarray of shape (*latent_shape)
         Variance at each position and channel.
     features : dict
-        How conditions become features, as `to_config` gives it: ``categories``,
-        ``mean`` and ``covariance``.
+        Map from conditions to features, see `to_config`: ``categories``, ``mean`` and
+        ``covariance``.
     threshold : float, optional
-        Noise-to-signal ratio above which it is to be used in place of a network.
+        Noise-to-signal ratio above which it replaces the network.
 
     References
     ----------
@@ -73,7 +73,7 @@ class GaussianDenoiser:
         directions : int, optional
             Principal directions, at most.
         subjects : ndarray of shape (n,), optional
-            Whose latents these are; each another subject's by default.
+            Subject of each latent; all different by default.
 
         Returns
         -------
@@ -98,7 +98,7 @@ class GaussianDenoiser:
         return cls(effects, factors, variance, features)
 
     def to_config(self):
-        """Return all but the arrays, for JSON."""
+        """Return everything but the arrays: dict of JSON types."""
         finite = np.isfinite(self.threshold)
         return {**self.features, "threshold": self.threshold if finite else None}
 
@@ -129,7 +129,7 @@ class GaussianDenoiser:
         t : float
             The time.
         schedule : Schedule
-            Gives alpha and sigma.
+            Schedule, for alpha and sigma.
         conditions : ndarray of shape (n, n_conditions)
             Encoded conditions; NaN where missing.
         guidance : float, optional
@@ -177,9 +177,9 @@ class GaussianDenoiser:
         return f, spread
 
     def _posterior_mean(self, states, mean, factors, alpha, sigma):
-        """Return E[x0 | state] by Woodbury's identity: ndarray (n, size)."""
+        """Return E[x0 | state] by Woodbury's identity: ndarray of shape (n, size)."""
         seen = states - alpha * mean
-        # covariance of what is seen: alpha^2 (L'L + R) + sigma^2
+        # covariance of the states: alpha^2 (L'L + R) + sigma^2
         total = (alpha**2 * self.rest + sigma**2).astype("float32")
         scaled = factors / total
         inner = np.eye(len(factors)) + alpha**2 * (scaled @ factors.T)
@@ -196,21 +196,21 @@ def _principal(gram, k):
 
 
 def _shares_left_out(gram, subjects, k):
-    """Return how much of the variance along each direction left-out subjects have.
+    """Compute the fraction of variance along each direction in left-out subjects.
 
     Parameters
     ----------
     gram : ndarray of shape (n, n)
         Inner products of the images.
     subjects : ndarray of shape (n,)
-        Whose images they are.
+        Subject of each image.
     k : int
-        Directions.
+        Number of directions.
 
     Returns
     -------
     ndarray of shape (k,)
-        From 1 down to 0, not rising from one direction to the next.
+        In [0, 1], decreasing.
     """
     names = np.unique(subjects)
     folds = min(_FOLDS, len(names))
@@ -233,7 +233,7 @@ def _flat(maps, shape):
 
 
 def _expand(conditions, categories):
-    """Return a column a number and one a category: (n, f); NaN where missing."""
+    """Expand numbers to two columns, categories to one-hot: (n, f); NaN: missing."""
     columns = []
     for column, count in zip(np.asarray(conditions, "float64").T, categories):
         if count:

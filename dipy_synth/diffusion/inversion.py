@@ -1,32 +1,23 @@
-"""Deterministic inversion: from an image to the noise that a sampler makes it of."""
+"""Deterministic inversion: from an image to the noise that a sampler starts from."""
 
 import numpy as np
 
-from dipy_synth.errors import InputError
-
 
 def partial_times(times, strength):
-    """Return the times of the last part of a sampler's way.
+    """Return the last part of a sampler's times.
 
     Parameters
     ----------
-    times : array of shape (steps + 1,)
-        Decreasing times of a whole way, the last of which is 0.
+    times : ndarray of shape (steps + 1,)
+        Decreasing times, the last of which is 0.
     strength : float
-        Share of the steps, above 0, to 1 for the whole way; one step at least.
+        Fraction of the steps, in (0, 1]; one step at least.
 
     Returns
     -------
-    array of shape (n + 1,)
-        The last n + 1 times, where n is that share of the steps.
-
-    Raises
-    ------
-    InputError
-        If `strength` is out of range.
+    ndarray of shape (n + 1,)
+        The last n + 1 times, where n is that fraction of the steps.
     """
-    if not 0 < strength <= 1:
-        raise InputError(f"strength {strength}: expected a number above 0, at most 1")
     return times[-(max(1, round(strength * (len(times) - 1))) + 1) :]
 
 
@@ -34,20 +25,20 @@ def invert_ddim(denoise, image, times, schedule, *, corrections=1):
     """Find the state from which `sample_ddim` leads to an image.
 
     The steps of the deterministic sampler are taken backwards. The estimate of the
-    clean image that a step needs is that at its noisier end, which is not known yet; it
-    is begun with that of the step before [1]_, and corrected by fixed-point iterations
-    [2]_.
+    clean image that a step needs is that at its noisier end, which is not known yet: it
+    is initialised by that of the step before [1]_, and corrected by fixed-point
+    iterations [2]_.
 
     Parameters
     ----------
     denoise : callable
-        ``denoise(x_t, t)``, as the samplers take it.
+        ``denoise(x_t, t)``, as for the samplers.
     image : ndarray of shape (batch, ...)
         Images.
-    times : array of shape (n + 1,)
+    times : ndarray of shape (n + 1,)
         Decreasing times, the last of which is 0.
     schedule : Schedule
-        Gives alpha and sigma at a time.
+        Schedule, for alpha and sigma at a time.
     corrections : int, optional
         Fixed-point iterations of each step.
 

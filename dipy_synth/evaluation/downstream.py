@@ -53,7 +53,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Downstream:
-    """What synthetic brains are worth for training a predictor of age.
+    """Value of synthetic brains for training a predictor of age.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def compare_downstream(real, synthetic, train, *, repeats=2000, seed=0):
     real : Volumes
         Real brains with a column ``age``, on which nothing was trained: the test.
     synthetic : Volumes
-        Synthetic brains with the age that was asked for.
+        Synthetic brains with the requested age.
     train : Volumes or None
         Real brains with a column ``age``, to train on.
     repeats : int, optional
@@ -174,7 +174,7 @@ def _interval(values, draws):
 
 
 def in_words(found):
-    """Say in one line whether the synthetic brains helped: str."""
+    """Return in one line whether the synthetic brains helped: str."""
     arms = [
         f"{arm.mae:.1f} ({arm.interval[0]:.1f} to {arm.interval[1]:.1f}) years by "
         f"{arm.n} {_named(arm.trained_on)} brains"

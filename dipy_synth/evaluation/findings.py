@@ -71,7 +71,7 @@ def find_all(
 
 
 def of_use(downstream):
-    """Say whether a predictor of age learned more with the synthetic volumes."""
+    """Find whether a predictor of age learned more with the synthetic volumes."""
     return Finding("of use", downstream.helped, in_words(downstream))
 
 

@@ -1,7 +1,7 @@
-"""What all autoencoders share: a contract, a loss, and how well the codes are used.
+"""Base of all autoencoders: interface, loss, and usage of the codes.
 
-An architecture says how images become latents and back; the quantiser between the two
-makes them discrete. `dipy_synth.networks.architectures` lists the architectures.
+An architecture maps images to latents and back; the quantiser between the two makes
+them discrete. `dipy_synth.networks.architectures` lists the architectures.
 """
 
 from keras import ops
@@ -18,7 +18,7 @@ from dipy_synth.networks.quantizer import CodeUsage, make_quantizer
 
 
 class Autoencoder(Network):
-    """An image to a small grid of discrete latents, and back.
+    """Map images to a small grid of discrete latents, and back.
 
     A subclass names its `architecture` and the `factor` by which it shrinks an image,
     makes its layers, and defines `encode` and `reconstruct`.
@@ -31,13 +31,13 @@ class Autoencoder(Network):
         The quantiser, as `make_quantizer` takes it: ``{"name": "fsq", "levels":
         (8, 5, 5)}`` or ``{"name": "vq", "codes": 256, "width": 32}``.
     distance : {"l1", "l2"}, optional
-        How far two voxels are apart: absolute or squared difference.
+        Distance of voxels: absolute or squared difference.
     background_weight : float, optional
         Weight of background voxels in the loss; the foreground has 1.
     gradient_weight : float, optional
-        Weight of the distance between finite differences, a sharpness term.
+        Weight of the L1 loss of finite differences.
     frequency_weight : float, optional
-        Weight of the distance between magnitudes of high frequencies, another.
+        Weight of the L1 loss of the magnitudes of Haar detail coefficients.
 
     Notes
     -----
@@ -86,7 +86,7 @@ class Autoencoder(Network):
 
     @staticmethod
     def two_widths(channels):
-        """Give the widths at the two resolutions: tuple of int, (2,)."""
+        """Check the widths at the two resolutions: tuple of int, (2,)."""
         if len(channels) != 2:
             raise InputError(f"channels {tuple(channels)}: expected two widths")
         return tuple(int(n) for n in channels)
@@ -106,26 +106,26 @@ class Autoencoder(Network):
 
         Parameters
         ----------
-        images : tensor (batch, *shape, 1)
+        images : tensor of shape (batch, *shape, 1)
             Images in [-1, 1].
 
         Returns
         -------
-        tensor (batch, *latent_shape), float32
+        tensor of shape (batch, *latent_shape), float32
         """
         raise NotImplementedError
 
     def reconstruct(self, quantised):
-        """Turn quantised latents to images.
+        """Decode quantised latents to images.
 
         Parameters
         ----------
-        quantised : tensor (batch, *latent_shape)
+        quantised : tensor of shape (batch, *latent_shape)
             Latents on the codebook.
 
         Returns
         -------
-        tensor (batch, *shape, 1), float32
+        tensor of shape (batch, *shape, 1), float32
             Images, mostly in [-1, 1]; not clipped.
         """
         raise NotImplementedError
@@ -135,18 +135,18 @@ class Autoencoder(Network):
 
         Parameters
         ----------
-        latents : tensor (batch, *latent_shape)
+        latents : tensor of shape (batch, *latent_shape)
             Continuous or quantised latents.
 
         Returns
         -------
-        tensor (batch, *shape, 1), float32
+        tensor of shape (batch, *shape, 1), float32
             Images, mostly in [-1, 1]; not clipped.
         """
         return self.reconstruct(self.quantizer(latents))
 
     def patch_basis(self):
-        """Return what latents stand for in the image, where a linear path says so.
+        """Return the patches that latents stand for, if there is a linear path.
 
         Returns
         -------
@@ -157,7 +157,7 @@ class Autoencoder(Network):
         """
 
     def freeze_encoder(self):
-        """Let training change the decoder alone: latents stay what they are."""
+        """Freeze encoder and quantiser, so that training changes the decoder alone."""
         for part in (*self.encoder_parts, self.quantizer):
             part.trainable = False
 
@@ -167,14 +167,14 @@ class Autoencoder(Network):
         raise NotImplementedError
 
     def initialize(self, images, *, seed=0):
-        """Start from the data, where an architecture can.
+        """Initialise from data, where an architecture can.
 
         Parameters
         ----------
-        images : array (n, *shape, 1)
+        images : ndarray of shape (n, *shape, 1)
             Some training images in [-1, 1].
         seed : int, optional
-            Seed of what is drawn from them.
+            Random seed.
         """
 
     def call(self, images, training=False):
@@ -182,10 +182,10 @@ class Autoencoder(Network):
 
         Parameters
         ----------
-        images : tensor (batch, *shape, 1)
+        images : tensor of shape (batch, *shape, 1)
             Images in [-1, 1].
         training : bool, optional
-            Whether the quantiser is to learn from them.
+            Whether the quantiser learns from them.
 
         Returns
         -------
@@ -204,16 +204,16 @@ class Autoencoder(Network):
         return {"images": decoded, "latents": latents, "indices": indices}
 
     def reconstruction_loss(self, images, decoded):
-        """Tell how far reconstructions are from the originals.
+        """Compute the reconstruction loss.
 
         Parameters
         ----------
-        images, decoded : tensor (batch, *shape, 1)
+        images, decoded : tensor of shape (batch, *shape, 1)
             Originals and reconstructions in [-1, 1].
 
         Returns
         -------
-        tensor ()
+        tensor of shape ()
             The weighted sum of the loss terms, each a mean.
         """
         x, y = ops.cast(images, "float32"), ops.cast(decoded, "float32")
@@ -233,11 +233,11 @@ class Autoencoder(Network):
         return loss
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, **kwargs):
-        """Give the distance to the originals plus the quantiser's own term."""
+        """Compute the reconstruction loss plus the quantiser's own term."""
         return self.reconstruction_loss(x, y_pred["images"]) + sum(self.losses)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Count the codes met in an epoch: usage and perplexity."""
+        """Compute usage and perplexity of the codes, over an epoch."""
         self.code_usage.update_state(y_pred["indices"])
         return self.get_metrics_result()
 

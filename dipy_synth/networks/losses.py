@@ -1,7 +1,7 @@
 """Reconstruction losses. Every term is a mean over voxels.
 
-So a loss compares between batch sizes. All take batches ``(batch, *spatial, 1)`` in
-[-1, 1], and give a scalar.
+So losses of different batch sizes are comparable. Images are ``(batch, *spatial, 1)``
+in [-1, 1]; every term is a scalar.
 """
 
 from keras import ops
@@ -16,9 +16,9 @@ def voxel_distance(x, y, *, distance="l1", background_weight=1.0):
 
     Parameters
     ----------
-    x : tensor (batch, *spatial, 1)
+    x : tensor of shape (batch, *spatial, 1)
         Originals; the background is exactly -1.
-    y : tensor (batch, *spatial, 1)
+    y : tensor of shape (batch, *spatial, 1)
         Reconstructions.
     distance : {"l1", "l2"}, optional
         Absolute or squared difference.
@@ -27,7 +27,7 @@ def voxel_distance(x, y, *, distance="l1", background_weight=1.0):
 
     Returns
     -------
-    tensor ()
+    tensor of shape ()
     """
     background = ops.cast(x <= -1, x.dtype)
     weight = 1 - (1 - background_weight) * background
@@ -39,12 +39,12 @@ def gradient_distance(x, y):
 
     Parameters
     ----------
-    x, y : tensor (batch, *spatial, 1)
+    x, y : tensor of shape (batch, *spatial, 1)
         Originals and reconstructions.
 
     Returns
     -------
-    tensor ()
+    tensor of shape ()
     """
     distances = []
     for axis in range(1, len(x.shape) - 1):
@@ -56,20 +56,20 @@ def gradient_distance(x, y):
 def frequency_distance(x, y, *, scales=2):
     """Compute the mean L1 distance of the magnitudes of Haar details.
 
-    Magnitudes alone: texture of the right strength costs nothing when its sign is
-    wrong, where an L1 distance of voxels asks for no texture at all.
+    Without signs, texture of the right strength costs nothing, wherever it is; under an
+    L1 distance of voxels no texture at all costs less.
 
     Parameters
     ----------
-    x, y : tensor (batch, *spatial, 1)
+    x, y : tensor of shape (batch, *spatial, 1)
         Originals and reconstructions; spatial sizes are multiples of
         ``2 ** scales``.
     scales : int, optional
-        Octaves looked at, from the finest.
+        Number of octaves, from the finest.
 
     Returns
     -------
-    tensor ()
+    tensor of shape ()
     """
     distances = []
     for _ in range(scales):

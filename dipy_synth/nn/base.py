@@ -1,4 +1,4 @@
-"""What the wrappers of this package share: weights by name, and a grid."""
+"""Base of the wrappers: weights by name, and the grid of the volumes."""
 
 from dipy_synth.grid import Grid
 

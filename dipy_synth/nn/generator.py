@@ -19,7 +19,7 @@ from dipy_synth.utils.progress import volume_bar
 
 
 class Generator(Wrapper):
-    """What a latent diffusion model with weights does; `LDM` trains and loads one.
+    """Sample from a latent diffusion model; `LDM` trains, saves and loads one.
 
     Parameters and attributes are those of `LDM`.
     """

@@ -1,10 +1,9 @@
 """Counterfactuals: a brain as it would be under other conditions.
 
-Abduction, action, prediction [1]_: the latents of a scan are inverted, under its own
-conditions, a part of the way to the noise that the model makes them of; from there the
-sampler goes back twice, under its own conditions and under others. What the two differ
-by is the effect of the conditions on this brain; what the autoencoder and the inversion
-lose is in both, and cancels.
+Abduction, action, prediction [1]_: the latents of a scan are inverted towards noise
+under its own conditions; from there the sampler runs twice, under its own conditions
+and under others. The difference of the two is the effect of the conditions on this
+brain. Errors of the autoencoder and of the inversion are in both, and cancel.
 
 References
 ----------
@@ -13,7 +12,6 @@ References
 """
 
 from dataclasses import dataclass, field
-import math
 
 import numpy as np
 
@@ -23,36 +21,35 @@ from dipy_synth.diffusion.samplers import sample_ddim
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.errors import InputError
 from dipy_synth.utils.cells import as_number
+from dipy_synth.utils.checks import check_number, check_whole
 
 STRENGTH, STEPS, GUIDANCE = 1.0, 24, 2.0
 
 
 @dataclass(frozen=True)
 class Edit:
-    """What is to be changed of a scan, and how.
+    """A change of conditions, and the settings of the inversion.
 
     Parameters
     ----------
     conditions : dict, optional
-        Values that the scan is to have, such as ``{"age": 80}``.
+        New values, such as ``{"age": 80}``.
     change : dict, optional
-        Numbers to be added to the scan's own, such as ``{"age": 30.0}``.
+        Differences to the scan's own values, such as ``{"age": 30.0}``.
     own : dict, optional
-        The scan's own conditions, which go before those of the study's tables.
+        The scan's own conditions; they override those of the study's tables.
     strength : float, optional
-        Share of the sampler's steps that the scan goes towards the noise, above 0, to
-        1 for all of the way.
+        Fraction of the steps that are inverted, in (0, 1].
     steps : int, optional
-        Steps of the whole way.
+        Number of steps from noise to image.
     guidance : float, optional
-        Weight of the conditions on the way back; 1 is the model's own estimate, whose
-        effect is smaller than that of real years (doc/benchmarks/editing.rst).
+        Weight of classifier-free guidance in sampling; 1 is without, whose effect is
+        smaller than that of real years (doc/benchmarks/editing.rst).
 
     Raises
     ------
     InputError
-        If nothing is to be changed, a condition is there twice, or a number is out of
-        range.
+        If there is no change, a condition is there twice, or a number is out of range.
     """
 
     conditions: dict = field(default_factory=dict)
@@ -64,23 +61,21 @@ class Edit:
 
     def __post_init__(self):
         if not self.conditions and not self.change:
-            raise InputError("nothing to edit: expected conditions, or a change of one")
+            raise InputError("nothing to edit: expected conditions, or a change")
         if twice := sorted(set(self.conditions) & set(self.change)):
             raise InputError(
                 f"condition {twice[0]}: expected in conditions or in change, not both"
             )
-        if not 0 < self.strength <= 1:
+        if not 0 < check_number("strength", self.strength) <= 1:
             raise InputError(
                 f"strength {self.strength}: expected a number above 0, at most 1"
             )
-        if self.steps < 2 or self.steps != int(self.steps):
-            raise InputError(f"steps {self.steps}: expected a whole number, at least 2")
-        if not math.isfinite(self.guidance):
-            raise InputError(f"guidance {self.guidance}: expected a finite number")
+        check_whole("steps", self.steps, low=2)
+        check_number("guidance", self.guidance)
 
     @classmethod
     def parse(cls, schema, *, conditions=(), change=(), own=(), **options):
-        """Read an edit as it is typed, by the conditions of a model.
+        """Read an edit from words, by the conditions of a model.
 
         Parameters
         ----------
@@ -99,27 +94,27 @@ class Edit:
         return cls(schema.parse(conditions), steps, schema.parse(own), **options)
 
     def rows(self, known, schema):
-        """Return the conditions of a scan, its own and those that it is to have.
+        """Return the conditions of a scan, its own and the new ones.
 
         Parameters
         ----------
         known : dict
-            What the tables tell of it.
+            Its row in the tables.
         schema : ConditionSchema
             The conditions of the model.
 
         Returns
         -------
         own, wanted : dict
-            Every condition of the model; None where it is not known.
+            Every condition of the model; None where unknown.
 
         Raises
         ------
         InputError
-            If a number is to be changed that is not known.
+            If a number to change is not known.
         """
-        told = {**known, **self.own}
-        own = {n: None if is_missing(told.get(n)) else told[n] for n in schema.names}
+        row = {**known, **self.own}
+        own = {n: None if is_missing(row.get(n)) else row[n] for n in schema.names}
         wanted = {**own, **self.conditions}
         for name, step in self.change.items():
             number = as_number(own[name])
@@ -132,7 +127,7 @@ class Edit:
         return own, wanted
 
     def to_config(self):
-        """Describe how it is done in JSON's own types, as sidecars do: dict."""
+        """Return the settings as in sidecars: CamelCase keys, JSON values."""
         return {
             "Strength": float(self.strength),
             "Steps": int(self.steps),
@@ -141,7 +136,7 @@ class Edit:
 
 
 def _step(word, schema):
-    """Read what is to be added to a condition, ``age=-5``: (name, float)."""
+    """Read the change of a condition, ``age=-5``: (name, float)."""
     name, _, value = word.partition("=")
     if not name or not value:
         raise InputError(f"change {word}: expected name=number")
@@ -151,7 +146,8 @@ def _step(word, schema):
     kind, step = schema.columns[schema.names.index(name)].kind, as_number(value)
     if kind != "number" or step is None or "," in value:
         raise InputError(
-            f"change {word}: expected a number to add to a condition that is a number"
+            f"change {word}: expected a number, with a decimal point, to add to a "
+            "condition that is a number"
         )
     return name, step
 
@@ -166,23 +162,23 @@ def edit_volume(
     steps=STEPS,
     guidance=GUIDANCE,
 ):
-    """Generate a brain again, under its own conditions and under others.
+    """Generate a brain anew under its own conditions and under others.
 
     Parameters
     ----------
     ldm : LDM
         A model with weights and conditions.
-    volume : ndarray, (*shape)
+    volume : ndarray of shape (*shape)
         A prepared volume in [0, 1].
     own, wanted : dict
-        Its conditions, and those that it is to have; None where one is not known.
+        Its own conditions and the new ones; None where unknown.
     strength, steps, guidance : optional
-        As of `Edit`.
+        See `Edit`.
 
     Returns
     -------
-    edited, reconstructed : ndarray of float32, (*shape)
-        Volumes in [0, 1]; the same where the conditions are.
+    edited, reconstructed : ndarray of shape (*shape), float32
+        Volumes in [0, 1]; equal for equal conditions.
     """
     rows = ldm.schema.encode([own, wanted])
     same = np.array_equal(*rows, equal_nan=True)

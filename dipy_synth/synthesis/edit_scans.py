@@ -1,4 +1,4 @@
-"""Edited scans on disk: each in its own space, with the map of what was changed."""
+"""Edited scans on disk: each in its own space, with the map of the change."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +13,12 @@ from dipy_synth.data.preprocess import restore_t1
 from dipy_synth.data.target import Target
 from dipy_synth.errors import InputError
 from dipy_synth.grid import model_grid
+from dipy_synth.models import describe_model
 from dipy_synth.networks.conversion import need_weights
-from dipy_synth.store import describe_model
 from dipy_synth.synthesis.edit import edit_volume
 from dipy_synth.synthesis.scans import (
     PREPARED,
+    describe_results,
     each_scan,
     is_made,
     prepare_scans,
@@ -44,11 +45,11 @@ shows the first: scans, edited ones, and differences (grey: none).
 
 @locks("out_dir")
 def edit_scans(ldm, scans, out_dir, edit, *, brain="auto", force=False):
-    """Edit scans, each in its own space, or go on with that.
+    """Edit scans, each in its own space, or resume an interrupted run.
 
-    Scans are prepared as the model's cohort was, into the folder ``prepared`` of
-    `out_dir`. What is there already is kept; a scan that fails is named in the answer
-    and does not stop the others.
+    Scans are prepared as the model's cohort was, in the folder ``prepared`` of
+    `out_dir`. Existing edits are kept; a scan that fails is returned with its error and
+    does not stop the others.
 
     Parameters
     ----------
@@ -58,34 +59,34 @@ def edit_scans(ldm, scans, out_dir, edit, *, brain="auto", force=False):
         Scans, see `dipy_synth.data.readers.read_records`; or a prepared cohort on the
         model's grid.
     out_dir : str or Path
-        Folder of the results, a BIDS derivative: ``<key>_desc-edited_T1w.nii.gz`` and
+        Output folder, a BIDS derivative: ``<key>_desc-edited_T1w.nii.gz`` and
         ``<key>_desc-difference_T1w.nii.gz``, float32, on the voxels and in the unit of
         the scan, each with a sidecar; edits.tsv, and edited.png. Of a prepared cohort,
         whose scans may be elsewhere, the difference is added to the prepared volume.
     edit : Edit
-        What is to be changed.
+        The change.
     brain : str, optional
-        Where brain masks come from, see `dipy_synth.data.brain_extraction.find_brain`;
+        Source of the brain masks, see `dipy_synth.data.brain_extraction.find_brain`;
         not "none".
     force : bool, optional
-        Make anew what is there, even if by another edit or model.
+        Replace existing edits, also those of another edit or model.
 
     Returns
     -------
     list of tuple (str, str or None)
-        Key of each scan, and what is wrong with it.
+        Key of each scan, and its error message.
 
     Raises
     ------
     InputError
-        If `out_dir` holds something else, the model has no such conditions, or is of
+        If `out_dir` holds something else, the model has no such conditions or is one of
         images, or `brain` is "none".
     """
     out_dir, _ = Path(out_dir), need_weights(ldm.network)
     model_grid(ldm.config)
     if brain == "none":
         raise InputError(
-            "brain none: the model knows brains, not heads; expected a brain mask, "
+            "brain none: the model was trained on brains; expected a brain mask, "
             "brain extraction, or skull-stripped scans"
         )
     ldm.schema.check([{**edit.own, **edit.conditions}])
@@ -103,13 +104,21 @@ def edit_scans(ldm, scans, out_dir, edit, *, brain="auto", force=False):
         if different:
             _remove(out_dir)
         source = found.link(out_dir)
-        _describe(folder, request, ldm, source)
+        describe_results(
+            folder,
+            request,
+            ldm,
+            source,
+            name="T1 scans, edited by dipy_synth",
+            readme=README,
+            ignored=(PICTURE, TABLE, PREPARED),
+        )
         found.problems.update(_edit(ldm, found, source, out_dir, edit, force))
     return [*found.problems.items()]
 
 
 def _edit(ldm, scans, source, out_dir, edit, force):
-    """Edit prepared scans one by one; give what is wrong with each, by key."""
+    """Edit prepared scans one by one; return the errors by key."""
     rows = scans.rows
 
     def work(key):
@@ -124,13 +133,12 @@ def _edit(ldm, scans, source, out_dir, edit, force):
 
 
 def _one(ldm, scans, source, key, row, out_dir, edit, force):
-    """Edit one prepared scan; return whether there was something to do."""
+    """Edit one prepared scan; return whether it was not done before."""
     image, target = prepared_path(scans.root, key), _target(out_dir, key, EDITED)
     origin = scans.origin(key)
     if is_made(target, origin, force=force):
         return False
-    told = read_json(sidecar_path(image))
-    if not told.get("SkullStripped", True):
+    if not read_json(sidecar_path(image)).get("SkullStripped", True):
         raise InputError(f"{image}: prepared without a brain mask; expected a brain")
     own, wanted = edit.rows(row, ldm.schema)
     unknown = [n for n in ldm.schema.names if own[n] is None and wanted[n] is not None]
@@ -162,7 +170,7 @@ def _one(ldm, scans, source, key, row, out_dir, edit, force):
 
 
 def _write_volumes(out_dir, key, prepared, change, native):
-    """Write the difference and the edited scan; tell whether that is a brain alone."""
+    """Write the difference and the edited scan; return if it is skull-stripped."""
     low, high = prepared.intensity_range
     span = replace(prepared, data=change, intensity_range=(0.0, high - low))
     difference, affine = restore_t1(span)
@@ -200,7 +208,7 @@ def _sidecars(out_dir):
 
 
 def _remove(out_dir):
-    """Remove what another edit made."""
+    """Remove the results of another edit."""
     for path in _sidecars(out_dir):
         key = path.name.removesuffix(EDITED.replace(".nii.gz", ".json"))
         for end in (EDITED, DIFFERENCE):
@@ -209,30 +217,17 @@ def _remove(out_dir):
             volume.unlink(missing_ok=True)
 
 
-def _describe(folder, request, ldm, source):
-    """Describe the dataset; `source` is the prepared cohort."""
-    told = read_json(source.folder / "dataset_description.json")
-    folder.describe(
-        request,
-        name="T1 scans, edited by dipy_synth",
-        readme=README,
-        ignored=(PICTURE, TABLE, PREPARED),
-        License=told.get("License"),
-        SourceDatasets=[{"URL": source.address}, *told.get("SourceDatasets", [])],
-        DatasetLinks=source.links,
-        Model=describe_model(ldm.folder, ldm.config, root=folder.root),
-    )
-
-
 def _write_table(out_dir):
-    """Write edits.tsv: the conditions of each scan, and how much was changed."""
+    """Write edits.tsv: the conditions of each scan, and its mean change."""
     rows = []
     for path in _sidecars(out_dir):
-        told = read_json(path)
+        sidecar = read_json(path)
         row = {"scan": path.name.removesuffix(EDITED.replace(".nii.gz", ".json"))}
-        row |= {f"own_{name}": value for name, value in told["OwnConditions"].items()}
-        row |= {f"asked_{name}": value for name, value in told["Conditions"].items()}
-        rows.append({**row, "mean_change": told["MeanChange"]})
+        row |= {
+            f"own_{name}": value for name, value in sidecar["OwnConditions"].items()
+        }
+        row |= {f"asked_{name}": value for name, value in sidecar["Conditions"].items()}
+        rows.append({**row, "mean_change": sidecar["MeanChange"]})
     write_table(out_dir / TABLE, rows)
 
 

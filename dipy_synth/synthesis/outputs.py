@@ -24,7 +24,7 @@ LEVELS = "dseg.tsv"
 
 @dataclass(frozen=True)
 class Outputs:
-    """What is written of each synthetic volume, and on which grid.
+    """Outputs of each synthetic volume, and their grid.
 
     Parameters
     ----------

@@ -19,10 +19,11 @@ from dipy_synth.data.prepared import prepared_path, read_prepared, sidecar_path
 from dipy_synth.data.preprocess import restore_t1
 from dipy_synth.grid import model_grid
 from dipy_synth.metrics.similarity import psnr, ssim
+from dipy_synth.models import describe_model
 from dipy_synth.networks.conversion import need_weights
-from dipy_synth.store import describe_model
 from dipy_synth.synthesis.scans import (
     PREPARED,
+    describe_results,
     each_scan,
     is_made,
     prepare_scans,
@@ -102,7 +103,15 @@ def reconstruct_cohort(vqvae, scans, out_dir, *, brain="auto", force=False):
         if different:
             _remove(out_dir)
         source = found.link(out_dir)
-        _describe(folder, request, vqvae, source)
+        describe_results(
+            folder,
+            request,
+            vqvae,
+            source,
+            name="T1 brains, reconstructed by dipy_synth",
+            readme=README,
+            ignored=("reconstruction.*", PREPARED),
+        )
         found.problems.update(_reconstruct(vqvae, found, source, out_dir, force))
     return [*found.problems.items()]
 
@@ -195,21 +204,6 @@ def _remove(out_dir):
     for old in _sidecars(out_dir):
         old.unlink()
         old.with_name(old.name.replace(".json", ".nii.gz")).unlink(missing_ok=True)
-
-
-def _describe(folder, request, vqvae, source):
-    """Describe the dataset; `source` is the prepared cohort."""
-    raw = read_json(source.folder / "dataset_description.json")
-    folder.describe(
-        request,
-        name="T1 brains, reconstructed by dipy_synth",
-        readme=README,
-        ignored=("reconstruction.*", PREPARED),
-        License=raw.get("License"),
-        SourceDatasets=[{"URL": source.address}, *raw.get("SourceDatasets", [])],
-        DatasetLinks=source.links,
-        Model=describe_model(vqvae.folder, vqvae.config, root=folder.root),
-    )
 
 
 def _sidecars(out_dir):

@@ -1,4 +1,4 @@
-"""Real scans for a model: prepared as its cohort was, taken one by one, back home."""
+"""Real scans for a model: prepared as its cohort was, and processed one by one."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from dipy_synth.data.preprocess import PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
 from dipy_synth.grid import model_grid
+from dipy_synth.models import describe_model
 from dipy_synth.utils.derivative import SourceLink
 from dipy_synth.utils.files import file_hash, read_json
 from dipy_synth.utils.progress import progress_bar
@@ -28,9 +29,9 @@ class Scans:
     root : Path
         The prepared cohort that holds them.
     natives : dict of str to Path
-        The file of each scan, by key; none of a cohort that was prepared before.
+        File of each scan, by key; empty for a cohort that was prepared before.
     problems : dict of str to str or None
-        What is wrong with each scan, by key.
+        Error message of each scan, by key.
     """
 
     root: Path
@@ -44,12 +45,12 @@ class Scans:
 
     @property
     def rows(self):
-        """What the tables tell of each scan: dict of str to dict."""
+        """Table row of each scan, by key: dict of str to dict."""
         cohort = Cohort.load(self.root)
         return dict(zip(cohort.keys, cohort.rows))
 
     def link(self, out_dir):
-        """Link the prepared cohort to what is made of it: SourceLink."""
+        """Link the prepared cohort as the source of `out_dir`: SourceLink."""
         return SourceLink.to(self.root, root=out_dir, name="prepared")
 
     def origin(self, key):
@@ -59,21 +60,21 @@ class Scans:
 
 
 def find_scans(input_files, *, mask_paths=None, layout="auto"):
-    """Find the scans that a command is given.
+    """Find the scans among the input files of a command.
 
     Parameters
     ----------
     input_files : sequence of str or Path
-        A prepared cohort alone, or what `read_records` takes.
+        A prepared cohort alone, or input of `read_records`.
     mask_paths : sequence of str or Path, optional
-        Brain masks, as `read_records` takes them.
+        Brain masks, see `read_records`.
     layout : str, optional
-        Naming of the files, as `read_records` takes it.
+        Naming of the files, see `read_records`.
 
     Returns
     -------
     list of Record, or str or Path
-        As `prepare_scans` takes them.
+        Input of `prepare_scans`.
     """
     if len(input_files) == 1 and is_prepared_cohort(input_files[0]):
         return input_files[0]
@@ -81,16 +82,16 @@ def find_scans(input_files, *, mask_paths=None, layout="auto"):
 
 
 def report_scans(answers, done, out_dir):
-    """Log what became of scans.
+    """Log the outcome of a command on scans.
 
     Parameters
     ----------
     answers : list of tuple (str, str or None)
-        Key of each scan, and what is wrong with it.
+        Key of each scan, and its error message.
     done : str
-        What was done to them, a participle such as "edited".
+        A participle, such as "edited".
     out_dir : str or Path
-        Where the results are.
+        Folder of the results.
 
     Returns
     -------
@@ -114,13 +115,13 @@ def prepare_scans(config, scans, out_dir, *, brain="auto", force=False):
     config : dict
         Configuration of a model of volumes.
     scans : list of Record, or str or Path
-        Scans, or a prepared cohort on the model's grid, which is taken as it is.
+        Scans, or a prepared cohort on the model's grid, which is used as it is.
     out_dir : Path
-        Folder of what is made of them.
+        Folder of the results.
     brain : str, optional
-        Where brain masks come from, see `dipy_synth.data.brain_extraction.find_brain`.
+        Source of the brain masks, see `dipy_synth.data.brain_extraction.find_brain`.
     force : bool, optional
-        Prepare anew what is there.
+        Replace what was prepared before.
 
     Returns
     -------
@@ -145,24 +146,51 @@ def prepare_scans(config, scans, out_dir, *, brain="auto", force=False):
     return Scans(out_dir / PREPARED, natives, problems)
 
 
+def describe_results(folder, request, model, source, **options):
+    """Describe the dataset of a command on scans (BIDS).
+
+    Parameters
+    ----------
+    folder : OutputFolder
+        The output folder.
+    request : dict
+        The request that it is of.
+    model : VQVAE or LDM
+        The model.
+    source : SourceLink
+        The prepared cohort.
+    **options
+        ``name``, ``readme`` and ``ignored`` of `OutputFolder.describe`.
+    """
+    raw = read_json(source.folder / "dataset_description.json")
+    folder.describe(
+        request,
+        License=raw.get("License"),
+        SourceDatasets=[{"URL": source.address}, *raw.get("SourceDatasets", [])],
+        DatasetLinks=source.links,
+        Model=describe_model(model.folder, model.config, root=folder.root),
+        **options,
+    )
+
+
 def each_scan(work, keys, *, desc):
-    """Do some work for each scan; one that fails does not stop the others.
+    """Process scans one by one; one that fails does not stop the others.
 
     Parameters
     ----------
     work : callable
-        ``work(key)`` returns whether there was something to do.
+        ``work(key)`` returns False if the output existed.
     keys : sequence of str
         The scans.
     desc : str
-        What is done, in the plural, for the progress bar and the log.
+        Name of the outputs, in the plural, for the progress bar and the log.
 
     Returns
     -------
     problems : dict of str to str or None
-        What is wrong with each.
+        Error message of each scan.
     made : int
-        For how many there was something to do.
+        Number of new outputs.
     """
     problems, made = {}, 0
     for key in progress_bar(keys, unit="scan", desc=desc):
@@ -171,8 +199,8 @@ def each_scan(work, keys, *, desc):
             problems[key] = None
         except Exception as error:  # one scan must not stop the others
             logger.debug("%s failed", key, exc_info=True)
-            told = isinstance(error, InputError)
-            words = str(error) if told else f"{type(error).__name__}: {error}"
+            ours = isinstance(error, InputError)
+            words = str(error) if ours else f"{type(error).__name__}: {error}"
             problems[key] = f"{key}: {words}"
     return problems, made
 
@@ -185,9 +213,9 @@ def is_made(target, origin, *, force=False):
     target : Path
         The output; its sidecar, which is written last, has ``SourceHash``.
     origin : str
-        Hash of what it is to be made from.
+        Hash of its source.
     force : bool, optional
-        Make it anew.
+        Replace it.
 
     Returns
     -------
@@ -204,6 +232,6 @@ def is_made(target, origin, *, force=False):
     if read_json(sidecar)["SourceHash"] != origin:
         raise InputError(
             f"{target} was made from another preparation of this scan; expected "
-            "--force to make it anew, or another out_dir"
+            "--force to replace it, or another out_dir"
         )
     return True

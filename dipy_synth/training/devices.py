@@ -23,8 +23,8 @@ def inference_precision():
         ``mixed_bfloat16`` on processors with bfloat16 multiplication, where it takes a
         quarter of the time; else ``float32``.
     """
-    if asked := os.environ.get("DIPY_SYNTH_PRECISION"):
-        return asked
+    if chosen := os.environ.get("DIPY_SYNTH_PRECISION"):
+        return chosen
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
     except OSError:  # not Linux

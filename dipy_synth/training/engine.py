@@ -244,4 +244,4 @@ def _advice(settings):
     if settings.precision == "float32":
         words.append("use precision mixed_bfloat16")
     words.append("use a smaller network, or prepare the cohort on a coarser grid")
-    return f"Start anew with less memory: {'; or '.join(words)}."
+    return f"Restart with less memory: {'; or '.join(words)}."

@@ -30,12 +30,12 @@ class EditMRIFlow(Workflow):
 
         Each scan is prepared as the training data of the model, encoded, and inverted
         towards the noise under its own conditions; from there it is generated twice,
-        under its own conditions and under those asked for. The difference is added to
-        the scan, in its own space, and written beside it. A change of nothing leaves a
-        scan as it is. Results show what the model has learned: they are no forecast for
-        a person. edits.tsv has a row a scan; edited.png shows the first. A second run
-        does what is missing. A scan that fails is reported at the end and does not stop
-        the others; the exit status is then 1.
+        under its own conditions and under the new ones. The difference is added to the
+        scan, in its own space, and written beside it. Results show what the model has
+        learned; they are no forecast for a person. edits.tsv has a row per scan;
+        edited.png shows the first. A second run resumes an interrupted one. A scan that
+        fails is reported at the end and does not stop the others; the exit status is
+        then 1.
 
         Parameters
         ----------
@@ -46,21 +46,20 @@ class EditMRIFlow(Workflow):
             A run of dipy_train_ldm with conditions, a model folder, or the name of a
             bundled model.
         conditions : variable string, optional
-            Conditions that the scans are to have, such as age=80 sex=F.
+            New conditions of the scans, such as age=80 sex=F.
         change : variable string, optional
-            What is to be added to a number among the own conditions of each scan, such
-            as age=30.
+            Numbers to add to the own conditions of each scan, such as age=30.
         own_conditions : variable string, optional
             The own conditions of the scans, such as age=50. If None, those of the table
             of the study (participants.tsv).
         strength : float, optional
-            Share of the steps that a scan goes towards the noise, above 0, to 1: the
-            less, the smaller and finer what can change.
+            Fraction of the steps that are inverted, in (0, 1]; with less, changes are
+            smaller and finer.
         steps : int, optional
-            Number of steps of the whole way.
+            Number of steps from noise to image.
         guidance : float, optional
-            Weight of classifier-free guidance on the way back; 1 is without guidance,
-            by which the bundled model changes less than it is asked for.
+            Weight of classifier-free guidance; 1 is without, with which the bundled
+            model changes less than real years do.
         mask_path : variable string or Path, optional
             Brain masks: a folder, files or wildcards. A mask is matched by subject,
             session and run, or by a name that contains that of the scan. The masks of a

@@ -26,8 +26,8 @@ class ReconstructMRIFlow(Workflow):
         resampled to their own voxels; a prepared cohort is used as it is. The table
         reconstruction.tsv has PSNR and SSIM inside the brain, on the grid of the model
         and against the scan; reconstruction.png shows the first scans. A second run
-        does what is missing. A scan that fails is reported at the end and does not stop
-        the others; the exit status is then 1.
+        resumes an interrupted one. A scan that fails is reported at the end and does
+        not stop the others; the exit status is then 1.
 
         Parameters
         ----------

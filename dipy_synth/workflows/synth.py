@@ -39,9 +39,9 @@ class SynthMRIFlow(Workflow):
         """Generate synthetic T1 brains with a latent diffusion model.
 
         The output is a BIDS derivative: volumes, sidecars, participants.tsv and the
-        picture mid-slices.png. Sample i of a seed does not depend on how many are
-        asked for: the same command resumes an interrupted run, and a larger
-        --n_samples, or further rows of --participants, adds to it. A model of images,
+        picture mid-slices.png. Sample i of a seed does not depend on their number:
+        the same command resumes an interrupted run, and a larger --n_samples, or
+        further rows of --participants, adds to it. A model of images,
         such as mnist, writes images.npz (images, labels), images.json and images.png.
 
         Parameters
@@ -57,7 +57,7 @@ class SynthMRIFlow(Workflow):
             Conditions of every sample, such as age=70 sex=F. A condition without a
             value is dropped, as in training.
         participants : string or Path, optional
-            A table of conditions, such as participants.tsv: tab-separated, one row a
+            A table of conditions, such as participants.tsv: tab-separated, one row per
             sample. Missing values are dropped, columns that are no conditions of the
             model are ignored. Numbers are rounded to whole units, since they are
             written beside the volumes.

@@ -41,7 +41,7 @@ class Model:
     def decode(self, latents):
         return np.asarray(latents, "float32")
 
-    def denoiser(self, conditions, **options):
+    def denoiser(self, conditions, settings=None):
         self.seen.append(len(conditions))
         age = np.nan_to_num(conditions[:, 0]).reshape(-1, 1, 1, 1)
         mean, variance = 0.5 + DARKER * age, 0.04
