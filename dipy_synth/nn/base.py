@@ -1,6 +1,7 @@
 """Base of the wrappers: weights by name, and the grid of the volumes."""
 
 from dipy_synth.grid import Grid
+from dipy_synth.store import save_model
 
 DEFAULT_MODEL = "ixi-2mm"
 
@@ -37,6 +38,28 @@ class Wrapper:
         model : str or Path
             A model folder, or the name of a bundled model.
         """
+        raise NotImplementedError
+
+    def save(self, folder, *, dtype=None, card=None):
+        """Write a model folder, complete for use.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Output folder.
+        dtype : str, optional
+            ``float16`` halves the size; None keeps float32.
+        card : str, optional
+            Text of its README.
+
+        Returns
+        -------
+        Path
+        """
+        return save_model(folder, dtype=dtype, card=card, **self._content())
+
+    def _content(self):
+        """Return what `save_model` stores: dict."""
         raise NotImplementedError
 
     @property

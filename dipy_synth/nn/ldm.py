@@ -29,7 +29,7 @@ from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.base import DEFAULT_MODEL
 from dipy_synth.nn.generator import Generator
 from dipy_synth.nn.vqvae import VQVAE
-from dipy_synth.store import load_networks, read_config, save_model
+from dipy_synth.store import load_networks, read_config
 from dipy_synth.synthesis.qc_filter import (
     add_qc_filter_if_possible,
     qc_filter_files,
@@ -307,48 +307,26 @@ class LDM(Generator):
             run_dir / "samples.png", [volumes], titles=[f"epoch {epoch}"], columns=n
         )
 
-    def save(self, folder, *, dtype=None, card=None):
-        """Write a model folder, complete for generation.
-
-        Parameters
-        ----------
-        folder : str or Path
-            Output folder.
-        dtype : str, optional
-            ``float16`` halves the size; None keeps float32.
-        card : str, optional
-            Text of its README.
-
-        Returns
-        -------
-        Path
-        """
+    def _content(self):
         need_weights(self.network)
-        extra, arrays = {}, {}
+        config = {
+            **persistent_config(self.config),
+            "sampling": self.config["sampling"],
+            "schedule": self.schedule.to_config(),
+            "conditions": self.schema.to_config(),
+        }
+        names = ("mean", "matrix", "variance")
+        arrays = {name: getattr(self.normalizer, name) for name in names}
         if self.gaussian is not None:
-            extra = {"gaussian": self.gaussian.to_config()}
-            arrays = self.gaussian.arrays()
-        return save_model(
-            folder,
-            kind="ldm",
-            config={
-                **persistent_config(self.config),
-                **extra,
-                "sampling": self.config["sampling"],
-                "schedule": self.schedule.to_config(),
-                "conditions": self.schema.to_config(),
-            },
-            networks={"autoencoder": self.vqvae.network, "unet": self.network},
-            arrays={
-                "mean": self.normalizer.mean,
-                "matrix": self.normalizer.matrix,
-                "variance": self.normalizer.variance,
-                **arrays,
-            },
-            files=qc_filter_files(self.folder, self.config),
-            dtype=dtype,
-            card=card,
-        )
+            config["gaussian"] = self.gaussian.to_config()
+            arrays |= self.gaussian.arrays()
+        return {
+            "kind": "ldm",
+            "config": config,
+            "networks": {"autoencoder": self.vqvae.network, "unet": self.network},
+            "arrays": arrays,
+            "files": qc_filter_files(self.folder, self.config),
+        }
 
 
 def _make_denoiser(config):

@@ -26,7 +26,7 @@ from dipy_synth.networks.architectures import check_arguments
 from dipy_synth.networks.conversion import in_batches, need_weights, to_network
 from dipy_synth.networks.predictor import PredictorNetwork
 from dipy_synth.nn.base import Wrapper
-from dipy_synth.store import load_networks, read_config, save_model
+from dipy_synth.store import load_networks, read_config
 from dipy_synth.training import TrainingSettings, building, is_fresh, train
 from dipy_synth.utils.lock import locks
 from dipy_synth.utils.random import random_stream
@@ -190,32 +190,16 @@ class CovariatePredictor(Wrapper):
         )
 
     def save(self, folder, *, dtype="float16", card=None):
-        """Write a model folder.
+        """Write a model folder, by default in half precision, see `Wrapper.save`."""
+        return super().save(folder, dtype=dtype, card=card)
 
-        Parameters
-        ----------
-        folder : str or Path
-            Output folder.
-        dtype : str, optional
-            ``float16`` halves the size; None keeps float32.
-        card : str, optional
-            Text of its README.
-
-        Returns
-        -------
-        Path
-        """
-        return save_model(
-            folder,
-            kind="predictor",
-            config={
-                **persistent_config(self.config),
-                "conditions": self.schema.to_config(),
-            },
-            networks={"predictor": need_weights(self.network)},
-            dtype=dtype,
-            card=card,
-        )
+    def _content(self):
+        conditions = {"conditions": self.schema.to_config()}
+        return {
+            "kind": "predictor",
+            "config": {**persistent_config(self.config), **conditions},
+            "networks": {"predictor": need_weights(self.network)},
+        }
 
     def __call__(self, volumes, *, batch_size=8):
         """Compute the features of volumes.

@@ -29,7 +29,7 @@ from dipy_synth.networks.conversion import (
 from dipy_synth.networks.discriminator import AdversarialTraining
 from dipy_synth.networks.presets import find_preset
 from dipy_synth.nn.base import DEFAULT_MODEL, Wrapper
-from dipy_synth.store import load_networks, read_config, save_model
+from dipy_synth.store import load_networks, read_config
 from dipy_synth.training import (
     TrainingSettings,
     averaged_weights,
@@ -244,30 +244,10 @@ class VQVAE(Wrapper):
         if self.verbose:
             logger.info("Model written to %s", run_dir / "model")
 
-    def save(self, folder, *, dtype=None, card=None):
-        """Write a model folder.
-
-        Parameters
-        ----------
-        folder : str or Path
-            Output folder.
-        dtype : str, optional
-            ``float16`` halves the size; None keeps float32.
-        card : str, optional
-            Text of its README.
-
-        Returns
-        -------
-        Path
-        """
-        return save_model(
-            folder,
-            kind="vqvae",
-            config=persistent_config(self.config),
-            networks={"autoencoder": need_weights(self.network)},
-            dtype=dtype,
-            card=card,
-        )
+    def _content(self):
+        networks = {"autoencoder": need_weights(self.network)}
+        config = persistent_config(self.config)
+        return {"kind": "vqvae", "config": config, "networks": networks}
 
     def predict(self, T1, affine=None, *, mask=None, brain="auto"):  # noqa: N803
         """Reconstruct a T1 scan in its native space.

@@ -7,9 +7,7 @@ from pathlib import Path
 import warnings
 
 from dipy.utils.logging import logger
-import numpy as np
 
-from dipy_synth.data.nifti import read_volume
 from dipy_synth.data.prepared import sidecar_path
 from dipy_synth.errors import InputError, QualityError
 from dipy_synth.models import describe_model
@@ -23,14 +21,13 @@ from dipy_synth.synthesis.outputs import (
     volumes_there,
 )
 from dipy_synth.synthesis.request import Request
-from dipy_synth.utils.derivative import OutputFolder, describe_columns
+from dipy_synth.synthesis.summary import draw_cohort, write_participants
+from dipy_synth.utils.derivative import OutputFolder
 from dipy_synth.utils.files import read_json, write_json
 from dipy_synth.utils.lock import locks
-from dipy_synth.utils.montage import save_montage
 from dipy_synth.utils.parallel import check_engine, processors_each, run_parallel
 from dipy_synth.utils.progress import volume_bar
 from dipy_synth.utils.startup import start_keras
-from dipy_synth.utils.tables import write_table
 
 KIND = "synthetic cohort"
 README = """
@@ -43,10 +40,6 @@ the first volumes. Where there are tissue maps (probseg, dseg), they were made f
 volumes by the classifier of DIPY; dseg.tsv names the levels. Where `Resolution` is in a
 sidecar, it says what resolution the content has.
 """
-COLUMNS = {
-    "sample": {"Description": "Number of the sample, from 0; equal noise in a sweep"},
-    "matched_id": {"Description": "participant_id in the table that was matched"},
-}
 MOST_ATTEMPTS = 20  # draws of a volume that a QC filter may reject
 MOST_IN_VAIN = 10  # first draws of a cohort that it may reject
 
@@ -149,10 +142,10 @@ def synthesize_cohort(
     else:
         options = {"engine": engine, "n_jobs": n_jobs, "scheduler": scheduler}
         _make_elsewhere(ldm, runs, work, options)
-    _write_table(out_dir, request, ldm.schema)
+    write_participants(out_dir, request, ldm.schema)
     if qc_filter is not None:
         _count_draws(out_dir)
-    _draw(out_dir, request, paths)
+    draw_cohort(out_dir, request, paths)
     return paths
 
 
@@ -332,51 +325,3 @@ def _describe(folder, identity, ldm):
         SourceDatasets=[{"URL": model["URI"]}] if model["URI"] else None,
         Model=model,
     )
-
-
-def _write_table(out_dir, request, schema):
-    """Write participants.tsv and its .json from the existing sidecars."""
-    rows = []
-    for path in volumes_there(out_dir):
-        sidecar = read_json(sidecar_path(path))
-        row = {"participant_id": path.parts[-3]}
-        if request.sweep:
-            row["sample"] = sidecar["SampleNumber"]
-        if "MatchedId" in sidecar:
-            row["matched_id"] = sidecar["MatchedId"]
-        rows.append(row | sidecar["Conditions"])
-    write_table(out_dir / "participants.tsv", rows)
-    names = dict.fromkeys(name for row in rows for name in row)
-    columns = describe_columns(names, {**COLUMNS, **_described_conditions(schema)})
-    write_json(out_dir / "participants.json", columns)
-
-
-def _described_conditions(schema):
-    """Describe a model's conditions as columns of a table: dict."""
-    described = {}
-    for column in schema.columns:
-        text = f"Condition of the model: requested {column.name}"
-        if column.kind == "category":
-            levels = {value: value for value in column.categories}
-            described[column.name] = {"Description": text, "Levels": levels}
-        else:
-            text += f"; the training data had {column.low:g} to {column.high:g}"
-            described[column.name] = {"Description": text}
-        if column.name == "age":
-            described["age"]["Units"] = "year"
-    return described
-
-
-def _draw(out_dir, request, paths):
-    """Draw the first volumes; of a sweep one row per sample, with spread values."""
-    variants = request.variants()
-    if len(variants) == 1:
-        groups, titles = [range(min(len(paths), 8))], None
-    else:
-        places = np.linspace(0, len(variants) - 1, min(len(variants), 8)).astype(int)
-        samples = range(min(len(paths) // len(variants), 4))
-        groups = [s * len(variants) + places for s in samples]
-        asked = ", ".join(" ".join(map(str, variants[i].values())) for i in places)
-        titles = [f"sample {s}, {' '.join(request.sweep)}: {asked}" for s in samples]
-    rows = [[read_volume(paths[i])[0] for i in group] for group in groups]
-    save_montage(out_dir / PICTURE, rows, titles=titles)
