@@ -314,7 +314,7 @@ def _ventricles(ageing, level):
 def _followed(one, level):
     """Assess whether one condition is followed; None where that is not shown."""
     found, real = one.synthetic, one.real
-    number = "r" in vars(found)
+    number = found.kind == "number"
     if number:
         words = (
             f"{one.column} r {found.r:.2f} (shuffled {found.control_r:.2f}), off by "

@@ -12,7 +12,11 @@ from dipy_synth.evaluation.cohort_checks import (
     check_predictor,
     find_identical,
 )
-from dipy_synth.evaluation.downstream import check_downstream, compare_downstream
+from dipy_synth.evaluation.downstream import (
+    Downstream,
+    check_downstream,
+    compare_downstream,
+)
 from dipy_synth.evaluation.extractors import (
     Extractor,
     in_parts,
@@ -23,6 +27,7 @@ from dipy_synth.evaluation.extractors import (
 from dipy_synth.evaluation.findings import find_all
 from dipy_synth.evaluation.texture import compare_texture
 from dipy_synth.metrics.comparison import CLASS_METRICS, METRICS, Metric, compare
+from dipy_synth.metrics.conditioning import Trend
 from dipy_synth.metrics.distribution import fid
 from dipy_synth.metrics.diversity import Similarity, similarity_within
 from dipy_synth.metrics.fingerprint import Fingerprint
@@ -80,9 +85,9 @@ class Evaluation:
     copies: dict
     identical: tuple
     asked: tuple
-    ageing: object
+    ageing: Trend | None
     findings: tuple
-    downstream: object = None
+    downstream: Downstream | None = None
 
     def to_config(self, *, show_nearest=False):
         """Describe it in JSON's own types, without arrays of volumes.

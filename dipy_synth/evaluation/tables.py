@@ -162,7 +162,7 @@ def _copies(evaluation):
 
 def _asked(evaluation):
     for one in evaluation.asked:
-        numeric = "r" in vars(one.synthetic)
+        numeric = one.synthetic.kind == "number"
         for name in ("r", "mae") if numeric else ("accuracy",):
             yield {
                 "question": "as asked",

@@ -5,6 +5,7 @@ control reaches is no evidence of adherence.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -34,6 +35,7 @@ class NumberFollowed:
         standard error; NaN where unknown. Unlike r, it does not depend on the range.
     """
 
+    kind: ClassVar[str] = "number"
     r: float
     mae: float
     control_r: float
@@ -60,6 +62,7 @@ class CategoryFollowed:
         Number of samples.
     """
 
+    kind: ClassVar[str] = "category"
     accuracy: float
     control_accuracy: float
     p_value: float

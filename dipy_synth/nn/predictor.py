@@ -194,12 +194,10 @@ class CovariatePredictor(Wrapper):
         return super().save(folder, dtype=dtype, card=card)
 
     def _content(self):
-        conditions = {"conditions": self.schema.to_config()}
-        return {
-            "kind": "predictor",
-            "config": {**persistent_config(self.config), **conditions},
-            "networks": {"predictor": need_weights(self.network)},
-        }
+        networks = {"predictor": need_weights(self.network)}
+        config = persistent_config(self.config)
+        config["conditions"] = self.schema.to_config()
+        return {"kind": "predictor", "config": config, "networks": networks}
 
     def __call__(self, volumes, *, batch_size=8):
         """Compute the features of volumes.
