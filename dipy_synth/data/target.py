@@ -102,7 +102,7 @@ class Target:
 
         Returns
         -------
-        ndarray of float32, shape
+        ndarray of shape (*shape), float32
             The background is exactly 0.
 
         Raises

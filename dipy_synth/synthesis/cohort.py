@@ -21,7 +21,7 @@ from dipy_synth.synthesis.outputs import (
     volumes_there,
 )
 from dipy_synth.synthesis.request import Request
-from dipy_synth.synthesis.summary import draw_cohort, write_participants
+from dipy_synth.synthesis.summary import draw_cohort, write_cohort_table
 from dipy_synth.utils.derivative import OutputFolder
 from dipy_synth.utils.files import read_json, write_json
 from dipy_synth.utils.lock import locks
@@ -142,7 +142,7 @@ def synthesize_cohort(
     else:
         options = {"engine": engine, "n_jobs": n_jobs, "scheduler": scheduler}
         _make_elsewhere(ldm, runs, work, options)
-    write_participants(out_dir, request, ldm.schema)
+    write_cohort_table(out_dir, request, ldm.schema)
     if qc_filter is not None:
         _count_draws(out_dir)
     draw_cohort(out_dir, request, paths)

@@ -16,7 +16,7 @@ COLUMNS = {
 }
 
 
-def write_participants(out_dir, request, schema):
+def write_cohort_table(out_dir, request, schema):
     """Write participants.tsv and its .json from the existing sidecars.
 
     Parameters
