@@ -141,7 +141,6 @@ def test_a_failure_leaves_nothing_half_made(tmp_path):
 def test_what_cannot_be_made_is_refused_before_anything_is_written(tmp_path):
     refused = {
         "expected one of 0, 1, 3": {"request": Request(conditions={"label": "7"})},
-        "sampler 'none'": {"request": Request(sampler="none")},
         "n_samples 0": {"n": 0},
     }
     for told, options in refused.items():
