@@ -47,7 +47,7 @@ output { font-weight: 600; }
 <main>
 <h1>One synthetic brain from 20 to 80 years</h1>
 <p>The same noise, sampled by the model <code>$model</code> of dipy_synth $version at
-another age or sex. What changes is what was asked for.</p>
+another age or sex. All else is equal.</p>
 <div class="controls">
 <label>Age <input id="age" type="range" min="0" max="$last" value="3"
   aria-describedby="years"></label>
@@ -60,8 +60,9 @@ another age or sex. What changes is what was asked for.</p>
 <div class="planes" id="synthetic">$planes</div>
 $real
 <p>The patient's left is on the left. Voxels of 2 mm. Made by
-<code>python doc/make_age_page.py</code>, seed $seed. Training data and the real
-brain: <a href="https://brain-development.org/ixi-dataset/">IXI</a>, CC BY-SA 3.0.</p>
+<code>python doc/make_age_page.py</code>, seed $seed, $steps steps. Training data and
+the real brain: <a href="https://brain-development.org/ixi-dataset/">IXI</a>,
+CC BY-SA 3.0.</p>
 </main>
 <script>
 const pictures = $pictures, ages = $ages;
@@ -91,15 +92,21 @@ def main():
     parser.add_argument("--model", default="ixi-2mm")
     parser.add_argument("--prepared", help="prepared cohort with a real brain to show")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "ages.html")
     options = parser.parse_args()
     ldm = LDM(options.model)
     pictures = {sex: [] for sex in SEXES}
     for sex in SEXES:
         for age in AGES:
-            asked = {"age": age, "sex": sex}
-            volume = ldm.generate(numbers=[0], seed=options.seed, conditions=asked)[0]
-            pictures[sex].append([data_uri(p) for p in mid_slices(volume)])
+            (volume,) = ldm.generate(
+                numbers=[0],
+                seed=options.seed,
+                steps=options.steps,
+                conditions={"age": age, "sex": sex},
+            )
+            pictures[sex].append([data_uri(plane) for plane in mid_slices(volume)])
+            print(f"{sex} {age}", flush=True)
     page = PAGE.substitute(
         model=escape(options.model),
         version=escape(ldm.config["version"]),
@@ -107,6 +114,7 @@ def main():
         planes=_images(pictures["F"][3], "synthetic"),
         real=_real(options.prepared) if options.prepared else "",
         seed=options.seed,
+        steps=options.steps,
         pictures=json.dumps(pictures),
         ages=json.dumps(AGES),
     )
