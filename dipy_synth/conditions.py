@@ -154,6 +154,15 @@ class Column:
         middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
         return middle + np.asarray(values, "float64") * (half or 1.0)
 
+    def typed(self, value):
+        """Return a value in JSON's own types: number, str, or None where missing."""
+        if is_missing(value):
+            return None
+        if self.kind == "category":
+            return str(value)
+        number = float(self._number(value))
+        return int(number) if number.is_integer() else number
+
     def outside(self, values):
         """Return the numbers outside the training range: sorted list."""
         if self.kind == "category":
@@ -346,7 +355,7 @@ class ConditionSchema:
         Returns
         -------
         dict
-            Column name to str or None.
+            Column name to number, str or None.
 
         Raises
         ------
@@ -361,7 +370,7 @@ class ConditionSchema:
                     f"condition {name}={value}: expected one number, with a decimal "
                     f"point (dipy_synth_mri --sweep {name}={value} varies it)"
                 )
-        row = {name: None if is_missing(value) else value for name, value in settings}
+        row = {name: self._column(name).typed(value) for name, value in settings}
         self.encode([row])
         return row
 
@@ -377,7 +386,7 @@ class ConditionSchema:
         Returns
         -------
         dict
-            Column name to list of str.
+            Column name to list of numbers or of str.
 
         Raises
         ------
@@ -390,7 +399,7 @@ class ConditionSchema:
             if "" in values or len(set(values)) < len(values):
                 raise InputError(f"condition {name}={value}: expected different values")
             self.encode([{name: value} for value in values])
-            sweep[name] = values
+            sweep[name] = [*map(self._column(name).typed, values)]
         return sweep
 
     def _column(self, name):

@@ -86,8 +86,8 @@ def test_fit_needs_a_column_with_values(names, match):
 
 
 def test_parse_reads_words(schema):
-    assert schema.parse(["age=70", "sex=F"]) == {"age": "70", "sex": "F"}
-    assert schema.parse("age=70 sex=n/a") == {"age": "70", "sex": None}
+    assert schema.parse(["age=70", "sex=F"]) == {"age": 70, "sex": "F"}
+    assert schema.parse("age=70 sex=n/a") == {"age": 70, "sex": None}
     assert schema.parse([]) == {}
 
 
@@ -110,13 +110,13 @@ def test_parse_refuses_what_it_cannot_read(schema, words, match):
 
 def test_a_sweep_is_a_range_or_a_list(schema):
     assert schema.parse_sweep("age=20:90:8") == {
-        "age": ["20", "30", "40", "50", "60", "70", "80", "90"]
+        "age": [20, 30, 40, 50, 60, 70, 80, 90]
     }
     assert schema.parse_sweep(["sex=F,M", "age=30,55.5"]) == {
         "sex": ["F", "M"],
-        "age": ["30", "55.5"],
+        "age": [30, 55.5],
     }
-    assert schema.parse_sweep("age=20:30:4")["age"][1] == "23.3333"
+    assert schema.parse_sweep("age=20:30:4")["age"][1] == 23.3333
 
 
 @pytest.mark.parametrize(
@@ -223,5 +223,5 @@ def test_categories_with_signs_can_be_swept_and_asked_for():
     }
     assert schema.parse("tumor=grade 2, left x=0.5") == {
         "tumor": "grade 2, left",
-        "x": "0.5",
+        "x": 0.5,
     }

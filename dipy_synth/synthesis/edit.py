@@ -15,7 +15,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dipy_synth.conditions import is_missing
 from dipy_synth.diffusion.inversion import invert_ddim, partial_times
 from dipy_synth.diffusion.samplers import sample_ddim
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
@@ -114,16 +113,15 @@ class Edit:
             If a number to change is not known.
         """
         row = {**known, **self.own}
-        own = {n: None if is_missing(row.get(n)) else row[n] for n in schema.names}
+        own = {c.name: c.typed(row.get(c.name)) for c in schema.columns}
         wanted = {**own, **self.conditions}
         for name, step in self.change.items():
-            number = as_number(own[name])
-            if number is None:
+            if own[name] is None:
                 raise InputError(
                     f"{name} is not known, so it cannot be changed by {step:g}; "
                     f"expected it in participants.tsv, or own_conditions {name}=..."
                 )
-            wanted[name] = round(number + step, 3)
+            wanted[name] = round(own[name] + step, 3)
         return own, wanted
 
     def to_config(self):

@@ -10,7 +10,6 @@ from dipy_synth.conditions import is_missing
 from dipy_synth.data.columns import describe, understand
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.errors import InputError
-from dipy_synth.utils.cells import as_number
 from dipy_synth.utils.random import check_seed
 from dipy_synth.utils.tables import read_table
 
@@ -212,16 +211,17 @@ def read_matched_participants(path, schema, *, keep_ids=False):
         except InputError as error:
             raise InputError(f"{path}, row {number}: {error}") from error
     logger.info(f"{path}: {describe([{n: r[n] for n in used} for r in rows])}")
-    if keep_ids:
-        names = ("participant_id", *used)
-        return [{name: row.get(name) for name in names} for row in rows]
     columns = [column for column in schema.columns if column.name in used]
-    return [{c.name: _rounded(row.get(c.name), c) for c in columns} for row in rows]
+    if not keep_ids:
+        return [{c.name: _rounded(row.get(c.name), c) for c in columns} for row in rows]
+    ids = [row.get("participant_id") for row in rows]
+    typed = [{c.name: c.typed(row.get(c.name)) for c in columns} for row in rows]
+    return [{"participant_id": name, **row} for name, row in zip(ids, typed)]
 
 
 def _rounded(value, column):
     """Round a number of a wide range, such as an age, to a whole one."""
-    number = as_number(value) if column.kind == "number" else None
-    if number is None or column.high - column.low < _WIDE:
+    value = column.typed(value)
+    if isinstance(value, str | None) or column.high - column.low < _WIDE:
         return value
-    return round(number)
+    return round(value)

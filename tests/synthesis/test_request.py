@@ -138,7 +138,7 @@ def test_a_table_gives_what_the_model_knows(tmp_path, schema, caplog):
     with caplog.at_level("INFO", logger="dipy_synth"):
         rows = read_matched_participants(path, schema, keep_ids=True)
     assert rows == [
-        {"participant_id": "sub-a", "age": "30", "sex": "F"},
+        {"participant_id": "sub-a", "age": 30, "sex": "F"},
         {"participant_id": "sub-b", "age": None, "sex": "M"},
     ]
     assert "ignored, no conditions: hand" in caplog.text
@@ -155,7 +155,7 @@ def test_who_is_matched_is_written_only_if_asked_for(tmp_path, schema):
     assert rows == [{"age": 30, "sex": "F"}, {"age": None, "sex": "M"}]
     assert "MatchedId" not in Request(participants=rows).sample(0)
     named = read_matched_participants(path, schema, keep_ids=True)
-    assert named[0] == {"participant_id": "sub-a", "age": "30.27", "sex": "F"}
+    assert named[0] == {"participant_id": "sub-a", "age": 30.27, "sex": "F"}
 
 
 @pytest.mark.parametrize(
@@ -184,8 +184,8 @@ def test_tables_to_match_are_read_as_those_of_a_study(tmp_path, schema, text):
     (tmp_path / "cohort.txt").write_text(text)
     path = tmp_path / "cohort.txt"
     assert read_matched_participants(path, schema, keep_ids=True) == [
-        {"participant_id": "sub-a", "age": "30.5", "sex": "F"},
-        {"participant_id": "sub-b", "age": "25", "sex": None},
+        {"participant_id": "sub-a", "age": 30.5, "sex": "F"},
+        {"participant_id": "sub-b", "age": 25, "sex": None},
     ]
 
 

@@ -86,7 +86,7 @@ def test_brains_come_out_on_the_cohorts_grid(runs):
             path.with_name(path.name.replace(".nii.gz", ".json")).read_text()
         )
         assert sidecar["Synthetic"] is True
-        assert sidecar["Conditions"] == {"age": "60", "sex": "F"}
+        assert sidecar["Conditions"] == {"age": 60, "sex": "F"}
     ages = {row["age"] for row in read_table(runs / "synthetic" / "participants.tsv")}
     assert ages == {"60"}
 
