@@ -4,8 +4,7 @@ A sweep of age
 ==============================
 
 One noise, several ages: what differs between the brains is what the model has learned
-of age. A network that reads age from a brain says whether they follow what was asked
-for.
+of age. A network that predicts age from a brain says whether they follow the request.
 
 Import the model, the network that reads ages, and matplotlib for the pictures.
 """
@@ -61,10 +60,10 @@ predictor = CovariatePredictor()
 read = [predictor.predict(sample)["age"] for sample in volumes]
 
 fig, ax = plt.subplots(figsize=(4, 4), layout="constrained")
-ax.plot([20, 80], [20, 80], color="gray", linewidth=0.8, label="as asked")
+ax.plot([20, 80], [20, 80], color="gray", linewidth=0.8, label="as requested")
 for number, values in enumerate(read):
     ax.plot(ages, values, marker="o", label=f"sample {number}")
-ax.set(xlabel="age asked for", ylabel="age read", aspect="equal")
+ax.set(xlabel="requested age", ylabel="predicted age", aspect="equal")
 ax.legend()
 
 ###############################################################################

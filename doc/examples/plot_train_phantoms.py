@@ -151,7 +151,7 @@ pairs = {
     age: ldm.generate(5, seed=0, conditions={"age": age}, steps=24, batch_size=5)
     for age in (25, 75)
 }
-show(list(pairs.values()), [f"asked for age {age}" for age in pairs])
+show(list(pairs.values()), [f"requested age {age}" for age in pairs])
 
 ###############################################################################
 # The next steps are the diagnostics (:ref:`sphx_glr_auto_examples_plot_why_noise.py`)
