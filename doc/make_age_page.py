@@ -132,7 +132,8 @@ def _real(prepared):
     """Show the held-out brain whose age is nearest to 50."""
     cohort = Cohort.load(prepared)
     rows = rows_of(cohort, "validation")
-    number = int(np.argmin([abs(float(row["age"]) - 50) for row in rows]))
+    known = [i for i, row in enumerate(rows) if row.get("age")]
+    number = min(known, key=lambda i: abs(float(rows[i]["age"]) - 50))
     volume = np.asarray(cohort.volumes("validation")[number], "float32")
     pictures = [data_uri(plane) for plane in mid_slices(volume)]
     words = (
