@@ -2,8 +2,8 @@
 
     python doc/make_age_page.py [--model MODEL] [--prepared PREPARED]
 
-With a prepared cohort a real brain stands beside it, the held-out subject next to 50
-years. The page stands alone: no other file, no network.
+With a prepared cohort a real brain stands beside it, of the subjects that the model has
+not seen the one next to 50 years. The page stands alone: no other file, no network.
 """
 
 import argparse
@@ -14,10 +14,11 @@ from string import Template
 
 import numpy as np
 
-from dipy_synth.data.cohort import Cohort, rows_of
+from dipy_synth.data.cohort import Cohort
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.report.drawing import data_uri
 from dipy_synth.utils.files import write_text
+from dipy_synth.utils.labels import labels_on_side
 from dipy_synth.utils.montage import mid_slices
 
 AGES, SEXES = (20, 30, 40, 50, 60, 70, 80), ("F", "M")
@@ -112,7 +113,7 @@ def main():
         version=escape(ldm.config["version"]),
         last=len(AGES) - 1,
         planes=_images(pictures["F"][3], "synthetic"),
-        real=_real(options.prepared) if options.prepared else "",
+        real=_real(options.prepared, ldm.config["split"]) if options.prepared else "",
         seed=options.seed,
         steps=options.steps,
         pictures=json.dumps(pictures),
@@ -128,17 +129,18 @@ def _images(sources, words):
     )
 
 
-def _real(prepared):
-    """Show the held-out brain whose age is nearest to 50."""
+def _real(prepared, split):
+    """Show the brain, of those that the model has not seen, nearest to 50 years."""
     cohort = Cohort.load(prepared)
-    rows = rows_of(cohort, "validation")
-    known = [i for i, row in enumerate(rows) if row.get("age")]
-    number = min(known, key=lambda i: abs(float(rows[i]["age"]) - 50))
-    volume = np.asarray(cohort.volumes("validation")[number], "float32")
+    held_out = {*labels_on_side(split, cohort.subjects, "validation")}
+    rows = [*zip(cohort.subjects, cohort.rows)]
+    known = [i for i, (s, row) in enumerate(rows) if s in held_out and row.get("age")]
+    number = min(known, key=lambda i: abs(float(cohort.rows[i]["age"]) - 50))
+    volume = np.asarray(cohort.volumes()[number], "float32")
     pictures = [data_uri(plane) for plane in mid_slices(volume)]
-    words = (
-        f"a real brain, {float(rows[number]['age']):.0f} years, {rows[number]['sex']}"
-    )
+    row = cohort.rows[number]
+    sex = {"F": "female", "M": "male"}.get(row["sex"], "sex not known")
+    words = f"a real brain, {float(row['age']):.0f} years, {sex}"
     return (
         f"<h2>Beside it: {escape(words)}, on which nothing was trained</h2>"
         f'<div class="planes">{_images(pictures, "real")}</div>'
