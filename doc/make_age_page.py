@@ -1,6 +1,7 @@
-"""Make doc/ages.html: one noise, sampled at ages from 20 to 80, for either sex.
+"""Make doc/ages.html: one noise, sampled at several ages, for either sex.
 
-    python doc/make_age_page.py [--model MODEL] [--prepared PREPARED]
+    dipy_synth_mri --sweep age=20:80:7 sex=F,M --steps 24 --out_dir AGES
+    python doc/make_age_page.py AGES [--prepared PREPARED]
 
 With a prepared cohort a real brain stands beside it, of the subjects that the model has
 not seen the one next to 50 years. The page stands alone: no other file, no network.
@@ -15,21 +16,22 @@ from string import Template
 import numpy as np
 
 from dipy_synth.data.cohort import Cohort
-from dipy_synth.nn.ldm import LDM
+from dipy_synth.data.nifti import read_volume
 from dipy_synth.report.drawing import data_uri
-from dipy_synth.utils.files import write_text
+from dipy_synth.store import read_config
+from dipy_synth.utils.files import read_json, write_text
 from dipy_synth.utils.labels import labels_on_side
 from dipy_synth.utils.montage import mid_slices
 
-AGES, SEXES = (20, 30, 40, 50, 60, 70, 80), ("F", "M")
 PLANES = ("sagittal", "coronal", "axial")
+NAMES = {"F": "female", "M": "male"}
 
 PAGE = Template("""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>One synthetic brain from 20 to 80 years</title>
+<title>One synthetic brain from $first to $oldest years</title>
 <style>
 :root { color-scheme: light dark; }
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto;
@@ -46,13 +48,13 @@ output { font-weight: 600; }
 </head>
 <body>
 <main>
-<h1>One synthetic brain from 20 to 80 years</h1>
+<h1>One synthetic brain from $first to $oldest years</h1>
 <p>The same noise, sampled by the model <code>$model</code> of dipy_synth $version at
 another age or sex. All else is equal.</p>
 <div class="controls">
-<label>Age <input id="age" type="range" min="0" max="$last" value="3"
+<label>Age <input id="age" type="range" min="0" max="$last" value="$middle"
   aria-describedby="years"></label>
-<output id="years" for="age">50 years</output>
+<output id="years" for="age">$age years</output>
 <fieldset><legend hidden>Sex</legend>
 <label><input type="radio" name="sex" value="F" checked> female</label>
 <label><input type="radio" name="sex" value="M"> male</label></fieldset>
@@ -90,36 +92,43 @@ show();
 def main():
     """Read the arguments, write the page."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="ixi-2mm")
+    parser.add_argument("cohort", type=Path, help="a sweep of age and sex, one sample")
     parser.add_argument("--prepared", help="prepared cohort with a real brain to show")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--steps", type=int, default=24)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "ages.html")
     options = parser.parse_args()
-    ldm = LDM(options.model)
-    pictures = {sex: [] for sex in SEXES}
-    for sex in SEXES:
-        for age in AGES:
-            (volume,) = ldm.generate(
-                numbers=[0],
-                seed=options.seed,
-                steps=options.steps,
-                conditions={"age": age, "sex": sex},
-            )
-            pictures[sex].append([data_uri(plane) for plane in mid_slices(volume)])
-            print(f"{sex} {age}", flush=True)
+    pictures, sidecar = _sweep(options.cohort)
+    ages = sorted(pictures["F"])
     page = PAGE.substitute(
-        model=escape(options.model),
-        version=escape(ldm.config["version"]),
-        last=len(AGES) - 1,
-        planes=_images(pictures["F"][3], "synthetic"),
-        real=_real(options.prepared, ldm.config["split"]) if options.prepared else "",
-        seed=options.seed,
-        steps=options.steps,
-        pictures=json.dumps(pictures),
-        ages=json.dumps(AGES),
+        model=escape(sidecar["Model"]["Name"]),
+        version=escape(sidecar["Model"]["Version"]),
+        first=ages[0],
+        oldest=ages[-1],
+        last=len(ages) - 1,
+        middle=len(ages) // 2,
+        age=ages[len(ages) // 2],
+        planes=_images(pictures["F"][ages[len(ages) // 2]], "synthetic"),
+        real=_real(options.prepared, sidecar["Model"]["Name"])
+        if options.prepared
+        else "",
+        seed=sidecar["Seed"],
+        steps=sidecar["Steps"],
+        pictures=json.dumps(
+            {s: [of[age] for age in ages] for s, of in pictures.items()}
+        ),
+        ages=json.dumps(ages),
     )
     write_text(options.out, page)
+
+
+def _sweep(folder):
+    """Read the slices of a sweep by sex and age: dict of dict; and a sidecar."""
+    pictures = {sex: {} for sex in NAMES}
+    for path in sorted(folder.glob("sub-*/anat/*_desc-synthetic_T1w.nii.gz")):
+        sidecar = read_json(path.with_name(path.name.replace(".nii.gz", ".json")))
+        asked = sidecar["Conditions"]
+        planes = mid_slices(read_volume(path)[0])
+        pictures[asked["sex"]][asked["age"]] = [data_uri(plane) for plane in planes]
+    return pictures, sidecar
 
 
 def _images(sources, words):
@@ -129,9 +138,10 @@ def _images(sources, words):
     )
 
 
-def _real(prepared, split):
+def _real(prepared, model):
     """Show the brain, of those that the model has not seen, nearest to 50 years."""
     cohort = Cohort.load(prepared)
+    split = read_config(model)[1]["split"]
     held_out = {*labels_on_side(split, cohort.subjects, "validation")}
     rows = [*zip(cohort.subjects, cohort.rows)]
     known = [i for i, (s, row) in enumerate(rows) if s in held_out and row.get("age")]
@@ -139,7 +149,7 @@ def _real(prepared, split):
     volume = np.asarray(cohort.volumes()[number], "float32")
     pictures = [data_uri(plane) for plane in mid_slices(volume)]
     row = cohort.rows[number]
-    sex = {"F": "female", "M": "male"}.get(row["sex"], "sex not known")
+    sex = NAMES.get(row["sex"], "sex not known")
     words = f"a real brain, {float(row['age']):.0f} years, {sex}"
     return (
         f"<h2>Beside it: {escape(words)}, on which nothing was trained</h2>"

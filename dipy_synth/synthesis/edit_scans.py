@@ -14,6 +14,7 @@ from dipy_synth.data.target import Target
 from dipy_synth.errors import InputError
 from dipy_synth.grid import model_grid
 from dipy_synth.models import describe_model
+from dipy_synth.metrics.similarity import psnr
 from dipy_synth.networks.conversion import need_weights
 from dipy_synth.synthesis.edit import edit_volume
 from dipy_synth.synthesis.scans import (
@@ -32,6 +33,7 @@ from dipy_synth.utils.tables import write_table
 KIND = "cohort of edited scans"
 EDITED, DIFFERENCE = "_desc-edited_T1w.nii.gz", "_desc-difference_T1w.nii.gz"
 PICTURE, TABLE, SHOWN = "edited.png", "edits.tsv", 6
+LEAST_PSNR = 15.0  # dB in the brain, of a scan generated under its own conditions
 README = """
 T1-weighted scans of real people, changed by a latent diffusion model (`dipy_edit_mri`
 of dipy_synth) to what they might be under other conditions: `Conditions` in a sidecar,
@@ -151,6 +153,13 @@ def _one(ldm, scans, source, key, row, out_dir, edit, force):
     prepared = read_prepared(image)
     options = {name.lower(): value for name, value in edit.to_config().items()}
     edited, again = edit_volume(ldm, prepared.data, own, wanted, **options)
+    quality = float(psnr(prepared.data, again, mask=prepared.mask))
+    if quality < LEAST_PSNR:
+        raise InputError(
+            f"{image}: generated under its own conditions it is another brain (PSNR "
+            f"{quality:.1f} dB; expected {LEAST_PSNR:g} or more): expected more steps, "
+            "24 or more"
+        )
     change = np.where(prepared.mask, edited - again, np.float32(0))
     sidecar_path(target).unlink(missing_ok=True)
     stripped = _write_volumes(out_dir, key, prepared, change, scans.natives.get(key))
@@ -162,6 +171,7 @@ def _one(ldm, scans, source, key, row, out_dir, edit, force):
         "Conditions": wanted,
         "OwnConditions": own,
         **edit.to_config(),
+        "ReconstructionPSNR": round(quality, 2),
         "MeanChange": round(float(np.abs(change[prepared.mask]).mean()), 6),
         "DipySynthVersion": __version__,
     }

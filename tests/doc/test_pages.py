@@ -4,11 +4,17 @@ import ast
 import importlib
 import importlib.util
 import inspect
+from itertools import product
+import json
 from pathlib import Path
 import re
+import runpy
 
+import numpy as np
 import pytest
 
+from dipy_synth.data.nifti import write_volume
+from dipy_synth.utils.files import write_json
 from dipy_synth.workflows.cli import cli_flows
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +55,25 @@ def test_an_index_names_all_commands(commands, tmp_path):
     before = [path.stat().st_mtime_ns for path in paths]
     commands.write_pages(tmp_path)
     assert [path.stat().st_mtime_ns for path in paths] == before
+
+
+def test_the_age_page_holds_each_brain_and_stands_alone(tmp_path, monkeypatch):
+    for number, (age, sex) in enumerate(product((20, 50, 80), "FM")):
+        path = tmp_path / f"sub-{number}" / "anat" / f"sub-{number}_desc-synthetic_T1w"
+        volume = np.full((8, 8, 8), number / 10, "float32")
+        write_volume(path.with_name(f"{path.name}.nii.gz"), volume, np.eye(4))
+        sidecar = {"Model": {"Name": "m", "Version": "1"}, "Seed": 3, "Steps": 24}
+        sidecar["Conditions"] = {"age": age, "sex": sex}
+        write_json(path.with_name(f"{path.name}.json"), sidecar)
+    out = tmp_path / "ages.html"
+    monkeypatch.setattr("sys.argv", ["x", str(tmp_path), "--out", str(out)])
+    runpy.run_path(str(ROOT / "doc/make_age_page.py"), run_name="__main__")
+    text = out.read_text()
+    pictures = json.loads(re.search(r"pictures = (.*), ages = (.*);", text)[1])
+    assert [len(pictures[sex]) for sex in "FM"] == [3, 3]
+    assert len({str(planes) for of in pictures.values() for planes in of}) == 6
+    assert "from 20 to 80 years" in text and "50 years</output>" in text
+    assert not re.search(r"src=.http|<link|@import", text)
 
 
 def written_pages():

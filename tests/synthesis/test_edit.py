@@ -169,6 +169,17 @@ def test_an_unknown_own_condition_is_a_warning_and_a_change_of_it_an_error(
     assert told["OwnConditions"] == {"age": None, "sex": "F"}
 
 
+def test_an_edit_that_loses_the_brain_is_refused(records, tmp_path):
+    class Lost(Model):
+        def decode(self, latents):
+            return np.full_like(latents, 0.9, "float32")
+
+    key = records[0].key
+    answers = dict(edit_scans(Lost(), records[:1], tmp_path, Edit({"age": 70})))
+    assert "another brain (PSNR" in answers[key] and "more steps" in answers[key]
+    assert not [*tmp_path.glob("sub-*/anat/*.nii.gz")]
+
+
 def test_a_whole_head_without_a_mask_is_refused(records, tmp_path):
     image = nib.load(records[0].image)
     head = np.random.default_rng(0).uniform(300, 400, image.shape).astype("float32")
