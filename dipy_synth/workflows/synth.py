@@ -42,6 +42,9 @@ class SynthMRIFlow(Workflow):
         picture mid-slices.png. Sample i of a seed does not depend on their number:
         the same command resumes an interrupted run, and a larger --n_samples, or
         further rows of --participants, adds to it. A model of images,
+        picture mid-slices.png. Sample i of a seed does not depend on how many are
+        generated: the same command resumes an interrupted run, and a larger
+        --n_samples, or further rows of --participants, adds to it. A model of images,
         such as mnist, writes images.npz (images, labels), images.json and images.png.
 
         Parameters
