@@ -13,8 +13,8 @@ from dipy_synth.data.preprocess import restore_t1
 from dipy_synth.data.target import Target
 from dipy_synth.errors import InputError
 from dipy_synth.grid import model_grid
-from dipy_synth.models import describe_model
 from dipy_synth.metrics.similarity import psnr
+from dipy_synth.models import describe_model
 from dipy_synth.networks.conversion import need_weights
 from dipy_synth.synthesis.edit import edit_volume
 from dipy_synth.synthesis.scans import (

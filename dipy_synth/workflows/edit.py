@@ -36,12 +36,6 @@ class EditMRIFlow(Workflow):
         edited.png shows the first. A second run resumes an interrupted one. A scan that
         fails is reported at the end and does not stop the others; the exit status is
         then 1.
-        under its own conditions and under the requested ones. The difference is added
-        to the scan, in its own space, and written beside it. A change of nothing leaves
-        a scan as it is. Results show what the model has learned: they are no forecast
-        for a person. edits.tsv has a row a scan; edited.png shows the first. A second
-        run does what is missing. A scan that fails is reported at the end and does not
-        stop the others; the exit status is then 1.
 
         Parameters
         ----------
@@ -62,14 +56,10 @@ class EditMRIFlow(Workflow):
             Fraction of the steps that are inverted, in (0, 1]; with less, changes are
             smaller and finer.
         steps : int, optional
-            Number of steps from noise to image.
+            Number of steps from noise to image. With few the inversion loses the brain.
         guidance : float, optional
             Weight of classifier-free guidance; 1 is without, with which the bundled
             model changes less than real years do.
-            Number of steps of the whole way. With few the inversion loses the brain.
-        guidance : float, optional
-            Weight of classifier-free guidance on the way back; 1 is without guidance,
-            which changes less.
         mask_path : variable string or Path, optional
             Brain masks: a folder, files or wildcards. A mask is matched by subject,
             session and run, or by a name that contains that of the scan. The masks of a

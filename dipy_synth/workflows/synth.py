@@ -39,9 +39,6 @@ class SynthMRIFlow(Workflow):
         """Generate synthetic T1 brains with a latent diffusion model.
 
         The output is a BIDS derivative: volumes, sidecars, participants.tsv and the
-        picture mid-slices.png. Sample i of a seed does not depend on their number:
-        the same command resumes an interrupted run, and a larger --n_samples, or
-        further rows of --participants, adds to it. A model of images,
         picture mid-slices.png. Sample i of a seed does not depend on how many are
         generated: the same command resumes an interrupted run, and a larger
         --n_samples, or further rows of --participants, adds to it. A model of images,
