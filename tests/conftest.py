@@ -1,5 +1,6 @@
 """Small cohorts of phantoms, written as the programs expect them on disk."""
 
+from html.parser import HTMLParser
 import os
 from pathlib import Path
 
@@ -22,7 +23,61 @@ from dipy_synth.phantom import make_phantom
 from dipy_synth.utils.files import write_json
 from dipy_synth.utils.tables import write_table
 
+VOID = {"meta", "input", "br", "img", "link", "hr"}
+LOADS = {"src", "href", "srcset", "data", "poster", "action", "background"}
 TUMORS = (None, "glioblastoma", "meningioma", "low-grade")
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, text, and tags that are not closed in order."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags, self.texts, self.open, self.wrong = [], [], [], []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.wrong += self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self):
+        return "".join(self.texts)
+
+    def count(self, tag):
+        return sum(found == tag for found, _ in self.tags)
+
+    def values(self, *names):
+        return [v for _, attrs in self.tags for n, v in attrs.items() if n in names]
+
+    def check(self):
+        """Assert that it stands alone, is well formed, and that its links have aims."""
+        assert self.wrong == []
+        anchors = self.values("id")
+        assert len(anchors) == len({*anchors})
+        for value in self.values(*LOADS):
+            assert value.startswith("data:image/") or value[1:] in anchors, value[:80]
+        assert not self.count("link") + self.count("iframe") + self.count("object")
+        assert all(a.get("alt") is not None for tag, a in self.tags if tag == "img")
+        assert self.count("main") == self.count("h1") == 1
+
+
+@pytest.fixture(scope="session")
+def read_page():
+    """Return the class that parses a page: path -> tags, texts, checks."""
+    return Page
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -48,7 +48,7 @@ FLOORS = {
     "synthesis": "numpy dipy",
     "evaluation": "nibabel numpy scipy",
     # floor 5
-    "report": f"{IMAGES} numpy scipy keras matplotlib",
+    "report": f"{IMAGES} numpy scipy matplotlib jinja2",
     "diagnostics": f"{IMAGES} numpy scipy keras matplotlib",
     # floor 6: the command line
     "workflows": f"{IMAGES} numpy scipy keras matplotlib",

@@ -53,10 +53,12 @@ def check_denoising(context, side):
     beaten, rises = ratios < LEARNED, np.diff(errors) > -RISE
     lost = [f"{ratio:.2g}" for ratio in noise[~beaten]]
     words = (
-        f"at noise {_list(noise)} times the signal the error is {_list(ratios)} of "
-        "that of a Wiener filter"
+        f"at {len(noise)} levels of noise the error is {ratios.min():.2f} to "
+        f"{ratios.max():.2f} of that of a Wiener filter"
     )
-    words += f"; hardly better at {', '.join(lost)}" if lost else ""
+    words += (
+        f"; hardly better at noise {', '.join(lost)} times the signal" if lost else ""
+    )
     words += "" if rises.all() else "; the error falls as the noise rises"
     return make_result(
         name,
@@ -96,10 +98,6 @@ def _noise(context, result):
     return schedule.sigma(result.times) / np.maximum(schedule.alpha(result.times), 1e-9)
 
 
-def _list(values):
-    return " ".join(f"{value:.2f}" for value in values)
-
-
 def check_coarse(context):
     """Check that the component of largest variance is denoised at high noise.
 
@@ -118,9 +116,9 @@ def check_coarse(context):
     return make_result(
         name,
         grade(passes=share >= FOUND, warns=share >= HARDLY_FOUND),
-        f"on {WORDS[side]} latents, along the component of largest variance, error at "
-        f"three levels of noise {_list(errors)}, of the best linear estimate "
-        f"{_list(linear)}; {share:.0%} of its explained variance is found",
+        f"on {WORDS[side]} latents, along the component of largest variance, the "
+        f"network finds {share:.0%} of the variance that the best linear estimate "
+        "explains",
         expected=f"{FOUND:.0%} or more",
         advice="samples will be too similar in size: train longer, or with a wider "
         "--noise_range, starting from this model with --initial",

@@ -1,43 +1,19 @@
-"""The page of diagnostics: verdicts with advice, and pictures of denoising."""
+"""The page of diagnostics: verdicts with advice, charts, and pictures of denoising."""
 
-from html import escape
 from pathlib import Path
-from string import Template
 
 import numpy as np
 
 from dipy_synth import __version__
-from dipy_synth.diagnostics.results import (
-    FAIL,
-    PASS,
-    WARN,
-    count_verdicts,
-)
+from dipy_synth.diagnostics.ladder import CLOSE
+from dipy_synth.diagnostics.results import FAIL, PASS, WARN, count_verdicts
+from dipy_synth.report.charts import Series, chart
 from dipy_synth.report.drawing import data_uri
-from dipy_synth.report.template import whole_page
-from dipy_synth.utils.files import write_json, write_text
+from dipy_synth.report.rendering import by, counted, sentence, write_page
+from dipy_synth.utils.files import write_json
 from dipy_synth.utils.montage import stacked_slices
 
-_BODY = Template("""<header>
-<h1>$title</h1>
-<p class="soft">$summary</p>
-</header>
-
-<h2>$verdict</h2>
-<p>$explanation</p>
-<div class="wide"><table class="checks">
-<tr><th>What</th><th>Verdict</th><th>Found, and what to do</th><th>Expected</th></tr>
-$rows
-</table></div>
-$pictures
-""")
-
-_PICTURE = Template("""<h2>$title</h2>
-<p class="soft">$words</p>
-<div class="wide"><table class="pictures">
-$rows
-</table></div>
-""")
+_BRIGHTER = 3  # factor of the pictures of errors
 
 
 def diagnostics_page(context, results, path):
@@ -58,17 +34,6 @@ def diagnostics_page(context, results, path):
         The page, without external files or network access.
     """
     path, counts = Path(path), count_verdicts(results)
-    title = f"Diagnostics: {_name(context)}"
-    body = _BODY.substitute(
-        title=escape(title),
-        summary=escape(_summary(context)),
-        verdict=escape(_verdict(results)),
-        explanation=escape(_EXPLANATION if FAIL in counts else _ALL_WELL),
-        rows="\n".join(_row(result) for result in _worst_first(results)),
-        pictures=_denoising_pictures(context)
-        + _ladder_pictures(context)
-        + _sample_pictures(context),
-    )
     write_json(
         path.with_name("doctor.json"),
         {
@@ -79,9 +44,18 @@ def diagnostics_page(context, results, path):
             "results": [result.to_json() for result in results],
         },
     )
-    more = "The numbers behind each verdict are in doctor.json beside this page."
-    write_text(path, whole_page(title, body, more=more))
-    return path
+    pictures = [group for draw in _PICTURES if (group := draw(context))]
+    return write_page(
+        "diagnostics.html",
+        path,
+        title=f"Diagnostics: {_name(context)}",
+        summary=_summary(context),
+        verdict=_verdict(results),
+        explanation=_EXPLANATION if FAIL in counts else _ALL_WELL,
+        checks=[(result, *_chart(result)) for result in _worst_first(results)],
+        pictures=pictures,
+        titles={group["anchor"]: group["title"] for group in pictures},
+    )
 
 
 _EXPLANATION = (
@@ -102,19 +76,18 @@ def _name(context):
 
 
 def _summary(context):
-    shape = " × ".join(map(str, context.ldm.vqvae.network.shape))
-    n = 0 if context.volumes is None else len(context.volumes)
-    latent = " × ".join(map(str, context.ldm.network.shape))
     counts = [
-        f"{0 if latents is None else len(latents)} {word}"
+        counted(0 if latents is None else len(latents), f"{word} latent")
         for word, (latents, _) in (
             ("training", context.side("latents")),
             ("held-out", context.side("held_out")),
         )
     ]
+    n = 0 if context.volumes is None else len(context.volumes)
     return (
-        f"Volumes of {shape} voxels, latents of {latent}; checked with "
-        f"{counts[0]} and {counts[1]} latents, {n} volumes"
+        f"Volumes of {by(context.ldm.vqvae.network.shape)} voxels, latents of "
+        f"{by(context.ldm.network.shape)}; checked with {counts[0]}, {counts[1]} and "
+        f"{counted(n, 'volume')}"
     )
 
 
@@ -135,86 +108,114 @@ def _worst_first(results):
     return sorted(results, key=lambda f: places.get(f.verdict, len(order)))
 
 
-def _row(result):
-    """Format one result as a table row."""
-    advice = f"<p><b>To do:</b> {escape(result.advice)}.</p>" if result.advice else ""
-    return (
-        f'<tr><td class="name">{escape(result.name.capitalize())}</td>'
-        f'<td class="verdict {result.verdict}">{escape(result.verdict)}</td>'
-        f'<td class="why">{escape(_sentence(result.message))}{advice}</td>'
-        f'<td class="soft">{escape(result.expected)}</td></tr>'
-    )
+def _chart(result):
+    """Draw the values of a check by noise level: a chart and its caption, or none."""
+    values = result.values
+    if "noise_to_signal" not in values:
+        return None, ""
+    draw = _power_chart if "power_ratio" in values else _error_chart
+    curves, y, words = draw(values)
+    axes = {"x": "noise, times the signal", "y": y, "log": "x"}
+    label = f"{sentence(result.name)}: {y} by noise level"
+    return chart(curves, label=label, **axes), words
 
 
-def _sentence(words):
-    return words[:1].upper() + words[1:] + "."
+def _error_chart(values):
+    """Draw errors of the network beside those of the best linear estimate."""
+    noise = values["noise_to_signal"]
+    linear, words = values.get("wiener_errors"), "a Wiener filter"
+    if linear is None:
+        linear, words = values["linear_errors"], "the best linear estimate"
+    curves = [
+        Series(kind, noise, errors, style)
+        for errors, style in ((linear, "real"), (values["errors"], "synthetic"))
+        for kind in ("line", "dots")
+    ]
+    return curves, "error", f"Error of the network (orange) and of {words} (blue)."
+
+
+def _power_chart(values):
+    """Draw relative power by band, the finest on top, with the expected range."""
+    noise, bands = values["noise_to_signal"], np.transpose(values["power_ratio"])
+    expected = np.repeat(np.array(CLOSE)[:, np.newaxis], len(noise), axis=1)
+    curves = [
+        Series("area", noise, expected, "passes"),
+        Series("line", noise, np.ones(len(noise)), "reference"),
+        *(Series("line", noise, band, "faint") for band in bands[:-1]),
+        *(Series(kind, noise, bands[-1], "synthetic") for kind in ("line", "dots")),
+    ]
+    words = "Orange: the finest band; thin: the coarser ones; shaded: expected."
+    return curves, "power, of the brain's", words
 
 
 def _denoising_pictures(context):
-    """Draw one image, with noise at rising levels, and its denoised estimates."""
+    """Draw one image with noise at rising levels, the denoised one and its error."""
     if not context.sides():
-        return ""
-    side = context.sides()[0]
-    result = context.denoised(side)
-    schedule = context.ldm.schedule
-    ratios = schedule.sigma(result.times) / np.maximum(
-        schedule.alpha(result.times), 1e-9
-    )
+        return None
+    result, schedule = context.denoised(context.sides()[0]), context.ldm.schedule
+    alpha = np.maximum(schedule.alpha(result.times), 1e-9)
     # decoded noisy latents show the input of the network
-    rows = {
-        "True": [result.truth[0]] * len(ratios),
-        "Noisy": list(result.noisy[:, 0]),
-        "Denoised": list(result.answers[:, 0]),
-    }
-    head = "".join(f"<th>noise {ratio:.2g} × signal</th>" for ratio in ratios)
-    return _PICTURE.substitute(
-        title="Denoised in one step",
-        words="Latents of one image, decoded: original, noisy, and denoised by the "
-        "network. The denoised image must be complete at the left, a blurred average "
-        "at the right, and nowhere noise.",
-        rows=f"<tr><th></th>{head}</tr>"
-        + "".join(_picture_row(context, name, images) for name, images in rows.items()),
+    truth, noisy, denoised = (
+        _decoded(context, latents)
+        for latents in (result.truth[:1], result.noisy[:, 0], result.answers[:, 0])
     )
+    errors = _BRIGHTER * np.abs(denoised - truth)
+    rows = {
+        "Noisy": (truth[0], *noisy),
+        "Denoised": (None, *denoised),
+        f"Error, × {_BRIGHTER}": (None, *errors),
+    }
+    ratios = schedule.sigma(result.times) / alpha
+    return {
+        "anchor": "denoised",
+        "title": "Denoised in one step",
+        "words": "Latents of one image, decoded: original, noisy, and denoised by the "
+        "network. The denoised image must be complete at the left, a blurred average "
+        "at the right, and nowhere noise. Noise about a mean brain looks like a brain: "
+        "the last row shows what is wrong.",
+        "head": ["original", *(f"noise {ratio:.2g} × signal" for ratio in ratios)],
+        "rows": [(name, _encoded(cells)) for name, cells in rows.items()],
+    }
 
 
 def _ladder_pictures(context):
     """Draw the images sampled back from each noise level, beside the originals."""
     ladder = context.ladder
     if ladder is None:
-        return ""
-    head = "".join(f"<th>from noise {r:g} × signal</th>" for r in ladder.ratios)
-    rows = [f"<tr><th></th><th>decoded</th>{head}</tr>"]
-    for number, truth in enumerate(ladder.truth[:2]):
-        cells = [truth, *ladder.returned[:, number]]
-        rows.append(_cells(f"Image {number + 1}", cells))
-    return _PICTURE.substitute(
-        title="Ladder: noised, and sampled back",
-        words="Held-out images, where there are any. The loss from one level to the "
+        return None
+    return {
+        "anchor": "ladder",
+        "title": "Ladder: noised, and sampled back",
+        "words": "Held-out images, where there are any. The loss from one level to the "
         "next is what the network has not learned there.",
-        rows="".join(rows),
-    )
+        "head": ["decoded", *(f"from noise {r:g} × signal" for r in ladder.ratios)],
+        "rows": [
+            (f"Image {i + 1}", _encoded([truth, *ladder.returned[:, i]]))
+            for i, truth in enumerate(ladder.truth[:2])
+        ],
+    }
 
 
 def _sample_pictures(context):
     """Draw the samples."""
     if context.samples is None:
-        return ""
-    return _PICTURE.substitute(
-        title="Samples",
-        words="The first samples, with the default settings of the model.",
-        rows=_picture_row(context, "", context.samples[:5]),
-    )
+        return None
+    return {
+        "anchor": "samples",
+        "title": "Samples",
+        "words": "The first samples, with the default settings of the model.",
+        "head": [],
+        "rows": [("Samples", _encoded(_decoded(context, context.samples[:5])))],
+    }
 
 
-def _picture_row(context, name, latents):
-    """Decode latents, and draw each in a cell of a table row."""
-    return _cells(name, np.nan_to_num(context.ldm.decode(np.stack(latents))))
+_PICTURES = (_denoising_pictures, _ladder_pictures, _sample_pictures)
 
 
-def _cells(name, volumes):
-    """Draw volumes, each in a cell of a table row."""
-    cells = "".join(
-        f'<td><img alt="{escape(name)}" src="{data_uri(stacked_slices(volume))}"></td>'
-        for volume in volumes
-    )
-    return f"<tr><th>{escape(name)}</th>{cells}</tr>"
+def _decoded(context, latents):
+    return np.nan_to_num(context.ldm.decode(np.asarray(latents)))
+
+
+def _encoded(volumes):
+    """Encode the slices of volumes as data URIs; None stays."""
+    return [None if v is None else data_uri(stacked_slices(v)) for v in volumes]

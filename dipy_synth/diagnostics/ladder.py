@@ -111,16 +111,13 @@ def check_ladder(context, progress=None):
     close, near = (
         bool(np.all((ratios >= low) & (ratios <= high))) for low, high in (CLOSE, NEAR)
     )
-    finest = ", ".join(
-        f"{share:.2f} from {level:g}"
-        for level, share in zip(context.ladder.ratios, ratios[:, -1])
-    )
+    finest = ratios[:, -1]
     return make_result(
         name,
         grade(passes=close, warns=near),
-        f"power in the finest of four bands after sampling back, relative to the "
-        f"brain: {finest} times the signal; in all bands and levels "
-        f"{ratios.min():.2f} to {ratios.max():.2f}",
+        f"power after sampling back, relative to the brain: {finest.min():.2f} to "
+        f"{finest.max():.2f} in the finest of four bands, {ratios.min():.2f} to "
+        f"{ratios.max():.2f} in all",
         expected=f"{CLOSE[0]} to {CLOSE[1]} in all bands, from each level",
         advice="below 1 folds become blotches: train longer, with more of the lowest "
         "noise level that fails, and use a sampler with fresh noise (sde_dpmpp_2m); "

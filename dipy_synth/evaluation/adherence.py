@@ -33,12 +33,16 @@ class Followed:
         accuracy of the predictor itself.
     predicted : tuple, (n,)
         Prediction from each synthetic volume.
+    real_known, real_predicted : tuple, (m,), optional
+        Known values of the real volumes, and the predictions, for a chart.
     """
 
     column: str
     synthetic: object
     real: object
     predicted: tuple
+    real_known: tuple = ()
+    real_predicted: tuple = ()
 
 
 def follow_conditions(synthetic, real, fit, *, predictor=None, seed=0):
@@ -78,6 +82,8 @@ def follow_conditions(synthetic, real, fit, *, predictor=None, seed=0):
             synthetic=_compared(synthetic, name, read[name], seed),
             real=_compared(real, name, truth[name], seed),
             predicted=tuple(np.asarray(read[name]).tolist()),
+            real_known=tuple(real.column(name)),
+            real_predicted=tuple(np.asarray(truth[name]).tolist()),
         )
         for name in columns
         if name in read

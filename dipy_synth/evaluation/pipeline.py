@@ -121,11 +121,18 @@ class Evaluation:
             "identical": self.identical
             if show_nearest
             else [name for name, _ in self.identical],
-            "asked": self.asked,
+            "asked": [_without_real_values(one) for one in self.asked],
             "ageing": self.ageing,
             "downstream": self.downstream,
         }
         return plain(content)
+
+
+def _without_real_values(followed):
+    """Return adherence to a condition as a dict, without values of real subjects."""
+    config = asdict(followed)
+    del config["real_known"], config["real_predicted"]
+    return config
 
 
 def _described(audit, show_nearest):

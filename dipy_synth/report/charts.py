@@ -1,12 +1,16 @@
-"""Charts of curves and dots as SVG, with axes."""
+"""Places of curves, dots and axes in the charts of a page; templates draw them.
+
+matplotlib's SVG was measured and not used: four times as large, a hundred times as
+slow, without names of dots, and of one colour scheme.
+"""
 
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
 
-WIDE, HIGH = 320, 190
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 8, 34
+WIDTH, HEIGHT = 320, 190
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, WIDTH - 8, 8, HEIGHT - 34
+_FARTHEST = 8.0  # robust standard deviations, the ends of a strip
 
 
 @dataclass(frozen=True)
@@ -15,24 +19,27 @@ class Series:
 
     Parameters
     ----------
-    kind : {"line", "band", "dots"}
+    kind : {"line", "area", "dots"}
         A curve; the area between two curves; one dot a point.
     x : array_like of shape (n,)
         Coordinates on the first axis.
-    y : array_like of shape (n,), or (2, n) for a band
+    y : array_like of shape (n,), or (2, n) for an area
         Values; those that are not finite are left out.
     style : str
-        CSS class: "real" or "synthetic".
+        CSS class, such as "real" or "synthetic".
+    names : sequence of str, (n,), optional
+        Names of the points.
     """
 
     kind: str
     x: object
     y: object
     style: str
+    names: tuple = ()
 
 
-def chart_svg(series, *, x, y, label, log=False):
-    """Draw series in one pair of axes.
+def chart(series, *, x, y, label, log="", identity=False):
+    """Place series in one pair of axes.
 
     Parameters
     ----------
@@ -42,169 +49,166 @@ def chart_svg(series, *, x, y, label, log=False):
         Names of the axes, with units.
     label : str
         Text alternative of the picture.
-    log : bool, optional
-        Logarithmic second axis, for values above 0.
+    log : str, optional
+        Logarithmic axes, for values above 0: "x", "y" or "xy".
+    identity : bool, optional
+        Draw the line of equal coordinates.
 
     Returns
     -------
-    str
-        An ``<svg>`` element.
+    dict or None
+        For the macro ``chart``; None without a value to draw.
     """
-    drawn = [(s, *_finite(s, log)) for s in series]
-    drawn = [(s, a, b) for s, a, b in drawn if a.size]
+    drawn = [found for one in series if (found := _finite(one, log))[1].size]
     if not drawn:
-        return ""
-    across = _axis(np.concatenate([a for _, a, _ in drawn]))
-    upward = _axis(np.concatenate([b.ravel() for _, _, b in drawn]), whole=log)
-
-    def place(a, b):
-        return _scaled(a, across, _LEFT, WIDE - _RIGHT), _scaled(
-            b, upward, HIGH - _BOTTOM, _TOP
-        )
-
-    shapes = "".join(_shape(s, place, a, b) for s, a, b in drawn)
-    return (
-        f'<svg class="chart" role="img" aria-label="{escape(label)}" '
-        f'viewBox="0 0 {WIDE} {HIGH}">{_grid(across, upward, log)}{shapes}'
-        f'<text class="name" x="{(WIDE + _LEFT) / 2:g}" y="{HIGH - 4}">{escape(x)}'
-        f'</text><text class="name" transform="translate(10 {(HIGH - _BOTTOM) / 2:g}) '
-        f'rotate(-90)">{escape(y)}</text></svg>'
+        return None
+    columns = [np.concatenate([found[i].ravel() for found in drawn]) for i in (1, 2)]
+    across, upward = (
+        _axis(values, name in log) for values, name in zip(columns, ("x", "y"))
     )
+    if identity:
+        ends = np.array([max(across[0], upward[0]), min(across[1], upward[1])])
+        drawn.insert(0, (Series("line", ends, ends, "reference"), ends, ends, ()))
+    return {
+        **{"x": x, "y": y, "label": label, "width": WIDTH, "height": HEIGHT},
+        **{"left": _LEFT, "right": _RIGHT, "top": _TOP, "bottom": _BOTTOM},
+        "across": _ticks(across, "x" in log, _LEFT, _RIGHT),
+        "upward": _ticks(upward, "y" in log, _BOTTOM, _TOP),
+        "shapes": [_shape(*found, across, upward) for found in drawn],
+    }
 
 
-def band_svg(real, synthetic, band, *, label):
-    """Draw one metric of all volumes in two rows of dots, with its acceptance range.
+def strip(values, z, chosen, names):
+    """Place one metric of all volumes on a line, the outliers last.
+
+    Parameters
+    ----------
+    values : array of shape (n,)
+        The metric.
+    z : array of shape (n,)
+        Robust z of the metric, its place on the line; clipped at 8.
+    chosen : sequence of bool, (n,)
+        Outliers.
+    names : sequence of str, (n,)
+        Name of each volume.
+
+    Returns
+    -------
+    list of tuple (float, str, str)
+        Place, in twelfths of a robust standard deviation, CSS class and name.
+    """
+    places = (12 * np.clip(np.nan_to_num(z), -_FARTHEST, _FARTHEST)).round(1).tolist()
+    return [
+        (places[i], "outlier" if chosen[i] else "", names[i])
+        for i in np.argsort(chosen, kind="stable")
+        if np.isfinite(values[i])
+    ]
+
+
+def band(real, synthetic, limits):
+    """Place one metric of two cohorts beside its acceptance range, from 0 to 200.
 
     Parameters
     ----------
     real, synthetic : array_like of shape (n,), (m,)
         The metric.
-    band : tuple of float, (2,)
-        Acceptance range, shaded; infinite where everything passes.
-    label : str
-        Text alternative of the picture.
+    limits : tuple of float, (2,)
+        Acceptance range; infinite where everything passes.
 
     Returns
     -------
-    str
-        An ``<svg>`` element: real volumes above, synthetic ones below. Values far
-        outside are drawn at the edge.
+    dict
+        ``left`` and ``width`` of the range, ``real`` and ``synthetic``. Values far
+        outside are at the edge.
     """
-    real, synthetic = (np.asarray(values, float) for values in (real, synthetic))
-    known = [edge for edge in band if np.isfinite(edge)]
-    low, high = min(*known, *real), max(*known, *real)
+    known = [*np.asarray(real, float), *(end for end in limits if np.isfinite(end))]
+    low, high = min(known), max(known)
     reach = 0.6 * (high - low) or 1.0
     ends = (low - reach, high + reach)
-    left, right = (float(_scaled(np.clip(b, *ends), ends, 2, 198)) for b in band)
-    rows = ""
-    for values, y, style in ((real, 5, "real"), (synthetic, 15, "synthetic")):
-        places = _scaled(np.clip(values, *ends), ends, 3, 197)
-        rows += "".join(
-            f'<circle class="{style}" cx="{x:.1f}" cy="{y}" r="2.2"/>' for x in places
-        )
-    return (
-        f'<svg class="strip" role="img" aria-label="{escape(label)}" '
-        f'viewBox="0 0 200 20"><rect class="passes" x="{left:.1f}" y="0" '
-        f'width="{right - left:.1f}" height="20"/>{rows}</svg>'
-    )
+    left, right = _clipped(limits, ends, 2, 198)
+    return {
+        "left": left,
+        "width": round(right - left, 1),
+        "real": _clipped(real, ends, 3, 197),
+        "synthetic": _clipped(synthetic, ends, 3, 197),
+    }
 
 
-def place_svg(value, interval, *, label):
-    """Draw a normalised metric between real against real (0) and noise (1).
+def place(value, interval):
+    """Place a normalised metric between real against real (0) and noise (1).
 
     Parameters
     ----------
     value : float
-        The normalised metric; NaN draws nothing.
+        The normalised metric.
     interval : tuple of float, (2,)
-        Interval of the metric.
-    label : str
-        Text alternative of the picture.
+        Its interval.
 
     Returns
     -------
-    str
-        An ``<svg>`` element; beyond -0.2 and 1.2 it is drawn at the edge.
+    dict or None
+        ``value``, ``low``, ``high`` and ``ticks``, from 0 to 120; beyond -0.2 and 1.2
+        at the edge. None for NaN.
     """
     if not np.isfinite(value):
-        return ""
-    ends = (-0.2, 1.2)
-    x, low, high = (
-        float(_scaled(np.clip(v, *ends), ends, 2, 118)) for v in (value, *interval)
-    )
-    ticks = "".join(
-        f'<path class="tick" d="M{float(_scaled(t, ends, 2, 118)):.1f} 2V12"/>'
-        for t in (0, 1)
-    )
-    return (
-        f'<svg class="place" role="img" aria-label="{escape(label)}" '
-        f'viewBox="0 0 120 14"><path class="axis" d="M2 7H118"/>{ticks}'
-        f'<path class="reach" d="M{low:.1f} 7H{high:.1f}"/>'
-        f'<circle class="synthetic" cx="{x:.1f}" cy="7" r="3.2"/></svg>'
-    )
+        return None
+    value, low, high, *ticks = _clipped([value, *interval, 0, 1], (-0.2, 1.2), 2, 118)
+    return {"value": value, "low": low, "high": high, "ticks": ticks}
 
 
 def _finite(series, log):
-    """Return the finite coordinates and values."""
+    """Return a series with its finite coordinates, values and names."""
     x, y = np.asarray(series.x, float), np.asarray(series.y, float)
-    rows = np.atleast_2d(y)
-    good = np.isfinite(x) & np.isfinite(rows).all(axis=0)
-    good &= (rows > 0).all(axis=0) if log else True
-    y = y[..., good]
-    return x[good], np.log10(y) if log else y
+    good = np.isfinite(x) & np.isfinite(np.atleast_2d(y)).all(axis=0)
+    good &= (x > 0) if "x" in log else True
+    good &= (np.atleast_2d(y) > 0).all(axis=0) if "y" in log else True
+    x, y = x[good], y[..., good]
+    x, y = (np.log10(x) if "x" in log else x), (np.log10(y) if "y" in log else y)
+    return series, x, y, [n for n, kept in zip(series.names, good) if kept]
 
 
-def _axis(values, *, whole=False):
+def _axis(values, log):
     """Compute the ends of an axis, a little beyond the values."""
     low, high = float(values.min()), float(values.max())
-    if whole:
-        return np.floor(low), max(np.ceil(high), np.floor(low) + 1)
-    edge = 0.04 * (high - low) or 0.5
+    edge = 0.04 * (high - low) or (0.15 if log else 0.5)
     return low - edge, high + edge
 
 
-def _ticks(ends, most=5):
-    """Compute round numbers between the ends of an axis."""
-    rough = (ends[1] - ends[0]) / most
-    size = 10.0 ** np.floor(np.log10(rough))
-    step = next(size * f for f in (1, 2, 5, 10) if size * f >= rough)
-    # + 0 turns -0 into 0
-    return step * np.arange(np.ceil(ends[0] / step), np.floor(ends[1] / step) + 1) + 0
+def _ticks(ends, log, start, stop, most=5):
+    """Compute places of round numbers between the ends of an axis, and their texts."""
+    if log:
+        decades = np.arange(np.floor(ends[0]), np.ceil(ends[1]))
+        factors = (1,) if ends[1] - ends[0] > 2 else (1, 2, 5)
+        found = np.sort(np.log10(np.outer(10.0**decades, factors)).ravel())
+        found = found[(found >= ends[0]) & (found <= ends[1])]
+        texts = [f"{10**value:.3g}" for value in found]
+    else:
+        rough = (ends[1] - ends[0]) / most
+        size = 10.0 ** np.floor(np.log10(rough))
+        step = next(size * f for f in (1, 2, 5, 10) if size * f >= rough)
+        count = np.arange(np.ceil(ends[0] / step), np.floor(ends[1] / step) + 1)
+        found = step * count + 0  # + 0 turns -0 into 0
+        texts = [f"{value:.4g}" for value in found]
+    return list(zip(_scaled(found, ends, start, stop), texts))
 
 
 def _scaled(values, ends, start, stop):
-    return start + (np.asarray(values) - ends[0]) / (ends[1] - ends[0]) * (stop - start)
+    share = (np.asarray(values, float) - ends[0]) / (ends[1] - ends[0])
+    return (start + share * (stop - start)).round(1).tolist()
 
 
-def _grid(across, upward, log):
-    """Draw the lines and the numbers of both axes."""
-    parts = []
-    for tick in _ticks(across):
-        x = _scaled(tick, across, _LEFT, WIDE - _RIGHT)
-        parts.append(
-            f'<path class="tick" d="M{x:.1f} {_TOP}V{HIGH - _BOTTOM}"/>'
-            f'<text x="{x:.1f}" y="{HIGH - _BOTTOM + 12}">{tick:.4g}</text>'
-        )
-    upward_ticks = _ticks(upward)
-    for tick in upward_ticks[upward_ticks % 1 == 0] if log else upward_ticks:
-        y = _scaled(tick, upward, HIGH - _BOTTOM, _TOP)
-        words = f"1e{tick:.0f}" if log else f"{tick:.4g}"
-        parts.append(
-            f'<path class="tick" d="M{_LEFT} {y:.1f}H{WIDE - _RIGHT}"/>'
-            f'<text class="up" x="{_LEFT - 4}" y="{y + 3:.1f}">{words}</text>'
-        )
-    return "".join(parts)
+def _clipped(values, ends, start, stop):
+    return _scaled(np.clip(values, *ends), ends, start, stop)
 
 
-def _shape(series, place, a, b):
-    """Draw one series."""
-    if series.kind == "dots":
-        return "".join(
-            f'<circle class="{series.style}" cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>'
-            for x, y in zip(*place(a, b))
-        )
-    if series.kind == "band":
-        a, b = np.concatenate([a, a[::-1]]), np.concatenate([b[0], b[1][::-1]])
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(*place(a, b)))
-    tag = "polygon" if series.kind == "band" else "polyline"
-    return f'<{tag} class="{series.kind} {series.style}" points="{points}"/>'
+def _shape(series, x, y, names, across, upward):
+    """Place one series."""
+    if series.kind == "area":
+        x, y = np.concatenate([x, x[::-1]]), np.concatenate([y[0], y[1][::-1]])
+    places = _scaled(x, across, _LEFT, _RIGHT), _scaled(y, upward, _BOTTOM, _TOP)
+    return {
+        "kind": series.kind,
+        "style": series.style,
+        "points": list(zip(*places)),
+        "names": names or [""] * len(places[0]),
+    }

@@ -1,7 +1,6 @@
-"""Pictures of a page: slices as JPEG, outlines and curves as SVG."""
+"""Pictures of a page: slices as JPEG, outlines and histograms as SVG paths."""
 
 import base64
-from html import escape
 import io
 
 import numpy as np
@@ -63,8 +62,8 @@ def _runs(edges):
         yield row, start, stop
 
 
-def slices_svg(volume, mask, voxel_size, *, label, at=None):
-    """Draw three slices of a volume side by side, its mask outlined.
+def slices(volume, mask, voxel_size, *, label, at=None):
+    """Place three slices of a volume side by side, its mask outlined.
 
     Parameters
     ----------
@@ -81,31 +80,33 @@ def slices_svg(volume, mask, voxel_size, *, label, at=None):
 
     Returns
     -------
-    str
-        An ``<svg>`` element, 1 unit a mm.
+    dict
+        For the macro ``slices``; 1 unit a mm.
     """
-    x, y, z = voxel_size
-    pixels = ((y, z), (x, z), (x, y))  # width and height of a pixel, plane by plane
     planes = mid_slices(volume, at)
     edges = [""] * 3 if mask is None else map(outline, mid_slices(mask, at))
-    pairs = list(zip(planes, edges, pixels))
-    sizes = [(p.shape[1] * w, p.shape[0] * h) for p, _, (w, h) in pairs]
-    height, left, parts = max(h for _, h in sizes), 0.0, []
-    for (plane, edge, _), (wide, high) in zip(pairs, sizes):
-        box = f'x="{left:g}" y="{(height - high) / 2:g}" width="{wide:g}"'
-        rows, columns = plane.shape
-        parts.append(
-            f'<svg {box} height="{high:g}" viewBox="0 0 {columns} {rows}" '
-            'preserveAspectRatio="none">'
-            f'<image width="{columns}" height="{rows}" preserveAspectRatio="none" '
-            f'href="{data_uri(plane)}"/>'
-            + (f'<path class="outline" d="{edge}"/></svg>' if edge else "</svg>")
+    sizes = [
+        (plane.shape[1] * wide, plane.shape[0] * high)
+        for plane, (wide, high) in zip(planes, pixels(voxel_size))
+    ]
+    height, left, placed = max(high for _, high in sizes), 0.0, []
+    for plane, edge, (wide, high) in zip(planes, edges, sizes):
+        placed.append(
+            {
+                **{"left": left, "top": (height - high) / 2},
+                **{"width": wide, "height": high},
+                **{"rows": plane.shape[0], "columns": plane.shape[1]},
+                **{"data": data_uri(plane), "outline": edge},
+            }
         )
         left += wide + GAP
-    return (
-        f'<svg class="slices" role="img" aria-label="{escape(label)}" '
-        f'viewBox="0 0 {left - GAP:g} {height:g}">{"".join(parts)}</svg>'
-    )
+    return {"label": label, "width": left - GAP, "height": height, "planes": placed}
+
+
+def pixels(voxel_size):
+    """Return width and height of a pixel in mm, plane by plane."""
+    x, y, z = voxel_size
+    return (y, z), (x, z), (x, y)
 
 
 def histogram_path(histogram, top):
@@ -125,38 +126,3 @@ def histogram_path(histogram, top):
     """
     heights = 20 - 20 * np.clip(np.asarray(histogram) / top, 0, 1)
     return "M0 20" + "".join(f"V{h:.1f}h1" for h in heights) + "V20Z"
-
-
-def strip_svg(values, z, chosen, *, label):
-    """Draw one metric of all volumes as dots on a line, the outlying ones marked.
-
-    Parameters
-    ----------
-    values : array of shape (n,)
-        The metric.
-    z : array of shape (n,)
-        Robust z of the metric, its position on the line; clipped at 8.
-    chosen : sequence of bool, (n,)
-        Volumes to mark.
-    label : str
-        Text alternative of the picture.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element: the median in the middle, ticks at z of 3.5.
-    """
-    places = np.clip(np.nan_to_num(z), -8, 8) * 12
-    order = np.argsort(chosen, kind="stable")  # marked dots on top
-    dots = "".join(
-        f'<circle cx="{places[i]:.1f}" cy="0" r="{3.2 if chosen[i] else 2.4}"'
-        + (' class="outlier"/>' if chosen[i] else "/>")
-        for i in order
-        if np.isfinite(values[i])
-    )
-    ticks = "".join(f'<path class="tick" d="M{t} -7V7"/>' for t in (-42, 0, 42))
-    return (
-        f'<svg class="strip" role="img" aria-label="{escape(label)}" '
-        f'viewBox="-100 -8 200 16"><path class="axis" d="M-98 0H98"/>{ticks}{dots}'
-        "</svg>"
-    )

@@ -1,12 +1,11 @@
 """Pictures of cohorts: mosaics, mean brains, nearest pairs, data of the viewer."""
 
-from html import escape
 import math
 
 import numpy as np
 
 from dipy_synth.metrics.array_checks import block_mean
-from dipy_synth.report.drawing import PLANES, data_uri, slices_svg
+from dipy_synth.report.drawing import PLANES, data_uri, pixels, slices
 from dipy_synth.utils.montage import mid_slices
 
 POINT = (0.0, -20.0, 8.0)  # mm in MNI space: midline, thalamus, lateral ventricles
@@ -42,44 +41,36 @@ def mosaics(cohorts):
     cohorts : dict of str to Volumes
         Label to volumes, on one grid.
 
-    Returns
-    -------
-    str
-        HTML.
+    Yields
+    ------
+    heading : str
+        The plane.
+    strips : list of dict
+        One picture per cohort: ``label``, ``shape`` (width over height) and ``data``.
     """
     grid = next(iter(cohorts.values())).grid
-    at, parts = voxel_at(grid), []
+    at = voxel_at(grid)
     world = (grid.affine @ [*at, 1])[:3]
     for number, plane in enumerate(PLANES):
-        axis = "xyz"[number]
-        rows = "".join(
-            _strip(volumes, at, number, f"{plane} planes of {words}")
-            for words, volumes in cohorts.items()
+        heading = f"{plane.capitalize()}, {'xyz'[number]} = {world[number]:g} mm"
+        yield (
+            heading,
+            [
+                {"label": f"{plane} planes of {words}", **_row(volumes, at, number)}
+                for words, volumes in cohorts.items()
+            ],
         )
-        head = f"{plane.capitalize()}, {axis} = {world[number]:g} mm"
-        parts.append(f"<h3>{head}</h3>{rows}")
-    return "".join(parts)
 
 
-def _strip(volumes, at, number, label):
+def _row(volumes, at, number):
+    """Draw one plane of evenly spaced volumes, side by side."""
     chosen = evenly_spaced(len(volumes), SHOWN)
     planes = [mid_slices(volumes.volumes[i], at)[number] for i in chosen]
     missing = SHOWN - len(planes)
-    planes += [np.zeros_like(planes[0])] * missing  # so that all strips have one size
-    width, height = _pixel(volumes.grid, number)
-    picture = np.hstack(planes)
-    rows, columns = picture.shape
-    shape = f"{columns * width:g} / {rows * height:g}"
-    return (
-        f'<img class="mosaic" alt="{escape(label)}" style="aspect-ratio: {shape}" '
-        f'src="{data_uri(picture)}">'
-    )
-
-
-def _pixel(grid, number):
-    """Return width and height of a pixel of a plane, in mm."""
-    x, y, z = grid.voxel_size
-    return ((y, z), (x, z), (x, y))[number]
+    picture = np.hstack(planes + [np.zeros_like(planes[0])] * missing)  # one size
+    wide, high = pixels(volumes.grid.voxel_size)[number]
+    shape = f"{picture.shape[1] * wide:g} / {picture.shape[0] * high:g}"
+    return {"shape": shape, "data": data_uri(picture)}
 
 
 def means_and_stds(cohorts):
@@ -92,23 +83,24 @@ def means_and_stds(cohorts):
 
     Returns
     -------
-    str
-        HTML.
+    pictures : list of dict
+        Of `dipy_synth.report.drawing.slices`.
+    top : float
+        Standard deviation that is drawn white.
     """
-    grid = next(iter(cohorts.values())).grid
     found = {words: mean_and_std(v.volumes) for words, v in cohorts.items()}
     top = max(np.percentile(std, 99.9) for _, std in found.values()) or 1.0
-    parts = []
-    for words, (mean, std) in found.items():
-        for picture, what in ((mean, "mean"), (std / top, "standard deviation")):
-            label = f"{what.capitalize()} of {words}"
-            svg = slices_svg(
-                picture, None, grid.voxel_size, label=label, at=voxel_at(grid)
-            )
-            parts.append(f'<figure>{svg}<figcaption class="soft">{escape(label)}')
-            parts.append("</figcaption></figure>")
-    note = f"Standard deviations: white is {top:.2f} of the range of intensities."
-    return f'<div class="pair">{"".join(parts)}</div><p class="soft">{note}</p>'
+    pictures = [
+        _planes(picture, cohorts[words].grid, f"{what} of {words}")
+        for words, (mean, std) in found.items()
+        for picture, what in ((mean, "Mean"), (std / top, "Standard deviation"))
+    ]
+    return pictures, top
+
+
+def _planes(volume, grid, label):
+    size, at = grid.voxel_size, voxel_at(grid)
+    return slices(volume, None, size, label=label, at=at)
 
 
 def mean_and_std(volumes):
@@ -132,37 +124,28 @@ def neighbor_pairs(audit, samples, train, *, most=8):
     most : int, optional
         Largest number of pairs.
 
-    Returns
-    -------
-    str
-        HTML.
+    Yields
+    ------
+    dict
+        ``name``, ``similarity``, ``is_copy``, ``flagged``, ``pictures`` and
+        ``nearest``, the name of the training brain or "".
     """
-    order = np.argsort(-audit.samples.similarity, kind="stable")[:most]
-    pairs = "".join(_pair(audit, samples, train, i) for i in order)
-    return f'<div class="cards">{pairs}</div>'
-
-
-def _pair(audit, samples, train, i):
-    grid, name = samples.grid, samples.names[i]
-    shown, words = [(samples.volumes[i], name)], ""
-    if train is not None:
-        index, flipped = int(audit.samples.index[i]), bool(audit.samples.flipped[i])
-        nearest = train.volumes[index][::-1] if flipped else train.volumes[index]
-        other = f"{train.names[index]}{' mirrored' if flipped else ''}"
-        shown.append((nearest, other))
-        words = f'<p class="soft">Above the sample, below {escape(other)}.</p>'
-    labels = [f"similarity {audit.samples.similarity[i]:.3f}"]
-    labels += ["as near as a copy"] if audit.copies[i] else []
-    labels += ["flagged"] if audit.flagged[i] else []
-    pictures = "".join(
-        slices_svg(v, None, grid.voxel_size, label=label, at=voxel_at(grid))
-        for v, label in shown
-    )
-    mark = ' class="outlier"' if audit.flagged[i] else ""
-    return (
-        f"<article><h3>{escape(name)} <span{mark}>{', '.join(labels)}</span></h3>"
-        f"{pictures}{words}</article>"
-    )
+    for i in np.argsort(-audit.samples.similarity, kind="stable")[:most]:
+        name, nearest = samples.names[i], ""
+        pictures = [_planes(samples.volumes[i], samples.grid, name)]
+        if train is not None:
+            index, flipped = int(audit.samples.index[i]), audit.samples.flipped[i]
+            brain = train.volumes[index][::-1] if flipped else train.volumes[index]
+            nearest = f"{train.names[index]}{' mirrored' if flipped else ''}"
+            pictures.append(_planes(brain, samples.grid, nearest))
+        yield {
+            "name": name,
+            "similarity": audit.samples.similarity[i],
+            "is_copy": audit.copies[i],
+            "flagged": audit.flagged[i],
+            "pictures": pictures,
+            "nearest": nearest,
+        }
 
 
 def sprites(cohorts):
@@ -175,42 +158,39 @@ def sprites(cohorts):
     cohorts : dict of str to Volumes
         Label to volumes, on one grid.
 
-    Returns
-    -------
-    str
-        HTML: a hidden ``<img class="volume">`` per volume, with data attributes for the
-        viewer.
+    Yields
+    ------
+    dict
+        Attributes of an ``<img class="volume">``: ``side``, ``name``, ``shape``,
+        ``size``, ``origin``, ``columns`` and ``data``.
     """
-    parts = []
     for words, volumes in cohorts.items():
         size, factor = math.prod(volumes.grid.shape), 1
         while size / factor**3 > _LARGEST:
             factor += 1
         most = int(np.clip(_VIEWED // (size / factor**3), 1, 4))
-        for i in evenly_spaced(len(volumes), most):
-            volume = block_mean(volumes.volumes[[i]], factor)[0]
-            name = f"{words}: {volumes.names[i]}"
-            parts.append(_sprite(volume, volumes.grid, factor, words, name))
-        mean = block_mean(volumes.volumes.mean(0, dtype="float32")[None], factor)[0]
-        name = f"{words}: mean of {len(volumes)}"
-        parts.append(_sprite(mean, volumes.grid, factor, words, name))
-    return "".join(parts)
+        shown = {
+            volumes.names[i]: volumes.volumes[i]
+            for i in evenly_spaced(len(volumes), most)
+        }
+        shown[f"mean of {len(volumes)}"] = volumes.volumes.mean(0, dtype="float32")
+        for name, volume in shown.items():
+            tiles = _tiles(block_mean(volume[None], factor)[0], volumes.grid, factor)
+            yield {"side": words, "name": f"{words}: {name}", **tiles}
 
 
-def _sprite(volume, grid, factor, words, name):
+def _tiles(volume, grid, factor):
     i, j, k = volume.shape
     columns = math.ceil(math.sqrt(k))
     rows = math.ceil(k / columns)
     tiles = np.zeros((rows * columns, j, i), "float32")
     tiles[:k] = volume.transpose(2, 1, 0)[:, ::-1]
     picture = tiles.reshape(rows, columns, j, i).swapaxes(1, 2).reshape(rows * j, -1)
-    size = " ".join(f"{s * factor:g}" for s in grid.voxel_size)
-    origin = " ".join(
-        f"{o + (factor - 1) / 2 * s:g}"
-        for o, s in zip(grid.affine[:3, 3], grid.voxel_size)
-    )
-    return (
-        f'<img class="volume" hidden alt="" data-side="{escape(words)}" '
-        f'data-name="{escape(name)}" data-shape="{i} {j} {k}" data-size="{size}" '
-        f'data-origin="{origin}" data-columns="{columns}" src="{data_uri(picture)}">'
-    )
+    size, first = np.array(grid.voxel_size), grid.affine[:3, 3]
+    return {
+        "shape": f"{i} {j} {k}",
+        "size": " ".join(f"{s:g}" for s in size * factor),
+        "origin": " ".join(f"{o:g}" for o in first + (factor - 1) / 2 * size),
+        "columns": columns,
+        "data": data_uri(picture),
+    }

@@ -1,16 +1,19 @@
 """The quality page of a prepared cohort, with outliers first."""
 
-from html import escape
 from pathlib import Path
 
 import numpy as np
 
+from dipy_synth.data.align import load_template
 from dipy_synth.data.cohort import SPLITS, Cohort
 from dipy_synth.data.nifti import read_volume
+from dipy_synth.data.operations import resample
 from dipy_synth.data.prepared import mask_path, sidecar_path
 from dipy_synth.errors import InputError
-from dipy_synth.report.drawing import histogram_path, slices_svg, strip_svg
-from dipy_synth.report.html_tables import describe_columns, facts_table, html_table
+from dipy_synth.grid import template_space
+from dipy_synth.report.charts import strip
+from dipy_synth.report.cohort_facts import preprocessing_facts, summarize_columns
+from dipy_synth.report.drawing import histogram_path, outline, slices
 from dipy_synth.report.measures import (
     BINS,
     ENOUGH,
@@ -19,8 +22,9 @@ from dipy_synth.report.measures import (
     measure_quality,
     sorted_by_score,
 )
-from dipy_synth.report.template import CARD, QUALITY, whole_page
-from dipy_synth.utils.files import read_json, write_text
+from dipy_synth.report.rendering import by, counted, page_path, sentence, write_page
+from dipy_synth.utils.files import read_json
+from dipy_synth.utils.montage import mid_slices
 from dipy_synth.utils.tables import write_table
 
 TOO_FEW = "too few to tell"
@@ -65,9 +69,7 @@ def quality_page(prepared, *, path=None):
         read, or `path` does not end in .html.
     """
     cohort = Cohort.load(prepared)
-    path = Path(prepared) / "quality.html" if path is None else Path(path)
-    if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
-        raise InputError(f"{path}: expected the name of a page, ending in .html")
+    path = page_path(Path(prepared) / "quality.html" if path is None else path)
     sidecars = [read_json(sidecar_path(image)) for image in cohort.paths]
     native = [_to_native(sidecar) for sidecar in sidecars]
     voxel = float(np.prod(cohort.grid.voxel_size)) / 1000
@@ -84,8 +86,8 @@ def quality_page(prepared, *, path=None):
     )
     ranked = sorted_by_score(rows)
     write_table(path.with_suffix(".tsv"), _table(cohort, ranked))
-    write_text(path, _page(cohort, ranked, mean, share, pictures))
-    return path
+    content = _content(cohort, ranked, mean, share)
+    return write_page("quality.html", path, pictures=pictures, **content)
 
 
 def _to_native(sidecar):
@@ -100,7 +102,7 @@ def _read_and_drawn(cohort, pictures):
     for key, path in zip(cohort.keys, cohort.paths):
         volume, mask = (_read(p, cohort.grid.shape) for p in (path, mask_path(path)))
         label = f"Mid-slices of {key}"
-        pictures[key] = slices_svg(volume, mask > 0, size, label=label)
+        pictures[key] = slices(volume, mask > 0, size, label=label)
         yield volume, mask
 
 
@@ -139,61 +141,53 @@ def _number(value):
     return f"{value:.5g}" if np.isfinite(value) else None
 
 
-def _page(cohort, ranked, mean, share, pictures):
-    """Compose the page."""
-    places = {key: i for i, key in enumerate(cohort.keys)}
+def _content(cohort, ranked, mean, share):
+    """Build the variables of the page's template."""
+    description = read_json(cohort.root / "dataset_description.json")
     outliers = [row for row in ranked if row.stands_out]
     average = np.mean([row.histogram for row in ranked], axis=0)
     top = 1.3 * average.max() or 1.0
-    described = describe_columns(cohort.rows, cohort.split)
-    names = [column for column in ("age", "sex") if column in cohort.rows[0]]
-    shown = outliers or ranked[:AT_LEAST]
-    description = read_json(cohort.root / "dataset_description.json")
-    cards = [
-        _card(rank, row, cohort, places[row.name], pictures[row.name], top)
-        for rank, row in enumerate(ranked)
-    ]
-    title = str(description.get("Name") or cohort.root.name)
-    body = QUALITY.substitute(
-        title=escape(title),
-        summary=_summary(cohort),
-        verdict=_verdict(outliers, ranked),
-        explanation=_explanation(outliers, shown),
-        columns_head="".join(f"<th>{name.capitalize()}</th>" for name in names),
-        outliers="\n".join(
-            _outlier(rank, row, ranked, cohort, places[row.name], names)
-            for rank, row in enumerate(shown)
-        ),
-        strips="".join(_strip(name, ranked) for name in SCAN_METRICS),
-        limit=LIMIT,
-        # Outline: where half of the cohort has brain.
-        mean_brain=slices_svg(
-            mean, share >= 0.5, cohort.grid.voxel_size, label="Mean of all volumes"
-        ),
-        facts=facts_table(cohort, description),
-        people=html_table("Covariates", described) if described else "",
-        mean_histogram=histogram_path(average, top),
-        cards="".join(cards),
-    )
-    more = "All metrics are in the table beside this page (.tsv)."
-    return whole_page(f"Quality: {title}", body, more=more)
+    # Outline: where half of the cohort has brain.
+    size, label = cohort.grid.voxel_size, "Mean of all volumes"
+    return {
+        "title": f"Quality: {description.get('Name') or cohort.root.name}",
+        "summary": _summary(cohort),
+        "verdict": _verdict(outliers, ranked),
+        "explanation": _explanation(outliers, ranked),
+        "shown": len(outliers) or AT_LEAST,
+        "columns": [name for name in ("age", "sex") if name in cohort.rows[0]],
+        "strips": [one for name in SCAN_METRICS if (one := _strip(name, ranked))],
+        "limit": LIMIT,
+        "mean": slices(mean, share >= 0.5, size, label=label),
+        "facts": preprocessing_facts(cohort, description),
+        "people": summarize_columns(cohort.rows, cohort.split),
+        "template": _template_outline(cohort, description),
+        "bins": BINS,
+        "mean_histogram": histogram_path(average, top),
+        "volumes": [_volume(row, ranked, cohort, top) for row in ranked],
+    }
+
+
+def _template_outline(cohort, description):
+    """Trace the brain of MNI152 in each plane, where scans were aligned to it."""
+    if not template_space(description["DipySynth"].get("Preprocessing")):
+        return {}
+    brain, affine = load_template()
+    matrix, shape = cohort.grid.voxel_map(affine), cohort.grid.shape
+    _, inside = resample(brain, brain > 0, matrix, shape, order=1)
+    return {f"mni-{i}": outline(p) for i, p in enumerate(mid_slices(inside))}
 
 
 def _summary(cohort):
     """Summarise the cohort in a line."""
     counts = [f"{int(cohort.where(side).sum())} {side}" for side in SPLITS]
     n, people = len(cohort.keys), len(set(cohort.subjects))
-    shape = " × ".join(map(str, cohort.grid.shape))
-    sizes = [f"{size:g}" for size in cohort.grid.voxel_size]
-    sizes = " × ".join(sizes if len({*sizes}) > 1 else sizes[:1])
+    sizes = cohort.grid.voxel_size
     return (
-        f"{_count(n, 'volume')} of {_count(people, 'subject')} "
-        f"({', '.join(counts)}); {shape} voxels of {sizes} mm"
+        f"{counted(n, 'volume')} of {counted(people, 'subject')} "
+        f"({', '.join(counts)}); {by(cohort.grid.shape, '{}')} voxels of "
+        f"{by(sizes if len({*sizes}) > 1 else sizes[:1])} mm"
     )
-
-
-def _count(n, word):
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
 
 
 def _verdict(outliers, ranked):
@@ -203,23 +197,19 @@ def _verdict(outliers, ranked):
     if not outliers:
         return "No outliers"
     words = "is an outlier" if len(outliers) == 1 else "are outliers"
-    n = _count(len(ranked), "volume")
+    n = counted(len(ranked), "volume")
     return f"{len(outliers)} of {n} {words}: check them first"
 
 
-def _explanation(outliers, shown):
+def _explanation(outliers, ranked):
     """Explain the meaning of an outlier."""
-    if not shown[0].enough:
-        warned = (
-            "Volumes with warnings of their preparation come first. "
-            if outliers
-            else ""
-        )
-        return warned + (
-            f"Outlier scores need {ENOUGH} volumes or more. These are ordered by their "
-            "difference from the others."
-            if len(shown) > 1 or outliers
-            else "One volume cannot be compared with others."
+    if len(ranked) == 1 and not outliers:
+        return "One volume cannot be compared with others."
+    if not ranked[0].enough:
+        warned = "Volumes with warnings of their preparation come first. "
+        return (
+            f"{warned if outliers else ''}Outlier scores need {ENOUGH} volumes or "
+            "more. These are ordered by their difference from the others."
         )
     if outliers:
         return (
@@ -229,94 +219,78 @@ def _explanation(outliers, shown):
         )
     return (
         f"No metric is {LIMIT} robust standard deviations or more from the cohort's "
-        f"median; the farthest {len(shown)} are:"
+        "median; the farthest are:"
     )
 
 
-def _outlier(rank, row, ranked, cohort, place, names):
-    """Format a row of the table of outliers."""
-    values = [escape(str(cohort.rows[place].get(name) or "")) for name in names]
-    side = escape(str(cohort.split[place]))
-    cells = "".join(f"<td>{value}</td>" for value in [*values, side])
+def _volume(row, ranked, cohort, top):
+    """Describe one volume, for the first table and its card."""
+    place = cohort.keys.index(row.name)
     metrics = row.outliers if row.stands_out else [*row.outlier_scores][:1]
-    reasons = [escape(words) for words in row.warnings]
-    reasons = "; ".join([*reasons, *(_reason(name, row, ranked) for name in metrics)])
-    return (
-        f'<tr><td class="name"><a href="#v{rank}">{escape(row.name)}</a></td>'
-        f'<td class="n{" outlier" if row.stands_out else ""}">{_score(row)}</td>'
-        f'<td class="why">{reasons}</td>{cells}</tr>'
-    )
+    reasons = [*row.warnings, *(_reason(name, row, ranked) for name in metrics)]
+    return {
+        "name": row.name,
+        "columns": cohort.rows[place],
+        "split": str(cohort.split[place]),
+        "score": f"{row.score:.1f}" if row.enough else "n/a",
+        "stands_out": row.stands_out,
+        "reasons": "; ".join(reasons),
+        "metrics": [_metric(name, row) for name in SCAN_METRICS],
+        "histogram": histogram_path(row.histogram, top),
+    }
 
 
-def _score(row):
-    """Format an outlier score, where there are enough volumes."""
-    return f"{row.score:.1f}" if row.enough else "n/a"
+def _in_unit(name, value):
+    """Format a value of a metric with its unit."""
+    _, form, unit = WORDS[name]
+    return form.format(value) + unit if np.isfinite(value) else "n/a"
 
 
 def _reason(name, row, ranked):
     """Describe the distance of a metric from the cohort's median."""
-    word, form, unit = WORDS[name]
-    median = np.nanmedian([getattr(other, name) for other in ranked])
-    value, z = getattr(row, name), row.z[name]
+    word, value, z = WORDS[name][0], getattr(row, name), row.z[name]
+    median = _in_unit(name, np.nanmedian([getattr(other, name) for other in ranked]))
     if not np.isfinite(value):
         return f"{word} unknown"
     if not row.enough:
-        return f"{word} {form.format(value)}{unit} (median {form.format(median)}{unit})"
+        return f"{word} {_in_unit(name, value)} (median {median})"
     side = "above" if z > 0 else "below"
     return (
-        f"{word} {form.format(value)}{unit}, {abs(z):.1f} deviations {side} the median "
-        f"of {form.format(median)}{unit}"
+        f"{word} {_in_unit(name, value)}, {abs(z):.1f} deviations {side} the median "
+        f"of {median}"
     )
 
 
 def _strip(name, ranked):
-    """Draw one metric of all volumes."""
-    word, form, unit = WORDS[name]
+    """Place one metric of all volumes; None where it is unknown."""
     values = np.array([getattr(row, name) for row in ranked])
-    known = values[np.isfinite(values)]
-    if not known.size:
-        return ""
-    z = [row.z[name] for row in ranked]
-    chosen = [name in row.outliers for row in ranked]
-    ends = [
-        form.format(value) for value in (known.min(), np.median(known), known.max())
-    ]
-    label = f"{word}: {ends[0]} to {ends[2]}{unit}, median {ends[1]}{unit}"
-    picture = strip_svg(values, z, chosen, label=label)
-    head = f"<b>{word.capitalize()}</b> {ends[1]}{unit}"
-    return (
-        f'<div>{head} <span class="soft">({ends[0]} to {ends[2]})</span>{picture}</div>'
-    )
-
-
-def _card(rank, row, cohort, place, picture, top):
-    """Format the card of one volume."""
-    about = [cohort.rows[place].get(name) for name in ("age", "sex")]
-    about = [*filter(None, about), cohort.split[place], f"score {_score(row)}"]
-    return CARD.substitute(
-        anchor=f"v{rank}",
-        name=escape(row.name),
-        about=escape(" · ".join(map(str, about))),
-        slices=picture,
-        metrics="".join(_metric(name, row) for name in SCAN_METRICS),
-        bins=BINS,
-        histogram=histogram_path(row.histogram, top),
-    )
+    if not np.isfinite(values).any():
+        return None
+    ends = np.nanmin(values), np.nanmedian(values), np.nanmax(values)
+    low, median, high = (WORDS[name][1].format(value) for value in ends)
+    word, unit = sentence(WORDS[name][0]), WORDS[name][2]
+    return {
+        "word": word,
+        "median": median + unit,
+        "range": f"{low} to {high}",
+        "label": f"{word}: {low} to {high}{unit}, median {median}{unit}",
+        "dots": strip(
+            values,
+            [row.z[name] for row in ranked],
+            [name in row.outliers for row in ranked],
+            [f"{row.name}: {_in_unit(name, getattr(row, name))}" for row in ranked],
+        ),
+    }
 
 
 def _metric(name, row):
-    """Format a row of a card's metrics."""
-    word, form, unit = WORDS[name]
-    word = word.removeprefix("brain ").removesuffix(" distance")
-    word = word.replace("correlation with the ", "").capitalize()
-    value, outlier = (
-        getattr(row, name),
-        ' class="outlier"' if name in row.outliers else "",
-    )
-    known = np.isfinite(value)
+    """Describe a metric of a card: word, value, z, and whether it is an outlier."""
+    word = WORDS[name][0].removeprefix("brain ").removesuffix(" distance")
+    value = getattr(row, name)
+    known = np.isfinite(value) and row.enough
     return (
-        f'<tr{outlier}><td>{word}</td><td class="n">'
-        f"{form.format(value) + unit if known else 'n/a'}</td>"
-        f'<td class="n">{f"{row.z[name]:+.1f}" if known and row.enough else ""}</td>'
-        "</tr>"
+        sentence(word.replace("correlation with the ", "")),
+        _in_unit(name, value),
+        f"{row.z[name]:+.1f}" if known else "",
+        name in row.outliers,
     )

@@ -1,7 +1,6 @@
 """Diagnostics: a sound model has nothing wrong, and each planted fault is found."""
 
 import copy
-from html.parser import HTMLParser
 import shutil
 from types import SimpleNamespace
 
@@ -27,6 +26,7 @@ from dipy_synth.diagnostics.data_checks import (
     check_terminal_noise,
 )
 from dipy_synth.diagnostics.denoising_checks import (
+    COARSE_ERRORS,
     check_coarse,
     check_conditions,
     check_denoising,
@@ -488,36 +488,34 @@ def test_data_that_does_not_fit_is_refused(root, sound, tmp_path):
         read_context(root / "ldm", prepared=tmp_path / "fewer.npz")
 
 
-class Page(HTMLParser):
-    """What a page loads from elsewhere, its pictures, and its words."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.sources, self.words = [], ""
-        self.feed(path.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag, attrs):
-        self.sources += [value for name, value in attrs if name in ("src", "href")]
-
-    def handle_data(self, data):
-        self.words += data
-
-
-def test_the_page_tells_all_and_stands_alone(sound, results, tmp_path):
+def test_the_page_tells_all_and_stands_alone(sound, results, read_page, tmp_path):
     path = diagnostics_page(sound, results, tmp_path / "new" / "doctor.html")
-    page, told = Page(path), read_json(path.with_name("doctor.json"))
-    assert len(page.sources) == 3 * len(NOISE_TO_SIGNAL) + 5  # rows, samples
-    assert all(source.startswith("data:image/") for source in page.sources)
-    assert page.words.count("No check failed") == 1
+    page, told = read_page(path), read_json(path.with_name("doctor.json"))
+    page.check()
+    # noisy, denoised and errors; the original; samples
+    assert page.count("img") == 3 * len(NOISE_TO_SIGNAL) + 1 + 5
+    assert page.text.count("No check failed") == 1
     for result in results:
-        assert result.name.capitalize() in page.words
+        assert result.name[:1].upper() + result.name[1:] in page.text
     assert sum(told["verdicts"].values()) == len(results)
     assert [f["name"] for f in told["results"]] == [f.name for f in results]
 
 
-def test_the_page_names_what_is_wrong_first(sound, results, tmp_path):
+def test_errors_by_noise_are_a_chart_on_the_page(sound, results, read_page, tmp_path):
+    page = read_page(diagnostics_page(sound, results, tmp_path / "doctor.html"))
+    labels = [a.get("aria-label", "") for tag, a in page.tags if tag == "svg"]
+    assert [words.split(":")[0] for words in labels] == [
+        *("Denoising, training", "Denoising, held-out"),
+        "Large-scale structure at high noise",
+    ]
+    dots = [a.get("class") for tag, a in page.tags if tag == "circle"]
+    levels = 2 * len(NOISE_TO_SIGNAL) + len(COARSE_ERRORS)
+    assert dots.count("real") == dots.count("synthetic") == levels
+
+
+def test_the_page_names_what_is_wrong_first(sound, results, read_page, tmp_path):
     context = planted(sound, schedule=DiscreteDiffusion(steps=200))
     mixed = [*results, check_terminal_noise(context)]
-    words = Page(diagnostics_page(context, mixed, tmp_path / "doctor.html")).words
+    words = read_page(diagnostics_page(context, mixed, tmp_path / "doctor.html")).text
     assert "Failed: noise where sampling starts" in words
     assert words.index("To do:") < words.index("Autoencoder round trip")

@@ -1,6 +1,5 @@
 """The command dipy_evaluate_mri, as it is typed, and the page it writes."""
 
-from html.parser import HTMLParser
 import re
 import sys
 
@@ -21,8 +20,6 @@ from dipy_synth.workflows.cli import run
 GRID = Grid((20, 24, 20), (8.0,) * 3)
 FILES = ["evaluation.html", "evaluation.json", "metrics.tsv", "volumes.tsv"]
 MADE = "synthetic <i>&$x"
-VOID = {"meta", "input", "br", "img", "link", "hr"}
-LOADS = {"src", "href", "srcset", "data", "poster", "action", "background"}
 
 
 def write(folder, seeds):
@@ -69,32 +66,7 @@ def written(cohorts, call):
     return out
 
 
-class Page(HTMLParser):
-    """Tags with their attributes, text, and tags that are not closed in order."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.tags, self.text, self.open, self.wrong = [], [], [], []
-        self.feed(path.read_text(encoding="utf-8"))
-        self.wrong += self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        if not self.open or self.open.pop() != tag:
-            self.wrong.append(tag)
-
-    def handle_data(self, data):
-        self.text.append(data)
-
-
-def test_numbers_tables_and_page_are_written_and_agree(written):
+def test_numbers_tables_and_page_are_written_and_agree(written, read_page):
     assert sorted(path.name for path in written.iterdir()) == FILES
     numbers = read_json(written / "evaluation.json")
     assert [f["question"] for f in numbers["findings"]] == [
@@ -112,12 +84,14 @@ def test_numbers_tables_and_page_are_written_and_agree(written):
     assert [row["cohort"] for row in rows] == ["synthetic"] * 10 + ["real"] * 10
     assert all(float(row["voxels_similarity"]) > 0 for row in rows)
     assert all(row["read_age"] for row in rows[:10])
-    text = "".join(Page(written / "evaluation.html").text)
+    text = read_page(written / "evaluation.html").text
     for finding in numbers["findings"]:
         assert finding["words"] in text
 
 
-def test_training_brains_are_named_only_if_asked(cohorts, call, written, tmp_path):
+def test_training_brains_are_named_only_if_asked(
+    cohorts, call, written, read_page, tmp_path
+):
     label = re.compile(r"sub-(4\d|5[0-5])\b")  # those of the training brains
     for path in written.iterdir():
         assert not label.search(path.read_text(encoding="utf-8")), path.name
@@ -125,33 +99,45 @@ def test_training_brains_are_named_only_if_asked(cohorts, call, written, tmp_pat
     assert call(*words) == 0
     rows = read_table(tmp_path / "volumes.tsv")
     assert all(label.fullmatch(row["voxels_nearest"][:6]) for row in rows)
-    shown, hidden = (Page(x / "evaluation.html").text for x in (tmp_path, written))
-    assert "Above the sample" in "".join(shown)
-    assert "Above the sample" not in "".join(hidden)
-    assert "similarity" in "".join(hidden)
+    shown, hidden = (read_page(x / "evaluation.html").text for x in (tmp_path, written))
+    assert "Above the sample" in shown
+    assert "Above the sample" not in hidden
+    assert "similarity" in hidden
 
 
-def test_the_page_stands_alone_and_is_well_formed(written):
+def test_the_page_stands_alone_and_is_well_formed(written, read_page):
     path = written / "evaluation.html"
-    page, source = Page(path), path.read_text()
-    assert page.wrong == []
-    values = [v for _, attrs in page.tags for n, v in attrs.items() if n in LOADS]
-    assert values and all(value.startswith("data:image/") for value in values)
+    page, source = read_page(path), path.read_text()
+    page.check()
     without = re.sub(r"data:image/jpeg;base64,[^\"]*", "", source)
     assert not re.search(r"https?:|url\(|@import|//\w+\.\w+|src=\"(?!\")", without)
-    assert not {tag for tag, _ in page.tags} & {"link", "iframe", "object"}
-    assert sum(tag == "script" for tag, _ in page.tags) == 1
-    assert all(a.get("alt") is not None for tag, a in page.tags if tag == "img")
+    assert page.count("script") == 1
     assert path.stat().st_size < 5e6
 
 
-def test_the_page_shows_both_cohorts_and_the_nearest_pairs(written):
-    page = Page(written / "evaluation.html")
+def test_requested_and_predicted_ages_of_both_cohorts_are_drawn(written, read_page):
+    page, label = (
+        read_page(written / "evaluation.html"),
+        "age: requested, and predicted",
+    )
+    labels = [a.get("aria-label", "") for tag, a in page.tags if tag == "svg"]
+    at = next(i for i, words in enumerate(labels) if words.startswith(label))
+    tags = page.tags[[i for i, (tag, _) in enumerate(page.tags) if tag == "svg"][at] :]
+    stop = next(i for i, (tag, _) in enumerate(tags[1:]) if tag == "svg")
+    drawn = [a.get("class") for _, a in tags[:stop]]
+    assert drawn.count("real") == drawn.count("synthetic") == 10
+    assert drawn.count("line reference") == 1
+    asked = read_json(written / "evaluation.json")["asked"]
+    assert asked and not any(name.startswith("real_") for one in asked for name in one)
+
+
+def test_the_page_shows_both_cohorts_and_the_nearest_pairs(written, read_page):
+    page = read_page(written / "evaluation.html")
     volumes = [a for tag, a in page.tags if a.get("class") == "volume"]
     assert {a["data-side"] for a in volumes} == {"real", "synthetic"}
     assert all(a["data-shape"] == "20 24 20" for a in volumes)
-    assert sum(tag == "article" for tag, _ in page.tags) == 8
-    text = "".join(page.text)
+    assert page.count("article") == 8
+    text = page.text
     for words in ("Sagittal, x = ", "Standard deviation of synthetic", "Audits"):
         assert words in text
     assert MADE in text  # a name is only text, whatever is in it

@@ -1,19 +1,3 @@
-"""A three-plane viewer in the page, without external scripts."""
-
-VIEWER = """<div class="viewer screen" id="viewer">
-<div class="side"><label>Left <select id="left"></select></label><div class="planes">
-<canvas></canvas><canvas></canvas><canvas></canvas></div></div>
-<div class="side"><label>Right <select id="right"></select></label><div class="planes">
-<canvas></canvas><canvas></canvas><canvas></canvas></div></div>
-<p class="sliders"><label>x <input type="range"></label><label>y <input type="range">
-</label><label>z <input type="range"></label><output class="soft"></output></p>
-</div>
-<noscript><p class="soft">The viewer needs JavaScript; all else does not.</p></noscript>
-"""
-
-# Planes as elsewhere on the page: anterior to the left or up, the patient's left on the
-# left. A volume is decoded from its picture when it is first shown.
-SCRIPT = """
 (function () {
   const root = document.getElementById("viewer");
   const images = [...document.querySelectorAll("img.volume")];
@@ -22,6 +6,8 @@ SCRIPT = """
   const shape = numbers(images[0], "shape"), size = numbers(images[0], "size");
   const origin = numbers(images[0], "origin"), at = shape.map(n => n >> 1);
   const [nx, ny, nz] = shape, read = new Map();
+  // Planes as elsewhere on the page: anterior to the left or up, the patient's left on
+  // the left. A volume is decoded from its picture when it is first shown.
   const planes = [
     { w: ny, h: nz, a: 1, b: 2, voxel: (u, v) => [at[0], ny - 1 - u, nz - 1 - v] },
     { w: nx, h: nz, a: 0, b: 2, voxel: (u, v) => [u, at[1], nz - 1 - v] },
@@ -45,16 +31,16 @@ SCRIPT = """
     read.set(image, data);
     return data;
   }
-  function paint(canvas, plane, data) {
+  const wide = plane => plane.w * size[plane.a], high = plane.h * size[plane.b];
+  function paint(canvas, plane, grey) {
     canvas.width = plane.w; canvas.height = plane.h;
-    const wide = plane.w * size[plane.a], high = plane.h * size[plane.b];
-    canvas.style.aspectRatio = wide + " / " + high;
+    canvas.style.aspectRatio = wide(plane) + " / " + high(plane);
     const pen = canvas.getContext("2d"), out = pen.createImageData(plane.w, plane.h);
     const cross = plane.voxel(0, 0).map((zero, axis) => Math.abs(zero - at[axis]));
     for (let v = 0; v < plane.h; v++) for (let u = 0; u < plane.w; u++) {
       const [i, j, k] = plane.voxel(u, v), p = 4 * (v * plane.w + u);
       const line = u === cross[plane.a] || v === cross[plane.b];
-      const value = data[(k * ny + j) * nx + i];
+      const value = grey((k * ny + j) * nx + i);
       out.data[p] = line ? value * 0.6 + 100 : value;
       out.data[p + 1] = line ? value * 0.6 + 70 : value;
       out.data[p + 2] = line ? value * 0.6 : value;
@@ -65,12 +51,20 @@ SCRIPT = """
   const sides = [...root.querySelectorAll(".side")].map(side => ({
     choice: side.querySelector("select"),
     views: [...side.querySelectorAll("canvas")] }));
-  const sliders = [...root.querySelectorAll("input")];
+  const sliders = ["x", "y", "z"].map(name => root.querySelector(`[name=${name}]`));
+  const [black, white, swap, difference] = ["black", "white", "swap", "difference"]
+    .map(name => root.querySelector(`[name=${name}]`));
+  const pressed = button => button.getAttribute("aria-pressed") === "true";
   async function draw() {
-    for (const side of sides) {
-      const data = await voxels(images[side.choice.value]);
-      side.views.forEach((canvas, n) => paint(canvas, planes[n], data));
-    }
+    const data = [];
+    for (const side of sides) data.push(await voxels(images[side.choice.value]));
+    const low = 2.55 * black.value, range = Math.max(2.55 * white.value - low, 1);
+    const windowed = values => p => 255 * (values[p] - low) / range;
+    const [a, b] = data, [first, second] = pressed(swap) ? [b, a] : [a, b];
+    const greys = [windowed(first), difference.checked
+      ? p => 128 + 128 * (second[p] - first[p]) / range : windowed(second)];
+    sides.forEach((side, n) => side.views.forEach(
+      (canvas, m) => paint(canvas, planes[m], greys[n])));
     sliders.forEach((slider, n) => { slider.value = at[n]; });
     root.querySelector("output").textContent =
       at.map((v, n) => (origin[n] + v * size[n]).toFixed(0)).join(", ") + " mm";
@@ -80,6 +74,8 @@ SCRIPT = """
     const names = [...new Set(images.map(image => image.dataset.side))];
     side.choice.value = images.findIndex(image => image.dataset.side === names[n]);
     side.choice.onchange = draw;
+    side.views[0].closest(".planes").style.gridTemplateColumns =
+      planes.map(plane => wide(plane) + "fr").join(" ");
     side.views.forEach((canvas, m) => {
       const move = event => {
         if (event.type === "pointermove" && !event.buttons) return;
@@ -97,6 +93,7 @@ SCRIPT = """
     slider.min = 0; slider.max = shape[n] - 1; slider.value = at[n];
     slider.oninput = () => { at[n] = +slider.value; draw(); };
   });
+  black.oninput = white.oninput = difference.onchange = draw;
+  swap.onclick = () => { swap.setAttribute("aria-pressed", !pressed(swap)); draw(); };
   draw();
 })();
-"""

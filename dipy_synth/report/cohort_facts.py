@@ -1,43 +1,15 @@
-"""Tables of a page: preprocessing and covariates of a cohort."""
-
-from html import escape
+"""Facts about a prepared cohort: its preprocessing and its covariates."""
 
 import numpy as np
 
 from dipy_synth.data.cohort import SPLITS
+from dipy_synth.report.rendering import by
 
 MOST = 8  # largest number of different values that are counted
 
 
-def html_table(title, rows, *, level=2):
-    """Format a table with a heading.
-
-    Parameters
-    ----------
-    title : str
-        The heading.
-    rows : list of dict
-        Column name to text; all with the same names.
-    level : int, optional
-        Level of the heading.
-
-    Returns
-    -------
-    str
-    """
-    head = "".join(f"<th>{escape(str(name))}</th>" for name in rows[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(str(v))}</td>" for v in row.values()) + "</tr>"
-        for row in rows
-    )
-    return (
-        f"<h{level}>{escape(title)}</h{level}>"
-        f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
-    )
-
-
-def facts_table(cohort, description):
-    """Format the preprocessing of a cohort as a table.
+def preprocessing_facts(cohort, description):
+    """Describe the preprocessing of a cohort.
 
     Parameters
     ----------
@@ -48,27 +20,18 @@ def facts_table(cohort, description):
 
     Returns
     -------
-    str
-        A table.
+    dict of str to str
+        Option to its value.
     """
     done = description["DipySynth"].get("Preprocessing", {})
-    steps = {k: v for k, v in done.items() if k != "grid"}
+    steps = {name: value for name, value in done.items() if name != "grid"}
     center = ", ".join(f"{value:g}" for value in cohort.grid.center)
-    extent = " × ".join(f"{value:g}" for value in cohort.grid.extent)
     facts = {
         **{name.capitalize(): _written(value) for name, value in steps.items()},
-        "Field of view": f"{extent} mm, centred on {center} mm",
+        "Field of view": f"{by(cohort.grid.extent)} mm, centred on {center} mm",
         "Licence": description.get("License"),
     }
-    return (
-        "<table>"
-        + "".join(
-            f"<tr><th>{escape(str(name))}</th><td>{escape(str(value))}</td></tr>"
-            for name, value in facts.items()
-            if value is not None
-        )
-        + "</table>"
-    )
+    return {name: value for name, value in facts.items() if value is not None}
 
 
 def _written(value):
@@ -80,7 +43,7 @@ def _written(value):
     return value
 
 
-def describe_columns(rows, split):
+def summarize_columns(rows, split):
     """Summarise a table's columns on either side of a split.
 
     Parameters
@@ -108,7 +71,7 @@ def describe_columns(rows, split):
             side: describe([v for v, here in zip(values, where) if here])
             for side, where in sides.items()
         }
-        described.append({"": name, **texts})
+        described.append({"Column": name, **texts})
     return described
 
 
