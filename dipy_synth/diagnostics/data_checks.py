@@ -31,8 +31,8 @@ def check_latents(context):
         name,
         verdict,
         f"over {len(context.latents)} training latents, channel by channel, the mean "
-        f"is {mean.min():.3f} to {mean.max():.3f} and the standard deviation "
-        f"{std.min():.3f} to {std.max():.3f} times that recorded in the model",
+        f"is within {offset:.2g} of 0 and the standard deviation within {excess:.2g} "
+        "of 1 times that recorded in the model",
         expected=f"mean within {MEAN} of 0, standard deviation within {STD} of 1 times",
         advice="the normalizer is not that of these latents: fit it to the whole "
         "training set (LatentNormalizer.fit), and train the network again",

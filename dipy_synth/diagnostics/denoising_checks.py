@@ -152,7 +152,7 @@ def check_conditions(context):
         name,
         _verdict_of_conditions(change, gains),
         f"on {known.sum()} {WORDS[sides[0]]} latents the outputs change by "
-        f"{change:.1e} without conditions; the right ones lower the error by "
+        f"{change:.2g} without conditions; the right ones lower the error by "
         f"{_text(gains[0])} against none and {_text(gains[1])} against those of others",
         expected=f"a change above {IGNORED:g}, and errors no higher than without "
         f"conditions and lower than with wrong ones, by {SURE:g} standard errors",
@@ -181,7 +181,7 @@ def _gain(own, other, known):
 
 
 def _text(gain):
-    return f"{gain[0]:.1e} ± {gain[1]:.0e}"
+    return f"{gain[0]:.2g} ± {gain[1]:.1g}"
 
 
 def _verdict_of_conditions(change, gains):

@@ -34,7 +34,7 @@ def check_modes(context):
     return make_result(
         "training and sampling mode",
         grade(passes=apart <= SAME and not names, warns=apart <= SAME),
-        f"outputs in the two modes differ by {apart:.1e} of their size{blamed}",
+        f"outputs in the two modes differ by {apart:.2g} of their size{blamed}",
         expected=f"at most {SAME:g}",
         advice="replace BatchNormalization by LayerNormalization, and remove Dropout "
         "from the denoiser",

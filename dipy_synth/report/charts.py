@@ -181,7 +181,7 @@ def _ticks(ends, log, start, stop, most=5):
         factors = (1,) if ends[1] - ends[0] > 2 else (1, 2, 5)
         found = np.sort(np.log10(np.outer(10.0**decades, factors)).ravel())
         found = found[(found >= ends[0]) & (found <= ends[1])]
-        texts = [f"{10**value:.3g}" for value in found]
+        texts = [_power_of_ten(value) for value in found]
     else:
         rough = (ends[1] - ends[0]) / most
         size = 10.0 ** np.floor(np.log10(rough))
@@ -190,6 +190,12 @@ def _ticks(ends, log, start, stop, most=5):
         found = step * count + 0  # + 0 turns -0 into 0
         texts = [f"{value:.4g}" for value in found]
     return list(zip(_scaled(found, ends, start, stop), texts))
+
+
+def _power_of_ten(value):
+    """Format 10 ** value: 0.1, 1, 20, but 1e-4."""
+    words = f"{10**value:.3g}"
+    return words if -2.1 < value < 4 else f"{10**value:.0e}".replace("e-0", "e-")
 
 
 def _scaled(values, ends, start, stop):

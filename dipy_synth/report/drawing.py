@@ -62,7 +62,7 @@ def _runs(edges):
         yield row, start, stop
 
 
-def slices(volume, mask, voxel_size, *, label, at=None):
+def slices(volume, mask, voxel_size, *, label, at=None, mirrored=False):
     """Place three slices of a volume side by side, its mask outlined.
 
     Parameters
@@ -77,6 +77,8 @@ def slices(volume, mask, voxel_size, *, label, at=None):
         Text alternative of the picture.
     at : sequence of int, (3,), optional
         Voxel to cut through; the middle by default.
+    mirrored : bool, optional
+        Whether left and right of the volume are exchanged.
 
     Returns
     -------
@@ -100,7 +102,10 @@ def slices(volume, mask, voxel_size, *, label, at=None):
             }
         )
         left += wide + GAP
-    return {"label": label, "width": left - GAP, "height": height, "planes": placed}
+    return {
+        **{"label": label, "width": left - GAP, "height": height, "planes": placed},
+        "sides": "RL" if mirrored else "LR",
+    }
 
 
 def pixels(voxel_size):

@@ -98,9 +98,9 @@ def means_and_stds(cohorts):
     return pictures, top
 
 
-def _planes(volume, grid, label):
+def _planes(volume, grid, label, *, mirrored=False):
     size, at = grid.voxel_size, voxel_at(grid)
-    return slices(volume, None, size, label=label, at=at)
+    return slices(volume, None, size, label=label, at=at, mirrored=mirrored)
 
 
 def mean_and_std(volumes):
@@ -134,10 +134,13 @@ def neighbor_pairs(audit, samples, train, *, most=8):
         name, nearest = samples.names[i], ""
         pictures = [_planes(samples.volumes[i], samples.grid, name)]
         if train is not None:
-            index, flipped = int(audit.samples.index[i]), audit.samples.flipped[i]
-            brain = train.volumes[index][::-1] if flipped else train.volumes[index]
-            nearest = f"{train.names[index]}{' mirrored' if flipped else ''}"
-            pictures.append(_planes(brain, samples.grid, nearest))
+            index, mirrored = (
+                int(audit.samples.index[i]),
+                bool(audit.samples.flipped[i]),
+            )
+            brain = train.volumes[index][::-1] if mirrored else train.volumes[index]
+            nearest = f"{train.names[index]}{' mirrored' if mirrored else ''}"
+            pictures.append(_planes(brain, samples.grid, nearest, mirrored=mirrored))
         yield {
             "name": name,
             "similarity": audit.samples.similarity[i],

@@ -137,6 +137,9 @@ def test_the_page_shows_both_cohorts_and_the_nearest_pairs(written, read_page):
     assert {a["data-side"] for a in volumes} == {"real", "synthetic"}
     assert all(a["data-shape"] == "20 24 20" for a in volumes)
     assert page.count("article") == 8
+    assert page.count("canvas") == 6  # the viewer, and what its script looks for
+    controls = {"x", "y", "z", "black", "white", "swap", "difference"}
+    assert controls <= {*page.values("name")}
     text = page.text
     for words in ("Sagittal, x = ", "Standard deviation of synthetic", "Audits"):
         assert words in text

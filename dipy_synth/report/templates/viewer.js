@@ -31,7 +31,8 @@
     read.set(image, data);
     return data;
   }
-  const wide = plane => plane.w * size[plane.a], high = plane.h * size[plane.b];
+  const wide = plane => plane.w * size[plane.a];
+  const high = plane => plane.h * size[plane.b];
   function paint(canvas, plane, grey) {
     canvas.width = plane.w; canvas.height = plane.h;
     canvas.style.aspectRatio = wide(plane) + " / " + high(plane);
