@@ -153,7 +153,7 @@ def _charts(evaluation, real, synthetic):
     if "ventricles_ml" in evaluation.ranges.limits:
         yield _ventricles_by_age(evaluation, sides), "Ventricles grow with age."
     for one in evaluation.asked:
-        if "r" in vars(one.synthetic):
+        if one.synthetic.kind == "number":
             yield _followed(one, synthetic)
 
 
