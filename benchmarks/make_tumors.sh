@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Brains with simulated tumours: make them, train on them, ask for tumours by type and
-# place, and measure what comes. SOURCE is a cohort that dipy_preprocess_t1 wrote at 2
-# mm, or "phantoms". Stop it at any time; the same command goes on.
+# Brains with simulated tumours and their masks: make them, train on both at 4 mm, ask
+# for tumours by type and place, and measure what comes. SOURCE is a cohort that
+# dipy_preprocess_t1 wrote at 2 mm, or "phantoms". Stop it at any time; the same command
+# goes on.
 #
 #   benchmarks/make_tumors.sh SOURCE WORK
 set -euo pipefail
@@ -14,18 +15,18 @@ here=$(cd "$(dirname "$0")" && pwd)
 fast=(--precision mixed_bfloat16)
 sampling=(--guidance 4 --batch_size 16)
 
-python "$here/tumors.py" implant "$source" "$work/brains"
-dipy_preprocess_t1 "$work/brains" --no_bias --align none --voxel_size 8 \
-    --stratify sex age --out_dir "$work/prepared"
-dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-4}" --batch_size 8 \
-    "${fast[@]}" --out_dir "$work/vqvae"
-dipy_train_predictor "$work/prepared" --conditions tumor location \
-    --epochs "${PREDICTOR_EPOCHS:-24}" --learning_rate 1e-3 "${fast[@]}" \
-    --out_dir "$work/predictor"
+python "$here/tumors.py" implant "$source" "$work/brains" --brains "${BRAINS:-80}"
+dipy_preprocess_t1 "$work/brains" --labels "$work/brains/derivatives/tumors" \
+    --no_bias --align none --voxel_size 4 --stratify sex age --out_dir "$work/prepared"
+dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-2}" --batch_size 8 \
+    --channels 16 32 --learning_rate 1e-3 "${fast[@]}" --out_dir "$work/vqvae"
 dipy_train_ldm "$work/prepared" "$work/vqvae" --conditions tumor location \
-    --widths 32 64 --attention all --epochs "${LDM_EPOCHS:-90}" --batch_size 16 \
-    --learning_rate 1e-3 --shift 2 "${fast[@]}" --out_dir "$work/ldm"
-python "$here/tumors.py" ask "$work/asked.tsv"
+    --epochs "${LDM_EPOCHS:-8}" --batch_size 8 --learning_rate 1e-3 "${fast[@]}" \
+    --out_dir "$work/ldm"
+dipy_train_predictor "$work/prepared" --conditions tumor location \
+    --epochs "${PREDICTOR_EPOCHS:-12}" --learning_rate 1e-3 "${fast[@]}" \
+    --out_dir "$work/predictor"
+python "$here/tumors.py" ask "$work/asked.tsv" --each "${EACH:-1}"
 dipy_synth_mri --model "$work/ldm" --participants "$work/asked.tsv" \
     "${sampling[@]}" --out_dir "$work/synthetic"
 # The same noise, without a tumour: sample i of a seed is the same brain.

@@ -4,16 +4,19 @@
 
 WORK is what make_tumors.sh filled. Writes OUT/tumors.csv, tumors.json and tumors.png.
 
-Tumours are read in two ways. The predictor is a network trained on implants in the
+Tumours are read in three ways. The predictor is a network trained on implants in the
 training brains, and is tested on those in brains held out. The difference needs no
 network: it is that to the same brain without a tumour, of an implant its own scan, of a
-synthetic volume the one from the same noise; where it is largest lies the tumour. What
-the autoencoder keeps of implants is the most that synthetic volumes can show.
+synthetic volume the one from the same noise; where it is largest lies the tumour. The
+mask is the label map beside the volume: its middle says the place, and its Dice with
+the difference above a threshold, which is that best for training implants, says whether
+it lies where the picture's tumour does. What the autoencoder keeps of implants is the
+most that synthetic volumes can show.
 """
 
 import argparse
 import csv
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 import json
 from pathlib import Path
@@ -23,6 +26,7 @@ from runs import hardware, history, minutes
 from scipy import ndimage
 
 from dipy_synth.data.cohort import Cohort
+from dipy_synth.data.label_maps import read_label_map
 from dipy_synth.evaluation import Volumes, load_volumes
 from dipy_synth.nn.predictor import CovariatePredictor
 from dipy_synth.nn.vqvae import VQVAE
@@ -32,6 +36,7 @@ from dipy_synth.utils.montage import save_montage
 
 BLUR = 6.0  # mm, of a difference
 SHUFFLES = 1000
+THRESHOLDS = np.arange(0.02, 0.4, 0.02)  # of a blurred difference
 QUESTIONS = ("type", "lobe", "side")
 TITLES = {  # of the sides that are read
     "validation": "implants, held out",
@@ -52,10 +57,16 @@ def main():
         name = work.name.split("-")[-1]
         sides = sides_of(work)
         centers = centers_of(sides["train"])
+        threshold = best_threshold(*masked_pairs(sides, "train"))
         results["cohorts"][name] = {
             "volumes": {key: len(side) for key, side in sides.items()},
             "minutes": minutes_of(work),
-            "rows": [*by_predictor(sides, work), *by_difference(sides, centers)],
+            "threshold": threshold,
+            "rows": [
+                *by_predictor(sides, work),
+                *by_difference(sides, centers),
+                *by_mask(sides, centers, threshold),
+            ],
         }
         for kind in KINDS:
             groups += [
@@ -76,18 +87,37 @@ def sides_of(work):
     sides = {}
     for side in ("train", "validation"):
         chosen = np.flatnonzero(cohort.where(side))
-        sides[side] = Volumes(
+        sides[side] = Masked(
             cohort.volumes(side),
             cohort.grid,
             names=tuple(cohort.keys[i] for i in chosen),
             rows=tuple(cohort.rows[i] for i in chosen),
+            masks=np.asarray(cohort.label_maps(side)) > 0,
         )
-    held = sides["validation"]
-    decoded = VQVAE(work / "vqvae").reconstruct(held.volumes, batch_size=8)
-    sides["decoded"] = replace(held, volumes=np.asarray(decoded))
+    held, vqvae = sides["validation"], VQVAE(work / "vqvae")
+    maps = cohort.label_maps("validation")
+    latents = vqvae.encode(held.volumes, label_maps=np.asarray(maps), batch_size=8)
+    decoded, maps = vqvae.decode(latents, return_labels=True, batch_size=8)
+    sides["decoded"] = replace(held, volumes=decoded, masks=maps > 0)
     for name in ("synthetic", "plain"):
-        sides[name] = load_volumes(work / name, grid=cohort.grid)
+        found = load_volumes(work / name, grid=cohort.grid)
+        paths = sorted((work / name).glob("sub-*/anat/*_dseg.nii.gz"))
+        masks = np.stack([read_label_map(path)[0] > 0 for path in paths])
+        sides[name] = Masked(
+            found.volumes, found.grid, names=found.names, rows=found.rows, masks=masks
+        )
     return sides
+
+
+@dataclass(frozen=True)
+class Masked(Volumes):
+    """Volumes with the masks of their tumours, (n, I, J, K), bool."""
+
+    masks: np.ndarray | None = None
+
+    def take(self, chosen, *, name=None):
+        """Select volumes and their masks."""
+        return replace(super().take(chosen, name=name), masks=self.masks[chosen])
 
 
 # --- reading ----------------------------------------------------------------------
@@ -180,12 +210,17 @@ def pairs_of(sides, name):
 
 def peaks(volumes, without):
     """Return the voxel of the largest difference, blurred: ndarray (n, 3)."""
-    found = []
-    for one, other in zip(volumes.volumes, without):
-        far = np.abs(one.astype("float32") - other)
-        smooth = ndimage.gaussian_filter(far, BLUR / np.array(volumes.grid.voxel_size))
-        found.append(np.unravel_index(smooth.argmax(), smooth.shape))
-    return np.array(found)
+    smooth = differences(volumes, without)
+    return np.array([np.unravel_index(one.argmax(), one.shape) for one in smooth])
+
+
+def differences(volumes, without):
+    """Return the absolute differences, blurred: list of ndarray (I, J, K)."""
+    sigma = BLUR / np.array(volumes.grid.voxel_size)
+    return [
+        ndimage.gaussian_filter(np.abs(one.astype("float32") - other), sigma)
+        for one, other in zip(volumes.volumes, without)
+    ]
 
 
 def centers_of(train):
@@ -198,6 +233,57 @@ def centers_of(train):
 def nearest(peak, centers):
     """Name the place whose middle is nearest to a voxel."""
     return min(centers, key=lambda place: np.sum((centers[place] - peak) ** 2))
+
+
+# --- where the mask lies -----------------------------------------------------------
+
+
+def by_mask(sides, centers, threshold):
+    """Return rows of the masks: their place, and their Dice with the difference."""
+    for name, title in TITLES.items():
+        smooth, masks, volumes = masked_pairs(sides, name)
+        places = np.array(volumes.column("location"))
+        middles = [np.argwhere(m).mean(axis=0) if m.any() else None for m in masks]
+        seen = np.array([m is not None and nearest(m, centers) for m in middles])
+        pairs = {"lobe": (lobes(places), lobes(seen))}
+        pairs |= {"side": (flanks(places), flanks(seen))}
+        overlap = dices(masks, [one > threshold for one in smooth])
+        yield {"read from": title, "by": "mask", **answers(pairs), "dice": overlap}
+
+
+def masked_pairs(sides, name):
+    """Return blurred differences, masks, and the volumes with a tumour of a side."""
+    volumes, without = pairs_of(sides, name)
+    return differences(volumes, without), volumes.masks, volumes
+
+
+def best_threshold(smooth, masks, volumes):
+    """Return the threshold of differences with the largest mean Dice: float."""
+    scores = [
+        np.mean([dice(mask, one > threshold) for mask, one in zip(masks, smooth)])
+        for threshold in THRESHOLDS
+    ]
+    return float(THRESHOLDS[int(np.argmax(scores))])
+
+
+def dice(one, other):
+    """Compute the Dice of two masks; 0 where one of them is empty."""
+    total = one.sum() + other.sum()
+    return float(2 * (one & other).sum() / total) if total else 0.0
+
+
+def dices(masks, others):
+    """Compute the mean Dice with its interval, and that of shuffled masks: dict."""
+    found = [dice(a, b) for a, b in zip(masks, others)]
+    order = np.random.default_rng(0).permutation(len(masks))
+    error = 1.96 * np.std(found) / np.sqrt(len(found))
+    return {
+        "n": len(found),
+        "right": float(np.mean(found)),
+        "interval": [float(np.mean(found) - error), float(np.mean(found) + error)],
+        "shuffled": float(np.mean([dice(masks[i], b) for i, b in zip(order, others)])),
+        "empty": int(sum(not mask.any() for mask in masks)),
+    }
 
 
 # --- what a page shows ------------------------------------------------------------
@@ -227,7 +313,7 @@ def write_csv(path, cohorts):
     with atomic_path(path) as temporary, open(temporary, "w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         head = [f"{question.capitalize()}, %" for question in QUESTIONS]
-        writer.writerow(["Brains", "Read from", "By", "n", *head])
+        writer.writerow(["Brains", "Read from", "By", "n", *head, "Dice, %"])
         for name, found in cohorts.items():
             for row in found["rows"]:
                 writer.writerow([name, *line(row)])
@@ -236,7 +322,7 @@ def write_csv(path, cohorts):
 def line(row):
     """Format the cells of a row; "50.0 (40-60; 8)" is per cent, interval, shuffled."""
     cells = []
-    for question in QUESTIONS:
+    for question in (*QUESTIONS, "dice"):
         one = row.get(question)
         cells.append("")
         if one:

@@ -77,7 +77,7 @@ class Augmentation:
         if np.ndim(self.voxel_size):
             object.__setattr__(self, "voxel_size", tuple(map(float, self.voxel_size)))
 
-    def __call__(self, volume, rng):
+    def __call__(self, volume, rng, *, label_map=None):
         """Return an augmented copy of a volume.
 
         Parameters
@@ -87,11 +87,15 @@ class Augmentation:
         rng : numpy.random.Generator
             Random generator. The number of draws depends only on the number of axes
             and on whether there are shifts.
+        label_map : ndarray of shape (X, Y[, Z]), int, optional
+            Labels, which move with the volume, by nearest voxels.
 
         Returns
         -------
-        ndarray of shape (X, Y[, Z]), float32
+        volume : ndarray of shape (X, Y[, Z]), float32
             Intensity in [0, 1]; the background is exactly 0.
+        label_map : ndarray of shape (X, Y[, Z]), int
+            With labels: the label map.
         """
         rank = np.ndim(volume)
         flipped = rng.random() < self.flip
@@ -104,9 +108,14 @@ class Augmentation:
         values = volume[inside] ** np.float32(exponent) * field[inside]
         # Rescaling keeps the range without clipping the brightest tissue.
         volume[inside] = values / max(1.0, values.max(initial=0.0))
-        if not self.shift:
+        steps = np.zeros(rank, int)
+        if self.shift:
+            steps = rng.integers(-self.shift, self.shift + 1, rank)
+            volume = move(volume, steps)
+        if label_map is None:
             return volume
-        return move(volume, rng.integers(-self.shift, self.shift + 1, rank))
+        label_map = flip_left_right(label_map) if flipped else np.asarray(label_map)
+        return volume, move(_warp_labels(label_map, matrix, shift), steps)
 
     def _draw_affine(self, rank, rng):
         """Draw matrix and shift in voxels, about the centre of the volume."""
@@ -186,14 +195,31 @@ def warp(volume, matrix, shift, *, order=2):
     ndarray of shape (X, Y[, Z]), float32
         A new array in [0, 1].
     """
-    if np.array_equal(matrix, np.eye(volume.ndim)) and not np.any(shift):
+    if _is_identity(matrix, shift):
         return volume.copy()
-    middle = (np.array(volume.shape) - 1) / 2
-    offset = middle - matrix @ middle + shift
+    offset = _offset(volume, matrix, shift)
     inside = affine_transform((volume > 0).view(np.uint8), matrix, offset, order=0)
     moved = affine_transform(volume, matrix, offset, order=order)
     # Fluid that a spline takes below 0 is still brain; the mask is data > 0.
     return np.where(inside, np.clip(moved, 1e-4, 1), np.float32(0))
+
+
+def _warp_labels(label_map, matrix, shift):
+    """Transform a label map as `warp` does a volume, by the nearest voxel."""
+    if _is_identity(matrix, shift):
+        return label_map
+    offset = _offset(label_map, matrix, shift)
+    return affine_transform(label_map, matrix, offset, order=0)
+
+
+def _is_identity(matrix, shift):
+    return np.array_equal(matrix, np.eye(len(matrix))) and not np.any(shift)
+
+
+def _offset(volume, matrix, shift):
+    """Return the offset of an affine about the centre of a volume, in voxels."""
+    middle = (np.array(volume.shape) - 1) / 2
+    return middle - matrix @ middle + shift
 
 
 def smooth_field(shape, rng):
@@ -253,7 +279,7 @@ def crop_shape(shape, share, *, multiple=1):
     return tuple(min(n, math.ceil(n * share / multiple) * multiple) for n in shape)
 
 
-def random_crop(volume, shape, rng):
+def random_crop(volume, shape, rng, *, others=None):
     """Crop a volume around a random voxel of the brain.
 
     Parameters
@@ -264,14 +290,20 @@ def random_crop(volume, shape, rng):
         Shape of the crop, at most the volume's.
     rng : numpy.random.Generator
         Random generator.
+    others : list of ndarray of the volume's shape, optional
+        Arrays to crop at the same place.
 
     Returns
     -------
-    ndarray of that shape
+    ndarray of that shape, or list of them
+        With `others`, the crops of the volume and of each of them.
     """
     brain = np.flatnonzero(volume)
     drawn = brain[rng.integers(len(brain))] if len(brain) else volume.size // 2
     middle = np.unravel_index(drawn, volume.shape)
     room = np.subtract(volume.shape, shape)
     start = np.clip(np.array(middle) - np.array(shape) // 2, 0, room)
-    return volume[tuple(slice(a, a + n) for a, n in zip(start, shape))]
+    part = tuple(slice(a, a + n) for a, n in zip(start, shape))
+    if others is None:
+        return volume[part]
+    return [array[part] for array in (volume, *others)]

@@ -11,8 +11,16 @@ import numpy as np
 
 from dipy_synth.conditions import ConditionSchema
 from dipy_synth.data.image_cohort import ArrayCohort
-from dipy_synth.data.nifti import open_nifti, read_volume
-from dipy_synth.data.prepared import IMAGE, prepared_keys, prepared_path, read_rows
+from dipy_synth.data.label_maps import read_label_map
+from dipy_synth.data.label_table import TABLE, UNKNOWN, Labels, read_names
+from dipy_synth.data.nifti import read_volume
+from dipy_synth.data.prepared import (
+    IMAGE,
+    label_path,
+    prepared_keys,
+    prepared_path,
+    read_rows,
+)
 from dipy_synth.data.split import few_held_out
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
@@ -110,6 +118,14 @@ class Cohort:
         return tuple(key.split("_")[0].removeprefix("sub-") for key in self.keys)
 
     @property
+    def label_table(self):
+        """The labels of the cohort's label maps: Labels, or None without any."""
+        if not (self.root / TABLE).is_file():
+            return None
+        names = read_names(self.root)
+        return Labels.of(names, names)
+
+    @property
     def paths(self):
         """File of each volume: list of Path, (n,)."""
         return [prepared_path(self.root, key) for key in self.keys]
@@ -140,7 +156,24 @@ class Cohort:
             In [0, 1], the background exactly 0. The file is memory-mapped: only what
             is used is read.
         """
-        stored = _cached(self)
+        return self._side(_cached(self), split)
+
+    def label_maps(self, split=None):
+        """Return the label maps of the volumes, from a cache as that of `volumes`.
+
+        Parameters
+        ----------
+        split : {"train", "validation"}, optional
+            The side; all by default.
+
+        Returns
+        -------
+        ndarray or VolumeRows of shape (n, I, J, K), int32
+            Values of labels; `UNKNOWN` everywhere where a volume has no label map.
+        """
+        return self._side(_cached(self, _LABEL_MAPS), split)
+
+    def _side(self, stored, split):
         if split is None:
             return stored
         return VolumeRows(stored, np.flatnonzero(self.where(split)))
@@ -158,42 +191,77 @@ def _rows(root, keys):
     return tuple(rows)
 
 
-def _cached(cohort):
-    """Memory-map the cache of volumes, rebuilt when the files have changed."""
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of array that is cached: its name, type, and how a file is read."""
+
+    name: str
+    dtype: type
+    read: object
+
+
+def _read_image(path, shape):
+    return _checked(path, read_volume(path)[0], shape)
+
+
+def _read_labels(path, shape):
+    path = label_path(path)
+    if not path.is_file():
+        return np.full(shape, UNKNOWN, "int32")
+    return _checked(path, read_label_map(path)[0], shape)
+
+
+def _checked(path, data, shape):
+    if data.shape != shape:
+        raise InputError(f"{path}: shape {data.shape}, expected {shape}")
+    return data
+
+
+_VOLUMES = _Kind("volumes", np.float16, _read_image)
+_LABEL_MAPS = _Kind("labels", np.int32, _read_labels)
+
+
+def _stamp(cohort, kind):
+    """Return name, size and time of each file that an array is made of."""
+    if kind is _VOLUMES:
+        return cohort.stamp()
+    paths = map(label_path, cohort.paths)
+    return [file_stamp(path) if path.is_file() else None for path in paths]
+
+
+def _cached(cohort, kind=_VOLUMES):
+    """Memory-map the cache of an array, rebuilt when the files have changed."""
     folder = cohort.root / ".cache"
-    stamp = cohort.stamp()
-    stored, stamp_file = folder / "volumes.npy", folder / "volumes.json"
+    stamp = _stamp(cohort, kind)
+    stored, stamp_file = folder / f"{kind.name}.npy", folder / f"{kind.name}.json"
     if not (
         stored.is_file() and stamp_file.is_file() and read_json(stamp_file) == stamp
     ):
         try:
             stamp_file.unlink(missing_ok=True)  # a crash must not leave a valid one
             with atomic_path(stored) as temporary:
-                _fill(temporary, cohort)
+                _fill(temporary, cohort, kind)
             write_json(stamp_file, stamp)
         except OSError as error:
             if error.errno not in _READ_ONLY:
                 raise
-            return np.stack(list(_read_all(cohort)))
+            return np.stack(list(_read_all(cohort, kind)))
     return np.load(stored, mmap_mode="r")
 
 
-def _fill(path, cohort):
-    """Write every volume into one .npy file, one at a time."""
+def _fill(path, cohort, kind):
+    """Write every array into one .npy file, one at a time."""
     shape = (len(cohort.keys), *cohort.grid.shape)
-    stored = np.lib.format.open_memmap(path, "w+", dtype=np.float16, shape=shape)
-    for index, data in enumerate(_read_all(cohort)):
+    stored = np.lib.format.open_memmap(path, "w+", dtype=kind.dtype, shape=shape)
+    for index, data in enumerate(_read_all(cohort, kind)):
         stored[index] = data
     stored.flush()
 
 
-def _read_all(cohort):
-    """Read the volumes, each checked against the grid."""
+def _read_all(cohort, kind):
+    """Read the arrays, each checked against the grid."""
     for path in cohort.paths:
-        shape = open_nifti(path).shape
-        if shape != cohort.grid.shape:
-            raise InputError(f"{path}: shape {shape}, expected {cohort.grid.shape}")
-        yield read_volume(path)[0].astype(np.float16)
+        yield kind.read(path, cohort.grid.shape).astype(kind.dtype)
 
 
 def open_cohort(cohort):
@@ -213,9 +281,11 @@ def open_cohort(cohort):
 def cohort_config(cohort):
     """Return what a model keeps of its cohort: grid, preprocessing, split, licence.
 
-    Labels of subjects are salted hashes, see `dipy_synth.utils.labels`.
+    With label maps, also the table of ``labels``. Labels of subjects are salted hashes,
+    see `dipy_synth.utils.labels`.
     """
     salt = _salt(cohort)
+    labels = cohort.label_table
     return {
         "grid": cohort.grid and cohort.grid.to_config(),
         "preprocessing": cohort.preprocessing,
@@ -224,6 +294,7 @@ def cohort_config(cohort):
             "salt": salt,
             **{side: hash_labels(subjects_of(cohort, side), salt) for side in SPLITS},
         },
+        **({"labels": labels.to_config()} if labels else {}),
     }
 
 
@@ -274,7 +345,7 @@ def fingerprint(cohort, names=()):
     Parameters
     ----------
     cohort : Cohort or ArrayCohort
-        Its grid, preprocessing, split and volumes are hashed.
+        Its grid, preprocessing, split, volumes and label maps are hashed.
     names : sequence of str, optional
         Columns whose values are hashed, too.
 
@@ -289,10 +360,12 @@ def fingerprint(cohort, names=()):
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode())
     for volume in cohort.volumes():
         digest.update(np.ascontiguousarray(volume))
+    for label_map in cohort.label_maps() if cohort.label_table else ():
+        digest.update(np.ascontiguousarray(label_map))
     return digest.hexdigest()[:16]
 
 
 def persistent_config(config):
     """Select the keys of `cohort_config` from the configuration of a model: dict."""
-    names = ("grid", "preprocessing", "license", "split")
+    names = ("grid", "preprocessing", "license", "split", "labels")
     return {name: config[name] for name in names if name in config}

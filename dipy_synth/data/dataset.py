@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from dipy_synth.data.augment import random_crop
+from dipy_synth.data.label_table import UNKNOWN
 from dipy_synth.errors import InputError
 from dipy_synth.utils.random import random_stream
 
@@ -36,6 +37,10 @@ class VolumeDataset(keras.utils.PyDataset):
         The epoch to start from.
     targets : ndarray of shape (n, ...), optional
         The target of each volume; batches are then pairs.
+    label_maps : ndarray of shape (n, ...), int, optional
+        The label map of each volume, which is augmented and cropped with it.
+    labels : Labels, optional
+        The labels of the maps.
     **kwargs
         `workers` and the like, for `keras.utils.PyDataset`.
     """
@@ -51,6 +56,8 @@ class VolumeDataset(keras.utils.PyDataset):
         seed=0,
         epoch=0,
         targets=None,
+        label_maps=None,
+        labels=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -60,7 +67,7 @@ class VolumeDataset(keras.utils.PyDataset):
                 "one of each"
             )
         self.volumes, self.batch_size = volumes, int(batch_size)
-        self.targets = targets
+        self.targets, self.label_maps, self.labels = targets, label_maps, labels
         self.shuffle, self.augment = shuffle, augment
         self.seed, self.epoch = int(seed), int(epoch)
         shape = tuple(np.shape(volumes)[1:])
@@ -94,23 +101,37 @@ class VolumeDataset(keras.utils.PyDataset):
         Returns
         -------
         ndarray of shape (b, ..., 1), float32
-            In [-1, 1]; the background is exactly -1. With `targets`, a pair of it and
-            the targets.
+            In [-1, 1]; the background is exactly -1. With labels (b, ..., 1 + k), see
+            `Labels.to_channels`. With `targets`, a pair of it and the targets.
         """
         chosen = self.order()[index * self.batch_size : (index + 1) * self.batch_size]
-        batch = np.stack([self._volume(number) for number in chosen])
-        images = batch[..., np.newaxis] * 2 - 1
+        images = np.stack([self._image(number) for number in chosen])
         if self.targets is None:
             return images
         return images, self.targets[chosen % len(self.volumes)]
 
-    def _volume(self, number):
-        """Return one augmented volume, or a crop of it: float32 in [0, 1]."""
-        volume = np.asarray(self.volumes[number % len(self.volumes)], np.float32)
+    def _image(self, number):
+        """Return one augmented image with its channels, or a crop of it: float32."""
+        row = number % len(self.volumes)
+        both = [np.asarray(self.volumes[row], np.float32)]
+        both += [] if self.label_maps is None else [np.asarray(self.label_maps[row])]
         rng = random_stream("volumes: augmentation", self.epoch, number, seed=self.seed)
         if self.augment is not None:
-            volume = np.asarray(self.augment(volume, rng), dtype=np.float32)
-        return volume if self.crop is None else random_crop(volume, self.crop, rng)
+            both = self._augmented(both, rng)
+        if self.crop is not None:
+            both = random_crop(both[0], self.crop, rng, others=both[1:])
+        image = both[0][..., np.newaxis] * 2 - 1
+        if self.label_maps is None:
+            return image
+        return np.concatenate([image, self.labels.to_channels(both[1])], axis=-1)
+
+    def _augmented(self, both, rng):
+        """Augment a volume, and its label map with it: list."""
+        if self.label_maps is None:
+            return [np.asarray(self.augment(both[0], rng), dtype=np.float32)]
+        volume, label_map = self.augment(both[0], rng, label_map=both[1])
+        unknown = (both[1] == UNKNOWN).all()  # there, too, where a shift leaves gaps
+        return [volume, both[1] if unknown else label_map]
 
     def on_epoch_end(self):
         """Advance to the next epoch, and its order."""

@@ -49,6 +49,7 @@ class ArrayCohort:
 
     grid = None  # no affine
     preprocessing = license = None
+    label_table = None  # no label maps
     symmetric = False  # the mirror image of a 3 is no 3
     categories = ("label",)
 

@@ -1,4 +1,4 @@
-"""Conditions that name a side of the body, for which brains are not mirrored."""
+"""Conditions and labels that name a side of the body: brains are not mirrored."""
 
 import re
 
@@ -26,3 +26,18 @@ def names_a_side(schema):
         for word in (column.name, *map(str, column.categories or ()))
     ]
     return any(_SIDE.search(word) for word in words)
+
+
+def labels_name_a_side(labels):
+    """Return whether the name of a label is of a side.
+
+    Parameters
+    ----------
+    labels : Labels or None
+        The labels of a cohort.
+
+    Returns
+    -------
+    bool
+    """
+    return any(_SIDE.search(name) for name in (labels.names if labels else ()))

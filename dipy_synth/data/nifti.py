@@ -255,8 +255,8 @@ def write_volume(path, data, affine, *, space="scanner"):
         nib.save(image, temporary)
 
 
-def check_headers(image_path, mask_path=None):
-    """Check an image and its mask by their headers, in milliseconds.
+def check_headers(image_path, mask_path=None, label_path=None):
+    """Check an image, its mask and its label map by their headers, in milliseconds.
 
     Parameters
     ----------
@@ -264,6 +264,8 @@ def check_headers(image_path, mask_path=None):
         The scan.
     mask_path : str or Path, optional
         Its brain mask.
+    label_path : str or Path, optional
+        Its label map.
 
     Returns
     -------
@@ -273,16 +275,22 @@ def check_headers(image_path, mask_path=None):
     Raises
     ------
     InputError
-        If a file is not a readable volume, or the two do not share one grid.
+        If a file is not a readable volume, or they do not share one grid.
     """
     image = open_nifti(image_path)
     affine, notes = read_affine(image)
-    if mask_path is None:
-        return notes
-    mask = open_nifti(mask_path)
+    for path, kind in ((mask_path, "mask"), (label_path, "label map")):
+        if path is not None:
+            _check_same_grid(path, kind, image, affine, image_path)
+    return notes
+
+
+def _check_same_grid(path, kind, image, affine, image_path):
+    """Refuse a mask or a label map that is not on the voxels of its image."""
+    mask = open_nifti(path)
     if mask.shape[:3] != image.shape[:3]:
         raise InputError(
-            f"{mask_path}: a mask of shape {mask.shape[:3]}, expected that of "
+            f"{path}: a {kind} of shape {mask.shape[:3]}, expected that of "
             f"{image_path}, {image.shape[:3]}"
         )
     # Rounding in headers moves the far corner by less than this part of a voxel.
@@ -290,10 +298,9 @@ def check_headers(image_path, mask_path=None):
     apart = np.abs((read_affine(mask)[0] - affine) * corner).sum(axis=1).max()
     if apart > 0.05 * nib.affines.voxel_sizes(affine).min():
         raise InputError(
-            f"{mask_path}: the mask's affine differs from that of {image_path} by "
+            f"{path}: the {kind}'s affine differs from that of {image_path} by "
             f"up to {apart:.2f} mm; expected the same affine"
         )
-    return notes
 
 
 def read_scan(image_path, mask_path=None):

@@ -9,6 +9,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from dipy_synth.data.brain_extraction import HOW_TO, NETWORKS, load_network
+from dipy_synth.data.label_maps import read_label_map
 from dipy_synth.data.nifti import check_headers, read_scan
 from dipy_synth.data.prepared import (
     check_output,
@@ -17,6 +18,7 @@ from dipy_synth.data.prepared import (
     link_source,
     read_participants,
     write_description,
+    write_label_table,
     write_participants,
     write_prepared,
 )
@@ -42,6 +44,7 @@ def prepare_cohort(
     validation_fraction=0.2,
     seed=0,
     stratify=(),
+    label_names=None,
     verbose=True,
 ):
     """Prepare every scan of a cohort.
@@ -74,6 +77,8 @@ def prepare_cohort(
         Random seed of the split.
     stratify : sequence of str, optional
         Columns to stratify the split by.
+    label_names : dict of int to str, optional
+        Names of labels, for scans with label maps.
     verbose : bool, optional
         Show a progress bar.
 
@@ -130,6 +135,7 @@ def prepare_cohort(
     _warn(todo, answers)
     good = [record for record in records if errors[record.key] is None]
     write_participants(root, good, **options)
+    write_label_table(root, label_names)
     sides = [row.get("split") for row in read_participants(root).values()]
     if good and validation_fraction and (words := few_held_out(sides)):
         logger.warning(words)
@@ -140,7 +146,13 @@ def _check(record, *, preprocessing):
     """Check headers and options of a scan."""
     if preprocessing.brain == "given" and record.mask is None:
         raise InputError(f"{record.image}: no mask, but brain='given' (mask_path)")
-    check_headers(record.image, record.mask)
+    check_headers(*_files(record))
+
+
+def _files(record):
+    """Return scan, mask and label map, as `check_headers` takes them: list."""
+    labelled = [record.label_map] if record.label_map else []
+    return [record.image, record.mask, *labelled]
 
 
 def _kept(root, records, preprocessing, errors):
@@ -156,18 +168,21 @@ def _kept(root, records, preprocessing, errors):
 
 def _absolute(record):
     """Make the paths of a scan absolute, for workers in other folders."""
-    mask = record.mask and record.mask.absolute()
-    return replace(record, image=record.image.absolute(), mask=mask)
+    paths = {name: getattr(record, name) for name in ("image", "mask", "label_map")}
+    paths = {name: path and path.absolute() for name, path in paths.items()}
+    return replace(record, **paths)
 
 
 def _prepare(record, root, preprocessing, source, threads):
     """Read, prepare and write one scan; return its warnings."""
-    notes = check_headers(record.image, record.mask)
+    notes = check_headers(*_files(record))
     data, affine, mask = read_scan(record.image, record.mask)
+    labelled = record.label_map and read_label_map(record.label_map)[0]
+    options = {"preprocessing": preprocessing, "threads": threads}
     try:
         with _itk_threads(threads):
             prepared = prepare_t1(
-                data, affine, mask=mask, preprocessing=preprocessing, threads=threads
+                data, affine, mask=mask, label_map=labelled, **options
             )
     except InputError as error:  # contradictions of the header may be the reason
         raise InputError("; ".join([str(error), *notes])) from error
@@ -202,7 +217,7 @@ def _error_messages(records, answers):
     errors = {}
     for record, (_, words) in zip(records, answers):
         words = words and words.replace(f"; {HOW_TO}", "")  # once for all, not for each
-        paths = [str(path) for path in (record.image, record.mask) if path]
+        paths = [str(path) for path in record.files]
         named = words is None or any(path in words for path in paths)
         errors[record.key] = words if named else f"{record.image}: {words}"
     return errors

@@ -9,6 +9,8 @@ import numpy as np
 
 from dipy_synth import __version__
 from dipy_synth.data.columns import few
+from dipy_synth.data.label_maps import read_label_map, smallest_type
+from dipy_synth.data.label_table import TABLE, Labels, read_names
 from dipy_synth.data.nifti import read_volume, write_volume
 from dipy_synth.data.preprocess import PreparedT1, PreprocessConfig
 from dipy_synth.data.records import bids_root, entities
@@ -29,6 +31,7 @@ SIDES = {
     **dict.fromkeys(("test", "testing", "holdout", "held-out"), "validation"),
 }
 IMAGE, MASK = "_desc-prepared_T1w.nii.gz", "_desc-brain_mask.nii.gz"
+LABEL_MAP = "_dseg.nii.gz"
 PAGE = ("quality.html", "quality.tsv")  # written into the cohort by the report
 _AFTER_KEY = re.compile(rf"(_space-[a-zA-Z0-9]+)?{re.escape(IMAGE)}$")
 README = """
@@ -85,6 +88,11 @@ def mask_path(image):
     return Path(str(image).removesuffix(IMAGE) + MASK)
 
 
+def label_path(image):
+    """Return the path of a prepared volume's label map, which may not exist."""
+    return Path(str(image).removesuffix(IMAGE) + LABEL_MAP)
+
+
 def prepared_keys(root):
     """List the keys of the scans that are prepared in full.
 
@@ -119,8 +127,8 @@ def _is_whole(image):
 
 
 def source_hash(record):
-    """Hash the bytes of a scan and of its mask: str."""
-    return file_hash(*(path for path in (record.image, record.mask) if path))
+    """Hash the bytes of a scan, of its mask and of its label map: str."""
+    return file_hash(*record.files)
 
 
 def space_of(align):
@@ -129,7 +137,9 @@ def space_of(align):
 
 
 def write_prepared(root, record, prepared, preprocessing, *, source):
-    """Write one prepared scan: mask, volume, and last the sidecar, which marks it done.
+    """Write one prepared scan; last its sidecar, which marks it done.
+
+    Beside the volume there are its mask and, where it has one, its label map.
 
     Parameters
     ----------
@@ -146,8 +156,10 @@ def write_prepared(root, record, prepared, preprocessing, *, source):
     """
     image = _target_path(root, record.key, preprocessing)
     sidecar_path(image).unlink(missing_ok=True)
-    uris = [source.uri(path) for path in (record.image, record.mask) if path]
+    uris = [source.uri(path) for path in record.files]
     _write_mask(image, prepared, preprocessing, uris)
+    if prepared.label_map is not None:
+        _write_label_map(image, prepared, preprocessing, uris)
     space = space_of(preprocessing.align)
     write_volume(image, prepared.data, prepared.affine, space=space)
     content = {
@@ -183,6 +195,40 @@ def _write_mask(image, prepared, preprocessing, uris):
     write_volume(path, mask, prepared.affine, space=space_of(preprocessing.align))
 
 
+def _write_label_map(image, prepared, preprocessing, uris):
+    """Write the label map of a prepared volume, and its sidecar (BIDS)."""
+    path, maps = label_path(image), smallest_type(prepared.label_map)
+    content = {
+        "Description": "Labels on the grid of the prepared volume, by nearest voxels",
+        "Sources": uris,
+        "Labels": np.unique(maps).tolist(),
+    }
+    write_json(sidecar_path(path), content)
+    write_volume(path, maps, prepared.affine, space=space_of(preprocessing.align))
+
+
+def write_label_table(root, names=None):
+    """Write dseg.tsv: the labels of all prepared scans; nothing without any.
+
+    Parameters
+    ----------
+    root : Path
+        The prepared cohort.
+    names : dict of int to str, optional
+        Names of labels; others keep those that the table has.
+    """
+    images = [prepared_path(root, key) for key in prepared_keys(root)]
+    sidecars = [sidecar_path(label_path(image)) for image in images]
+    values = {v for path in sidecars if path.is_file() for v in _values_of(path)}
+    if values:
+        labels = Labels.of(values, {**read_names(root), **(names or {})})
+        labels.write(Path(root) / TABLE)
+
+
+def _values_of(sidecar):
+    return read_json(sidecar)["Labels"]
+
+
 def read_prepared(image):
     """Read a prepared scan, for instance to resample it to native space.
 
@@ -197,6 +243,7 @@ def read_prepared(image):
     """
     sidecar = read_json(sidecar_path(image))
     data, affine = read_volume(image)
+    labelled = label_path(image)
     return PreparedT1(
         data=data,
         mask=read_volume(mask_path(image))[0] > 0,
@@ -209,6 +256,7 @@ def read_prepared(image):
         brain=sidecar.get("BrainFoundBy", ""),
         correlation=sidecar.get("AlignmentCorrelation"),
         warnings=tuple(sidecar.get("Warnings") or ()),
+        label_map=read_label_map(labelled)[0] if labelled.is_file() else None,
     )
 
 
@@ -261,7 +309,7 @@ def forget(root, record):
         The scan.
     """
     image = prepared_path(root, record.key)
-    for path in (image, mask_path(image)):
+    for path in (image, mask_path(image), label_path(image)):
         path.unlink(missing_ok=True)
         sidecar_path(path).unlink(missing_ok=True)
 
@@ -322,7 +370,7 @@ def link_source(root, records):
     records : list of Record
         The scans.
     """
-    files = [p for record in records for p in (record.image, record.mask) if p]
+    files = [path for record in records for path in record.files]
     folders = {bids_root(path.absolute()) for path in files}
     return SourceLink.to(Path(os.path.commonpath(folders)), root=root)
 

@@ -18,6 +18,7 @@ from dipy_synth.data.intensities import (
     check_contrast,
     cut_outliers,
 )
+from dipy_synth.data.label_maps import as_label_map, resample_labels
 from dipy_synth.data.operations import (
     bounding_corners,
     check_fit,
@@ -41,6 +42,7 @@ CHOICES = {
 LEAST_CORRELATION = 0.45
 MOST_TURNED = 60.0  # degrees: more than any head in a scanner
 MOST_SHEARED = 2.0  # degrees off right angles; affine registration leaves a little
+MOST_OUTSIDE = 0.05  # of the labelled voxels, outside of the brain
 # Resampling: its default grid.
 GRIDS = {"grid": Grid(), "dipy": Grid((128,) * 3, (2.0,) * 3, (0.0,) * 3)}
 
@@ -197,6 +199,8 @@ class PreparedT1:
         `dipy_synth.data.align.template_correlation`; None without an alignment.
     warnings : tuple of str, optional
         Unusual properties, which may be errors.
+    label_map : ndarray of shape (I, J, K), int32, or None, optional
+        Labels on the grid, 0 outside of the brain.
     """
 
     data: np.ndarray
@@ -210,9 +214,12 @@ class PreparedT1:
     brain: str = ""
     correlation: float | None = None
     warnings: tuple[str, ...] = ()
+    label_map: np.ndarray | None = None
 
 
-def prepare_t1(data, affine=None, *, mask=None, preprocessing=None, threads=1):
+def prepare_t1(
+    data, affine=None, *, mask=None, label_map=None, preprocessing=None, threads=1
+):
     """Prepare a T1 scan on the grid.
 
     Parameters
@@ -223,6 +230,9 @@ def prepare_t1(data, affine=None, *, mask=None, preprocessing=None, threads=1):
         Voxel-to-world affine, in mm, RAS world; that of the image if `data` is one.
     mask : ndarray of shape (X, Y, Z), nibabel image, or its path, optional
         The brain, on the voxels of `data`.
+    label_map : ndarray of shape (X, Y, Z), nibabel image, or its path, optional
+        Integer labels, on the voxels of `data`. They go to the grid by the nearest
+        voxel, through the same matrix as the scan.
     preprocessing : PreprocessConfig, optional
         The steps; ``PreprocessConfig()`` by default.
     threads : int, optional
@@ -235,12 +245,14 @@ def prepare_t1(data, affine=None, *, mask=None, preprocessing=None, threads=1):
     Raises
     ------
     InputError
-        If the scan is not a finite, three-dimensional image with contrast, or its
-        brain is empty, of an impossible volume, or larger than the grid.
+        If the scan is not a finite, three-dimensional image with contrast, its brain
+        is empty, of an impossible volume, or larger than the grid, or labels are no
+        integers or of another shape.
     """
     preprocessing = PreprocessConfig() if preprocessing is None else preprocessing
     data, affine, mask = _as_arrays(data, affine, mask)
     data = check_volume(data, affine, mask)
+    label_map = _check_label_map(label_map, data.shape)
     way = choose_way(data, affine, mask=mask, brain=preprocessing.brain)
     brain = find_brain(data, affine, mask=mask, brain=way)
     volume, native_shape = volume_of(brain, affine), data.shape
@@ -261,6 +273,10 @@ def prepare_t1(data, affine=None, *, mask=None, preprocessing=None, threads=1):
         (0, 100) if preprocessing.scaling == "minmax" else preprocessing.percentiles
     )
     data, intensity_range = scale_to_unit(data, inside, percentiles=limits)
+    if label_map is not None:
+        matrix = grid.voxel_map(affine, world=world)
+        label_map, words = _regrid_labels(label_map, matrix, inside)
+        warnings.append(words)
     return PreparedT1(
         data=data,
         mask=inside,
@@ -273,7 +289,35 @@ def prepare_t1(data, affine=None, *, mask=None, preprocessing=None, threads=1):
         brain=way,
         correlation=correlation,
         warnings=tuple(filter(None, warnings)),
+        label_map=label_map,
     )
+
+
+def _check_label_map(label_map, shape):
+    """Return a label map as an array; refuse one of another shape."""
+    if label_map is None:
+        return None
+    if is_image(label_map):
+        label_map = read_image(label_map)[0]
+    label_map = as_label_map(label_map, "label map")
+    if label_map.shape != shape:
+        raise InputError(
+            f"a label map of shape {label_map.shape}: expected the image's, {shape}"
+        )
+    return label_map
+
+
+def _regrid_labels(label_map, matrix, inside):
+    """Resample labels to the grid, 0 outside of the brain; say what that cuts off."""
+    on_grid = resample_labels(label_map, matrix, inside.shape)
+    there, kept = np.count_nonzero(on_grid), np.count_nonzero(on_grid[inside])
+    words = ""
+    if there - kept > MOST_OUTSIDE * there:
+        words = (
+            f"{(there - kept) / there:.0%} of the labelled voxels lie outside of the "
+            "brain mask and were left out"
+        )
+    return np.where(inside, on_grid, 0), words
 
 
 def _as_arrays(data, affine, mask):
@@ -405,6 +449,32 @@ def _place(data, mask, affine, preprocessing, threads):
     return preprocessing.grid, world @ move
 
 
+def restore_labels(prepared):
+    """Resample the label map of a prepared scan to the voxels of its native image.
+
+    Parameters
+    ----------
+    prepared : PreparedT1
+        A scan with a label map, which may be the output of a network.
+
+    Returns
+    -------
+    label_map : ndarray of shape (X, Y, Z), int32
+        Labels on the native voxels, each that of the nearest voxel.
+    affine : ndarray of shape (4, 4)
+        The native voxel-to-world affine, in mm.
+    """
+    matrix = _from_native(prepared)
+    found = resample_labels(prepared.label_map, matrix, prepared.native_shape)
+    return found, prepared.native_affine
+
+
+def _from_native(prepared):
+    """Return the map from native voxels to voxels of the grid: ndarray (4, 4)."""
+    to_native = prepared.prepared_to_native @ prepared.affine
+    return np.linalg.solve(to_native, prepared.native_affine)
+
+
 def restore_t1(prepared, *, order=3):
     """Resample a prepared volume to the voxels of its native image.
 
@@ -425,8 +495,7 @@ def restore_t1(prepared, *, order=3):
     affine : ndarray of shape (4, 4)
         The native voxel-to-world affine, in mm.
     """
-    to_native = prepared.prepared_to_native @ prepared.affine
-    matrix = np.linalg.solve(to_native, prepared.native_affine)
+    matrix = _from_native(prepared)
     data, inside = resample(
         prepared.data, prepared.mask, matrix, prepared.native_shape, order=order
     )

@@ -18,11 +18,19 @@ from dipy_synth.utils.files import not_fetched
 __all__ = ["Record", "read_records"]
 
 LABEL = re.compile("[a-zA-Z0-9+]+")
+# Ends of the names of masks and label maps, after that of the subject.
+_END = re.compile(
+    r"[_.-]?((brain)?_?mask|dseg|seg|segmentation|labels?|lesions?|tumou?r)$"
+)
+_HOW_MATCHED = (
+    "expected one, with the same sub, ses and run, with the scan's name in its own, or "
+    "the only one in a folder with this scan alone"
+)
 
 logger = logging.getLogger("dipy_synth")
 
 
-def read_records(inputs, *, mask_paths=None, layout="auto"):
+def read_records(inputs, *, mask_paths=None, label_paths=None, layout="auto"):
     """List the scans of a cohort, with the covariates of its tables.
 
     No image is opened. The log has the files that were left out, and how the tables
@@ -36,6 +44,9 @@ def read_records(inputs, *, mask_paths=None, layout="auto"):
         Brain masks: a folder, files, or wildcards. A mask belongs to the scan of the
         same subject, session and run, or whose name is part of its own, or that is
         alone with it in a folder. These masks take precedence over those of the layout.
+    label_paths : str, Path or sequence of them, optional
+        Label maps, matched as masks are. Where some are named ``dseg``, those alone.
+        Scans without one are named in a warning.
     layout : {"auto", "bids", "nfbs", "cc359", "ixi", "files"}, optional
         Naming of the files; by default that of most of them.
 
@@ -48,8 +59,8 @@ def read_records(inputs, *, mask_paths=None, layout="auto"):
     ------
     InputError
         If there is no scan, a label is not understood as a whole, two scans have one
-        key, a table cannot be read, a scan has no mask among `mask_paths`, or it has
-        several.
+        key, a table cannot be read, a scan has no mask among `mask_paths`, it has
+        several masks or label maps, or no scan has a label map among `label_paths`.
     """
     if layout != "auto" and layout not in LAYOUTS:
         raise InputError(f"layout {layout!r}: expected auto, {', '.join(LAYOUTS)}")
@@ -69,7 +80,8 @@ def read_records(inputs, *, mask_paths=None, layout="auto"):
     _refuse_collisions(records)
     _log_what_is_left(records, paths, layout, left_out)
     records = add_covariates(records, listing.roots)
-    return match_masks(records, mask_paths) if mask_paths else records
+    records = match_masks(records, mask_paths) if mask_paths else records
+    return match_label_maps(records, label_paths) if label_paths else records
 
 
 def _left_out_text(left_out):
@@ -155,18 +167,67 @@ def match_masks(records, mask_paths):
         masks = [path for path in masks if is_mask(path)]
     if len(records) == 1 and len(masks) == 1:
         return [replace(records[0], mask=masks[0])]
-    index, crowd = _Masks(masks), Counter(record.image.parent for record in records)
-    return [
-        replace(r, mask=index.one_of(r, alone=crowd[r.image.parent] == 1))
-        for r in records
-    ]
+    found = _matched(records, masks, "masks")
+    for record, mask in zip(records, found):
+        if mask is None:
+            raise InputError(
+                f"{record.image}: of the {len(masks)} masks given, none belongs to "
+                f"it; {_HOW_MATCHED}"
+            )
+    return [replace(record, mask=mask) for record, mask in zip(records, found)]
 
 
-class _Masks:
-    """Mask files, indexed by the names and folders that link them to scans."""
+def match_label_maps(records, label_paths):
+    """Match scans with their label maps among files; a warning names those without.
 
-    def __init__(self, paths):
-        self._n = len(paths)
+    Parameters
+    ----------
+    records : list of Record
+        The scans.
+    label_paths : str, Path or sequence of them
+        A folder, files, or wildcards.
+
+    Returns
+    -------
+    list of Record
+    """
+    others = {path for record in records for path in record.files}
+    maps = [p for p in list_images(label_paths) if p not in others]
+    maps = [p for p in maps if stem(p).lower().endswith("dseg")] or maps
+    found = _matched(records, maps, "label maps")
+    without = [r.key for r, path in zip(records, found) if path is None]
+    if len(without) == len(records):
+        raise InputError(
+            f"none of the {len(maps)} label maps given belongs to a scan, the first "
+            f"{records[0].image}; {_HOW_MATCHED}"
+        )
+    if without:
+        logger.warning(
+            f"{len(without)} of {len(records)} scans have no label map "
+            f"({few(without)}); they train the image alone"
+        )
+    return [replace(record, label_map=path) for record, path in zip(records, found)]
+
+
+def _matched(records, paths, kind):
+    """Return the file of each scan, None where there is none: list."""
+    index, crowd = _Files(paths, kind), Counter(r.image.parent for r in records)
+    return [index.one_of(r, alone=crowd[r.image.parent] == 1) for r in records]
+
+
+class _Files:
+    """Masks or label maps, indexed by the names and folders that link them to scans.
+
+    Parameters
+    ----------
+    paths : list of Path
+        The files.
+    kind : str
+        What an error calls them.
+    """
+
+    def __init__(self, paths, kind):
+        self._n, self._kind = len(paths), kind
         self._labels, self._names, self._folders = {}, {}, {}
         for path in paths:
             self._folders.setdefault(path.parent, []).append(path)
@@ -180,13 +241,13 @@ class _Masks:
 
     @staticmethod
     def _starts(name):
-        """Return the names of scans and subjects that a mask's name may begin with."""
+        """Return the names of scans and subjects that a file's name may begin with."""
         starts = {name[: found.start()] for found in re.finditer("[_.-]", name)}
-        subject = re.sub(r"[_.-]?(brain)?_?mask$", "", name)
+        subject = _END.sub("", name)
         return {name, subject, *starts} - {""}
 
     def one_of(self, record, *, alone):
-        """Return the one mask of a scan: by name, or by a folder without other scans.
+        """Return the one file of a scan: by name, or by a folder without other scans.
 
         Parameters
         ----------
@@ -197,22 +258,20 @@ class _Masks:
 
         Returns
         -------
-        Path
+        Path or None
         """
         key = (record.subject, record.session, record.run)
         by_name = [*self._names.get(stem(record.image), [])]
         for path in self._names.get(record.subject, []):
             rest = stem(path).removeprefix(record.subject)
-            if re.fullmatch(r"[_.-]?(brain)?_?mask", rest):
+            if _END.fullmatch(rest):
                 by_name.append(path)
         found = list(dict.fromkeys([*self._labels.get(key, []), *by_name]))
         if alone and not found:
             found = self._folders.get(record.image.parent, [])
-        if len(found) != 1:
-            what = ", ".join(map(str, found)) if found else "none"
+        if len(found) > 1:
             raise InputError(
-                f"{record.image}: of the {self._n} masks given, {what} belongs to it; "
-                "expected one, with the same sub, ses and run, with the scan's name in "
-                "its own, or the only one in a folder with this scan alone"
+                f"{record.image}: of the {self._n} {self._kind} given, "
+                f"{', '.join(map(str, found))} belong to it; {_HOW_MATCHED}"
             )
-        return found[0]
+        return found[0] if found else None

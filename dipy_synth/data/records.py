@@ -30,6 +30,8 @@ class Record:
         Column name to str or None: age, sex and further columns of the tables.
     name : str, optional
         Name of the subject in tables, where it differs from `subject`.
+    label_map : Path, optional
+        Its label map.
     """
 
     subject: str
@@ -39,6 +41,12 @@ class Record:
     run: str | None = None
     covariates: dict = field(default_factory=dict)
     name: str | None = None
+    label_map: Path | None = None
+
+    @property
+    def files(self):
+        """The scan, its mask and its label map, as far as there are: list of Path."""
+        return [p for p in (self.image, self.mask, self.label_map) if p is not None]
 
     @property
     def key(self):

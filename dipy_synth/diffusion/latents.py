@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from dipy_synth.data.augment import flip_left_right, move
+from dipy_synth.data.label_table import UNKNOWN
 from dipy_synth.diffusion.pairs import MAX_SHIFT
 from dipy_synth.utils.files import atomic_path, read_json, write_json
 from dipy_synth.utils.progress import progress_bar
@@ -22,7 +23,8 @@ class Latents:
     Attributes
     ----------
     values : ndarray of shape (views * n, *latent_shape), float16
-        Memory-mapped; the views of a volume are consecutive.
+        Memory-mapped; the views of a volume are consecutive. The numbers of labels are
+        NaN where a volume has no label map.
     shifts : ndarray of shape (views * n, rank), int
         Shift of the volume in voxels.
     views : int
@@ -73,6 +75,7 @@ def encode_cohort(cohort, vqvae, path, split, *, mirror=True, seed=0):
     NeurIPS (augmentation that does not leak).
     """
     stored, described = path.with_suffix(".npy"), path.with_suffix(".json")
+    labelled = cohort.label_table is not None
     rows = np.flatnonzero(cohort.where(split))
     varied = cohort.symmetric and split == "train"
     mirrored, shifts = _draw_views(
@@ -84,6 +87,7 @@ def encode_cohort(cohort, vqvae, path, split, *, mirror=True, seed=0):
         "vqvae": vqvae.config["weights_sha256"],
         "mirrored": mirrored.tolist(),
         "shifts": shifts.tolist(),
+        **({"labels": cohort.label_table.to_config()} if labelled else {}),
     }
     views = len(shifts) // max(1, len(rows))
     if not (stored.exists() and described.exists() and read_json(described) == stamp):
@@ -95,12 +99,28 @@ def encode_cohort(cohort, vqvae, path, split, *, mirror=True, seed=0):
             with progress_bar(total=len(rows), **title) as bar:
                 for start, block in _blocks(cohort.volumes(), rows):
                     chosen = slice(views * start, views * (start + len(block)))
-                    seen = _views(block, mirrored[chosen], shifts[chosen])
-                    out[chosen] = vqvae.encode(seen, batch_size=len(block))
+                    moves = mirrored[chosen], shifts[chosen]
+                    maps = None
+                    if labelled:
+                        maps = cohort.label_maps()[rows[start : start + len(block)]]
+                        maps = _views(maps, *moves)
+                    out[chosen] = _encode(
+                        vqvae, _views(block, *moves), maps, len(block)
+                    )
                     bar.update(len(block))
             out.flush()
         write_json(described, stamp)
     return Latents(np.load(stored, mmap_mode="r"), shifts, views)
+
+
+def _encode(vqvae, volumes, label_maps, batch_size):
+    """Encode volumes; the numbers of unknown labels are NaN."""
+    options = {"label_maps": label_maps, "batch_size": batch_size}
+    latents = vqvae.encode(volumes, **options)
+    if label_maps is not None:
+        unknown = (label_maps == UNKNOWN).any(axis=tuple(range(1, label_maps.ndim)))
+        latents[unknown, ..., vqvae.network.image_numbers :] = np.nan
+    return latents
 
 
 def conditions_of(latents, schema, rows):

@@ -36,7 +36,8 @@ class LatentNormalizer:
         Parameters
         ----------
         latents : ndarray of shape (n, *spatial, channels)
-            Latents, which may be memory-mapped; they are read one image at a time.
+            Latents, which may be memory-mapped; they are read one image at a time. NaN
+            is unknown, and left out.
         coordinates : ndarray of shape (channels, channels), optional
             Matrix from latents to orthonormal coordinates of patches (see
             `PatchAutoencoder.patch_basis`); None to scale each channel.
@@ -46,11 +47,15 @@ class LatentNormalizer:
         LatentNormalizer
         """
         mean = np.mean(latents, axis=0, dtype="float64")
+        known = len(latents)
+        if np.isnan(mean).any():
+            known = np.maximum(np.sum(np.isfinite(latents), axis=0), 1)
+            mean = np.nansum(latents, axis=0, dtype="float64") / known
         square = np.zeros_like(mean)
         matrix = np.eye(mean.shape[-1]) if coordinates is None else coordinates
         for z in latents:
-            square += ((z - mean) @ matrix) ** 2
-        variance = square / len(latents)
+            square += (_known(z - mean) @ matrix) ** 2
+        variance = square / known
         axes = tuple(range(mean.ndim - 1))
         scale = np.maximum(variance.mean(axis=axes), 1e-12)
         if coordinates is not None:
@@ -63,16 +68,24 @@ class LatentNormalizer:
         Parameters
         ----------
         latents : ndarray of shape (n, *spatial, channels)
+            Latents; NaN where unknown.
 
         Returns
         -------
         ndarray of shape (n, *spatial, channels), float32
+            What was unknown is 0, the mean.
         """
-        return (np.asarray(latents, "float32") - self.mean) @ self.matrix
+        centred = np.asarray(latents, "float32") - self.mean
+        return _known(centred) @ self.matrix
 
     def restore(self, normalized):
         """Invert `normalize`."""
         return np.asarray(normalized, "float32") @ self._inverse + self.mean
+
+
+def _known(values):
+    """Replace NaN by 0."""
+    return np.where(np.isnan(values), 0, values) if np.isnan(values).any() else values
 
 
 def _smoothed(variance):

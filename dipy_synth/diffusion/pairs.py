@@ -18,7 +18,8 @@ class NoisyPairs(keras.utils.PyDataset):
     Parameters
     ----------
     latents : ndarray of shape (n, *spatial, channels)
-        Latents of the encoder (may be memory-mapped).
+        Latents of the encoder (may be memory-mapped). NaN is unknown: its noise is
+        added to the mean, and its error does not count.
     conditions : ndarray of shape (n, n_conditions)
         Encoded conditions; NaN where missing.
     schedule : Schedule
@@ -98,11 +99,14 @@ class NoisyPairs(keras.utils.PyDataset):
         use = "pairs: training" if self.shuffle else "pairs: validation"
         rng = random_stream(use, self.epoch, index, seed=self.seed)
         x0 = np.asarray(self.latents[rows], "float32")
+        known = np.isfinite(x0)
         if self.normalizer is not None:
             x0 = self.normalizer.normalize(x0)
         corner = _corners(x0.shape[1:-1], self.part, len(rows), rng)
         variance = np.ones_like(x0) * self.variance
-        x0, variance = (_parts(x, corner, self.part) for x in (x0, variance))
+        x0, variance, known = (
+            _parts(x, corner, self.part) for x in (x0, variance, known)
+        )
         noise = rng.standard_normal(x0.shape, dtype="float32")
         t = self.schedule.training_times(len(rows), rng)
         dropped = rng.random((len(rows), 1)) < self.dropout
@@ -118,6 +122,8 @@ class NoisyPairs(keras.utils.PyDataset):
         target = self.schedule.target(x0, noise, t, variance=variance)
         weight = self.schedule.error_weight(t, x0, variance=variance)
         weight = weight * self._inside(corner, x0.shape[1:-1])
+        if not known.all():
+            weight = weight * known
         return inputs, target, weight
 
     def _inside(self, corner, part):

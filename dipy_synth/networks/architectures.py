@@ -60,7 +60,8 @@ def check_arguments(network, arguments):
     """
     parameters = inspect.signature(network).parameters.values()
     known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    known = [name for name in known if name != "categories"]  # of the conditions
+    # of the conditions, and of the autoencoder
+    known = [name for name in known if name not in ("categories", "image_channels")]
     if unknown := sorted(set(arguments) - set(known)):
         raise InputError(
             f"network arguments {', '.join(unknown)}: expected some of "

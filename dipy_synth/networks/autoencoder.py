@@ -41,7 +41,8 @@ class Autoencoder(Network):
 
     Notes
     -----
-    Images are ``(batch, *shape, 1)`` in [-1, 1] with the background exactly -1.
+    Images are ``(batch, *shape, 1)`` in [-1, 1] with the background exactly -1; with
+    labels, ``(batch, *shape, 1 + labels)``, see `dipy_synth.networks.label_path`.
     Latents are ``(batch, *latent_shape)``.
 
     References
@@ -51,6 +52,7 @@ class Autoencoder(Network):
 
     architecture = None
     factor = 4
+    labels = 0  # labels beside the image, each a channel
 
     def __init__(
         self,
@@ -216,7 +218,8 @@ class Autoencoder(Network):
         tensor of shape ()
             The weighted sum of the loss terms, each a mean.
         """
-        x, y = ops.cast(images, "float32"), ops.cast(decoded, "float32")
+        x = ops.cast(images[..., :1], "float32")
+        y = ops.cast(decoded[..., :1], "float32")
         chosen = self._options
         loss = voxel_distance(
             x,

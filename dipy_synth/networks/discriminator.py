@@ -48,7 +48,7 @@ def foreground(images):
     images : tensor (batch, *spatial, 1)
         Originals, the background exactly -1.
     """
-    return ops.max_pool(ops.cast(images > -1, "float32"), 2)
+    return ops.max_pool(ops.cast(images[..., :1] > -1, "float32"), 2)
 
 
 @keras.saving.register_keras_serializable("dipy_synth")
@@ -155,11 +155,12 @@ class AdversarialTraining(Network):
         outputs = self.autoencoder(images, training=training)
         if not training:
             return outputs
+        decoded = outputs["images"][..., :1]  # without labels
         return {
             **outputs,
-            "real": self.discriminator(images),
-            "fake": self.discriminator(ops.stop_gradient(outputs["images"])),
-            "heard": self.discriminator(outputs["images"]),
+            "real": self.discriminator(images[..., :1]),
+            "fake": self.discriminator(ops.stop_gradient(decoded)),
+            "heard": self.discriminator(decoded),
         }
 
     def compute_loss(

@@ -19,6 +19,12 @@ from dipy_synth.networks.blocks import (
     haar_up,
     space_to_depth,
 )
+from dipy_synth.networks.label_path import (
+    LabelPath,
+    default_levels,
+    label_loss,
+    label_patches,
+)
 from dipy_synth.networks.normalization import group_norm
 from dipy_synth.utils.random import random_stream
 
@@ -40,6 +46,12 @@ class PatchAutoencoder(Autoencoder):
     quantizer : dict, optional
         As `Autoencoder` takes it. By default FSQ of 16 channels, with more levels for
         those of larger variance.
+    labels : int, optional
+        Number of labels beside the image, each a channel after it. They have numbers of
+        their own after those of the image, which do not depend on them.
+    label_levels : sequence of int, optional
+        Levels of the labels' numbers, odd, so that 0 is one. By default 8 numbers of
+        one label, and 4 of each other, up to 32.
     **options
         The loss, as `Autoencoder` takes it.
 
@@ -52,19 +64,37 @@ class PatchAutoencoder(Autoencoder):
     factor = PATCH
 
     def __init__(
-        self, shape, *, channels=(32, 64), blocks=2, quantizer=None, **options
+        self,
+        shape,
+        *,
+        channels=(32, 64),
+        blocks=2,
+        quantizer=None,
+        labels=0,
+        label_levels=None,
+        **options,
     ):
         levels = (63, *[31] * 3, *[15] * 12)
         quantizer = quantizer or {"name": "fsq", "levels": levels}
-        super().__init__(shape, quantizer=quantizer, **options)
+        self.labels = int(labels)
+        self.label_levels = _label_levels(self.labels, label_levels, quantizer)
+        super().__init__(
+            shape, quantizer=_with_labels(quantizer, self.label_levels), **options
+        )
+        self._options["quantizer"] = dict(quantizer)  # that of the image alone
         self.channels, self.blocks = self.two_widths(channels), blocks
-        if self.quantizer.channels > PATCH**self.rank:
+        self.image_numbers = self.quantizer.channels - len(self.label_levels)
+        if self.image_numbers > PATCH**self.rank:
             raise InputError(
-                f"{self.quantizer.channels} latent channels: expected at most "
+                f"{self.image_numbers} latent channels: expected at most "
                 f"{PATCH**self.rank}, the voxels of a patch"
             )
-        self._make_layers(self.rank, self.quantizer.channels)
-        self.build((None, *self.shape, 1))
+        self._make_layers(self.rank, self.image_numbers)
+        self.label_path = None
+        if self.labels:
+            numbers = len(self.label_levels)
+            self.label_path = LabelPath(self.labels, numbers, self.rank, PATCH)
+        self.build((None, *self.shape, 1 + self.labels))
 
     def _make_layers(self, rank, n_latents):
         fine, coarse = self.channels
@@ -101,34 +131,68 @@ class PatchAutoencoder(Autoencoder):
 
     def build(self, input_shape):
         anywhere = (None,) * (1 + self.rank)  # crops of images are encoded, too
-        latents = (*anywhere, self.quantizer.channels)
+        latents = (*anywhere, self.image_numbers)
         self.to_latents.build((*anywhere, PATCH**self.rank))
         self.from_latents.build(latents)
-        self.quantizer.build(latents)
+        self.quantizer.build((*anywhere, self.quantizer.channels))
         self.encoder.build((*anywhere, 2**self.rank))
         self.decoder.build(latents)
+        if self.labels:
+            self.label_path.build((*anywhere, self.quantizer.channels))
         self.built = True
 
     @property
     def encoder_parts(self):
-        return (self.to_latents, self.encoder)
+        own = (self.label_path.to_latents,) if self.labels else ()
+        return (self.to_latents, self.encoder, *own)
 
     def encode(self, images):
-        linear = self.to_latents(space_to_depth(images, PATCH))
-        return linear + ops.cast(self.encoder(haar_down(images)), "float32")
+        image = images[..., :1]
+        linear = self.to_latents(space_to_depth(image, PATCH))
+        latents = linear + ops.cast(self.encoder(haar_down(image)), "float32")
+        if not self.labels:
+            return latents
+        return ops.concatenate([latents, self.label_path.encode(images[..., 1:])], -1)
 
     def reconstruct(self, quantised):
-        linear = depth_to_space(self.from_latents(quantised), PATCH)
-        return linear + ops.cast(haar_up(self.decoder(quantised)), "float32")
+        image = quantised[..., : self.image_numbers]
+        linear = depth_to_space(self.from_latents(image), PATCH)
+        decoded = linear + ops.cast(haar_up(self.decoder(image)), "float32")
+        if not self.labels:
+            return decoded
+        return ops.concatenate([decoded, self.label_path(quantised)], axis=-1)
+
+    def reconstruction_loss(self, images, decoded):
+        loss = super().reconstruction_loss(images, decoded)
+        if not self.labels:
+            return loss
+        labels = ops.cast(images[..., 1:], "float32")
+        return loss + label_loss(labels, decoded[..., 1:])
 
     def patch_basis(self):
-        kernel = np.asarray(self.from_latents.get_weights()[0], "float64")
-        q, r = np.linalg.qr(kernel.T)
-        return r.T, q.T
+        paths = [(self.from_latents, 0, 1)]
+        if self.labels:
+            paths.append((self.label_path.from_latents, 1, self.labels))
+        n, channels = self.quantizer.channels, 1 + self.labels
+        coordinates = np.zeros((n, n))
+        unfolding = np.zeros((n, PATCH**self.rank, channels))
+        start = 0
+        for layer, channel, width in paths:
+            kernel = np.asarray(layer.get_weights()[0], "float64")
+            q, r = np.linalg.qr(kernel.T)
+            own = slice(start, start + len(kernel))
+            coordinates[own, own] = r.T
+            block = q.T.reshape(len(kernel), -1, width)
+            unfolding[own, :, channel : channel + width] = block
+            start += len(kernel)
+        return coordinates, unfolding.reshape(n, -1)
 
     def initialize(self, images, *, seed=0):
-        """Initialise the linear path by PCA of the images' patches."""
-        self.initialize_linear(sample_patches(np.asarray(images)[..., 0], seed=seed))
+        """Initialise the linear paths by PCA of the images' and labels' patches."""
+        images = np.asarray(images)
+        self.initialize_linear(sample_patches(images[..., 0], seed=seed))
+        if self.labels:
+            self.label_path.initialize(label_patches(images[..., 1:], PATCH, seed=seed))
 
     def initialize_linear(self, patches):
         """Initialise the linear path by PCA of patches.
@@ -144,7 +208,7 @@ class PatchAutoencoder(Autoencoder):
         mean = patches.mean(axis=0)
         covariance = np.cov((patches - mean).T)
         vectors = np.linalg.eigh(covariance)[1][:, ::-1]
-        components = vectors[:, : self.quantizer.channels]
+        components = vectors[:, : self.image_numbers]
         scores = (patches - mean) @ components
         low, high = np.percentile(scores, (0.05, 99.95), axis=0)
         middle, half = (low + high) / 2, (high - low) / 2
@@ -157,7 +221,30 @@ class PatchAutoencoder(Autoencoder):
 
     def arguments(self):
         own = {"channels": self.channels, "blocks": self.blocks}
+        if self.labels:
+            own |= {"labels": self.labels, "label_levels": self.label_levels}
         return {**super().arguments(), **own}
+
+
+def _label_levels(labels, levels, quantizer):
+    """Return the levels of the labels' numbers, checked: tuple of int."""
+    if not labels:
+        return ()
+    if quantizer.get("name") != "fsq":
+        raise InputError(
+            f"labels with quantizer {quantizer.get('name')!r}: expected fsq"
+        )
+    levels = default_levels(labels) if levels is None else tuple(levels)
+    if any(n % 2 == 0 for n in levels):
+        raise InputError(f"label_levels {levels}: expected odd numbers")
+    return levels
+
+
+def _with_labels(quantizer, levels):
+    """Return the quantiser of image and labels: dict."""
+    if not levels:
+        return quantizer
+    return {**quantizer, "levels": (*quantizer["levels"], *levels)}
 
 
 def sample_patches(volumes, *, n=50_000, seed=0):

@@ -48,6 +48,9 @@ class UNet(Network):
     patch : int, optional
         Side in voxels of one latent position, a multiple of `unfold`; not used with
         `unfold` = 1.
+    image_channels : int, optional
+        Channels of a voxel that the latents stand for: 1 of the image, and one of each
+        label.
 
     Notes
     -----
@@ -80,6 +83,7 @@ class UNet(Network):
         categories=(),
         unfold=1,
         patch=4,
+        image_channels=1,
         **kwargs,
     ):
         # float32 noise levels and conditions in any precision of the network
@@ -88,6 +92,7 @@ class UNet(Network):
         self.blocks = _per_level(blocks, self.widths)
         self.categories = tuple(categories)
         self.unfold, self.patch = int(unfold), int(patch)
+        self.image_channels = int(image_channels)
         self.attention = _levels_with_attention(attention, self.widths)
         self._latent_level = _latent_level(self.unfold, self.widths)
         self._make_layers()
@@ -101,7 +106,9 @@ class UNet(Network):
     def _make_layers(self):
         # stored weights depend on this order
         width = 4 * self.widths[min(1, len(self.widths) - 1)]
-        self.unfolding = Unfolding(self.shape, self.unfold, self.patch)
+        self.unfolding = Unfolding(
+            self.shape, self.unfold, self.patch, image_channels=self.image_channels
+        )
         self._make_embeddings(width)
         self.spatial = SpatialConditioning(
             self.shape[:-1], self.widths[self._latent_level], width
@@ -207,6 +214,7 @@ class UNet(Network):
         return ops.mean(error if sample_weight is None else sample_weight * error)
 
     def arguments(self):
+        labelled = self.image_channels > 1
         return {
             "shape": self.shape,
             "widths": self.widths,
@@ -215,6 +223,7 @@ class UNet(Network):
             "categories": self.categories,
             "unfold": self.unfold,
             "patch": self.patch,
+            **({"image_channels": self.image_channels} if labelled else {}),
         }
 
 

@@ -23,6 +23,8 @@ class Unfolding(layers.Layer):
         Refinement of the grid, a power of 2; 1 leaves it as it is.
     patch : int
         Side of a latent position in voxels, a multiple of `factor` above 1.
+    image_channels : int, optional
+        Channels of a voxel: 1 of the image, and one of each label.
 
     Notes
     -----
@@ -31,18 +33,19 @@ class Unfolding(layers.Layer):
     and the maps are not trained.
     """
 
-    def __init__(self, shape, factor, patch, **kwargs):
+    def __init__(self, shape, factor, patch, *, image_channels=1, **kwargs):
         super().__init__(**{**kwargs, "dtype": "float32", "trainable": False})
         self.shape, self.factor, self.patch = tuple(shape), factor, patch
-        self.rank = len(self.shape) - 1
+        self.rank, self.image_channels = len(self.shape) - 1, image_channels
         if factor < 1 or factor & (factor - 1) or (factor > 1 and patch % factor):
             raise InputError(
                 f"unfold {factor}: expected a power of 2 that divides patch {patch}"
             )
-        if factor > 1 and self.shape[-1] > patch**self.rank:
+        most = patch**self.rank * image_channels
+        if factor > 1 and self.shape[-1] > most:
             raise InputError(
-                f"{self.shape[-1]} latent channels: expected at most "
-                f"{patch**self.rank}, the voxels of a patch"
+                f"{self.shape[-1]} latent channels: expected at most {most}, the "
+                "voxels of a patch"
             )
         self.build(None, None)
 
@@ -51,7 +54,7 @@ class Unfolding(layers.Layer):
         """Number of channels of the finer grid."""
         if self.factor == 1:
             return self.shape[-1]
-        return (self.patch // self.factor) ** self.rank
+        return (self.patch // self.factor) ** self.rank * self.image_channels
 
     def build(self, latents_shape, cells_shape):
         if self.built:
@@ -74,7 +77,7 @@ class Unfolding(layers.Layer):
         ----------
         mean, variance : ndarray of shape (*spatial, channels)
             Mean and variance of the training latents.
-        basis : ndarray of shape (channels, patch ** rank), optional
+        basis : ndarray of shape (channels, patch ** rank * image_channels), optional
             Orthonormal rows: the voxels of a patch, in row-major order, that each
             channel stands for. Needed where `factor` is above 1.
 
@@ -101,12 +104,16 @@ class Unfolding(layers.Layer):
                 f"shape {wanted}, not {there}"
             )
         order = _block_order(self.patch, self.factor, self.rank)
-        self.matrix.assign(basis[:, order])
+        voxels = basis.reshape(len(basis), -1, self.image_channels)[:, order]
+        self.matrix.assign(voxels.reshape(wanted))
 
     def _block_means(self, values):
-        """Compute the means of blocks: from (*spatial, n) to (*spatial, cells)."""
+        """Compute the image's means of blocks: (*spatial, n) to (*spatial, cells)."""
+        if self.factor == 1:
+            return values.mean(axis=-1, keepdims=True)
         cells = self.factor**self.rank
-        return values.reshape(*values.shape[:-1], cells, -1).mean(axis=-1)
+        blocks = values.reshape(*values.shape[:-1], cells, -1, self.image_channels)
+        return blocks[..., 0].mean(axis=-1)
 
     def call(self, latents, cells):
         flat = ops.reshape(ops.convert_to_tensor(self.maps), (-1, self.maps.shape[-1]))
@@ -131,6 +138,7 @@ class Unfolding(layers.Layer):
 
     def get_config(self):
         own = {"shape": self.shape, "factor": self.factor, "patch": self.patch}
+        own |= {"image_channels": self.image_channels}
         return {**super().get_config(), **own}
 
 

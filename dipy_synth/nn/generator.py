@@ -45,6 +45,7 @@ class Generator(Wrapper):
         eta=None,
         batch_size=1,
         return_states=False,
+        return_labels=False,
         return_nifti=False,
         progress=None,
     ):
@@ -76,8 +77,10 @@ class Generator(Wrapper):
             Number of volumes at a time.
         return_states : bool, optional
             Return the intermediate states, too.
+        return_labels : bool, optional
+            Return the label maps, too, of a model with labels.
         return_nifti : bool, optional
-            Return the volumes as NIfTI images, in the space of the model.
+            Return volumes and label maps as NIfTI images, in the space of the model.
         progress : bool or callable, optional
             Show a progress bar; by default if `verbose`. A callable is called with the
             fraction of a volume, or the sum of fractions, after each step.
@@ -88,6 +91,8 @@ class Generator(Wrapper):
             Volumes in [0, 1], background exactly 0.
         states : ndarray of shape (n, steps, *shape), float32
             With `return_states`: the expected volume at each step.
+        label_maps : ndarray of shape (n, *shape), int32, or list of Nifti1Image
+            With `return_labels`: the label of each voxel, 0 for none.
 
         Raises
         ------
@@ -117,7 +122,7 @@ class Generator(Wrapper):
             eta=eta,
         ).completed(self.config["sampling"])
         shown = self.verbose if progress is None else progress is True
-        volumes, states, seen = [], [], []
+        made, states, seen = [], [], []
 
         def after_step(step, x, x0):
             report(len(x0) / settings.steps)
@@ -138,12 +143,16 @@ class Generator(Wrapper):
                 latents = self.sample_latents(
                     streams, wanted[chosen], settings, callback=after_step
                 )
-                volumes.append(self.decode(latents))
+                made.append(self.decode(latents, return_labels=return_labels))
                 states += [self.decode(np.stack(one)) for one in zip(*seen)]
                 seen.clear()
-        volumes = np.concatenate(volumes)
-        made = self._as_nifti(volumes) if return_nifti else volumes
-        return (made, np.stack(states)) if return_states else made
+        parts = zip(*made) if return_labels else [made]
+        volumes, *labels = [
+            self._as_nifti(part) if return_nifti else part
+            for part in map(np.concatenate, parts)
+        ]
+        more = [np.stack(states), *labels] if return_states else labels
+        return (volumes, *more) if more else volumes
 
     def _as_nifti(self, volumes):
         affine = model_grid(self.config).affine
@@ -206,20 +215,25 @@ class Generator(Wrapper):
             denoise, streams.start(), times, self.schedule, **options
         )
 
-    def decode(self, latents):
+    def decode(self, latents, *, return_labels=False):
         """Decode normalised latents to volumes.
 
         Parameters
         ----------
         latents : ndarray of shape (n, *latent_shape)
             Normalised latents.
+        return_labels : bool, optional
+            Return the label maps, too, see `VQVAE.decode`.
 
         Returns
         -------
-        ndarray of shape (n, *shape), float32
+        volumes : ndarray of shape (n, *shape), float32
             Volumes in [0, 1].
+        label_maps : ndarray of shape (n, *shape), int32
+            With `return_labels`.
         """
-        return self.vqvae.decode(self.normalizer.restore(latents))
+        latents = self.normalizer.restore(latents)
+        return self.vqvae.decode(latents, return_labels=return_labels)
 
     def _encode_conditions(self, conditions, n):
         if conditions is None or isinstance(conditions, dict):

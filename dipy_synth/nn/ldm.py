@@ -241,7 +241,7 @@ class LDM(Generator):
         """Set autoencoder, schedule and configuration, after checks."""
         self.vqvae = vqvae if isinstance(vqvae, VQVAE) else VQVAE(vqvae)
         config, held_out = cohort_config(cohort), subjects_of(cohort, "validation")
-        check_match(self.vqvae, config["grid"], held_out, root=cohort.root)
+        check_match(self.vqvae, config, held_out, root=cohort.root)
         self.schedule = (
             make_schedule(schedule) if isinstance(schedule, dict) else schedule
         )

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dipy.utils.logging import logger
+from keras import ops
 import numpy as np
 
 from dipy_synth.data.arrays import as_volumes
@@ -17,6 +18,8 @@ from dipy_synth.data.cohort import (
     subjects_of,
 )
 from dipy_synth.data.dataset import VolumeDataset
+from dipy_synth.data.label_table import Labels
+from dipy_synth.data.laterality import labels_name_a_side
 from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1, restore_t1
 from dipy_synth.errors import InputError
 from dipy_synth.networks.architectures import make_autoencoder
@@ -41,6 +44,8 @@ from dipy_synth.training.autoencoder import (
     check_known,
     codebook_callbacks,
     first_images,
+    label_arguments,
+    labelled_sides,
     validation_batches,
     with_frozen_encoder,
 )
@@ -172,7 +177,9 @@ class VQVAE(Wrapper):
         volumes, held_out = cohort.volumes("train"), cohort.volumes("validation")
         self.config, self.folder = cohort_config(cohort), None
         known = self._read_known(decoder_of, cohort)
+        labelled = labelled_sides(cohort)
         config = {"shape": cohort.shape, **preset["network"], **network}
+        config |= label_arguments(cohort, config)
         with building(settings):
             self.network = (
                 with_frozen_encoder(known.network, network)
@@ -181,15 +188,18 @@ class VQVAE(Wrapper):
             )
             trained = AdversarialTraining(self.network) if adversarial else self.network
         if not known and is_fresh(run_dir, force=force):
-            images = first_images(self.network, volumes, seed=settings.seed)
+            start = {"seed": settings.seed, **labelled("train")}
+            images = first_images(self.network, volumes, **start)
             self.network.initialize(images, seed=settings.seed)
         crop = preset["crop"] if crop is None else crop
+        mirrored = cohort.symmetric and not labels_name_a_side(cohort.label_table)
         data = VolumeDataset(
             volumes,
-            augment=SHARP if cohort.symmetric else None,
+            augment=SHARP if mirrored else None,
             crop=crop_shape(cohort.shape, crop, multiple=self.network.factor),
             batch_size=settings.batch_size,
             seed=settings.seed,
+            **labelled("train"),
         )
         starts = []
         if not known:
@@ -200,7 +210,7 @@ class VQVAE(Wrapper):
             data,
             run_dir=run_dir,
             settings=settings,
-            validation=validation_batches(held_out, data),
+            validation=validation_batches(held_out, data, **labelled("validation")),
             about={
                 "cohort": fingerprint(cohort),
                 "crop": crop,
@@ -249,6 +259,12 @@ class VQVAE(Wrapper):
         config = persistent_config(self.config)
         return {"kind": "vqvae", "config": config, "networks": networks}
 
+    @property
+    def label_table(self):
+        """The labels that the model knows: Labels, or None without any."""
+        config = self.config.get("labels")
+        return Labels.from_config(config) if config else None
+
     def predict(self, T1, affine=None, *, mask=None, brain="auto"):  # noqa: N803
         """Reconstruct a T1 scan in its native space.
 
@@ -282,13 +298,15 @@ class VQVAE(Wrapper):
         decoded = self.reconstruct(prepared.data)
         return restore_t1(replace(prepared, data=decoded))[0]
 
-    def encode(self, volumes, *, batch_size=1):
+    def encode(self, volumes, *, label_maps=None, batch_size=1):
         """Encode prepared volumes to continuous latents.
 
         Parameters
         ----------
         volumes : ndarray of shape (n, *shape), or sequence of images
             Prepared volumes in [0, 1], see `dipy_synth.data.arrays.as_volumes`.
+        label_maps : ndarray of shape (n, *shape), int, optional
+            The label of each voxel, of a model with labels; by default none anywhere.
         batch_size : int, optional
             Number of volumes at a time.
 
@@ -296,33 +314,72 @@ class VQVAE(Wrapper):
         -------
         ndarray of shape (n, *latent_shape), float32
         """
-        network = need_weights(self.network)
-        return in_batches(
-            lambda batch: network.encode(to_network(batch, network.shape)),
-            as_volumes(volumes),
-            batch_size,
-        )
+        need_weights(self.network)
+        volumes = as_volumes(volumes)
+        if label_maps is not None and np.shape(label_maps) != volumes.shape:
+            raise InputError(
+                f"label maps of shape {np.shape(label_maps)}: expected that of the "
+                f"volumes, {volumes.shape}"
+            )
 
-    def decode(self, latents, *, batch_size=1):
+        def encode(chosen):
+            maps = None if label_maps is None else label_maps[chosen]
+            return self.network.encode(self._images(volumes[chosen], maps))
+
+        return in_batches(encode, np.arange(len(volumes)), batch_size)
+
+    def _images(self, volumes, label_maps):
+        """Return network images of volumes, with the channels of labels."""
+        images = to_network(volumes, self.network.shape)
+        if self.label_table is None:
+            return images
+        label_maps = np.zeros(images.shape[:-1]) if label_maps is None else label_maps
+        channels = self.label_table.to_channels(label_maps)
+        return np.concatenate([images, channels], axis=-1)
+
+    def decode(self, latents, *, return_labels=False, batch_size=1):
         """Quantise latents and decode them to volumes.
 
         Parameters
         ----------
         latents : ndarray of shape (n, *latent_shape)
             Continuous or quantised latents.
+        return_labels : bool, optional
+            Return the label maps, too, of a model that knows labels.
         batch_size : int, optional
             Number of volumes at a time.
 
         Returns
         -------
-        ndarray of shape (n, *shape), float32
+        volumes : ndarray of shape (n, *shape), float32
             Volumes in [0, 1], brains with a background of exactly 0.
+        label_maps : ndarray of shape (n, *shape), int32
+            With `return_labels`: the labels; 0 in the background of brains.
+
+        Raises
+        ------
+        InputError
+            If labels are wanted of a model without.
         """
         decode = need_weights(self.network).decode
-        brains = self.config.get("grid") is not None
-        return in_batches(
-            lambda z: from_network(decode(z), background=brains), latents, batch_size
-        )
+        brains, labels = self.config.get("grid") is not None, self.label_table
+        if return_labels and labels is None:
+            raise InputError("labels of a model without; expected one that has labels")
+
+        def decode_batch(z):
+            images = np.asarray(ops.convert_to_numpy(decode(z)), "float32")
+            volumes = from_network(images, background=brains)
+            if not return_labels:
+                return volumes
+            label_maps = labels.from_channels(images[..., 1:])
+            if brains:
+                label_maps = np.where(volumes > 0, label_maps, 0)
+            return np.stack([volumes, label_maps], axis=1)  # float32 holds both
+
+        made = in_batches(decode_batch, latents, batch_size)
+        if not return_labels:
+            return made
+        return made[:, 0].astype("float32"), made[:, 1].astype("int32")
 
     def reconstruct(self, volumes, *, batch_size=1):
         """Encode and decode prepared volumes.

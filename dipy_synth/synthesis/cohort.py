@@ -36,8 +36,9 @@ dipy_synth): no volume is of a person. `Model` in dataset_description.json and i
 sidecar is the model: its name, version, hash and address; the sidecar also has the
 seed, the conditions and the settings of the sampler, from which the volume can be
 generated again. Intensities are in [0, 1], the background is 0. mid-slices.png shows
-the first volumes. Where there are tissue maps (probseg, dseg), they were made from the
-volumes by the classifier of DIPY; dseg.tsv names the levels. Where `Resolution` is in a
+the first volumes. Where there are tissue maps (probseg), they were made from the
+volumes by the classifier of DIPY. Label maps (dseg) were generated with the volumes, or
+are of those tissues: dseg.tsv names the levels. Where `Resolution` is in a
 sidecar, it says what resolution the content has.
 """
 MOST_ATTEMPTS = 20  # draws of a volume that a QC filter may reject
@@ -229,11 +230,12 @@ def _make(ldm, samples, *, out_dir, request, qc_filter, outputs, progress, draws
         first = progress is not None and not any(attempts)
         # the bar counts volumes; draws stand beside it
         shown = progress if first else False
-        volumes = _generate(ldm, request, wanted, attempts, shown)
+        volumes, label_maps = _generate(ldm, request, wanted, attempts, shown)
         verdicts = [qc_filter(v) if qc_filter is not None else [] for v in volumes]
         if draws is not None:
             draws.add(verdicts)
-        for number, volume, reasons in zip([*dropped], volumes, verdicts):
+        made = zip([*dropped], volumes, label_maps, verdicts)
+        for number, volume, label_map, reasons in made:
             if reasons:
                 dropped[number].append(reasons)
                 continue
@@ -245,24 +247,27 @@ def _make(ldm, samples, *, out_dir, request, qc_filter, outputs, progress, draws
                 }
                 sidecar |= {"QCFilterDropped": dropped[number]}
             path = volume_path(out_dir, number, ldm.config)
-            outputs.write(path, volume, sidecar, ldm.config)
+            outputs.write(path, volume, sidecar, ldm.config, label_map=label_map)
             del dropped[number]
         _give_up(dropped, out_dir)
 
 
 def _generate(ldm, request, samples, attempts, progress):
-    """Generate the volumes of some samples, each with its attempt."""
+    """Generate volumes and label maps (None without) of samples, with attempts."""
+    labelled = bool(ldm.config.get("labels"))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "condition ")  # was shown before
-        return ldm.generate(
+        made = ldm.generate(
             seed=request.seed,
             numbers=[sample["SampleNumber"] for sample in samples],
             attempts=attempts,
             conditions=[sample["Conditions"] for sample in samples],
             batch_size=len(samples),
+            return_labels=labelled,
             progress=progress,
             **request.sampling.to_config(),
         )
+    return made if labelled else (made, [None] * len(samples))
 
 
 def _give_up(dropped, out_dir):
@@ -310,7 +315,7 @@ def _reserve(out_dir, identity, ldm, *, outputs, force):
     shorter = before and len(before["Participants"]) < len(identity["Participants"])
     if before is None or different or shorter or force:
         _describe(folder, identity, ldm)
-    outputs.describe(out_dir)
+    outputs.describe(out_dir, ldm.config)
 
 
 def _describe(folder, identity, ldm):

@@ -6,6 +6,8 @@ from dipy.utils.logging import logger
 import numpy as np
 
 from dipy_synth import __version__
+from dipy_synth.data.label_maps import resample_labels, smallest_type
+from dipy_synth.data.label_table import Labels
 from dipy_synth.data.nifti import write_volume
 from dipy_synth.data.prepared import sidecar_path, space_of
 from dipy_synth.data.target import Target, describe_resolution
@@ -42,14 +44,16 @@ class Outputs:
         found = {"Target": self.target.to_config()} if self.target else {}
         return found | ({"Tissues": True} if self.tissues else {})
 
-    def describe(self, out_dir):
+    def describe(self, out_dir, config):
         """Write the table of the levels of the label maps, or remove it."""
-        if self.tissues:
+        if config.get("labels"):
+            Labels.from_config(config["labels"]).write(out_dir / LEVELS)
+        elif self.tissues:
             write_table(out_dir / LEVELS, _levels())
         else:
             (out_dir / LEVELS).unlink(missing_ok=True)
 
-    def write(self, path, volume, content, config):
+    def write(self, path, volume, content, config, *, label_map=None):
         """Write a volume and its sidecar; the volume last, since it marks completion.
 
         Parameters
@@ -62,6 +66,8 @@ class Outputs:
             Further content of the sidecar.
         config : dict
             Configuration of the model.
+        label_map : ndarray of shape (I, J, K), int, optional
+            Its labels, of a model that knows labels.
         """
         grid = Grid.from_config(config["grid"])
         sidecar = {
@@ -78,12 +84,47 @@ class Outputs:
         if self.target is not None:
             written = self.target.resample(volume, grid.affine)
         if self.tissues:
-            self._write_tissues(path, volume, written > 0, grid, where)
+            known = label_map is not None
+            self._write_tissues(path, volume, written > 0, grid, where, known=known)
+        if label_map is not None:
+            labels = Labels.from_config(config["labels"])
+            self._write_labels(path, label_map, written > 0, grid, where, labels)
         write_json(sidecar_path(path), sidecar)
         write_volume(path, written, **where)
 
-    def _write_tissues(self, path, volume, brain, grid, where):
-        """Write probseg and dseg of a volume; the classifier sees the model's grid."""
+    def _write_labels(self, path, label_map, brain, grid, where, labels):
+        """Write the labels that a model made with a volume."""
+        if self.target is not None:
+            matrix = np.linalg.solve(grid.affine, self.target.affine)
+            label_map = resample_labels(label_map, matrix, self.target.shape)
+        label_map = smallest_type(np.where(brain, label_map, 0))
+        size = abs(np.linalg.det(where["affine"][:3, :3])) / 1000
+        counts = {
+            name: round(float(size * np.count_nonzero(label_map == value)), 3)
+            for value, name in zip(labels.values, labels.names)
+        }
+        sidecar = {
+            "Description": "Labels of the synthetic brain, generated with it",
+            **self._about(path, grid),
+            "LabelVolumes": counts,
+            "LabelVolumesUnit": "mL",
+        }
+        self._write_map(path, "dseg", label_map, sidecar, where)
+
+    def _about(self, path, grid):
+        """Return what sidecars of maps say of their origin: dict."""
+        return {
+            "Sources": [f"bids::{'/'.join(path.parts[-3:])}"],
+            "Manual": False,
+            "DipySynthVersion": __version__,
+            **(describe_resolution(self.target, grid) if self.target else {}),
+        }
+
+    def _write_tissues(self, path, volume, brain, grid, where, *, known):
+        """Write probseg and dseg of a volume; the classifier sees the model's grid.
+
+        Where labels are known, dseg is of those.
+        """
         shares = tissue_probabilities(volume)[_ORDER]
         if not shares.any():
             logger.warning("%s: too few intensities to find tissues by", path.name)
@@ -93,13 +134,12 @@ class Outputs:
         sidecar = {
             "Description": "Tissues of the synthetic brain, by DIPY's hidden Markov "
             "random field classifier (TissueClassifierHMRF)",
-            "Sources": [f"bids::{'/'.join(path.parts[-3:])}"],
-            "Manual": False,
-            "DipySynthVersion": __version__,
-            **(describe_resolution(self.target, grid) if self.target else {}),
+            **self._about(path, grid),
         }
         for name, share in zip(LABELS, shares):
             self._write_map(path, f"label-{name}_probseg", share, sidecar, where)
+        if known:
+            return
         volumes = _millilitres(labels, where["affine"])
         sidecar |= {"TissueVolumes": volumes, "TissueVolumesUnit": "mL"}
         self._write_map(path, "dseg", labels.astype("uint8"), sidecar, where)

@@ -5,10 +5,12 @@ import math
 import numpy as np
 
 from dipy_synth.data.dataset import VolumeDataset
+from dipy_synth.data.label_table import UNKNOWN
 from dipy_synth.errors import InputError
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.codebook import VectorQuantizer
 from dipy_synth.networks.conversion import need_weights, to_network
+from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.training.callbacks import StartCodebook
 from dipy_synth.utils.labels import is_split_of
 from dipy_synth.utils.random import random_stream
@@ -16,7 +18,65 @@ from dipy_synth.utils.random import random_stream
 _WARMUP = 200  # steps before a codebook starts from the latents
 
 
-def first_images(network, volumes, *, seed, most=40):
+def labelled_sides(cohort):
+    """Return what is known of the labels of each side of a cohort's split.
+
+    Parameters
+    ----------
+    cohort : Cohort or ArrayCohort
+        The cohort.
+
+    Returns
+    -------
+    callable
+        From a side to the ``label_maps`` and ``labels`` of `VolumeDataset`: dict, empty
+        without label maps.
+    """
+    labels = cohort.label_table
+    if labels is None:
+        return lambda split: {}
+    return lambda split: {"label_maps": cohort.label_maps(split), "labels": labels}
+
+
+def label_arguments(cohort, config):
+    """Return the arguments of an autoencoder that the labels of a cohort need.
+
+    Parameters
+    ----------
+    cohort : Cohort or ArrayCohort
+        The cohort.
+    config : dict
+        Other arguments of the autoencoder.
+
+    Returns
+    -------
+    dict
+        Empty without label maps.
+
+    Raises
+    ------
+    InputError
+        If the architecture has no path for labels, they are too many, or no training
+        scan has any.
+    """
+    labels = cohort.label_table
+    if labels is None:
+        return {}
+    if config["architecture"] != PatchAutoencoder.architecture:
+        raise InputError(
+            f"architecture {config['architecture']!r} with label maps: expected "
+            f"{PatchAutoencoder.architecture!r}, which has a path for labels"
+        )
+    labels.check_memory(cohort.shape)
+    if not any((one != UNKNOWN).any() for one in cohort.label_maps("train")):
+        raise InputError(
+            f"{cohort.root}: no training scan has a label map; expected some, or a "
+            "cohort prepared without labels"
+        )
+    return {"labels": len(labels)}
+
+
+def first_images(network, volumes, *, seed, most=40, label_maps=None, labels=None):
     """Draw training images to initialise an autoencoder from.
 
     Parameters
@@ -29,16 +89,23 @@ def first_images(network, volumes, *, seed, most=40):
         Random seed.
     most : int, optional
         Number of images; more where they are small.
+    label_maps : array of shape (n, *shape), int, optional
+        Their label maps.
+    labels : Labels, optional
+        The labels of the maps.
 
     Returns
     -------
     ndarray of shape (m, *shape, 1), float32
-        In [-1, 1].
+        In [-1, 1]; with labels (m, *shape, 1 + k).
     """
     most = max(most, min(2000, 2**22 // math.prod(network.shape)))
     rng = random_stream("autoencoder: first images", seed=seed)
-    chosen = rng.permutation(len(volumes))[:most]
-    return to_network(volumes[np.sort(chosen)], network.shape)
+    chosen = np.sort(rng.permutation(len(volumes))[:most])
+    images = to_network(volumes[chosen], network.shape)
+    if label_maps is None:
+        return images
+    return np.concatenate([images, labels.to_channels(label_maps[chosen])], axis=-1)
 
 
 def codebook_callbacks(network, volumes, settings, steps):
@@ -68,7 +135,7 @@ def codebook_callbacks(network, volumes, settings, steps):
     return [StartCodebook(network, images, epoch=epoch, seed=settings.seed)]
 
 
-def validation_batches(volumes, training):
+def validation_batches(volumes, training, **labelled):
     """Return batches of whole held-out volumes, or None where there are none.
 
     Parameters
@@ -77,6 +144,8 @@ def validation_batches(volumes, training):
         Held-out volumes.
     training : VolumeDataset
         The training data: as many voxels make a batch, or one volume.
+    **labelled
+        Labels of the volumes, see `labelled_sides`.
 
     Returns
     -------
@@ -85,7 +154,7 @@ def validation_batches(volumes, training):
     if not len(volumes):
         return None
     batch_size = max(1, training.batch_size // training.parts)
-    return VolumeDataset(volumes, batch_size=batch_size, shuffle=False)
+    return VolumeDataset(volumes, batch_size=batch_size, shuffle=False, **labelled)
 
 
 def check_known(known, config, sides):
@@ -103,12 +172,13 @@ def check_known(known, config, sides):
     Raises
     ------
     InputError
-        If it has another grid or split, or no weights.
+        If it has another grid or split, other labels, or no weights.
     """
     need_weights(known.network)
     same = {
         "grid": known.config["grid"] == config["grid"],
         "split": is_split_of(known.config["split"], *sides),
+        "set of labels": known.config.get("labels") == config.get("labels"),
     }
     for name in (name for name, agrees in same.items() if not agrees):
         raise InputError(

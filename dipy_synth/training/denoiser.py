@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from dipy_synth.data.laterality import names_a_side
+from dipy_synth.data.laterality import labels_name_a_side, names_a_side
 from dipy_synth.diffusion.denoising import choose_threshold, fit_gaussian
 from dipy_synth.diffusion.latents import conditions_of, encode_cohort
 from dipy_synth.diffusion.normalizer import LatentNormalizer
@@ -37,6 +37,7 @@ def make_unet(autoencoder, schema, arguments):
     """
     check_arguments(UNet, arguments)
     arguments = {"patch": autoencoder.factor, **arguments}
+    arguments["image_channels"] = 1 + autoencoder.labels
     if arguments.get("unfold") is None:
         finer = autoencoder.patch_basis() is not None and autoencoder.factor > 2
         arguments["unfold"] = 2 if finer and len(arguments["widths"]) > 1 else 1
@@ -80,7 +81,8 @@ def encode_splits(cohort, vqvae, schema, run_dir, *, seed=0):
     vqvae : VQVAE
         The autoencoder.
     schema : ConditionSchema
-        Conditions; where one names a side of the body no view is mirrored.
+        Conditions; where one, or a label, names a side of the body, no view is
+        mirrored.
     run_dir : Path
         The run's folder, in which the latents are stored.
     seed : int, optional
@@ -91,7 +93,7 @@ def encode_splits(cohort, vqvae, schema, run_dir, *, seed=0):
     dict of str to Latents
         By `SPLITS`.
     """
-    mirror = not names_a_side(schema)
+    mirror = not (names_a_side(schema) or labels_name_a_side(cohort.label_table))
     return {
         split: encode_cohort(
             cohort,

@@ -80,15 +80,15 @@ def warn_of_seen(initial, held_out):
         )
 
 
-def check_match(vqvae, grid, held_out, *, root):
-    """Refuse an autoencoder of another grid, or trained on validation subjects.
+def check_match(vqvae, here, held_out, *, root):
+    """Refuse an autoencoder of another cohort, or trained on validation subjects.
 
     Parameters
     ----------
     vqvae : VQVAE
         The autoencoder.
-    grid : dict or None
-        Grid of the cohort.
+    here : dict
+        Of the cohort, see `dipy_synth.data.cohort.cohort_config`: grid and labels.
     held_out : set of str
         Its validation subjects.
     root : Path
@@ -100,10 +100,12 @@ def check_match(vqvae, grid, held_out, *, root):
         If they do not match.
     """
     known = vqvae.config
-    if grid != known["grid"]:
-        raise InputError(
-            f"{root}: grid {grid}, but the autoencoder was trained on {known['grid']}"
-        )
+    for name in ("grid", "labels"):
+        if here.get(name) != known.get(name):
+            raise InputError(
+                f"{root}: {name} {here.get(name)}, but the autoencoder was trained on "
+                f"{known.get(name)}"
+            )
     if seen := labels_on_side(known["split"], held_out, "train"):
         raise InputError(
             f"{root}: validation subjects {', '.join(seen[:5])} were "

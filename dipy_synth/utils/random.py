@@ -26,6 +26,7 @@ USES = {
     "predictor: first images": 0xA0F4,
     "codebook": 0xA0F5,
     "patches": 0xA0F6,
+    "label patches": 0xA0F8,
     "phantom: tumor": 0xA0F7,
     "diagnostics: volumes": 0xB0D1,
     "diagnostics: networks": 0xB0D2,

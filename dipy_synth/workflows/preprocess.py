@@ -3,6 +3,7 @@
 from dipy.utils.logging import logger
 from dipy.workflows.workflow import Workflow
 
+from dipy_synth.data.label_table import read_names
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.preprocess import GRIDS, PreprocessConfig
 from dipy_synth.data.readers import read_records
@@ -21,6 +22,7 @@ class PreprocessT1Flow(Workflow):
         self,
         input_files,
         mask_path=None,
+        labels=None,
         layout="auto",
         brain="auto",
         no_bias=False,
@@ -59,6 +61,12 @@ class PreprocessT1Flow(Workflow):
             session and run, by a name that contains that of the scan, or as the only
             one in a folder with one scan. The masks of a BIDS, NFBS or CC359 folder are
             found without this option.
+        labels : variable string or Path, optional
+            Label maps of any integers (lesions, tissues, structures): a folder, files
+            or wildcards, matched as masks are. They go to the grid by the nearest
+            voxel; models that are trained on the cohort generate them with the image.
+            Names of labels are read from dseg.tsv in the folder. Scans without one
+            train the image alone.
         layout : string, optional
             Naming of the files: auto, bids, nfbs, cc359, ixi or files.
         brain : string, optional
@@ -115,7 +123,9 @@ class PreprocessT1Flow(Workflow):
             regrid=regrid,
             grid=make_grid(grid_shape, voxel_size, GRIDS.get(regrid)),
         )
-        records = read_records(input_files, mask_paths=mask_path, layout=layout)
+        records = read_records(
+            input_files, mask_paths=mask_path, label_paths=labels, layout=layout
+        )
         answers = prepare_cohort(
             records,
             out_dir,
@@ -127,6 +137,7 @@ class PreprocessT1Flow(Workflow):
             validation_fraction=validation_fraction,
             seed=seed,
             stratify=stratify or (),
+            label_names=read_names(labels[0]) if labels else None,
         )
         self.last_generated_outputs = {"out_dir": str(out_dir)}
         failed = [problem for _, problem in answers if problem]

@@ -5,7 +5,9 @@ import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 import pytest
 
+from dipy_synth.data.augment import Augmentation
 from dipy_synth.data.dataset import VolumeDataset
+from dipy_synth.data.label_table import UNKNOWN, Labels
 from dipy_synth.errors import InputError
 
 
@@ -119,3 +121,42 @@ def test_a_fit_that_resumes_sees_what_the_whole_fit_saw(volumes):
     whole = fit(Watched(volumes), epochs=3)
     resumed = fit(Watched(volumes, epoch=2), epochs=3, initial_epoch=2)
     assert len(whole) == 3 and resumed == whole
+
+
+def test_labels_move_with_the_volume():
+    """A map of each voxel's own value stays that, mirrored, shifted and cropped."""
+    rng = np.random.default_rng(0)
+    maps = rng.integers(0, 4, (3, 8, 10, 6))
+    volumes = maps / np.float32(4)
+    augment = Augmentation(
+        flip=0.5, rotation=0, scale=0, translation=0, gamma=0, bias=0, shift=2
+    )
+    options = {"label_maps": maps, "labels": Labels.of([1, 2, 3]), "augment": augment}
+    data = VolumeDataset(volumes, batch_size=3, crop=(4, 5, 3), **options)
+    seen = set()
+    for batch in data:
+        values = (batch[..., 0] + 1) * 2
+        found = data.labels.from_channels(batch[..., 1:])
+        np.testing.assert_allclose(values, found, atol=1e-5)
+        seen |= {tuple(one.ravel()) for one in found}
+    assert len(seen) > 3
+
+
+def test_maps_turn_with_the_volume_and_unknown_ones_stay_unknown():
+    ball = np.linalg.norm(np.indices((16, 18, 14)).T - (6, 9, 5), axis=-1).T < 4
+    augment = Augmentation(rotation=20, translation=6, gamma=0, bias=0)
+    volume, label_map = augment(
+        ball.astype("float32"), np.random.default_rng(1), label_map=ball.astype(int)
+    )
+    overlap = (
+        2 * ((volume > 0.5) & label_map).sum() / ((volume > 0.5) + label_map).sum()
+    )
+    assert overlap > 0.9 and not np.array_equal(label_map, ball)
+    unknown = np.full((1, 16, 18, 14), UNKNOWN)
+    data = VolumeDataset(
+        ball[None].astype("float32"),
+        augment=augment,
+        label_maps=unknown,
+        labels=Labels.of([1]),
+    )
+    assert not data[0][..., 1].any()

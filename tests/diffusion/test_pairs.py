@@ -157,3 +157,24 @@ def test_conditions_are_dropped_jointly_as_often_as_asked():
     dropped = np.isnan(pairs[0][0]["conditions"])
     assert abs(dropped[:, 0].mean() - 0.2) < 0.03
     assert np.array_equal(dropped.all(axis=1), dropped.any(axis=1))
+
+
+def test_what_is_unknown_has_no_weight_and_lies_at_the_mean():
+    rng = np.random.default_rng(0)
+    known = rng.normal(2, 3, (6, 4, 4, 5)).astype("float32")
+    partly = known.copy()
+    partly[:2, ..., 3:] = np.nan
+    mixing = np.zeros((5, 5))
+    mixing[:3, :3], mixing[3:, 3:] = rng.normal(size=(3, 3)), rng.normal(size=(2, 2))
+    whole = LatentNormalizer.fit(known, coordinates=mixing)
+    normalizer = LatentNormalizer.fit(partly, coordinates=mixing)
+    np.testing.assert_allclose(normalizer.mean[..., :3], whole.mean[..., :3], rtol=1e-5)
+    np.testing.assert_allclose(
+        normalizer.mean[..., 3:], known[2:, ..., 3:].mean(axis=0), rtol=1e-4
+    )
+    data = make(partly, normalizer=normalizer, shuffle=False)
+    inputs, target, weight = data[0]  # the two that are partly unknown
+    assert np.isfinite(inputs["latents"]).all() and np.isfinite(target).all()
+    assert not weight[..., 3:].any() and (weight[..., :3] > 0).all()
+    assert (data[1][2] > 0).all()
+    assert not normalizer.normalize(partly)[:2, ..., 3:].any()

@@ -56,10 +56,11 @@ def noisy(rank, wanted):
     return {"latents": image(rank, 3), "noise_level": level, "conditions": wanted}
 
 
-def autoencoder(name, rank):
+def autoencoder(name, rank, **options):
     small = {"channels": (8, 8), "frequency_weight": 0.1}
     small |= {} if name == "plain" else {"blocks": 1}
-    return make_autoencoder({"architecture": name, "shape": SIZES[rank], **small})
+    small |= {"architecture": name, "shape": SIZES[rank]}
+    return make_autoencoder({**small, **options})
 
 
 def cells(rank):
@@ -187,6 +188,16 @@ CASES = {
         )
         for name in ARCHITECTURES
     },
+    "labelled autoencoder": Case(
+        lambda rank: autoencoder("patch", rank, labels=2),
+        lambda rank: [image(rank, 3)],
+        lambda size: (*size, 3),
+    ),
+    "labelled U-Net": Case(
+        lambda rank: unet(rank, (0, 2), unfold=2, image_channels=3),
+        lambda rank: [noisy(rank, conditions())],
+        lambda size: (*size, 3),
+    ),
     "predictor": Case(
         lambda rank: PredictorNetwork(
             SIZES[rank], categories=(0, 3), widths=(8, 8), shrink=2
