@@ -12,8 +12,8 @@ if [ $# -ne 2 ]; then
 fi
 source=$1 work=$2
 here=$(cd "$(dirname "$0")" && pwd)
-fast=(--precision mixed_bfloat16)
-sampling=(--guidance 4 --batch_size 16)
+fast=(--precision "${PRECISION:-mixed_bfloat16}")
+sampling=(--guidance 4 --steps 24 --batch_size 12)
 
 python "$here/tumors.py" implant "$source" "$work/brains" --brains "${BRAINS:-80}"
 dipy_preprocess_t1 "$work/brains" --labels "$work/brains/derivatives/tumors" \
@@ -21,15 +21,15 @@ dipy_preprocess_t1 "$work/brains" --labels "$work/brains/derivatives/tumors" \
 dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-2}" --batch_size 8 \
     --channels 16 32 --learning_rate 1e-3 "${fast[@]}" --out_dir "$work/vqvae"
 dipy_train_ldm "$work/prepared" "$work/vqvae" --conditions tumor location \
-    --epochs "${LDM_EPOCHS:-8}" --batch_size 8 --learning_rate 1e-3 "${fast[@]}" \
-    --out_dir "$work/ldm"
+    --unfold "${UNFOLD:-2}" --epochs "${LDM_EPOCHS:-12}" --batch_size 8 \
+    --learning_rate 1e-3 "${fast[@]}" --out_dir "$work/ldm"
 dipy_train_predictor "$work/prepared" --conditions tumor location \
-    --epochs "${PREDICTOR_EPOCHS:-12}" --learning_rate 1e-3 "${fast[@]}" \
+    --epochs "${PREDICTOR_EPOCHS:-40}" --learning_rate 1e-3 "${fast[@]}" \
     --out_dir "$work/predictor"
 python "$here/tumors.py" ask "$work/asked.tsv" --each "${EACH:-1}"
 dipy_synth_mri --model "$work/ldm" --participants "$work/asked.tsv" \
     "${sampling[@]}" --out_dir "$work/synthetic"
 # The same noise, without a tumour: sample i of a seed is the same brain.
-dipy_synth_mri --model "$work/ldm" --conditions tumor=none --n_samples 48 \
+dipy_synth_mri --model "$work/ldm" --conditions tumor=none --n_samples 36 \
     "${sampling[@]}" --out_dir "$work/plain"
 python "$here/measure_tumors.py" "$work" --out_dir "$work/measured"
