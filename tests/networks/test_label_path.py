@@ -156,15 +156,16 @@ def test_labels_do_not_train_the_image():
         for weight in network.trainable_weights:
             if "correction" in weight.path:  # zeros would pass nothing on
                 rng = np.random.default_rng(weight.shape[-1])
-                weight.assign(rng.normal(0, 0.05, weight.shape))
+                size = 0.3 if "label" in weight.path else 0.01
+                weight.assign(rng.normal(0, size, weight.shape))
         network.compile(optimizer=keras.optimizers.SGD(0.1))
         seen = images[..., : 1 + labels]
         network.train_on_batch(seen, seen)
         own = [w for w in network.weights if "label" not in w.path]
-        steps[labels] = [as_array(w) for w in own if "correction" in w.path]
+        steps[labels] = [as_array(w) for w in own if "encoder_correction" in w.path]
     # the quantiser's own term is a mean over all numbers, those of labels included
     for one, other in zip(steps[0], steps[1]):
-        assert_allclose(one, other, atol=5e-4)
+        assert_allclose(one, other, atol=2e-4)
 
 
 def test_bad_arguments_are_refused():
