@@ -7,6 +7,7 @@ import pytest
 
 from dipy_synth.errors import InputError
 from dipy_synth.networks.architectures import make_autoencoder
+from dipy_synth.networks.blocks import depth_to_space
 from dipy_synth.networks.label_path import (
     SHARPNESS,
     default_levels,
@@ -131,19 +132,19 @@ def test_the_basis_is_one_block_for_the_image_and_one_for_labels(network, images
     assert_allclose(basis @ basis.T, np.eye(28), atol=1e-6)
     # latents unfold to the voxels that they stand for, and fold back
     latents = as_array(network.encode(images)) @ coordinates
-    unfolding = Unfolding(latents.shape[1:], 4, 4, image_channels=3)
-    shape = latents.shape[1:]
-    unfolding.set_statistics(np.zeros(shape), np.ones(shape), basis=basis)
+    shape, found = latents.shape[1:], {}
     cells = np.broadcast_to(np.arange(48).reshape(4, 4, 3), (12, 4, 4, 3))
-    there = as_array(unfolding(latents.astype("float32"), cells))
-    assert there.shape == (12, *SHAPE, 3 + 2)
-    found = (
-        there[..., 1] > 1
-    )  # labels are differences from a patch without, 2 in each voxel
-    wanted = images[..., 1] > 0
-    assert 2 * (found & wanted).sum() / (found.sum() + wanted.sum()) > 0.7
-    back = as_array(unfolding.fold(there[..., :3]))
-    assert_allclose(back, latents, atol=1e-4)
+    for factor in (2, 4):
+        unfolding = Unfolding(shape, factor, 4, image_channels=3)
+        unfolding.set_statistics(np.zeros(shape), np.ones(shape), basis=basis)
+        there = unfolding(latents.astype("float32"), cells)[..., :-2]
+        assert_allclose(as_array(unfolding.fold(there)), latents, atol=1e-4)
+        found[factor] = as_array(depth_to_space(there, 4 // factor))
+    assert found[4].shape == (12, *SHAPE, 3)
+    assert_allclose(found[2], found[4], atol=1e-5)
+    # of labels they are the differences from a patch without, 2 in each voxel
+    made, wanted = found[4][..., 1] > 1, images[..., 1] > 0
+    assert 2 * (made & wanted).sum() / (made.sum() + wanted.sum()) > 0.7
 
 
 def test_labels_do_not_train_the_image():
