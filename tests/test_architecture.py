@@ -37,7 +37,7 @@ FLOORS = {
     "data.dataset": f"{IMAGES} numpy scipy keras",
     # floor 2: mathematics
     "diffusion": "numpy scipy keras",
-    "metrics": "dipy numpy scipy sklearn keras",
+    "metrics": "dipy nilearn numpy scipy sklearn keras",
     # floor 3: networks
     "networks": "numpy scipy sklearn keras",
     # floor 4: what a person calls

@@ -32,6 +32,7 @@ from dipy_synth.metrics.distribution import fid
 from dipy_synth.metrics.diversity import Similarity, similarity_within
 from dipy_synth.metrics.fingerprint import Fingerprint
 from dipy_synth.metrics.memorization import FeatureSearch, VoxelSearch, audit_copies
+from dipy_synth.metrics.parcellation import RegionDifference, compare_regions
 from dipy_synth.metrics.verdicts import (
     AcceptanceRanges,
     check_brains,
@@ -70,6 +71,8 @@ class Evaluation:
         Adherence to the requested conditions.
     ageing : Trend or None
         Trend of the ventricle volume with age.
+    regions : tuple of RegionDifference
+        Grey matter by region; empty without tissues.
     findings : tuple of Finding
         The findings, in words.
     downstream : Downstream or None, optional
@@ -86,6 +89,7 @@ class Evaluation:
     identical: tuple
     asked: tuple
     ageing: Trend | None
+    regions: tuple[RegionDifference, ...]
     findings: tuple
     downstream: Downstream | None = None
 
@@ -123,6 +127,7 @@ class Evaluation:
             else [name for name, _ in self.identical],
             "asked": [_without_real_values(one) for one in self.asked],
             "ageing": self.ageing,
+            "regions": [region._asdict() for region in self.regions],
             "downstream": self.downstream,
         }
         return plain(content)
@@ -267,6 +272,8 @@ def evaluate(
     )
     notes += words
     ageing = _ageing(synthetic, verdicts, real, ranges, seed) if tissues else None
+    rows = [verdict.metrics for verdict in verdicts]
+    regions = compare_regions(ranges.real, rows, seed=seed) if tissues else ()
     used = compare_downstream(real, synthetic, train, seed=seed) if downstream else None
     parts = {
         "distribution": distribution,
@@ -293,7 +300,8 @@ def evaluate(
         "seed": seed,
         "notes": list(notes),
     }
-    return Evaluation(about=about, **parts, findings=find_all(**parts, notes=words))
+    findings = find_all(**parts, notes=words)
+    return Evaluation(about=about, **parts, regions=regions, findings=findings)
 
 
 def _with_rows(synthetic, asked):

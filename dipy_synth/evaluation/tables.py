@@ -3,6 +3,7 @@
 import numpy as np
 
 from dipy_synth.evaluation.findings import count_reasons
+from dipy_synth.metrics.parcellation import column
 
 
 def metric_rows(evaluation):
@@ -22,6 +23,7 @@ def metric_rows(evaluation):
     rows = [
         *_distribution(evaluation),
         *_anatomy(evaluation),
+        *_regions(evaluation),
         *_diversity(evaluation),
         *_copies(evaluation),
         *_asked(evaluation),
@@ -119,6 +121,20 @@ def _anatomy(evaluation):
             "value": np.mean([verdict.metrics[name] for verdict in verdicts]),
             "floor": np.mean([row[name] for row in ranges.real]),
             "note": f"passes from {low:.4g} to {high:.4g}",
+        }
+
+
+def _regions(evaluation):
+    for region in evaluation.regions:
+        low, high = region.interval
+        yield {
+            "question": "alike",
+            "metric": f"mean_{column(region.region)}",
+            "value": region.synthetic[0],
+            "floor": region.real[0],
+            "n": len(evaluation.verdicts),
+            "note": f"differs by {region.difference:.2f} standard deviations of real "
+            f"brains ({low:.2f} to {high:.2f})",
         }
 
 

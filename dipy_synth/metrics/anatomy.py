@@ -6,6 +6,7 @@ from scipy import ndimage
 from dipy_synth.data.arrays import as_volume
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import correlation, foreground
+from dipy_synth.metrics.parcellation import grey_matter_by_region
 from dipy_synth.metrics.sharpness import high_frequency_power
 from dipy_synth.utils.random import random_stream
 
@@ -229,8 +230,8 @@ def describe_brain(volume, *, grid, mean, power, tissues=True):
     dict of str to float
         ``largest_share``, ``brain_ml``, ``symmetry``, ``similarity`` (correlation with
         the mean), ``sharpness`` (high-frequency power over that of real brains); with
-        `tissues` ``csf_share``, ``grey_share``, ``white_share`` of the brain, and
-        ``ventricles_ml``.
+        `tissues` ``csf_share``, ``grey_share``, ``white_share`` of the brain,
+        ``ventricles_ml``, and grey matter by region, such as ``frontal_grey_ml``.
     """
     volume = as_volume(volume).astype("float32", copy=False)
     metrics = {
@@ -246,4 +247,5 @@ def describe_brain(volume, *, grid, mean, power, tissues=True):
     parts = tissue_volumes(labels, voxel_size=grid.voxel_size)
     whole = sum(parts.values())
     shares = {f"{k}_share": v / whole if whole else 0.0 for k, v in parts.items()}
-    return metrics | shares | {"ventricles_ml": ventricle_volume(labels, grid=grid)}
+    ventricles = {"ventricles_ml": ventricle_volume(labels, grid=grid)}
+    return metrics | shares | ventricles | grey_matter_by_region(labels, grid=grid)

@@ -210,6 +210,7 @@ def _bands(rows, *, percentile, widening):
             [row[name] for row in rows], BRAIN_METRICS[name], percentile, widening
         )
         for name in rows[0]
+        if name in BRAIN_METRICS
     }
 
 
