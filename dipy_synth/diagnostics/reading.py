@@ -113,7 +113,11 @@ def _encode_missing(ldm, cohort, kept):
         where = _where(ldm, cohort, side)
         if name in kept or not where.any():
             continue
-        latents = encode_volumes(cohort.volumes(), ldm.vqvae, np.flatnonzero(where))
+        known = ldm.vqvae.label_table and cohort.label_table
+        maps = cohort.label_maps() if known else None
+        latents = encode_volumes(
+            cohort.volumes(), ldm.vqvae, np.flatnonzero(where), label_maps=maps
+        )
         rows = [row for row, here in zip(cohort.rows, where) if here]
         kept |= {name: latents, rows_name: conditions_of(latents, ldm.schema, rows)}
     return kept

@@ -143,7 +143,7 @@ def conditions_of(latents, schema, rows):
     return np.repeat(schema.encode(rows), views, axis=0)
 
 
-def encode_volumes(volumes, vqvae, rows):
+def encode_volumes(volumes, vqvae, rows, *, label_maps=None):
     """Encode volumes without augmentation.
 
     Parameters
@@ -154,14 +154,20 @@ def encode_volumes(volumes, vqvae, rows):
         The autoencoder.
     rows : ndarray of shape (m,), int
         Indices of the volumes.
+    label_maps : ndarray of shape (n, *shape), int, optional
+        Their label maps, of a model with labels.
 
     Returns
     -------
     ndarray of shape (m, *latent_shape), float32
+        The numbers of unknown labels are NaN.
     """
-    return np.concatenate(
-        [vqvae.encode(b, batch_size=len(b)) for _, b in _blocks(volumes, rows)]
-    )
+    latents = []
+    for start, block in _blocks(volumes, rows):
+        chosen = rows[start : start + len(block)]
+        maps = None if label_maps is None else label_maps[chosen]
+        latents.append(_encode(vqvae, block, maps, len(block)))
+    return np.concatenate(latents)
 
 
 def _blocks(volumes, rows):

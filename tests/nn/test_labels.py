@@ -12,6 +12,7 @@ from dipy_synth.data.label_maps import read_label_map
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.preprocess import PreprocessConfig
 from dipy_synth.data.readers import read_records
+from dipy_synth.diffusion.latents import encode_volumes
 from dipy_synth.errors import InputError
 from dipy_synth.evaluation import load_volumes
 from dipy_synth.grid import Grid
@@ -212,3 +213,14 @@ def test_tissues_of_a_model_with_labels_are_probabilities_alone(ldm, tmp_path):
 def test_scans_are_reconstructed_by_a_model_with_labels(prepared, vqvae, tmp_path):
     answers = reconstruct_cohort(vqvae, prepared, tmp_path / "made")
     assert {words for _, words in answers} == {None}
+
+
+def test_volumes_are_encoded_with_their_labels_for_the_diagnostics(prepared, ldm, run):
+    cohort, rows = Cohort.load(prepared), np.arange(8)
+    maps, image = cohort.label_maps(), ldm.vqvae.network.image_numbers
+    found = encode_volumes(cohort.volumes(), ldm.vqvae, rows, label_maps=maps)
+    stored = np.load(run / "latents-validation.npy")
+    np.testing.assert_allclose(found[cohort.where("validation")], stored, atol=0.02)
+    unknown = np.isnan(found).any(axis=(1, 2, 3))
+    assert_array_equal(unknown[:, :image], False)
+    assert unknown[:, image:].sum() == unknown.shape[1] - image  # of one scan, all
