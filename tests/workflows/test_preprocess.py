@@ -11,7 +11,7 @@ from dipy_synth.data.preprocess import GRIDS
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid, make_grid
 from dipy_synth.utils.files import read_json
-from dipy_synth.utils.tables import read_table
+from dipy_synth.utils.tables import read_table, write_table
 from dipy_synth.workflows.cli import run
 from dipy_synth.workflows.preprocess import PreprocessT1Flow
 
@@ -138,3 +138,23 @@ def test_a_grid_of_nonsense_is_told():
     for shape, size in (([8, 8], None), (None, [1.0, 2.0]), (None, [0.0])):
         with pytest.raises(InputError, match="grid"):
             make_grid(shape, size)
+
+
+def test_label_maps_are_prepared_by_a_folder_of_them(command, bids_folder, tmp_path):
+    first, *_ = sorted(bids_folder.glob("sub-*/anat/*_T1w.nii.gz"))
+    image = nib.load(first)
+    data = (image.get_fdata() > 700).astype("uint8") * 5
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    name = first.name.replace("T1w", "dseg")
+    nib.save(nib.Nifti1Image(data, image.affine), labels / name)
+    write_table(labels / "dseg.tsv", [{"index": "5", "name": "white matter"}])
+    words = [bids_folder, "--labels", labels, *QUICK, "--out_dir", tmp_path / "out"]
+    assert command(*words) == 0
+    cohort = Cohort.load(tmp_path / "out")
+    assert cohort.label_table.to_config() == [{"index": 5, "name": "white matter"}]
+    assert len(list((tmp_path / "out").glob("sub-*/anat/*_dseg.nii.gz"))) == 1
+    nib.save(nib.Nifti1Image(data / 2.0, image.affine), labels / name)
+    words[-1] = tmp_path / "other"
+    assert command(*words) == 1  # that scan alone
+    assert len(Cohort.load(tmp_path / "other").keys) == 3
