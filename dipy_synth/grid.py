@@ -197,8 +197,8 @@ def template_space(preprocessing):
     Parameters
     ----------
     preprocessing : dict or None
-        Configuration of `dipy_synth.data.preprocess.PreprocessConfig`; None where it is
-        not known.
+        Configuration of `dipy_synth.data.preprocess_config.PreprocessConfig`; None
+        where it is not known.
 
     Returns
     -------

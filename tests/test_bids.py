@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from dipy_synth.data.prepare import prepare_cohort
-from dipy_synth.data.preprocess import PreprocessConfig
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.data.target import find_target
 from dipy_synth.grid import Grid

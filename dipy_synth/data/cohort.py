@@ -14,13 +14,8 @@ from dipy_synth.data.image_cohort import ArrayCohort
 from dipy_synth.data.label_maps import read_label_map
 from dipy_synth.data.label_table import TABLE, UNKNOWN, Labels, read_names
 from dipy_synth.data.nifti import read_volume
-from dipy_synth.data.prepared import (
-    IMAGE,
-    label_path,
-    prepared_keys,
-    prepared_path,
-    read_rows,
-)
+from dipy_synth.data.prepared import IMAGE, label_path, prepared_keys, prepared_path
+from dipy_synth.data.prepared_tables import read_rows
 from dipy_synth.data.split import few_held_out
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid

@@ -16,13 +16,13 @@ from dipy_synth.data.prepared import (
     forget,
     is_done,
     link_source,
-    read_participants,
     write_description,
     write_label_table,
-    write_participants,
     write_prepared,
 )
-from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1
+from dipy_synth.data.prepared_tables import read_participants, write_participants
+from dipy_synth.data.preprocess import prepare_t1
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.split import few_held_out, split_subjects
 from dipy_synth.errors import InputError
 from dipy_synth.utils.lock import locks

@@ -1,13 +1,12 @@
 """Preprocessing of one T1 scan to a volume on the grid, and its inverse."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
 from dipy_synth.data.align import find_transform, template_correlation, turn_of
 from dipy_synth.data.arrays import is_image, read_image
 from dipy_synth.data.brain_extraction import (
-    EXTRACTORS,
     check_volume_of,
     choose_way,
     find_brain,
@@ -27,147 +26,15 @@ from dipy_synth.data.operations import (
     resample,
     scale_to_unit,
 )
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.transform_img import transform_t1
 from dipy_synth.errors import InputError
-from dipy_synth.grid import Grid, model_grid
 
-CHOICES = {
-    "brain": tuple(EXTRACTORS),
-    "align": ("rigid", "affine", "none"),
-    "scaling": ("percentile", "minmax"),
-    "order": (1, 3),
-    "regrid": ("grid", "dipy"),
-}
 # Real brains have 0.6 to 0.75; halves of brains and heads on their side up to 0.4.
 LEAST_CORRELATION = 0.45
 MOST_TURNED = 60.0  # degrees: more than any head in a scanner
 MOST_SHEARED = 2.0  # degrees off right angles; affine registration leaves a little
 MOST_OUTSIDE = 0.05  # of the labelled voxels, outside of the brain
-# Resampling: its default grid.
-GRIDS = {"grid": Grid(), "dipy": Grid((128,) * 3, (2.0,) * 3, (0.0,) * 3)}
-
-
-@dataclass(frozen=True)
-class PreprocessConfig:
-    """Preprocessing of every scan of a cohort.
-
-    Parameters
-    ----------
-    brain : {"auto", "given", "nonzero", "none", "evac", "synthseg", "deepbet"}
-        Source of the brain mask, see `dipy_synth.data.brain_extraction.find_brain`.
-    bias : bool, optional
-        Correct the bias field by N4.
-    align : {"rigid", "affine", "none"}, optional
-        Alignment to MNI152. "rigid" keeps sizes; "none" centres the grid on the
-        brain in its native space.
-    scaling : {"percentile", "minmax"}, optional
-        Intensities to [0, 1] by percentiles of the brain, or by its extremes.
-    percentiles : tuple of float, (2,), optional
-        The percentiles, in 0 to 100.
-    order : {3, 1}, optional
-        Cubic (clipped to the native range) or linear interpolation.
-    regrid : {"grid", "dipy"}, optional
-        "grid" interpolates at the voxels of the grid. "dipy" resamples as DIPY's
-        networks do, by `dipy.nn.utils.transform_img`, see
-        `dipy_synth.data.transform_img.transform_t1`, without alignment.
-    grid : Grid, optional
-        The grid; by default 80 x 96 x 80 voxels of 2 mm, and 128 x 128 x 128 of 2 mm
-        for "dipy".
-
-    Raises
-    ------
-    InputError
-        If a value is not among the choices, or two exclude each other.
-    """
-
-    brain: str = "auto"
-    bias: bool = True
-    align: str = "rigid"
-    scaling: str = "percentile"
-    percentiles: tuple[float, float] = (0.5, 99.5)
-    order: int = 3
-    regrid: str = "grid"
-    grid: Grid | None = None
-
-    def __post_init__(self):
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise InputError(
-                    f"{name} {getattr(self, name)!r}: expected one of "
-                    f"{', '.join(map(str, choices))}"
-                )
-        percentiles = tuple(float(value) for value in self.percentiles)
-        if len(percentiles) != 2 or not 0 <= percentiles[0] < percentiles[1] <= 100:
-            raise InputError(
-                f"percentiles {percentiles}: expected two rising numbers, 0 to 100"
-            )
-        if self.regrid == "dipy" and self.align != "none":
-            raise InputError(
-                f"regrid='dipy' with align={self.align!r}: transform_img places each "
-                "volume by its own field of view, without alignment; "
-                "expected align='none', or regrid='grid', which aligns on a grid of "
-                "any shape"
-            )
-        object.__setattr__(self, "percentiles", percentiles)
-        object.__setattr__(self, "grid", self.grid or GRIDS[self.regrid])
-
-    def to_config(self):
-        """Return the configuration as a dict of JSON types.
-
-        Returns
-        -------
-        dict
-        """
-        config = {f.name: getattr(self, f.name) for f in fields(self)}
-        config.update(percentiles=list(self.percentiles), grid=self.grid.to_config())
-        return config
-
-    @classmethod
-    def from_config(cls, config):
-        """Build the configuration from the dict of `to_config`.
-
-        Parameters
-        ----------
-        config : dict
-            What `to_config` returned.
-
-        Returns
-        -------
-        PreprocessConfig
-        """
-        known = {f.name for f in fields(cls)}
-        if not isinstance(config, dict) or not set(config) <= known:
-            raise InputError(
-                f"preprocessing {config!r}: expected keys among {sorted(known)}"
-            )
-        config = dict(config)
-        if isinstance(config.get("grid"), dict):
-            config["grid"] = Grid.from_config(config["grid"])
-        return cls(**config)
-
-    @classmethod
-    def of_model(cls, config, *, brain="auto"):
-        """Build the configuration that the cohort of a model was prepared with.
-
-        Parameters
-        ----------
-        config : dict
-            Configuration of the model; where it does not record the preprocessing, the
-            default is used on its grid.
-        brain : str, optional
-            Source of the brain masks.
-
-        Returns
-        -------
-        PreprocessConfig
-
-        Raises
-        ------
-        InputError
-            If the model is one of images.
-        """
-        known = config.get("preprocessing") or {}
-        return cls.from_config({**known, "grid": model_grid(config), "brain": brain})
 
 
 @dataclass(frozen=True)
@@ -193,7 +60,8 @@ class PreparedT1:
     brain_volume : float
         Volume of the native brain mask, in mL.
     brain : str, optional
-        The extractor of the brain: a key of `EXTRACTORS`, never "auto".
+        The extractor of the brain: a key of
+        `dipy_synth.data.brain_extraction.EXTRACTORS`, never "auto".
     correlation : float or None, optional
         Correlation with the template after the alignment, see
         `dipy_synth.data.align.template_correlation`; None without an alignment.

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from dipy_synth.data.prepared import is_prepared_cohort, read_participants
+from dipy_synth.data.prepared import is_prepared_cohort
+from dipy_synth.data.prepared_tables import read_participants
 from dipy_synth.evaluation.volumes import Volumes, load_volumes
 
 SIDES = ("real", "synthetic", "train", "noise")

@@ -13,12 +13,8 @@ from dipy_synth.data.listing import list_images
 from dipy_synth.data.nifti import read_volume
 from dipy_synth.data.operations import resample
 from dipy_synth.data.plain_names import is_mask
-from dipy_synth.data.prepared import (
-    is_prepared_cohort,
-    prepared_keys,
-    prepared_path,
-    read_rows,
-)
+from dipy_synth.data.prepared import is_prepared_cohort, prepared_keys, prepared_path
+from dipy_synth.data.prepared_tables import read_rows
 from dipy_synth.data.readers import read_records
 from dipy_synth.data.records import entities
 from dipy_synth.errors import InputError

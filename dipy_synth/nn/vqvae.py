@@ -20,7 +20,8 @@ from dipy_synth.data.cohort import (
 from dipy_synth.data.dataset import VolumeDataset
 from dipy_synth.data.label_table import Labels
 from dipy_synth.data.laterality import labels_name_a_side
-from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1, restore_t1
+from dipy_synth.data.preprocess import prepare_t1, restore_t1
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.errors import InputError
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.conversion import (

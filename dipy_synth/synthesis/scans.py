@@ -8,7 +8,7 @@ from dipy.utils.logging import logger
 from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.prepared import is_prepared_cohort, prepared_path, sidecar_path
-from dipy_synth.data.preprocess import PreprocessConfig
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
 from dipy_synth.grid import model_grid

@@ -5,7 +5,7 @@ from dipy.workflows.workflow import Workflow
 
 from dipy_synth.data.label_table import read_names
 from dipy_synth.data.prepare import prepare_cohort
-from dipy_synth.data.preprocess import GRIDS, PreprocessConfig
+from dipy_synth.data.preprocess_config import GRIDS, PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.grid import make_grid
 

@@ -20,7 +20,7 @@ import numpy as np
 from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.label_table import read_names
 from dipy_synth.data.prepare import prepare_cohort
-from dipy_synth.data.preprocess import PreprocessConfig
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.grid import Grid
 from dipy_synth.nn.ldm import LDM

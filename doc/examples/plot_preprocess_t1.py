@@ -12,7 +12,8 @@ shaded and oblique, to that form and back.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1, restore_t1
+from dipy_synth.data.preprocess import prepare_t1, restore_t1
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.phantom import make_phantom
 
 ###############################################################################

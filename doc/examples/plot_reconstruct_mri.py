@@ -12,7 +12,8 @@ at first.
 import matplotlib.pyplot as plt
 
 from dipy_synth.data.align import load_template
-from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1
+from dipy_synth.data.preprocess import prepare_t1
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.metrics.similarity import psnr
 from dipy_synth.nn.vqvae import VQVAE
 

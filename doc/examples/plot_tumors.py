@@ -13,7 +13,8 @@ Import the template, the simulation, and matplotlib for the pictures.
 import matplotlib.pyplot as plt
 
 from dipy_synth.data.align import load_template
-from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1
+from dipy_synth.data.preprocess import prepare_t1
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.phantom import KINDS, LOCATIONS, simulate_tumor
 
 ###############################################################################

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from dipy_synth.data.arrays import as_volume, as_volumes
-from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1
+from dipy_synth.data.preprocess import prepare_t1
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.anatomy import describe_brain, symmetry

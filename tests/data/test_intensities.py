@@ -14,7 +14,8 @@ from dipy_synth.data.intensities import (
     offset_of,
 )
 from dipy_synth.data.operations import correct_bias
-from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1
+from dipy_synth.data.preprocess import prepare_t1
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.phantom import make_phantom

@@ -14,7 +14,8 @@ from dipy_synth.data.label_table import UNKNOWN, Labels, read_names
 from dipy_synth.data.laterality import labels_name_a_side
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.prepared import label_path, prepared_path, read_prepared
-from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1, restore_labels
+from dipy_synth.data.preprocess import prepare_t1, restore_labels
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid

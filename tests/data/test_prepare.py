@@ -19,10 +19,11 @@ from dipy_synth.data.prepared import (
     prepared_keys,
     prepared_path,
     read_prepared,
-    read_rows,
     sidecar_path,
 )
-from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1, restore_t1
+from dipy_synth.data.prepared_tables import read_rows
+from dipy_synth.data.preprocess import prepare_t1, restore_t1
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.data.split import few_held_out
 from dipy_synth.errors import InputError

@@ -12,12 +12,8 @@ import pytest
 from scipy.ndimage import binary_dilation, binary_erosion, distance_transform_edt
 
 from dipy_synth.data import preprocess
-from dipy_synth.data.preprocess import (
-    PreparedT1,
-    PreprocessConfig,
-    prepare_t1,
-    restore_t1,
-)
+from dipy_synth.data.preprocess import PreparedT1, prepare_t1, restore_t1
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 

@@ -10,7 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 import pytest
 from scipy.ndimage import binary_erosion, distance_transform_edt
 
-from dipy_synth.data.preprocess import GRIDS, PreprocessConfig, prepare_t1, restore_t1
+from dipy_synth.data.preprocess import prepare_t1, restore_t1
+from dipy_synth.data.preprocess_config import GRIDS, PreprocessConfig
 from dipy_synth.data.transform_img import transform_t1
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid

@@ -10,7 +10,7 @@ import pytest
 from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.label_maps import read_label_map
 from dipy_synth.data.prepare import prepare_cohort
-from dipy_synth.data.preprocess import PreprocessConfig
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.diffusion.latents import encode_volumes
 from dipy_synth.errors import InputError

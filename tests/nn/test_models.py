@@ -9,7 +9,7 @@ import pytest
 from dipy_synth.data.augment import move
 from dipy_synth.data.cohort import Cohort, cohort_config, fingerprint
 from dipy_synth.data.prepare import prepare_cohort
-from dipy_synth.data.preprocess import PreprocessConfig
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.diffusion.latents import encode_volumes
 from dipy_synth.errors import InputError

@@ -8,7 +8,7 @@ from scipy import ndimage
 from dipy_synth.data.cohort import Cohort, cohort_config
 from dipy_synth.data.nifti import read_volume
 from dipy_synth.data.prepare import prepare_cohort
-from dipy_synth.data.preprocess import PreprocessConfig
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid

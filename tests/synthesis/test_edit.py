@@ -9,7 +9,7 @@ import pytest
 
 from dipy_synth.conditions import Column, ConditionSchema
 from dipy_synth.data.prepared import prepared_path, read_prepared
-from dipy_synth.data.preprocess import PreprocessConfig
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.diffusion.schedules import RectifiedFlow
 from dipy_synth.errors import InputError

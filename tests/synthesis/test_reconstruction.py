@@ -11,7 +11,8 @@ import pytest
 from dipy_synth.data import preprocess
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.prepared import prepared_path, read_prepared
-from dipy_synth.data.preprocess import PreprocessConfig, prepare_t1, restore_t1
+from dipy_synth.data.preprocess import prepare_t1, restore_t1
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid

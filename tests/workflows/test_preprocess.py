@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose
 import pytest
 
 from dipy_synth.data.cohort import Cohort
-from dipy_synth.data.preprocess import GRIDS
+from dipy_synth.data.preprocess_config import GRIDS
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid, make_grid
 from dipy_synth.utils.files import read_json

@@ -8,7 +8,7 @@ import pytest
 
 from dipy_synth.data.cohort import Cohort, cohort_config
 from dipy_synth.data.prepare import prepare_cohort
-from dipy_synth.data.preprocess import PreprocessConfig
+from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.grid import Grid
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder, sample_patches

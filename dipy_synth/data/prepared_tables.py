@@ -1,0 +1,209 @@
+"""The tables of a prepared cohort: participants.tsv, and one of sessions a subject."""
+
+import logging
+from pathlib import Path
+
+from dipy_synth.data.columns import few
+from dipy_synth.data.prepared import prepared_keys
+from dipy_synth.data.records import bids_root, entities
+from dipy_synth.data.split import split_subjects
+from dipy_synth.errors import InputError
+from dipy_synth.utils.derivative import describe_columns
+from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.tables import read_table, write_table
+
+logger = logging.getLogger("dipy_synth")
+
+# Names of the sides in studies; test subjects of a study must not be trained on.
+SIDES = {
+    **dict.fromkeys(("train", "training", "tr"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev", "development"), "validation"),
+    **dict.fromkeys(("test", "testing", "holdout", "held-out"), "validation"),
+}
+
+
+def read_participants(root):
+    """Read participants.tsv of a prepared cohort, its `split` included.
+
+    Parameters
+    ----------
+    root : str or Path
+        The prepared cohort.
+
+    Returns
+    -------
+    dict
+        Subject label to its row (dict of column name to str or None); empty where
+        there is no table.
+
+    Raises
+    ------
+    InputError
+        If a subject has no name or two rows, or columns are missing.
+    """
+    path, table = Path(root) / "participants.tsv", {}
+    if not path.is_file():
+        return {}
+    for row in read_table(path, needed=["participant_id"]):
+        label = (row.pop("participant_id") or "").removeprefix("sub-")
+        if not label or label in table:
+            raise InputError(
+                f"{path}: {f'two rows of sub-{label}' if label else 'a nameless row'}; "
+                "expected one row a subject"
+            )
+        table[label] = row
+    return table
+
+
+def read_rows(root, keys):
+    """Read the table row of each volume: its subject's, updated by its session's.
+
+    Parameters
+    ----------
+    root : str or Path
+        The prepared cohort.
+    keys : sequence of str
+        Keys as of `prepared_keys`.
+
+    Returns
+    -------
+    list of dict
+        Column name to str or None; empty where a subject has no row.
+    """
+    table, rows = read_participants(root), []
+    for key in keys:
+        subject, session = key.split("_")[0], entities(key).get("ses")
+        row = dict(table.get(subject.removeprefix("sub-"), {}))
+        path = Path(root) / subject / f"{subject}_sessions.tsv"
+        for own in read_table(path) if session and path.is_file() else ():
+            if own.pop("session_id", None) == f"ses-{session}":
+                row |= own
+        rows.append(row)
+    return rows
+
+
+def write_participants(root, records, **options):
+    """Write participants.tsv, and sub-X_sessions.tsv for what differs by session.
+
+    Parameters
+    ----------
+    root : Path
+        The prepared cohort.
+    records : list of Record
+        Scans that are prepared. Subjects that are in the table keep their side; others
+        get that of the study's column ``split``, if there is one.
+    **options
+        For `dipy_synth.data.split.split_subjects`.
+    """
+    before = read_participants(root)
+    fixed = {subject: row.pop("split", None) for subject, row in before.items()}
+    if None in fixed.values():
+        raise InputError(f"{root / 'participants.tsv'}: a row without split")
+    known = _known_rows(root, records)
+    rows = {**before, **_common(known)}
+    if not rows:
+        return
+    if fixed:
+        names = ", ".join(options)
+        logger.info(f"{len(fixed)} subjects keep their side; {names} are for others")
+    fixed = {**_study_split(records, fixed), **fixed}
+    split = split_subjects(rows, fixed=fixed, **options)
+    table = [
+        {"participant_id": f"sub-{s}", **rows[s], "split": split[s]}
+        for s in sorted(rows)
+    ]
+    write_table(root / "participants.tsv", table)
+    _describe_participants(root, records, names={name for row in table for name in row})
+    for subject, scans in known.items():
+        _write_sessions(root, subject, scans, rows[subject])
+
+
+def _describe_participants(root, records, *, names):
+    """Write participants.json, with the columns of the source and of earlier runs."""
+    described = {}
+    paths = [bids_root(record.image) / "participants.json" for record in records]
+    for path in dict.fromkeys([root / "participants.json", *paths]):
+        described |= read_json(path) if path.is_file() else {}
+    columns = describe_columns(sorted(names), described)
+    write_json(root / "participants.json", columns)
+
+
+def _study_split(records, fixed):
+    """Return the side of each subject by the study's own table: dict.
+
+    Empty where its column ``split`` has other values, or one side would be empty.
+    """
+    words_of = {}
+    for record in records:
+        if record.covariates.get("split") is not None:
+            words_of.setdefault(record.subject, set()).add(record.covariates["split"])
+    if not words_of:
+        return {}
+    words = sorted(set().union(*words_of.values()))
+    sides = {s: {SIDES.get(word.casefold()) for word in t} for s, t in words_of.items()}
+    found = {s: side.pop() for s, side in sides.items() if len(side) == 1}
+    if None in found.values() or len({*found.values(), *fixed.values()}) < 2:
+        logger.warning(
+            f"the study's column split ({few(words)}) is not used: it does not divide "
+            "subjects into train and validation; kept as study_split"
+        )
+        return {}
+    n = sum(side == "train" for side in found.values())
+    logger.info(
+        f"the study's own split is kept ({few(words)}): {n} subjects train, "
+        f"{len(found) - n} validate"
+    )
+    return found
+
+
+def _known_rows(root, records):
+    """Return the rows of all scans of the records' subjects, by subject and key.
+
+    Scans that were prepared before keep their rows.
+    """
+    known = {record.subject: {} for record in records}
+    earlier = [
+        key
+        for key in prepared_keys(root)
+        if key.split("_")[0].removeprefix("sub-") in known
+    ]
+    rows = dict(zip(earlier, read_rows(root, earlier)))
+    for row in rows.values():
+        row.pop("split", None)
+    rows |= {record.key: _renamed(record.covariates) for record in records}
+    for key, row in rows.items():
+        row = {k: v and str(v) for k, v in row.items()}
+        known[key.split("_")[0].removeprefix("sub-")][key] = row
+    return known
+
+
+def _renamed(row):
+    """Keep the study's own column split under another name."""
+    return {{"split": "study_split"}.get(k, k): v for k, v in row.items()}
+
+
+def _common(known):
+    """Return the columns of each subject on which its scans agree."""
+    rows = {}
+    for subject, scans in known.items():
+        first, *others = scans.values()
+        rows[subject] = {
+            k: v for k, v in first.items() if all(row.get(k) == v for row in others)
+        }
+    return rows
+
+
+def _write_sessions(root, subject, scans, common):
+    """Write the columns that differ between a subject's sessions, one row each."""
+    table = {}
+    for key, row in scans.items():
+        own = {k: v for k, v in row.items() if common.get(k) != v}
+        session = entities(key).get("ses")
+        if session is not None and own:
+            table.setdefault(f"ses-{session}", {}).update(own)
+    path = root / f"sub-{subject}" / f"sub-{subject}_sessions.tsv"
+    if table:
+        rows = [{"session_id": label, **row} for label, row in table.items()]
+        write_table(path, rows)
+    else:
+        path.unlink(missing_ok=True)
