@@ -1,8 +1,7 @@
-"""Adversarial training: a small network scores patches.
+"""Adversarial training of an autoencoder with a patch discriminator.
 
-The discriminator learns to tell images from reconstructions while the autoencoder
-learns to mislead it, in one `fit` with one optimizer: between the two the gradient
-changes its sign. It serves in training alone and is not part of a model.
+Both learn in one `fit` with one optimizer: between the two the gradient changes its
+sign. The discriminator is used in training alone and is not part of a model.
 """
 
 import keras
@@ -14,18 +13,18 @@ from dipy_synth.networks.network import Network, default_precision
 
 
 def hinge_loss(real, fake, weight=1.0):
-    """Compute the discriminator's loss: 0 when it tells all patches apart, 2 by chance.
+    """Compute the discriminator's hinge loss: 0 if all patches are right, 2 by chance.
 
     Parameters
     ----------
-    real, fake : tensor (batch, *spatial, 1)
+    real, fake : tensor of shape (batch, *spatial, 1)
         Scores of images and of reconstructions.
-    weight : tensor (batch, *spatial, 1), optional
+    weight : tensor of shape (batch, *spatial, 1), optional
         Weight of each patch.
 
     Returns
     -------
-    tensor ()
+    tensor of shape ()
 
     References
     ----------
@@ -35,17 +34,17 @@ def hinge_loss(real, fake, weight=1.0):
 
 
 def weighted_mean(values, weight):
-    """Compute the mean of values by weight: tensor (); 0 where no weight is."""
+    """Compute the weighted mean: tensor of shape (); 0 without any weight."""
     weight = ops.broadcast_to(ops.cast(weight, values.dtype), ops.shape(values))
     return ops.sum(weight * values) / ops.maximum(ops.sum(weight), 1.0)
 
 
 def foreground(images):
-    """Return which patches of 2 voxels hold foreground: tensor, of 0 and 1.
+    """Mark the patches of 2 voxels that hold foreground: tensor of 0 and 1.
 
     Parameters
     ----------
-    images : tensor (batch, *spatial, 1)
+    images : tensor of shape (batch, *spatial, 1)
         Originals, the background exactly -1.
     """
     return ops.max_pool(ops.cast(images[..., :1] > -1, "float32"), 2)
@@ -53,10 +52,10 @@ def foreground(images):
 
 @keras.saving.register_keras_serializable("dipy_synth")
 class PatchDiscriminator(layers.Layer):
-    """Score each patch of an image: high where it looks like an original.
+    """Score each patch of an image: high for originals, low for reconstructions.
 
-    It reads the image's Haar transform, an eighth of the voxels in 3D, which is what
-    makes it cheap. A patch is what five positions of that along a side see, 10 voxels.
+    Its input is the Haar transform of the image, on an eighth of the positions in 3D.
+    The receptive field of a score is five of those along a side, 10 voxels.
 
     Parameters
     ----------
@@ -97,25 +96,24 @@ class PatchDiscriminator(layers.Layer):
 
 @keras.saving.register_keras_serializable("dipy_synth")
 class AdversarialTraining(Network):
-    """An autoencoder together with the discriminator it is trained against.
+    """Train an autoencoder against a discriminator.
 
     Parameters
     ----------
     autoencoder : Autoencoder
-        What is trained; it alone is kept afterwards.
+        The autoencoder, which alone is kept afterwards.
     channels : sequence of int, optional
         Widths of the discriminator.
 
     Attributes
     ----------
     strength : keras.Variable
-        How much the autoencoder minds the discriminator; 0 until it is set. The
-        discriminator learns meanwhile.
+        Weight of the adversarial loss; while it is 0, the discriminator learns alone.
 
     Notes
     -----
-    Validation gives the autoencoder's own loss, so that it compares with a run
-    without a discriminator.
+    The validation loss is the autoencoder's own, so that it is comparable with that of
+    a run without a discriminator.
 
     References
     ----------
@@ -137,20 +135,21 @@ class AdversarialTraining(Network):
         self.built = True
 
     def call(self, images, training=False):
-        """Reconstruct, and in training let the discriminator score both sides.
+        """Reconstruct, and in training compute the scores of both sides.
 
         Parameters
         ----------
-        images : tensor (batch, *shape, 1)
+        images : tensor of shape (batch, *shape, 1)
             Images in [-1, 1].
         training : bool, optional
-            Whether scores are wanted.
+            Whether to compute scores.
 
         Returns
         -------
         dict
-            What the autoencoder gives, and the scores ``real``, ``fake``, and
-            ``heard``: the same as ``fake``, with a gradient for the autoencoder.
+            The autoencoder's outputs, and the scores ``real``, ``fake`` (for the
+            discriminator) and ``generated`` (equal, with a gradient for the
+            autoencoder).
         """
         outputs = self.autoencoder(images, training=training)
         if not training:
@@ -160,28 +159,28 @@ class AdversarialTraining(Network):
             **outputs,
             "real": self.discriminator(images[..., :1]),
             "fake": self.discriminator(ops.stop_gradient(decoded)),
-            "heard": self.discriminator(decoded),
+            "generated": self.discriminator(decoded),
         }
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        """Give the autoencoder's loss and, in training, the discriminator's.
+        """Compute the autoencoder's loss and, in training, the discriminator's.
 
-        The autoencoder is to raise the score that is heard. The score is 0 beside
-        ``fake``, and so is the discriminator's gradient: it must not raise it too.
+        The autoencoder raises ``generated``. Its difference to ``fake`` is 0, and so is
+        the discriminator's gradient, which must not raise the score too.
         """
         loss = self.autoencoder.reconstruction_loss(x, y_pred["images"])
         loss += sum(self.losses)
         if not training:
             return loss
         inside = foreground(x)
-        raised = weighted_mean(y_pred["heard"] - y_pred["fake"], inside)
+        raised = weighted_mean(y_pred["generated"] - y_pred["fake"], inside)
         loss += hinge_loss(y_pred["real"], y_pred["fake"], inside)
         return loss - self.strength * raised
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """Count the codes met; in training follow the discriminator's loss too."""
+        """Compute the usage of the codes and, in training, the discriminator's loss."""
         self.code_usage.update_state(y_pred["indices"])
         results = self.get_metrics_result()
         if "real" not in y_pred:

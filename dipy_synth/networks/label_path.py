@@ -122,14 +122,14 @@ def label_loss(channels, decoded):
 
     Parameters
     ----------
-    channels : tensor (batch, *spatial, labels)
+    channels : tensor of shape (batch, *spatial, labels)
         The labels: 1, -1, or 0 where unknown.
-    decoded : tensor (batch, *spatial, labels)
+    decoded : tensor of shape (batch, *spatial, labels)
         Decoded channels.
 
     Returns
     -------
-    tensor ()
+    tensor of shape ()
     """
     logits = SHARPNESS * decoded
     logits = ops.concatenate([ops.zeros_like(logits[..., :1]), logits], axis=-1)

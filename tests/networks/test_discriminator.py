@@ -57,24 +57,26 @@ def one_step(strength):
     return [np.array(w) for w in network.trainable_weights]
 
 
-def test_an_unheard_discriminator_changes_nothing():
-    alone, unheard, heard = one_step(None), one_step(0.0), one_step(1.0)
-    for one, other in zip(alone, unheard, strict=True):
+def test_a_discriminator_of_weight_0_changes_nothing():
+    alone, without, weighted = one_step(None), one_step(0.0), one_step(1.0)
+    for one, other in zip(alone, without, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-7)
-    assert max(np.abs(a - h).max() for a, h in zip(alone, heard)) > 1e-4
+    assert max(np.abs(a - w).max() for a, w in zip(alone, weighted)) > 1e-4
 
 
-def test_hearing_moves_the_autoencoder_alone():
+def test_its_weight_moves_the_autoencoder_alone():
     """However strong, the discriminator itself learns the same."""
-    judges = []
+    discriminators = []
     for strength in (0.0, 5.0):
         keras.utils.set_random_seed(1)
         model = AdversarialTraining(autoencoder(), channels=(4,))
         model.strength.assign(strength)
         model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
         model.train_on_batch(images())
-        judges.append([np.array(w) for w in model.discriminator.trainable_weights])
-    for one, other in zip(*judges, strict=True):
+        discriminators.append(
+            [np.array(w) for w in model.discriminator.trainable_weights]
+        )
+    for one, other in zip(*discriminators, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 

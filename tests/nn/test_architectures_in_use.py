@@ -116,7 +116,7 @@ def test_a_killed_run_with_a_discriminator_ends_as_an_uninterrupted_one(
     assert "discriminator" in (tmp_path / "straight" / "history.csv").read_text()
 
 
-def test_the_discriminator_is_heard_late_and_by_and_by():
+def test_the_adversarial_loss_starts_late_and_gradually():
     model, strengths = SimpleNamespace(strength=keras.Variable(0.0)), []
     ramp = AdversarialRamp(0.5, 0.6, 10, length=0.2)
     ramp.set_model(model)
