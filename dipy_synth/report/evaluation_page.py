@@ -76,6 +76,7 @@ def evaluation_page(
         bands=[_band(name, evaluation) for name in evaluation.ranges.limits],
         failed=_failed(evaluation, synthetic),
         most_listed=_MOST_LISTED,
+        regions=_regions(evaluation),
         charts=list(_charts(evaluation, real, synthetic)),
         audits=_audits(evaluation),
         show_nearest=show_nearest,
@@ -125,6 +126,25 @@ def _failed(evaluation, synthetic):
         {"Volume": name, "Reasons": "; ".join(verdict.reasons)}
         for name, verdict in zip(synthetic.names, evaluation.verdicts)
         if not verdict.passed
+    ]
+
+
+def _regions(evaluation):
+    """List the grey matter of each region in both cohorts."""
+    return [
+        {
+            "Region": one.region.capitalize(),
+            **{
+                f"{side} (mL)": f"{mean:.1f} ± {std:.1f}"
+                for side, (mean, std) in (
+                    ("Real", one.real),
+                    ("Synthetic", one.synthetic),
+                )
+            },
+            "Difference (SD of real)": f"{one.difference:.2f} "
+            f"({one.interval[0]:.2f} to {one.interval[1]:.2f})",
+        }
+        for one in evaluation.regions
     ]
 
 

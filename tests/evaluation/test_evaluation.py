@@ -25,8 +25,10 @@ from dipy_synth.metrics.conditioning import (
 )
 from dipy_synth.metrics.diversity import Similarity
 from dipy_synth.metrics.memorization import plant_copies
+from dipy_synth.metrics.parcellation import REGIONS
 from dipy_synth.metrics.spectrum import shuffle_phases
 from dipy_synth.phantom import make_phantom
+from dipy_synth.report.evaluation_page import evaluation_page
 from dipy_synth.utils.files import write_json
 from dipy_synth.utils.tables import read_table, write_table
 
@@ -296,6 +298,19 @@ def test_without_training_volumes_half_of_the_real_ones_is_fitted_on(real, other
     assert any("fitted on 6 of the real" in note for note in found.about["notes"])
     assert found.distribution["voxel noise"][1].n == 3
     assert found.copies == {} and answers(found)["not copied"] is None
+
+
+def test_grey_matter_is_compared_by_region(real, others, tmp_path, read_page):
+    assert evaluate(real, others, **QUICK).regions == ()
+    found = evaluate(real, others, **{**QUICK, "tissues": True})
+    assert [one.region for one in found.regions] == list(REGIONS)
+    metrics = {row["metric"]: row for row in metric_rows(found)}
+    (insula,) = (one for one in found.regions if one.region == "insula")
+    value = float(metrics["mean_insula_grey_ml"]["value"])
+    assert value == pytest.approx(insula.synthetic[0], rel=1e-3) and value > 0
+    assert found.to_config()["regions"][0]["region"] == "frontal"
+    page = evaluation_page(found, real, others, path=tmp_path / "page.html")
+    assert "Basal ganglia" in read_page(page).text
 
 
 def test_ventricles_grow_with_age_as_in_real_brains(real, others):
