@@ -23,8 +23,11 @@ def test_the_citation_is_of_this_version_and_licence():
 
 def test_the_container_runs_the_commands_of_the_readme():
     container = (ROOT / "Dockerfile").read_text()
-    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    install, tests = (block.strip() for block in blocks[:2])
+    readme = (ROOT / "README.md").read_text()
+    install, tests = (
+        re.search(rf"## {title}\n.*?```bash\n(.*?)\n```", readme, re.S)[1]
+        for title in ("Quick start", "Run the tests")
+    )
     assert f"RUN {install.split(' && ')[0]}\n" in container
     assert f"RUN {tests}\n" in container
 

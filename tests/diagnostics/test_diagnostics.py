@@ -363,7 +363,7 @@ def test_decoded_brains_are_shown_with_the_power_that_they_keep():
             [np.where(v > 0, gaussian_filter(v, 0.6), 0) for v in x]
         ),
     )
-    ldm = SimpleNamespace(vqvae=vqvae, config={"grid": grid.to_config()})
+    ldm = SimpleNamespace(vqvae=vqvae, grid=grid, config={"grid": grid.to_config()})
     result = check_round_trip(SimpleNamespace(ldm=ldm, volumes=np.stack(brains)))
     ratio = result.values["power_ratio"]
     assert 0.1 < ratio[3] < 0.6 and ratio[0] == pytest.approx(1, abs=0.2)

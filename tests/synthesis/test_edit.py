@@ -224,6 +224,7 @@ def test_an_edit_is_read_as_it_is_typed():
         ({}, "nothing to edit"),
         ({"conditions": ["age=80"], "strength": 0.0}, "strength 0.0: .* above 0"),
         ({"conditions": ["age=80"], "strength": 1.5}, "strength 1.5: .* above 0"),
+        ({"conditions": ["age=80"], "strength": float("nan")}, "strength nan"),
         ({"conditions": ["age=80"], "steps": 1}, "steps 1: .* at least 2"),
         ({"conditions": ["height=80"]}, "no condition height"),
         ({"conditions": ["age=80"], "change": ["age=3"]}, "not both"),

@@ -20,7 +20,9 @@ from dipy_synth.utils.labels import labels_on_side
 from dipy_synth.utils.tables import read_table
 from dipy_synth.workflows.preprocess import PreprocessT1Flow
 from dipy_synth.workflows.synth import SynthMRIFlow
-from dipy_synth.workflows.train import TrainLDMFlow, TrainPredictorFlow, TrainVQVAEFlow
+from dipy_synth.workflows.train_ldm import TrainLDMFlow
+from dipy_synth.workflows.train_predictor import TrainPredictorFlow
+from dipy_synth.workflows.train_vqvae import TrainVQVAEFlow
 
 QUICK = {"epochs": 1, "batch_size": 4, "learning_rate": 1e-3}
 
