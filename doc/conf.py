@@ -21,6 +21,7 @@ extensions = [
 ]
 templates_path = ["_templates"]
 bibtex_bibfiles = ["references.bib"]
+html_extra_path = ["ages.html"]
 html_theme = "pydata_sphinx_theme"
 html_title = f"dipy_synth {__version__}"
 html_theme_options = {

@@ -141,7 +141,7 @@ def _images(sources, words):
 def _real(prepared, model):
     """Show the brain, of those that the model has not seen, nearest to 50 years."""
     cohort = Cohort.load(prepared)
-    split = read_config(model)[1]["split"]
+    split = read_config(model, kinds=("ldm",))[1]["split"]
     held_out = {*labels_on_side(split, cohort.subjects, "validation")}
     rows = [*zip(cohort.subjects, cohort.rows)]
     known = [i for i, (s, row) in enumerate(rows) if s in held_out and row.get("age")]
