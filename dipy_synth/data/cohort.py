@@ -1,5 +1,6 @@
 """A prepared cohort as the networks read it: volumes, table rows and split."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 import errno
 import hashlib
@@ -188,46 +189,42 @@ def _rows(root, keys):
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of array that is cached: its name, type, and how a file is read."""
+    """A kind of array that is cached: its name, type, and how its files are read."""
 
     name: str
     dtype: type
-    read: object
+    path: Callable  # of the file, from that of the volume
+    read: Callable
+    absent: float | None = None  # fills the array where there is no file
+
+    def stamp(self, cohort):
+        """Return name, size and time of each file; None where there is none."""
+        paths = [*map(self.path, cohort.paths)]
+        return [None if self.lacks(path) else file_stamp(path) for path in paths]
+
+    def load(self, volume, shape):
+        """Read the array of a volume, checked against the grid."""
+        path = self.path(volume)
+        if self.lacks(path):
+            return np.full(shape, self.absent, self.dtype)
+        data = self.read(path)[0]
+        if data.shape != shape:
+            raise InputError(f"{path}: shape {data.shape}, expected {shape}")
+        return data.astype(self.dtype)
+
+    def lacks(self, path):
+        """Return whether a file is missing, and may be."""
+        return self.absent is not None and not path.is_file()
 
 
-def _read_image(path, shape):
-    return _checked(path, read_volume(path)[0], shape)
-
-
-def _read_labels(path, shape):
-    path = label_path(path)
-    if not path.is_file():
-        return np.full(shape, UNKNOWN, "int32")
-    return _checked(path, read_label_map(path)[0], shape)
-
-
-def _checked(path, data, shape):
-    if data.shape != shape:
-        raise InputError(f"{path}: shape {data.shape}, expected {shape}")
-    return data
-
-
-_VOLUMES = _Kind("volumes", np.float16, _read_image)
-_LABEL_MAPS = _Kind("labels", np.int32, _read_labels)
-
-
-def _stamp(cohort, kind):
-    """Return name, size and time of each file that an array is made of."""
-    if kind is _VOLUMES:
-        return cohort.stamp()
-    paths = map(label_path, cohort.paths)
-    return [file_stamp(path) if path.is_file() else None for path in paths]
+_VOLUMES = _Kind("volumes", np.float16, Path, read_volume)
+_LABEL_MAPS = _Kind("labels", np.int32, label_path, read_label_map, absent=UNKNOWN)
 
 
 def _cached(cohort, kind=_VOLUMES):
     """Memory-map the cache of an array, rebuilt when the files have changed."""
     folder = cohort.root / ".cache"
-    stamp = _stamp(cohort, kind)
+    stamp = kind.stamp(cohort)
     stored, stamp_file = folder / f"{kind.name}.npy", folder / f"{kind.name}.json"
     if not (
         stored.is_file() and stamp_file.is_file() and read_json(stamp_file) == stamp
@@ -254,9 +251,9 @@ def _fill(path, cohort, kind):
 
 
 def _read_all(cohort, kind):
-    """Read the arrays, each checked against the grid."""
+    """Read the arrays one by one."""
     for path in cohort.paths:
-        yield kind.read(path, cohort.grid.shape).astype(kind.dtype)
+        yield kind.load(path, cohort.grid.shape)
 
 
 def open_cohort(cohort):

@@ -123,7 +123,7 @@ class VolumeDataset(keras.utils.PyDataset):
         image = both[0][..., np.newaxis] * 2 - 1
         if self.label_maps is None:
             return image
-        return np.concatenate([image, self.labels.to_channels(both[1])], axis=-1)
+        return self.labels.beside(image, both[1])
 
     def _augmented(self, both, rng):
         """Augment a volume, and its label map with it: list."""

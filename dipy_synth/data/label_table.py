@@ -91,6 +91,10 @@ class Labels:
         channels = np.where(maps[..., None] == np.array(self.values), 1, -1)
         return np.where(maps[..., None] == UNKNOWN, 0, channels).astype("float32")
 
+    def beside(self, images, maps):
+        """Append the channels of label maps to those of images: (..., c + k)."""
+        return np.concatenate([images, self.to_channels(maps)], axis=-1)
+
     def from_channels(self, channels):
         """Return the label maps of channels.
 

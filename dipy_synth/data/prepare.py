@@ -146,13 +146,7 @@ def _check(record, *, preprocessing):
     """Check headers and options of a scan."""
     if preprocessing.brain == "given" and record.mask is None:
         raise InputError(f"{record.image}: no mask, but brain='given' (mask_path)")
-    check_headers(*_files(record))
-
-
-def _files(record):
-    """Return scan, mask and label map, as `check_headers` takes them: list."""
-    labelled = [record.label_map] if record.label_map else []
-    return [record.image, record.mask, *labelled]
+    check_headers(record.image, record.mask, record.label_map)
 
 
 def _kept(root, records, preprocessing, errors):
@@ -175,7 +169,7 @@ def _absolute(record):
 
 def _prepare(record, root, preprocessing, source, threads):
     """Read, prepare and write one scan; return its warnings."""
-    notes = check_headers(*_files(record))
+    notes = check_headers(record.image, record.mask, record.label_map)
     data, affine, mask = read_scan(record.image, record.mask)
     labelled = record.label_map and read_label_map(record.label_map)[0]
     options = {"preprocessing": preprocessing, "threads": threads}

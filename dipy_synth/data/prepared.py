@@ -128,6 +128,11 @@ def space_of(align):
     return "mni" if template_space({"align": align}) else "aligned"
 
 
+def space_of_model(config):
+    """Return the NIfTI code of the affines of a model's volumes, see `space_of`."""
+    return space_of((config.get("preprocessing") or {}).get("align"))
+
+
 def write_prepared(root, record, prepared, preprocessing, *, source):
     """Write one prepared scan; last its sidecar, which marks it done.
 
@@ -211,14 +216,11 @@ def write_label_table(root, names=None):
     """
     images = [prepared_path(root, key) for key in prepared_keys(root)]
     sidecars = [sidecar_path(label_path(image)) for image in images]
-    values = {v for path in sidecars if path.is_file() for v in _values_of(path)}
+    there = [read_json(path) for path in sidecars if path.is_file()]
+    values = {value for sidecar in there for value in sidecar["Labels"]}
     if values:
         labels = Labels.of(values, {**read_names(root), **(names or {})})
         labels.write(Path(root) / TABLE)
-
-
-def _values_of(sidecar):
-    return read_json(sidecar)["Labels"]
 
 
 def read_prepared(image):

@@ -46,7 +46,7 @@ def check_denoising(context, side):
     if context.side(side)[0] is None:
         return skipped(name, f"no {WORDS[side]} latents were given", GIVE_COHORT)
     result = context.denoised(side)
-    noise = _noise(context, result)
+    noise = noise_to_signal(context, result)
     errors = result.errors().mean(axis=1)
     linear = result.wiener_errors(context.ldm.normalizer.variance, noise)
     ratios = errors / linear
@@ -92,7 +92,7 @@ def _verdict(side, beaten, rises):
     return WARN if few and rises.all() else FAIL
 
 
-def _noise(context, result):
+def noise_to_signal(context, result):
     """Compute the noise-to-signal ratio at each level."""
     schedule = context.ldm.schedule
     return schedule.sigma(result.times) / np.maximum(schedule.alpha(result.times), 1e-9)
@@ -123,7 +123,7 @@ def check_coarse(context):
         advice="samples will be too similar in size: train longer, or with a wider "
         "--noise_range, starting from this model with --initial",
         values={
-            "noise_to_signal": _noise(context, result).tolist(),
+            "noise_to_signal": noise_to_signal(context, result).tolist(),
             "errors": errors.tolist(),
             "linear_errors": linear.tolist(),
             "share_found": share,

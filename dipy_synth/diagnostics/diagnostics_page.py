@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from dipy_synth import __version__
+from dipy_synth.diagnostics.denoising_checks import noise_to_signal
 from dipy_synth.diagnostics.ladder import CLOSE
 from dipy_synth.diagnostics.results import FAIL, PASS, WARN, count_verdicts
 from dipy_synth.report.charts import Series, chart
@@ -152,8 +153,7 @@ def _denoising_pictures(context):
     """Draw one image with noise at rising levels, the denoised one and its error."""
     if not context.sides():
         return None
-    result, schedule = context.denoised(context.sides()[0]), context.ldm.schedule
-    alpha = np.maximum(schedule.alpha(result.times), 1e-9)
+    result = context.denoised(context.sides()[0])
     # decoded noisy latents show the input of the network
     truth, noisy, denoised = (
         _decoded(context, latents)
@@ -165,7 +165,7 @@ def _denoising_pictures(context):
         "Denoised": (None, *denoised),
         f"Error, × {_BRIGHTER}": (None, *errors),
     }
-    ratios = schedule.sigma(result.times) / alpha
+    ratios = noise_to_signal(context, result)
     return {
         "anchor": "denoised",
         "title": "Denoised in one step",

@@ -75,7 +75,7 @@ def encode_cohort(cohort, vqvae, path, split, *, mirror=True, seed=0):
     NeurIPS (augmentation that does not leak).
     """
     stored, described = path.with_suffix(".npy"), path.with_suffix(".json")
-    labelled = cohort.label_table is not None
+    label_maps = cohort.label_maps() if cohort.label_table else None
     rows = np.flatnonzero(cohort.where(split))
     varied = cohort.symmetric and split == "train"
     mirrored, shifts = _draw_views(
@@ -87,7 +87,7 @@ def encode_cohort(cohort, vqvae, path, split, *, mirror=True, seed=0):
         "vqvae": vqvae.config["weights_sha256"],
         "mirrored": mirrored.tolist(),
         "shifts": shifts.tolist(),
-        **({"labels": cohort.label_table.to_config()} if labelled else {}),
+        **({} if label_maps is None else {"labels": cohort.label_table.to_config()}),
     }
     views = len(shifts) // max(1, len(rows))
     if not (stored.exists() and described.exists() and read_json(described) == stamp):
@@ -101,8 +101,8 @@ def encode_cohort(cohort, vqvae, path, split, *, mirror=True, seed=0):
                     chosen = slice(views * start, views * (start + len(block)))
                     moves = mirrored[chosen], shifts[chosen]
                     maps = None
-                    if labelled:
-                        maps = cohort.label_maps()[rows[start : start + len(block)]]
+                    if label_maps is not None:
+                        maps = label_maps[rows[start : start + len(block)]]
                         maps = _views(maps, *moves)
                     out[chosen] = _encode(
                         vqvae, _views(block, *moves), maps, len(block)

@@ -17,7 +17,7 @@ import numpy as np
 from dipy_synth.errors import InputError
 from dipy_synth.evaluation.extractors import voxels_in
 from dipy_synth.metrics.array_checks import block_mean
-from dipy_synth.metrics.conditioning import RidgePredictor, correlation
+from dipy_synth.metrics.conditioning import RidgePredictor, pearson
 from dipy_synth.utils.cells import column_number
 from dipy_synth.utils.random import random_stream
 
@@ -121,7 +121,7 @@ def compare_downstream(real, synthetic, train, *, repeats=2000, seed=0):
         read = RidgePredictor(features, targets)(test)
         errors[name] = np.abs(read - ages)
         interval = _interval(errors[name], draws)
-        mae, r = float(errors[name].mean()), correlation(read, ages)
+        mae, r = float(errors[name].mean()), pearson(read, ages)
         arms.append(Arm(name, len(targets), mae, interval, r))
     saved = errors["real"] - errors["both"]
     return Downstream(

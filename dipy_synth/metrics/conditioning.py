@@ -138,7 +138,7 @@ class RidgePredictor:
         return self._names[(scores > 0).astype(int)]
 
 
-def correlation(x, y):
+def pearson(x, y):
     """Compute the Pearson correlation of two samples: float.
 
     Parameters
@@ -173,9 +173,9 @@ def follows_number(asked, predicted, *, shuffles=1000, seed=0):
     """
     asked, predicted = _numbers(asked, "asked"), _numbers(predicted, "predicted")
     _same_length(asked, predicted)
-    r, mae = correlation(asked, predicted), _error(asked, predicted)
+    r, mae = pearson(asked, predicted), _error(asked, predicted)
     others = [*_shuffles(asked, shuffles, seed)]
-    chance = np.array([correlation(other, predicted) for other in others])
+    chance = np.array([pearson(other, predicted) for other in others])
     errors = [_error(other, predicted) for other in others]
     return NumberFollowed(
         r=r,

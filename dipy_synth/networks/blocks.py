@@ -109,6 +109,15 @@ def space_to_depth(x, factor):
     return ops.reshape(x, (-1, *small, factor**rank * channels))
 
 
+def as_patches(image, patch):
+    """Cut one image (*shape, channels) into patches: ndarray of float32, (n, numbers).
+
+    Each patch is in the order of `space_to_depth`.
+    """
+    blocks = space_to_depth(np.asarray(image, "float32")[None], patch)
+    return np.asarray(ops.convert_to_numpy(blocks)).reshape(-1, blocks.shape[-1])
+
+
 def depth_to_space(x, factor):
     """Invert `space_to_depth`: upsampling without a transposed convolution.
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from dipy_synth.networks.blocks import (
     ResidualBlock,
+    as_patches,
     convolution,
     depth_to_space,
     space_to_depth,
@@ -167,14 +168,8 @@ def label_patches(channels, patch, *, most=50_000, seed=0):
     """
     found = [
         blocks[(blocks > 0).any(axis=1)]
-        for blocks in (_blocks(volume, patch) for volume in channels)
+        for blocks in (as_patches(volume, patch) for volume in channels)
     ]
     found = np.concatenate(found)
     rng = random_stream("label patches", seed=seed)
     return found[rng.permutation(len(found))[:most]]
-
-
-def _blocks(volume, patch):
-    blocks = space_to_depth(np.asarray(volume, "float32")[None], patch)
-    blocks = np.asarray(ops.convert_to_numpy(blocks))
-    return blocks.reshape(-1, blocks.shape[-1])

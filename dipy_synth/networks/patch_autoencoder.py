@@ -13,6 +13,7 @@ from dipy_synth.networks.autoencoder import Autoencoder
 from dipy_synth.networks.blocks import (
     ResidualBlock,
     Upsample,
+    as_patches,
     convolution,
     depth_to_space,
     haar_down,
@@ -267,12 +268,7 @@ def sample_patches(volumes, *, n=50_000, seed=0):
     share = max(1, n // len(volumes))
     drawn = []
     for volume in volumes:
-        blocks = np.asarray(
-            ops.convert_to_numpy(
-                space_to_depth(np.asarray(volume, "float32")[None, ..., None], PATCH)
-            )
-        )
-        blocks = blocks.reshape(-1, blocks.shape[-1])
+        blocks = as_patches(np.asarray(volume)[..., None], PATCH)
         blocks = blocks[(blocks > -1).any(axis=1)]
         if len(blocks):
             drawn.append(rng.permutation(blocks)[:share])

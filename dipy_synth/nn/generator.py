@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from dipy_synth.data.nifti import nifti_image
-from dipy_synth.data.prepared import space_of
+from dipy_synth.data.prepared import space_of_model
 from dipy_synth.diffusion.guidance import guided_denoiser
 from dipy_synth.diffusion.noise import NoiseStreams, sample_numbers
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
@@ -156,7 +156,7 @@ class Generator(Wrapper):
 
     def _as_nifti(self, volumes):
         affine = model_grid(self.config).affine
-        space = space_of((self.config.get("preprocessing") or {}).get("align"))
+        space = space_of_model(self.config)
         return [nifti_image(volume, affine, space=space) for volume in volumes]
 
     def denoiser(self, conditions, settings=None, **options):

@@ -335,8 +335,7 @@ class VQVAE(Wrapper):
         if self.label_table is None:
             return images
         label_maps = np.zeros(images.shape[:-1]) if label_maps is None else label_maps
-        channels = self.label_table.to_channels(label_maps)
-        return np.concatenate([images, channels], axis=-1)
+        return self.label_table.beside(images, label_maps)
 
     def decode(self, latents, *, return_labels=False, batch_size=1):
         """Quantise latents and decode them to volumes.

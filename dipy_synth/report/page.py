@@ -149,6 +149,7 @@ def _content(cohort, ranked, mean, share):
     top = 1.3 * average.max() or 1.0
     # Outline: where half of the cohort has brain.
     size, label = cohort.grid.voxel_size, "Mean of all volumes"
+    places = {key: i for i, key in enumerate(cohort.keys)}
     return {
         "title": f"Quality: {description.get('Name') or cohort.root.name}",
         "summary": _summary(cohort),
@@ -164,7 +165,9 @@ def _content(cohort, ranked, mean, share):
         "template": _template_outline(cohort, description),
         "bins": BINS,
         "mean_histogram": histogram_path(average, top),
-        "volumes": [_volume(row, ranked, cohort, top) for row in ranked],
+        "volumes": [
+            _volume(row, places[row.name], ranked, cohort, top) for row in ranked
+        ],
     }
 
 
@@ -223,9 +226,8 @@ def _explanation(outliers, ranked):
     )
 
 
-def _volume(row, ranked, cohort, top):
+def _volume(row, place, ranked, cohort, top):
     """Describe one volume, for the first table and its card."""
-    place = cohort.keys.index(row.name)
     metrics = row.outliers if row.stands_out else [*row.outlier_scores][:1]
     reasons = [*row.warnings, *(_reason(name, row, ranked) for name in metrics)]
     return {

@@ -9,7 +9,7 @@ from dipy_synth import __version__
 from dipy_synth.data.label_maps import resample_labels, smallest_type
 from dipy_synth.data.label_table import Labels
 from dipy_synth.data.nifti import write_volume
-from dipy_synth.data.prepared import sidecar_path, space_of
+from dipy_synth.data.prepared import sidecar_path, space_of_model
 from dipy_synth.data.target import Target, describe_resolution
 from dipy_synth.grid import Grid, template_space
 from dipy_synth.metrics.anatomy import TISSUES, tissue_probabilities
@@ -78,7 +78,7 @@ class Outputs:
             **content,
             **(describe_resolution(self.target, grid) if self.target else {}),
         }
-        where = {"space": space_of((config.get("preprocessing") or {}).get("align"))}
+        where = {"space": space_of_model(config)}
         where["affine"] = grid.affine if self.target is None else self.target.affine
         written = volume
         if self.target is not None:
@@ -98,15 +98,11 @@ class Outputs:
             matrix = np.linalg.solve(grid.affine, self.target.affine)
             label_map = resample_labels(label_map, matrix, self.target.shape)
         label_map = smallest_type(np.where(brain, label_map, 0))
-        size = abs(np.linalg.det(where["affine"][:3, :3])) / 1000
-        counts = {
-            name: round(float(size * np.count_nonzero(label_map == value)), 3)
-            for value, name in zip(labels.values, labels.names)
-        }
+        names = dict(zip(labels.names, labels.values))
         sidecar = {
             "Description": "Labels of the synthetic brain, generated with it",
             **self._about(path, grid),
-            "LabelVolumes": counts,
+            "LabelVolumes": _millilitres(label_map, where["affine"], names),
             "LabelVolumesUnit": "mL",
         }
         self._write_map(path, "dseg", label_map, sidecar, where)
@@ -140,7 +136,8 @@ class Outputs:
             self._write_map(path, f"label-{name}_probseg", share, sidecar, where)
         if known:
             return
-        volumes = _millilitres(labels, where["affine"])
+        names = {name: value for value, name in enumerate(LABELS, 1)}
+        volumes = _millilitres(labels, where["affine"], names)
         sidecar |= {"TissueVolumes": volumes, "TissueVolumesUnit": "mL"}
         self._write_map(path, "dseg", labels.astype("uint8"), sidecar, where)
 
@@ -158,10 +155,11 @@ def _moved(shares, mask, brain, affine, target):
     return np.where(known, moved / np.where(known, total, 1), 0).astype("float32")
 
 
-def _millilitres(labels, affine):
+def _millilitres(labels, affine, names):
+    """Compute the volume of each label, from its name to its value: dict of float."""
     size = abs(np.linalg.det(affine[:3, :3])) / 1000
-    counts = np.bincount(labels.ravel(), minlength=len(LABELS) + 1)[1:]
-    return {name: round(float(n * size), 3) for name, n in zip(LABELS, counts)}
+    counts = {name: np.count_nonzero(labels == value) for name, value in names.items()}
+    return {name: round(float(n * size), 3) for name, n in counts.items()}
 
 
 def _levels():

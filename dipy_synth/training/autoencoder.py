@@ -105,7 +105,7 @@ def first_images(network, volumes, *, seed, most=40, label_maps=None, labels=Non
     images = to_network(volumes[chosen], network.shape)
     if label_maps is None:
         return images
-    return np.concatenate([images, labels.to_channels(label_maps[chosen])], axis=-1)
+    return labels.beside(images, label_maps[chosen])
 
 
 def codebook_callbacks(network, volumes, settings, steps):

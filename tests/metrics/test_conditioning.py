@@ -7,9 +7,9 @@ from dipy_synth.errors import InputError
 from dipy_synth.metrics.conditioning import (
     RidgePredictor,
     compare_trends,
-    correlation,
     follows_category,
     follows_number,
+    pearson,
 )
 
 AGES = np.linspace(20, 80, 31)
@@ -106,9 +106,9 @@ def test_predictor_chooses_the_penalty_by_leave_one_out(table, n):
 
 def test_correlation_is_zero_where_one_does_not_vary(table):
     x, y = table
-    assert correlation(x[:, 0], 3 - 2 * x[:, 0]) == pytest.approx(-1)
-    assert correlation(x[:, 0], y) == pytest.approx(np.corrcoef(x[:, 0], y)[0, 1])
-    assert correlation(np.full(3, 0.1), [1, 2, 3]) == 0  # its mean is not 0.1 exactly
+    assert pearson(x[:, 0], 3 - 2 * x[:, 0]) == pytest.approx(-1)
+    assert pearson(x[:, 0], y) == pytest.approx(np.corrcoef(x[:, 0], y)[0, 1])
+    assert pearson(np.full(3, 0.1), [1, 2, 3]) == 0  # its mean is not 0.1 exactly
 
 
 def test_predictor_of_a_category(table):
