@@ -31,7 +31,7 @@ from dipy_synth.synthesis.qc_filter import QCFilter
 from dipy_synth.utils.rows import VolumeRows
 
 GRID, DRAWN, REAL = Grid(), 24, 20
-MIRRORED = Augmentation(rotation=0, scale=0, translation=0, gamma=0, bias=0)
+MIRRORED = Augmentation(flip=0.5)
 
 
 def main():

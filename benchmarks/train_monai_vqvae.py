@@ -67,11 +67,14 @@ def train(model, volumes, options, device):
     """Train for the wall time; tell steps and the last hundred steps' mean loss."""
     import torch
 
+    from dipy_synth.data.augment import Augmentation
     from dipy_synth.data.dataset import VolumeDataset
-    from dipy_synth.nn.vqvae import SHARP
 
     data = VolumeDataset(
-        volumes, batch_size=options.batch_size, augment=SHARP, seed=options.seed
+        volumes,
+        batch_size=options.batch_size,
+        augment=Augmentation(flip=0.5),
+        seed=options.seed,
     )
     optimizer, losses = torch.optim.Adam(model.parameters(), lr=1e-4), []
     model.train()

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from dipy_synth import __version__
-from dipy_synth.data.prepared import KIND
+from dipy_synth.data.prepared_folder import KIND
 from dipy_synth.grid import TEMPLATE_SPACE, Grid
 from dipy_synth.phantom import make_phantom
 from dipy_synth.utils.files import write_json

@@ -6,6 +6,7 @@ to find an offender planted in a small package of its own.
 """
 
 import ast
+from functools import cache
 from pathlib import Path
 import subprocess
 import sys
@@ -85,6 +86,7 @@ class Import(NamedTuple):
         return f"{self.module}, line {self.line}: imports {self.target}"
 
 
+@cache  # a root is planted once, before it is looked at
 def modules_of(root):
     """Return the modules under `root`: dotted name in the package -> syntax tree."""
     trees = {}
@@ -117,6 +119,7 @@ def targets_of(node):
     return []
 
 
+@cache
 def imports_of(root):
     """Return every import in the package, those inside functions too."""
     return [

@@ -1,8 +1,6 @@
 """A prepared cohort as the networks read it: volumes, table rows and split."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-import errno
 import hashlib
 import json
 import logging
@@ -11,22 +9,20 @@ from pathlib import Path
 import numpy as np
 
 from dipy_synth.conditions import ConditionSchema
+from dipy_synth.data.cohort_cache import LABEL_MAPS, cached
 from dipy_synth.data.image_cohort import ArrayCohort
-from dipy_synth.data.label_maps import read_label_map
-from dipy_synth.data.label_table import TABLE, UNKNOWN, Labels, read_names
-from dipy_synth.data.nifti import read_volume
-from dipy_synth.data.prepared import IMAGE, label_path, prepared_keys, prepared_path
+from dipy_synth.data.label_table import TABLE, Labels, read_names
+from dipy_synth.data.prepared import IMAGE, prepared_keys, prepared_path
 from dipy_synth.data.prepared_tables import read_rows
 from dipy_synth.data.split import few_held_out
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
-from dipy_synth.utils.files import atomic_path, file_stamp, read_json, write_json
+from dipy_synth.utils.files import file_stamp, read_json
 from dipy_synth.utils.labels import hash_labels
 from dipy_synth.utils.rows import VolumeRows
 
 logger = logging.getLogger("dipy_synth")
 SPLITS = ("train", "validation")
-_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -152,7 +148,7 @@ class Cohort:
             In [0, 1], the background exactly 0. The file is memory-mapped: only what
             is used is read.
         """
-        return self._side(_cached(self), split)
+        return self._side(cached(self), split)
 
     def label_maps(self, split=None):
         """Return the label maps of the volumes, from a cache as that of `volumes`.
@@ -167,7 +163,7 @@ class Cohort:
         ndarray or VolumeRows of shape (n, I, J, K), int32
             Values of labels; `UNKNOWN` everywhere where a volume has no label map.
         """
-        return self._side(_cached(self, _LABEL_MAPS), split)
+        return self._side(cached(self, LABEL_MAPS), split)
 
     def _side(self, stored, split):
         if split is None:
@@ -185,75 +181,6 @@ def _rows(root, keys):
                 f"{row.get('split')!r}; expected a row with train or validation"
             )
     return tuple(rows)
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """A kind of array that is cached: its name, type, and how its files are read."""
-
-    name: str
-    dtype: type
-    path: Callable  # of the file, from that of the volume
-    read: Callable
-    absent: float | None = None  # fills the array where there is no file
-
-    def stamp(self, cohort):
-        """Return name, size and time of each file; None where there is none."""
-        paths = [*map(self.path, cohort.paths)]
-        return [None if self.lacks(path) else file_stamp(path) for path in paths]
-
-    def load(self, volume, shape):
-        """Read the array of a volume, checked against the grid."""
-        path = self.path(volume)
-        if self.lacks(path):
-            return np.full(shape, self.absent, self.dtype)
-        data = self.read(path)[0]
-        if data.shape != shape:
-            raise InputError(f"{path}: shape {data.shape}, expected {shape}")
-        return data.astype(self.dtype)
-
-    def lacks(self, path):
-        """Return whether a file is missing, and may be."""
-        return self.absent is not None and not path.is_file()
-
-
-_VOLUMES = _Kind("volumes", np.float16, Path, read_volume)
-_LABEL_MAPS = _Kind("labels", np.int32, label_path, read_label_map, absent=UNKNOWN)
-
-
-def _cached(cohort, kind=_VOLUMES):
-    """Memory-map the cache of an array, rebuilt when the files have changed."""
-    folder = cohort.root / ".cache"
-    stamp = kind.stamp(cohort)
-    stored, stamp_file = folder / f"{kind.name}.npy", folder / f"{kind.name}.json"
-    if not (
-        stored.is_file() and stamp_file.is_file() and read_json(stamp_file) == stamp
-    ):
-        try:
-            stamp_file.unlink(missing_ok=True)  # a crash must not leave a valid one
-            with atomic_path(stored) as temporary:
-                _fill(temporary, cohort, kind)
-            write_json(stamp_file, stamp)
-        except OSError as error:
-            if error.errno not in _READ_ONLY:
-                raise
-            return np.stack(list(_read_all(cohort, kind)))
-    return np.load(stored, mmap_mode="r")
-
-
-def _fill(path, cohort, kind):
-    """Write every array into one .npy file, one at a time."""
-    shape = (len(cohort.keys), *cohort.grid.shape)
-    stored = np.lib.format.open_memmap(path, "w+", dtype=kind.dtype, shape=shape)
-    for index, data in enumerate(_read_all(cohort, kind)):
-        stored[index] = data
-    stored.flush()
-
-
-def _read_all(cohort, kind):
-    """Read the arrays one by one."""
-    for path in cohort.paths:
-        yield kind.load(path, cohort.grid.shape)
 
 
 def open_cohort(cohort):

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from dipy_synth.data.brain_extraction import HOW_TO, NETWORKS, load_network
+from dipy_synth.data.brain_extraction import HOW_TO
+from dipy_synth.data.brain_networks import NETWORKS, load_network
 from dipy_synth.data.label_maps import read_label_map
 from dipy_synth.data.nifti import check_headers, read_scan
-from dipy_synth.data.prepared import (
+from dipy_synth.data.prepared import write_prepared
+from dipy_synth.data.prepared_folder import (
     check_output,
     forget,
     is_done,
     link_source,
     write_description,
     write_label_table,
-    write_prepared,
 )
 from dipy_synth.data.prepared_tables import read_participants, write_participants
 from dipy_synth.data.preprocess import prepare_t1

@@ -27,13 +27,10 @@ from dipy_synth.data.operations import (
     scale_to_unit,
 )
 from dipy_synth.data.preprocess_config import PreprocessConfig
+from dipy_synth.data.scan_checks import check_alignment, check_axes, check_scan
 from dipy_synth.data.transform_img import transform_t1
 from dipy_synth.errors import InputError
 
-# Real brains have 0.6 to 0.75; halves of brains and heads on their side up to 0.4.
-LEAST_CORRELATION = 0.45
-MOST_TURNED = 60.0  # degrees: more than any head in a scanner
-MOST_SHEARED = 2.0  # degrees off right angles; affine registration leaves a little
 MOST_OUTSIDE = 0.05  # of the labelled voxels, outside of the brain
 
 
@@ -119,12 +116,12 @@ def prepare_t1(
     """
     preprocessing = PreprocessConfig() if preprocessing is None else preprocessing
     data, affine, mask = _as_arrays(data, affine, mask)
-    data = check_volume(data, affine, mask)
+    data = check_scan(data, affine, mask)
     label_map = _check_label_map(label_map, data.shape)
     way = choose_way(data, affine, mask=mask, brain=preprocessing.brain)
     brain = find_brain(data, affine, mask=mask, brain=way)
     volume, native_shape = volume_of(brain, affine), data.shape
-    warnings = [check_volume_of(volume, way), _check_axes(affine)]
+    warnings = [check_volume_of(volume, way), check_axes(affine)]
     data, brain, words = _sound_values(data, brain)
     warnings.append(words)
     if preprocessing.bias:
@@ -136,7 +133,7 @@ def prepare_t1(
     correlation = None
     if preprocessing.align != "none":
         correlation = template_correlation(*given, world)
-        warnings.append(_check_alignment(correlation, turn_of(world)))
+        warnings.append(check_alignment(correlation, turn_of(world)))
     limits = (
         (0, 100) if preprocessing.scaling == "minmax" else preprocessing.percentiles
     )
@@ -213,76 +210,6 @@ def _sound_values(data, brain):
         f"{data[brain].min():g} to {data[brain].max():g}"
     )
     return data, brain, words if cut else ""
-
-
-def _check_axes(affine):
-    """Describe axes of voxels that are not at right angles; "" if they are."""
-    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    cosines = np.abs(axes.T @ axes - np.eye(3)).max()
-    off = np.degrees(np.arcsin(min(cosines, 1.0)))
-    if off <= MOST_SHEARED:
-        return ""
-    return (
-        f"the affine has a shear: axes of voxels are {off:.0f} degrees off right "
-        "angles, as those of no MRI scanner are; it was taken as it is"
-    )
-
-
-def _check_alignment(correlation, turned):
-    """Describe a suspicious alignment; "" if it is plausible."""
-    if correlation >= LEAST_CORRELATION and turned <= MOST_TURNED:
-        return ""
-    return (
-        f"the alignment may have failed: correlation with the template "
-        f"{correlation:.2f} (expected {LEAST_CORRELATION:g} or more), turned by "
-        f"{turned:.0f} degrees (at most {MOST_TURNED:.0f}); is it a whole T1 brain, "
-        "and its orientation right?"
-    )
-
-
-def check_volume(data, affine, mask=None):
-    """Refuse an image that cannot be a T1 scan.
-
-    Parameters
-    ----------
-    data : array_like of shape (X, Y, Z)
-        The scan.
-    affine : ndarray of shape (4, 4)
-        Its voxel-to-world affine, in mm.
-    mask : array_like of shape (X, Y, Z), optional
-        The brain.
-
-    Returns
-    -------
-    ndarray of shape (X, Y, Z), float32
-        The scan.
-    """
-    data = np.asarray(data)
-    if data.dtype.kind not in "biuf":
-        raise InputError(f"{data.dtype} values: expected real numbers")
-    data = data.astype(np.float32, copy=False)
-    if data.ndim != 3:
-        raise InputError(f"an image of shape {data.shape}: expected three dimensions")
-    sound = affine.shape == (4, 4) and np.isfinite(affine).all()
-    if (
-        not sound
-        or not np.array_equal(affine[3], [0, 0, 0, 1])
-        or abs(np.linalg.det(affine[:3, :3])) <= 1e-9
-    ):
-        raise InputError(
-            f"affine {affine.tolist()}: expected an invertible 4 x 4 matrix, its last "
-            "row 0, 0, 0, 1"
-        )
-    bad = data.size - np.count_nonzero(np.isfinite(data))
-    if bad:
-        raise InputError(f"{bad} voxels are NaN or infinite: expected finite numbers")
-    if data.min() == data.max():
-        raise InputError(f"constant image (every voxel is {data.flat[0]:g})")
-    if mask is not None and np.shape(mask) != data.shape:
-        raise InputError(
-            f"a mask of shape {np.shape(mask)}: expected the image's, {data.shape}"
-        )
-    return data
 
 
 def _regrid(data, mask, affine, preprocessing, threads):

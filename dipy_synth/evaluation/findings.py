@@ -14,9 +14,7 @@ ALPHA = 0.05
 LEAST_ALIKE, MOST_APART = 10, 0.25
 COMPATIBLE = 0.25  # tolerance of a slope, as a fraction of the real one
 NOT_SHOWN = "not shown"
-LESS = (
-    0.9  # largest error of a followed number, as a fraction of that of shuffled values
-)
+LESS = 0.9  # largest error of a followed number, relative to that of shuffled values
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def find_all(
         diverse(**diversity),
         not_copied(copies, identical),
         as_asked(asked, ageing, notes),
-        *(of_use(found) for found in (downstream,) if found is not None),
+        *([] if downstream is None else [of_use(downstream)]),
     )
 
 
@@ -85,7 +83,8 @@ def not_noise(verdicts, ranges):
     real, m = sum(ranges.left_out), len(ranges.left_out)
     table = [[passed, n - passed], [real, m - real]]
     chance = fisher_exact(table, alternative="less").pvalue
-    reasons = _most_common(verdicts)
+    counts = [*count_reasons(verdicts).items()][:3]
+    reasons = ", ".join(f"{name} ({count})" for name, count in counts)
     return Finding(
         "not noise",
         bool(2 * passed >= n and chance >= ALPHA),
@@ -93,12 +92,6 @@ def not_noise(verdicts, ranges):
         f"others, {real} of {m} do"
         + (f". Most often fails: {reasons}" if reasons else ""),
     )
-
-
-def _most_common(verdicts, most=3):
-    """List the metrics that fail most often, with their counts."""
-    counts = count_reasons(verdicts)
-    return ", ".join(f"{name} ({n})" for name, n in [*counts.items()][:most])
 
 
 def count_reasons(verdicts):
@@ -183,12 +176,10 @@ def _between(name, metric, words, ceiling):
     if low > (MOST_APART if few else 0):
         good, answer = False, "distinguishable from real brains"
     elif few:
-        good, answer = (
-            None,
-            (
-                f"{NOT_SHOWN}, {metric.n} volumes on either side are too few (expected "
-                f"{LEAST_ALIKE}, so {2 * LEAST_ALIKE} in each cohort)"
-            ),
+        good = None
+        answer = (
+            f"{NOT_SHOWN}, {metric.n} volumes on either side are too few (expected "
+            f"{LEAST_ALIKE}, so {2 * LEAST_ALIKE} in each cohort)"
         )
     elif high > MOST_APART:
         good, answer = None, f"{NOT_SHOWN}, the interval is too wide"
@@ -210,10 +201,8 @@ def diverse(*, real, synthetic):
     if apart > reach:
         good, words = False, "more similar to each other than real brains are"
     elif apart < -reach:
-        good, words = (
-            None,
-            "less similar to each other than real brains are, as in noise",
-        )
+        good = None
+        words = "less similar to each other than real brains are, as in noise"
     values = f"MS-SSIM of pairs {synthetic.mean:.3f}, of real ones {real.mean:.3f}"
     return Finding("diverse", good, f"{words}: {values} (± {reach:.3f})")
 

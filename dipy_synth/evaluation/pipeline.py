@@ -1,6 +1,6 @@
 """Evaluation of a synthetic cohort against a real one: all metrics and findings."""
 
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import replace
 import logging
 
 import numpy as np
@@ -12,11 +12,8 @@ from dipy_synth.evaluation.cohort_checks import (
     check_predictor,
     find_identical,
 )
-from dipy_synth.evaluation.downstream import (
-    Downstream,
-    check_downstream,
-    compare_downstream,
-)
+from dipy_synth.evaluation.downstream import check_downstream, compare_downstream
+from dipy_synth.evaluation.evaluation import Evaluation
 from dipy_synth.evaluation.extractors import (
     Extractor,
     in_parts,
@@ -27,138 +24,17 @@ from dipy_synth.evaluation.extractors import (
 from dipy_synth.evaluation.findings import find_all
 from dipy_synth.evaluation.texture import compare_texture
 from dipy_synth.metrics.comparison import CLASS_METRICS, METRICS, Metric, compare
-from dipy_synth.metrics.conditioning import Trend
 from dipy_synth.metrics.distribution import fid
-from dipy_synth.metrics.diversity import Similarity, similarity_within
+from dipy_synth.metrics.diversity import similarity_within
 from dipy_synth.metrics.fingerprint import Fingerprint
 from dipy_synth.metrics.memorization import FeatureSearch, VoxelSearch, audit_copies
-from dipy_synth.metrics.parcellation import RegionDifference, compare_regions
-from dipy_synth.metrics.verdicts import (
-    AcceptanceRanges,
-    check_brains,
-    fit_acceptance_ranges,
-)
+from dipy_synth.metrics.parcellation import compare_regions
+from dipy_synth.metrics.verdicts import check_brains, fit_acceptance_ranges
 from dipy_synth.utils.random import random_stream
 
 _BLOCK = 6.0  # mm, block size of the search for copies
 _PER_COMPONENT = 4  # volumes per component on either side, for FID
 logger = logging.getLogger("dipy_synth")
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Results of an evaluation.
-
-    Parameters
-    ----------
-    about : dict
-        Cohorts, extractor and notes, in JSON types.
-    distribution : dict of str to tuple of Comparison
-        Kind of noise at the ceiling to metrics.
-    texture : dict of str to tuple of Comparison
-        Metrics of texture; ceilings are blotches, and noise.
-    ranges : AcceptanceRanges
-        Acceptance ranges, with the metrics of real brains.
-    verdicts : tuple of Verdict, (n,)
-        Verdicts on the synthetic volumes.
-    diversity : dict of str to Similarity
-        Similarity within "real" and "synthetic".
-    copies : dict of str to CopyAudit
-        Audits by "voxels" and "fingerprints"; empty without training volumes.
-    identical : tuple of tuple (str, str)
-        Synthetic volumes equal to training volumes, value by value, and which.
-    asked : tuple of Followed
-        Adherence to the requested conditions.
-    ageing : Trend or None
-        Trend of the ventricle volume with age.
-    regions : tuple of RegionDifference
-        Grey matter by region; empty without tissues.
-    findings : tuple of Finding
-        The findings, in words.
-    downstream : Downstream or None, optional
-        What the synthetic volumes are worth for training a predictor of age.
-    """
-
-    about: dict
-    distribution: dict
-    texture: dict
-    ranges: AcceptanceRanges
-    verdicts: tuple
-    diversity: dict[str, Similarity]
-    copies: dict
-    identical: tuple
-    asked: tuple
-    ageing: Trend | None
-    regions: tuple[RegionDifference, ...]
-    findings: tuple
-    downstream: Downstream | None = None
-
-    def to_config(self, *, show_nearest=False):
-        """Describe it in JSON's own types, without arrays of volumes.
-
-        Parameters
-        ----------
-        show_nearest : bool, optional
-            Name the training volumes that synthetic ones are equal or nearest to.
-
-        Returns
-        -------
-        dict
-        """
-        ranges = {
-            "n": self.ranges.n,
-            "limits": self.ranges.limits,
-            "real": self.ranges.real,
-            "left_out": self.ranges.left_out,
-        }
-        content = {
-            "about": self.about,
-            "findings": self.findings,
-            "distribution": self.distribution,
-            "texture": self.texture,
-            "not_noise": {"ranges": ranges, "verdicts": self.verdicts},
-            "diversity": self.diversity,
-            "copies": {
-                name: _described(audit, show_nearest)
-                for name, audit in self.copies.items()
-            },
-            "identical": self.identical
-            if show_nearest
-            else [name for name, _ in self.identical],
-            "asked": [_without_real_values(one) for one in self.asked],
-            "ageing": self.ageing,
-            "regions": [region._asdict() for region in self.regions],
-            "downstream": self.downstream,
-        }
-        return plain(content)
-
-
-def _without_real_values(followed):
-    """Return adherence to a condition as a dict, without values of real subjects."""
-    config = asdict(followed)
-    del config["real_known"], config["real_predicted"]
-    return config
-
-
-def _described(audit, show_nearest):
-    """Return an audit as a dict, without the nearest training volumes if not shown."""
-    config = {**asdict(audit), "void": audit.void, "copies": audit.copies}
-    for side in ("samples", "held_out") if not show_nearest else ():
-        del config[side]["index"]
-    return config
-
-
-def plain(value):
-    """Convert arrays and the like to JSON types; None where not finite."""
-    if is_dataclass(value):
-        value = asdict(value)
-    if isinstance(value, dict):
-        return {str(key): plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
-        return [plain(part) for part in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def evaluate(
@@ -362,7 +238,7 @@ def _audits(real, synthetic, train, seed):
     fingerprint = Fingerprint(train.volumes, voxel_size=train.grid.voxel_size)
     searches = {
         "voxels": VoxelSearch(train.volumes, factor=voxels_in(_BLOCK, train.grid)),
-        "fingerprints": FeatureSearch(train.volumes, fingerprint, reach=0),
+        "fingerprints": FeatureSearch(train.volumes, fingerprint),
     }
     return {
         name: audit_copies(*trio, search=search, seed=seed)

@@ -8,8 +8,6 @@ References
 .. [1] Lopez-Paz and Oquab, "Revisiting classifier two-sample tests", ICLR 2017.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.special import ndtr
 
@@ -25,25 +23,6 @@ from dipy_synth.metrics.texture import (
 from dipy_synth.utils.random import random_stream
 
 FOLDS = 5
-
-
-@dataclass(frozen=True)
-class TwoSampleTest:
-    """Result of a classifier two-sample test.
-
-    Parameters
-    ----------
-    auc : float
-        Cross-validated area under the ROC curve; 0.5 for cohorts of one distribution.
-    p_value : float
-        Fraction of the permutations of real and synthetic with an AUC as high.
-    permutations : int
-        Number of permutations.
-    """
-
-    auc: float
-    p_value: float
-    permutations: int
 
 
 def classifier_auc(real, synthetic, *, subjects=None, folds=FOLDS, repeats=2, seed=0):
@@ -88,35 +67,6 @@ def classifier_auc(real, synthetic, *, subjects=None, folds=FOLDS, repeats=2, se
             direction = _discriminant(real[~a], synthetic[~b])
             found.append(_auc(real[a] @ direction, synthetic[b] @ direction))
     return float(np.mean(found))
-
-
-def two_sample_test(real, synthetic, *, permutations=200, seed=0, **options):
-    """Test whether a classifier separates two cohorts, by permutations.
-
-    Parameters
-    ----------
-    real, synthetic : array_like of shape (n, d) and (m, d)
-        Features of each volume, such as `texture_features` makes.
-    permutations : int, optional
-        Random exchanges of real and synthetic.
-    seed : int, optional
-        Seed of folds and permutations.
-    **options
-        `folds` and `repeats` of `classifier_auc`.
-
-    Returns
-    -------
-    TwoSampleTest
-    """
-    real, synthetic = _pair(real, synthetic)
-    options = options | {"seed": seed}
-    auc = classifier_auc(real, synthetic, **options)
-    both, n = np.concatenate([real, synthetic]), len(real)
-    rng, higher = random_stream("classifier: permutations", seed=seed), 0
-    for _ in range(permutations):
-        mixed = both[rng.permutation(len(both))]
-        higher += classifier_auc(mixed[:n], mixed[n:], **options) >= auc
-    return TwoSampleTest(auc, (higher + 1) / (permutations + 1), permutations)
 
 
 def block_auc(real, synthetic, *, region="cortex", folds=FOLDS, seed=0):

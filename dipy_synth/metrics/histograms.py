@@ -64,31 +64,9 @@ def histogram_distance(real, synthetic):
     float
         1-Wasserstein distance, in units of the range.
     """
-    real, synthetic = _pair(real, synthetic)
-    return float(wasserstein(real.mean(axis=0), synthetic.mean(axis=0)))
-
-
-def histogram_deviation(real, synthetic):
-    """Compute the mean distance of single volumes from the real pooled histogram.
-
-    Parameters
-    ----------
-    real, synthetic : array_like of shape (n, bins) and (m, bins)
-        The histogram of each volume.
-
-    Returns
-    -------
-    float
-        Mean over synthetic volumes of the 1-Wasserstein distance, in units of the
-        range. Real volumes are not at 0: they differ from each other.
-    """
-    real, synthetic = _pair(real, synthetic)
-    return float(wasserstein(synthetic, real.mean(axis=0)).mean())
-
-
-def _pair(real, synthetic):
     real = check_features(real, "histograms of real volumes", least=1)
     width = real.shape[1]
-    return real, check_features(
+    synthetic = check_features(
         synthetic, "histograms of synthetic volumes", least=1, width=width
     )
+    return float(wasserstein(real.mean(axis=0), synthetic.mean(axis=0)))

@@ -11,17 +11,16 @@ from itertools import product
 import math
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, shift as shifted, uniform_filter
+from scipy.ndimage import uniform_filter
 from scipy.spatial.distance import cdist
 from scipy.stats import betabinom
 
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import check_features, check_volumes, foreground
+from dipy_synth.metrics.planted_copies import COPIES, plant_copies
 from dipy_synth.utils.random import random_stream
 from dipy_synth.utils.rows import total
 
-#: Kinds of planted copies.
-COPIES = ("noisy", "blurred", "shifted", "flipped", "all of these")
 FOUND = 0.95  # fraction of the planted copies that an audit must find
 
 
@@ -133,11 +132,8 @@ class VoxelSearch:
     def from_arrays(cls, arrays, *, factor, reach):
         """Build a search from the arrays of `to_arrays`, without training volumes."""
         search = cls.__new__(cls)
-        search.shape, search.factor, search.reach = (
-            tuple(arrays["shape"].tolist()),
-            factor,
-            reach,
-        )
+        search.shape = tuple(arrays["shape"].tolist())
+        search.factor, search.reach = factor, reach
         search._inside = arrays["inside"].astype("int64")
         search._shifted = search._shifts()
         search._mean = arrays["search_mean"]
@@ -189,25 +185,19 @@ class VoxelSearch:
 class FeatureSearch:
     """Search of nearest training brains by features.
 
-    The similarity is the negative Euclidean distance; the maximum over mirror images
-    and shifts. Each is one more volume for the extractor: 54 with the default reach.
+    The similarity is the negative Euclidean distance; the maximum over mirror images.
 
     Parameters
     ----------
     train : array_like of shape (n, *shape)
         Training volumes in [0, 1].
     extractor : callable
-        Volumes (n, *shape) -> features (n, d).
-    reach : int, optional
-        Largest shift in voxels, along each axis; 0 is enough for a
-        shift-invariant extractor.
+        Volumes (n, *shape) -> features (n, d), which small shifts hardly change.
     """
 
-    def __init__(self, train, extractor, *, reach=1):
+    def __init__(self, train, extractor):
         train = check_volumes(train, "training volumes", least=2)
         self.shape, self._extractor = train.shape[1:], extractor
-        steps = range(-reach, reach + 1)
-        self._steps = [*product(steps, repeat=len(self.shape))]
         self._train = check_features(extractor(train), "training features")
 
     def __call__(self, volumes):
@@ -217,13 +207,10 @@ class FeatureSearch:
 
     def _nearest(self, volume):
         """Return (index, similarity, flipped) of one volume."""
-        sides = _mirrored(volume)
-        axes = tuple(range(1, sides.ndim))
-        moved = np.concatenate([np.roll(sides, step, axes) for step in self._steps])
-        features = check_features(self._extractor(moved), "features")
+        features = check_features(self._extractor(_mirrored(volume)), "features")
         apart = cdist(features, self._train)
-        move, index = np.unravel_index(np.argmin(apart), apart.shape)
-        return int(index), -float(apart[move, index]), bool(move % 2)
+        side, index = np.unravel_index(np.argmin(apart), apart.shape)
+        return int(index), -float(apart[side, index]), bool(side)
 
 
 def audit_copies(samples, train, held_out, *, search=None, alpha=0.05, seed=0):
@@ -302,44 +289,6 @@ def copy_threshold(similarity, *, alpha=0.05):
     """
     k = max(int(alpha * (len(similarity) + 1)), 1)
     return float(np.sort(similarity)[-k]), k
-
-
-def plant_copies(volumes, kind, *, seed=0):
-    """Make copies that an audit must find (positive control).
-
-    Parameters
-    ----------
-    volumes : array_like of shape (n, *shape)
-        Volumes in [0, 1].
-    kind : str
-        One of `COPIES`: noise of 5 % of the range, a blur of one voxel, a shift of up
-        to 1.5 voxels along each axis, a mirror image of the first axis, or all.
-    seed : int, optional
-        Seed of noise and shifts.
-
-    Returns
-    -------
-    ndarray of shape (n, *shape), float32
-    """
-    if kind not in COPIES:
-        raise InputError(f"kind of copy {kind!r}: expected one of {', '.join(COPIES)}")
-    rng = random_stream("copies: planted", seed=seed)
-    kinds = COPIES[:-1] if kind == COPIES[-1] else (kind,)
-    volumes = check_volumes(volumes, "volumes")
-    return np.stack([_copy(np.asarray(v, "float32"), kinds, rng) for v in volumes])
-
-
-def _copy(volume, kinds, rng):
-    if "flipped" in kinds:
-        volume = volume[::-1]
-    if "shifted" in kinds:
-        volume = shifted(volume, rng.uniform(-1.5, 1.5, volume.ndim), order=1)
-    if "blurred" in kinds:
-        volume = gaussian_filter(volume, 1)
-    if "noisy" in kinds:
-        noise = rng.normal(0, 0.05, volume.shape).astype("float32")
-        volume = np.where(volume > 0, volume + noise, 0)
-    return np.clip(volume, 0, 1)
 
 
 def _control(search, train, threshold, seed, most=20):

@@ -14,9 +14,10 @@ TINY = 1e-5
 class VectorQuantizer(layers.Layer):
     """Quantise latents to the nearest code of a learned codebook.
 
-    Codes are moving averages of the latents assigned to them; only the commitment term
-    has a gradient. A code that is rarely used is reset to a latent of the batch. Before
-    `start` is called latents pass unquantised.
+    Codes are moving averages of the latents assigned to them. Gradients pass straight
+    through; the commitment term moves latents to their codes. A code that is rarely
+    used is reset to a latent of the batch. Before `start` is called latents pass
+    unquantised.
 
     Parameters
     ----------
@@ -32,11 +33,6 @@ class VectorQuantizer(layers.Layer):
         Weight of the mean squared distance between latents and their codes.
     restart : float, optional
         A code used less often than this fraction of 1 / codes is reset; 0 for never.
-    rotation : bool, optional
-        Pass gradients through the rotation and scaling of each latent to its code,
-        instead of straight through.
-    l2 : bool, optional
-        Scale latents and codes to length 1, to compare them by angle.
     block : int, optional
         Largest number of distances (positions x books x codes) in memory.
     seed : int, optional
@@ -64,8 +60,6 @@ class VectorQuantizer(layers.Layer):
     (appendix A.1).
     Razavi et al. (2019). Generating diverse high-fidelity images with VQ-VAE-2.
     NeurIPS.
-    Yu et al. (2022). Vector-quantized image modeling with improved VQGAN. ICLR (l2).
-    Fifty et al. (2024). Restructuring vector quantization with the rotation trick.
     """
 
     def __init__(
@@ -77,8 +71,6 @@ class VectorQuantizer(layers.Layer):
         decay=0.99,
         commitment=0.25,
         restart=0.05,
-        rotation=False,
-        l2=False,
         block=2**22,
         seed=0,
         **kwargs,
@@ -93,7 +85,7 @@ class VectorQuantizer(layers.Layer):
             raise InputError(f"decay {decay}, restart {restart}: expected in [0, 1)")
         self.codes, self.width, self.books = int(codes), int(width), int(books)
         self.decay, self.commitment, self.restart = decay, commitment, restart
-        self.rotation, self.l2, self.block, self.seed = rotation, l2, block, seed
+        self.block, self.seed = block, seed
         self.channels, self.sizes = self.books * self.width, (self.codes,) * self.books
         self._add_weights()
 
@@ -116,8 +108,7 @@ class VectorQuantizer(layers.Layer):
         self.add_loss(self.started * self.commitment * ops.mean(gap))
         if training:
             self._follow(still, found, ops.stop_gradient(gap))
-        step = rotate(flat, quantised) if self.rotation else flat
-        passed = step + ops.stop_gradient(quantised - step)
+        passed = flat + ops.stop_gradient(quantised - flat)
         shape = ops.shape(latents)
         on = ops.convert_to_tensor(self.started) > 0
         passed = ops.reshape(ops.where(on, passed, flat), shape)
@@ -140,22 +131,6 @@ class VectorQuantizer(layers.Layer):
         latents = ops.convert_to_tensor(latents)
         found = nearest(self._flatten(latents), self._codes(), block=self.block)
         return ops.reshape(found, (*ops.shape(latents)[:-1], self.books))
-
-    def lookup(self, indices):
-        """Look up the codes of indices.
-
-        Parameters
-        ----------
-        indices : tensor of shape (batch, *spatial, books), int
-            Indices of `indices`.
-
-        Returns
-        -------
-        tensor of shape (batch, *spatial, channels), float32
-        """
-        indices = ops.cast(indices, "int32")
-        taken = self._take(self._codes(), ops.reshape(indices, (-1, self.books)))
-        return ops.reshape(taken, (*ops.shape(indices)[:-1], self.channels))
 
     def start(self, latents, seed):
         """Initialise the codes by k-means of latents, and enable quantisation.
@@ -204,14 +179,12 @@ class VectorQuantizer(layers.Layer):
             )
 
     def _flatten(self, latents):
-        """Reshape latents to (positions, books, width), of length 1 when `l2`."""
-        flat = ops.reshape(ops.cast(latents, "float32"), (-1, self.books, self.width))
-        return _unit(flat) if self.l2 else flat
+        """Reshape latents to (positions, books, width)."""
+        return ops.reshape(ops.cast(latents, "float32"), (-1, self.books, self.width))
 
     def _codes(self):
         """Return the codes (books, codes, width)."""
-        codes = ops.convert_to_tensor(self.sums) / self._smoothed()[..., None]
-        return _unit(codes) if self.l2 else codes
+        return ops.convert_to_tensor(self.sums) / self._smoothed()[..., None]
 
     def _smoothed(self):
         """Return the counts with Laplace smoothing, which keeps their sum."""
@@ -271,7 +244,7 @@ class VectorQuantizer(layers.Layer):
         return input_shape
 
     def get_config(self):
-        names = "codes width books decay commitment restart rotation l2 block seed"
+        names = "codes width books decay commitment restart block seed"
         own = {name: getattr(self, name) for name in names.split()}
         return {**super().get_config(), **own}
 
@@ -309,42 +282,6 @@ def nearest(latents, codes, *, block):
 
     found = ops.map(search, ops.arange(chunks, dtype="int32"))
     return ops.reshape(found, (-1, books))[:n]
-
-
-def rotate(latents, codes):
-    """Rotate and scale latents onto codes, with the rotation constant in gradients.
-
-    Parameters
-    ----------
-    latents, codes : tensor of shape (..., width)
-        Latents and their codes.
-
-    Returns
-    -------
-    tensor of shape (..., width)
-        The codes' values, with the gradient of a rotation times a scaling.
-
-    References
-    ----------
-    Fifty et al. (2024). Restructuring vector quantization with the rotation trick
-    (section 4.2: two reflections, without building a matrix).
-    """
-    still, codes = ops.stop_gradient(latents), ops.stop_gradient(codes)
-    start, end = _unit(still), _unit(codes)
-    middle = _unit(start + end)
-    scale = _length(codes) / _length(still)
-    turned = latents - 2 * middle * ops.sum(middle * latents, -1, keepdims=True)
-    turned = turned + 2 * end * ops.sum(start * latents, -1, keepdims=True)
-    return scale * turned
-
-
-def _length(vectors):
-    squares = ops.sum(ops.square(vectors), axis=-1, keepdims=True)
-    return ops.sqrt(ops.maximum(squares, 1e-12))
-
-
-def _unit(vectors):
-    return vectors / _length(vectors)
 
 
 def k_means(points, codes, *, rng):

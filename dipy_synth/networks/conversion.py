@@ -79,6 +79,33 @@ def from_network(images, *, background=True, threshold=0.12, speck=0.01):
     return np.where(inside, volumes, 0).astype("float32")
 
 
+def to_arrays(images, *, background, labels=None):
+    """Convert network images to volumes and, with labels, label maps.
+
+    Parameters
+    ----------
+    images : tensor of shape (n, *shape, 1), or (n, *shape, 1 + k) with labels
+        In about [-1, 1].
+    background : bool
+        Set the background of brains to 0, see `from_network`.
+    labels : Labels, optional
+        The labels of the further channels.
+
+    Returns
+    -------
+    ndarray of shape (n, 1, *shape), or (n, 2, *shape) with labels, float32
+        Volumes, and label maps that are 0 in the background of brains.
+    """
+    images = np.asarray(ops.convert_to_numpy(images), "float32")
+    volumes = from_network(images, background=background)
+    if labels is None:
+        return volumes[:, np.newaxis]
+    label_maps = labels.from_channels(images[..., 1:])
+    if background:
+        label_maps = np.where(volumes > 0, label_maps, 0)
+    return np.stack([volumes, label_maps], axis=1)
+
+
 def _without_specks(mask, share):
     """Fill holes, and remove components smaller than a fraction of the whole."""
     pieces, _ = ndimage.label(ndimage.binary_fill_holes(mask))

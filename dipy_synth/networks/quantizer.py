@@ -74,22 +74,6 @@ class FSQ(layers.Layer):
         rounded = ops.round((ops.clip(latents, -1, 1) + 1) * self._half())
         return ops.cast(rounded, "int32")
 
-    def lookup(self, indices):
-        """Look up the quantised latents of indices.
-
-        Parameters
-        ----------
-        indices : tensor of shape (batch, *spatial, channels), int
-            Indices of `indices`.
-
-        Returns
-        -------
-        tensor of shape (batch, *spatial, channels), float32
-            Values in [-1, 1].
-        """
-        half = self._half()
-        return (ops.cast(indices, "float32") - half) / half
-
     def _half(self):
         half = (np.asarray(self.levels, "float32") - 1) / 2
         return ops.convert_to_tensor(half)  # in torch, array * tensor is an array

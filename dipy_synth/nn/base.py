@@ -1,5 +1,7 @@
 """Base of the wrappers: weights by name, and the grid of the volumes."""
 
+from dipy.utils.logging import logger
+
 from dipy_synth.grid import Grid
 from dipy_synth.store import save_model
 
@@ -12,15 +14,15 @@ class Wrapper:
     Parameters
     ----------
     model : str or Path, optional
-        A model folder, or the name of a bundled model. None makes a model without
-        weights, for `fit`.
+        A model folder or the name of a bundled model; by default the bundled one. None
+        makes a model without weights, for `fit`.
     verbose : bool, optional
         Log progress and show progress bars.
     """
 
     default_model = DEFAULT_MODEL
 
-    def __init__(self, model, *, verbose=False):
+    def __init__(self, model=DEFAULT_MODEL, *, verbose=False):
         self.network, self.folder = None, None
         self.config, self.verbose = {}, verbose
         if model is not None:
@@ -57,6 +59,12 @@ class Wrapper:
         Path
         """
         return save_model(folder, dtype=dtype, card=card, **self._content())
+
+    def _write(self, run_dir):
+        """Write the model of a run, and reload it in float32."""
+        self.load_model_weights(self.save(run_dir / "model"))
+        if self.verbose:
+            logger.info("Model written to %s", run_dir / "model")
 
     def _content(self):
         """Return what `save_model` stores: dict."""

@@ -26,14 +26,10 @@ from dipy_synth.networks.conversion import need_weights
 from dipy_synth.networks.network import default_precision
 from dipy_synth.networks.presets import UNET_PRESETS, find_preset
 from dipy_synth.networks.unet import UNet
-from dipy_synth.nn.base import DEFAULT_MODEL
 from dipy_synth.nn.generator import Generator
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.store import load_networks, read_config
-from dipy_synth.synthesis.qc_filter import (
-    add_qc_filter_if_possible,
-    qc_filter_files,
-)
+from dipy_synth.synthesis.qc_filter import add_qc_filter_if_possible, qc_filter_files
 from dipy_synth.training import (
     TrainingSettings,
     averaged_weights,
@@ -106,17 +102,8 @@ class LDM(Generator):
     >>> (brain,) = ldm.generate(return_nifti=True)  # doctest: +SKIP
     """
 
-    def __init__(self, model=DEFAULT_MODEL, *, verbose=False):
-        super().__init__(model, verbose=verbose)
-
     def load_model_weights(self, model):
-        """Load a model.
-
-        Parameters
-        ----------
-        model : str or Path
-            A model folder, or the name of a bundled model.
-        """
+        """Load a model folder, or a bundled model by its name."""
         folder, config = read_config(model, kinds=("ldm",))
         _check_current(folder, config)
         networks, arrays = load_networks(
@@ -227,13 +214,12 @@ class LDM(Generator):
             self, initial, cohort=trained_on, dropout=dropout, crop=crop
         )
         run = {"run_dir": run_dir, "settings": settings, "about": about}
-        reserve_output(
-            model=self.network, validates=_validates(cohort), force=force, **run
-        )
+        validates = bool(cohort.where("validation").any())
+        reserve_output(model=self.network, validates=validates, force=force, **run)
         pairs = self._encode(cohort, run_dir, settings, dropout=dropout, crop=crop)
         if initial is not None and is_fresh(run_dir):
             self.network.set_weights(initial.network.get_weights())
-        history = self._train(cohort, *pairs, run)
+        history = self._train(*pairs, run)
         self._finish(run_dir, cohort, with_gate)
         return history
 
@@ -276,14 +262,14 @@ class LDM(Generator):
             for split, more in (("train", options), ("validation", {}))
         )
 
-    def _train(self, cohort, training, validation, run):
+    def _train(self, training, validation, run):
         """Train the network and fit the Gaussian denoiser; return the history."""
         self.gaussian = fit_model_gaussian(self, training)
         run_dir, epochs = run["run_dir"], run["settings"].epochs
         history = train(
             self.network,
             training,
-            validation=validation if _validates(cohort) else None,
+            validation=validation if len(validation) else None,
             after_epoch=lambda epoch: self._show(run_dir, epoch, epochs),
             **run,
         )
@@ -343,10 +329,6 @@ def _check_current(folder, config):
             "denoiser worked on unfolded latents; expected one of the present version: "
             "train it again (dipy_train_ldm; its autoencoder can be kept)"
         )
-
-
-def _validates(cohort):
-    return bool(cohort.where("validation").any())
 
 
 def _check_agreement(ldm):

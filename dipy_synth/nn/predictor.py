@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from dipy.utils.logging import logger
 from keras import ops
 import numpy as np
 
@@ -33,7 +32,6 @@ from dipy_synth.utils.random import random_stream
 
 _LEAST = 4  # values, for a correlation
 DEFAULT_PREDICTOR = "predictor-ixi-2mm"
-_SMALL = {"rotation": 0, "scale": 0, "translation": 0, "bias": 0, "gamma": 0.1}
 
 
 class CovariatePredictor(Wrapper):
@@ -78,13 +76,7 @@ class CovariatePredictor(Wrapper):
         super().__init__(model, verbose=verbose)
 
     def load_model_weights(self, model):
-        """Load a predictor.
-
-        Parameters
-        ----------
-        model : str or Path
-            A model folder, or the name of a bundled model.
-        """
+        """Load a model folder, or a bundled model by its name."""
         folder, config = read_config(model, kinds=("predictor",))
         makers = {"predictor": PredictorNetwork.from_config}
         self.network = load_networks(folder, config, makers)[0]["predictor"]
@@ -165,9 +157,7 @@ class CovariatePredictor(Wrapper):
             },
             force=force,
         )
-        self.load_model_weights(self.save(run_dir / "model"))
-        if self.verbose:
-            logger.info("Predictor written to %s", run_dir / "model")
+        self._write(run_dir)
         return history
 
     def _batches(self, cohort, split, settings):
@@ -179,7 +169,7 @@ class CovariatePredictor(Wrapper):
         targets = self.schema.encode(rows_of(cohort, split))
         # in a mirror image a tumour is on the other side
         flip = 0.5 if cohort.symmetric and not names_a_side(self.schema) else 0
-        augment = Augmentation(flip=flip, shift=1 if brains else 2, **_SMALL)
+        augment = Augmentation(flip=flip, gamma=0.1, shift=1 if brains else 2)
         return VolumeDataset(
             volumes,
             batch_size=settings.batch_size,

@@ -3,12 +3,9 @@
 from dataclasses import replace
 from pathlib import Path
 
-from dipy.utils.logging import logger
-from keras import ops
 import numpy as np
 
 from dipy_synth.data.arrays import as_volumes
-from dipy_synth.data.augment import Augmentation, crop_shape
 from dipy_synth.data.cohort import (
     SPLITS,
     cohort_config,
@@ -17,22 +14,20 @@ from dipy_synth.data.cohort import (
     persistent_config,
     subjects_of,
 )
-from dipy_synth.data.dataset import VolumeDataset
 from dipy_synth.data.label_table import Labels
-from dipy_synth.data.laterality import labels_name_a_side
 from dipy_synth.data.preprocess import prepare_t1, restore_t1
 from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.errors import InputError
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.conversion import (
-    from_network,
     in_batches,
     need_weights,
+    to_arrays,
     to_network,
 )
 from dipy_synth.networks.discriminator import AdversarialTraining
 from dipy_synth.networks.presets import find_preset
-from dipy_synth.nn.base import DEFAULT_MODEL, Wrapper
+from dipy_synth.nn.base import Wrapper
 from dipy_synth.store import load_networks, read_config
 from dipy_synth.training import (
     TrainingSettings,
@@ -44,18 +39,15 @@ from dipy_synth.training import (
 from dipy_synth.training.autoencoder import (
     check_known,
     codebook_callbacks,
-    first_images,
+    initialize,
     label_arguments,
-    labelled_sides,
+    training_batches,
     validation_batches,
     with_frozen_encoder,
 )
 from dipy_synth.training.callbacks import AdversarialRamp
 from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
-
-# flips alone: a resampled brain is a blurred one, and the network would learn the blur
-SHARP = Augmentation(rotation=0, scale=0, translation=0, gamma=0, bias=0)
 
 
 class VQVAE(Wrapper):
@@ -91,18 +83,8 @@ class VQVAE(Wrapper):
     >>> vqvae.fit("prepared", run_dir="run")  # doctest: +SKIP
     """
 
-    def __init__(self, model=DEFAULT_MODEL, *, verbose=False):
-        super().__init__(model, verbose=verbose)
-
     def load_model_weights(self, model):
-        """Load a model.
-
-        Parameters
-        ----------
-        model : str or Path
-            A folder that `save` or `fit` wrote, or the name of a bundled model; a
-            latent diffusion model holds an autoencoder, too.
-        """
+        """Load a model folder, or a bundled model by its name: that of an LDM, too."""
         folder, config = read_config(model, kinds=("vqvae", "ldm"))
         networks, _ = load_networks(folder, config, {"autoencoder": make_autoencoder})
         self.network, self.config = networks["autoencoder"], config
@@ -119,7 +101,6 @@ class VQVAE(Wrapper):
         crop=None,
         decoder_of=None,
         adversarial=0.0,
-        adversarial_start=0.17,
         force=False,
         network=None,
     ):
@@ -145,10 +126,8 @@ class VQVAE(Wrapper):
             encoder and codebook are frozen, so that a latent diffusion model of its
             latents fits this one, too.
         adversarial : float, optional
-            Weight of the adversarial (PatchGAN) loss; 0 trains without one.
-        adversarial_start : float, optional
-            Fraction of the training after which it is enabled; until then the
-            discriminator learns alone.
+            Weight of the adversarial (PatchGAN) loss; 0 trains without one. In the
+            first sixth of the training the discriminator learns alone.
         force : bool, optional
             Overwrite an existing run, instead of resuming it.
         network : dict, optional
@@ -175,10 +154,9 @@ class VQVAE(Wrapper):
                 "patience with adversarial: expected one of them (the validation loss "
                 "does not measure texture)"
             )
-        volumes, held_out = cohort.volumes("train"), cohort.volumes("validation")
+        volumes, held_out = (cohort.volumes(side) for side in SPLITS)
         self.config, self.folder = cohort_config(cohort), None
         known = self._read_known(decoder_of, cohort)
-        labelled = labelled_sides(cohort)
         config = {"shape": cohort.shape, **preset["network"], **network}
         config |= label_arguments(cohort, config)
         with building(settings):
@@ -189,33 +167,21 @@ class VQVAE(Wrapper):
             )
             trained = AdversarialTraining(self.network) if adversarial else self.network
         if not known and is_fresh(run_dir, force=force):
-            start = {"seed": settings.seed, **labelled("train")}
-            images = first_images(self.network, volumes, **start)
-            self.network.initialize(images, seed=settings.seed)
+            initialize(self.network, cohort, seed=settings.seed)
         crop = preset["crop"] if crop is None else crop
-        mirrored = cohort.symmetric and not labels_name_a_side(cohort.label_table)
-        data = VolumeDataset(
-            volumes,
-            augment=SHARP if mirrored else None,
-            crop=crop_shape(cohort.shape, crop, multiple=self.network.factor),
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            **labelled("train"),
-        )
-        starts = []
-        if not known:
-            starts = codebook_callbacks(self.network, volumes, settings, len(data))
-        ramp = AdversarialRamp(adversarial, adversarial_start, settings.epochs)
+        data = training_batches(cohort, self.network, settings, crop=crop)
+        starts = codebook_callbacks(self.network, volumes, settings, len(data))
+        ramp = AdversarialRamp(adversarial, settings.epochs)
         history = train(
             trained,
             data,
             run_dir=run_dir,
             settings=settings,
-            validation=validation_batches(held_out, data, **labelled("validation")),
+            validation=validation_batches(cohort, data),
             about={
                 "cohort": fingerprint(cohort),
                 "crop": crop,
-                "adversarial": [adversarial, adversarial_start],
+                "adversarial": adversarial,
                 **({"decoder_of": known.config["weights_sha256"]} if known else {}),
             },
             force=force,
@@ -223,7 +189,7 @@ class VQVAE(Wrapper):
             callbacks=[*starts, ramp] if adversarial else starts,
             monitored_from=max((c.epoch for c in starts), default=0),
         )
-        self._finish(run_dir)
+        self._write(run_dir)
         return history
 
     def _read_known(self, model, cohort):
@@ -237,23 +203,12 @@ class VQVAE(Wrapper):
 
     def _show(self, run_dir, volumes, trained):
         """Draw reconstructions of held-out volumes below the originals."""
-        n = 6 if self.network.rank == 3 else 16
-        if len(volumes):
+        shown = volumes[: 6 if self.network.rank == 3 else 16]
+        if len(shown):
             with averaged_weights(trained):
-                decoded = self.reconstruct(volumes[:n])
-            save_montage(
-                run_dir / "reconstructions.png",
-                [np.asarray(volumes[:n], "float32"), decoded],
-                titles=["original", "decoded"],
-                columns=n,
-            )
-
-    def _finish(self, run_dir):
-        """Write the model, and reload it in float32."""
-        self.save(run_dir / "model")
-        self.load_model_weights(run_dir / "model")
-        if self.verbose:
-            logger.info("Model written to %s", run_dir / "model")
+                rows = [np.asarray(shown, "float32"), self.reconstruct(shown)]
+            path, titles = run_dir / "reconstructions.png", ["original", "decoded"]
+            save_montage(path, rows, titles=titles, columns=len(shown))
 
     def _content(self):
         networks = {"autoencoder": need_weights(self.network)}
@@ -316,26 +271,22 @@ class VQVAE(Wrapper):
         ndarray of shape (n, *latent_shape), float32
         """
         need_weights(self.network)
-        volumes = as_volumes(volumes)
-        if label_maps is not None and np.shape(label_maps) != volumes.shape:
+        volumes, labels = as_volumes(volumes), self.label_table
+        if label_maps is None:
+            label_maps = np.broadcast_to(0, volumes.shape)
+        elif np.shape(label_maps) != volumes.shape:
             raise InputError(
                 f"label maps of shape {np.shape(label_maps)}: expected that of the "
                 f"volumes, {volumes.shape}"
             )
 
         def encode(chosen):
-            maps = None if label_maps is None else label_maps[chosen]
-            return self.network.encode(self._images(volumes[chosen], maps))
+            images = to_network(volumes[chosen], self.network.shape)
+            if labels is not None:
+                images = labels.beside(images, label_maps[chosen])
+            return self.network.encode(images)
 
         return in_batches(encode, np.arange(len(volumes)), batch_size)
-
-    def _images(self, volumes, label_maps):
-        """Return network images of volumes, with the channels of labels."""
-        images = to_network(volumes, self.network.shape)
-        if self.label_table is None:
-            return images
-        label_maps = np.zeros(images.shape[:-1]) if label_maps is None else label_maps
-        return self.label_table.beside(images, label_maps)
 
     def decode(self, latents, *, return_labels=False, batch_size=1):
         """Quantise latents and decode them to volumes.
@@ -362,24 +313,18 @@ class VQVAE(Wrapper):
             If labels are wanted of a model without.
         """
         decode = need_weights(self.network).decode
-        brains, labels = self.config.get("grid") is not None, self.label_table
+        brains = self.config.get("grid") is not None
+        labels = self.label_table if return_labels else None
         if return_labels and labels is None:
             raise InputError("labels of a model without; expected one that has labels")
-
-        def decode_batch(z):
-            images = np.asarray(ops.convert_to_numpy(decode(z)), "float32")
-            volumes = from_network(images, background=brains)
-            if not return_labels:
-                return volumes
-            label_maps = labels.from_channels(images[..., 1:])
-            if brains:
-                label_maps = np.where(volumes > 0, label_maps, 0)
-            return np.stack([volumes, label_maps], axis=1)  # float32 holds both
-
-        made = in_batches(decode_batch, latents, batch_size)
-        if not return_labels:
-            return made
-        return made[:, 0].astype("float32"), made[:, 1].astype("int32")
+        made = in_batches(
+            lambda z: to_arrays(decode(z), background=brains, labels=labels),
+            latents,
+            batch_size,
+        )
+        if labels is None:
+            return made[:, 0]
+        return made[:, 0], made[:, 1].astype("int32")
 
     def reconstruct(self, volumes, *, batch_size=1):
         """Encode and decode prepared volumes.

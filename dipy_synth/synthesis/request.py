@@ -6,10 +6,10 @@ import logging
 
 import numpy as np
 
-from dipy_synth.conditions import is_missing
 from dipy_synth.data.columns import describe, understand
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.errors import InputError
+from dipy_synth.utils.cells import is_missing
 from dipy_synth.utils.random import check_seed
 from dipy_synth.utils.tables import read_table
 

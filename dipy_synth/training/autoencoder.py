@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 
+from dipy_synth.data.augment import Augmentation, crop_shape
 from dipy_synth.data.dataset import VolumeDataset
 from dipy_synth.data.label_table import UNKNOWN
+from dipy_synth.data.laterality import labels_name_a_side
 from dipy_synth.errors import InputError
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.codebook import VectorQuantizer
@@ -18,24 +20,15 @@ from dipy_synth.utils.random import random_stream
 _WARMUP = 200  # steps before a codebook starts from the latents
 
 
-def labelled_sides(cohort):
-    """Return what is known of the labels of each side of a cohort's split.
+def labelled_side(cohort, split):
+    """Return the ``label_maps`` and ``labels`` of one side: dict for `VolumeDataset`.
 
-    Parameters
-    ----------
-    cohort : Cohort or ArrayCohort
-        The cohort.
-
-    Returns
-    -------
-    callable
-        From a side to the ``label_maps`` and ``labels`` of `VolumeDataset`: dict, empty
-        without label maps.
+    It is empty without label maps.
     """
     labels = cohort.label_table
     if labels is None:
-        return lambda split: {}
-    return lambda split: {"label_maps": cohort.label_maps(split), "labels": labels}
+        return {}
+    return {"label_maps": cohort.label_maps(split), "labels": labels}
 
 
 def label_arguments(cohort, config):
@@ -108,8 +101,25 @@ def first_images(network, volumes, *, seed, most=40, label_maps=None, labels=Non
     return labels.beside(images, label_maps[chosen])
 
 
+def initialize(network, cohort, *, seed):
+    """Initialise an autoencoder from training images.
+
+    Parameters
+    ----------
+    network : Autoencoder
+        The autoencoder.
+    cohort : Cohort or ArrayCohort
+        The cohort.
+    seed : int
+        Random seed.
+    """
+    labelled = labelled_side(cohort, "train")
+    images = first_images(network, cohort.volumes("train"), seed=seed, **labelled)
+    network.initialize(images, seed=seed)
+
+
 def codebook_callbacks(network, volumes, settings, steps):
-    """Return the callbacks that initialise a codebook; none without a codebook.
+    """Return the callbacks that initialise a codebook; none where there is none to.
 
     Parameters
     ----------
@@ -126,7 +136,8 @@ def codebook_callbacks(network, volumes, settings, steps):
     -------
     list of StartCodebook
     """
-    if not isinstance(network.quantizer, VectorQuantizer):
+    quantizer = network.quantizer
+    if not isinstance(quantizer, VectorQuantizer) or float(quantizer.started):
         return []
     images = first_images(network, volumes, seed=settings.seed, most=8)
     positions = math.prod(network.latent_shape[:-1])
@@ -135,26 +146,57 @@ def codebook_callbacks(network, volumes, settings, steps):
     return [StartCodebook(network, images, epoch=epoch, seed=settings.seed)]
 
 
-def validation_batches(volumes, training, **labelled):
+def training_batches(cohort, network, settings, *, crop):
+    """Return batches of training volumes, mirrored where left and right are alike.
+
+    Parameters
+    ----------
+    cohort : Cohort or ArrayCohort
+        The cohort.
+    network : Autoencoder
+        The autoencoder.
+    settings : TrainingSettings
+        Settings, for batch size and seed.
+    crop : float
+        Side of the crops, as a fraction of the volume's.
+
+    Returns
+    -------
+    VolumeDataset
+    """
+    mirrored = cohort.symmetric and not labels_name_a_side(cohort.label_table)
+    return VolumeDataset(
+        cohort.volumes("train"),
+        augment=Augmentation(flip=0.5) if mirrored else None,
+        crop=crop_shape(cohort.shape, crop, multiple=network.factor),
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        **labelled_side(cohort, "train"),
+    )
+
+
+def validation_batches(cohort, training):
     """Return batches of whole held-out volumes, or None where there are none.
 
     Parameters
     ----------
-    volumes : array of shape (n, *shape)
-        Held-out volumes.
+    cohort : Cohort or ArrayCohort
+        The cohort.
     training : VolumeDataset
         The training data: as many voxels make a batch, or one volume.
-    **labelled
-        Labels of the volumes, see `labelled_sides`.
 
     Returns
     -------
     VolumeDataset or None
     """
-    if not len(volumes):
+    if not cohort.where("validation").any():
         return None
-    batch_size = max(1, training.batch_size // training.parts)
-    return VolumeDataset(volumes, batch_size=batch_size, shuffle=False, **labelled)
+    return VolumeDataset(
+        cohort.volumes("validation"),
+        batch_size=max(1, training.batch_size // training.parts),
+        shuffle=False,
+        **labelled_side(cohort, "validation"),
+    )
 
 
 def check_known(known, config, sides):

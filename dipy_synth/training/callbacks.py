@@ -50,18 +50,15 @@ class AdversarialRamp(keras.callbacks.Callback):
     ----------
     weight : float
         Final weight of the adversarial loss.
-    start : float
-        Fraction of the training after which the weight grows from 0.
     epochs : int
         Number of epochs of the training.
-    length : float, optional
-        Fraction of the training in which it grows to `weight`.
     """
 
-    def __init__(self, weight, start, epochs, *, length=0.1):
+    start, length = 0.17, 0.1  # fractions of the training: at 0, and growing from it
+
+    def __init__(self, weight, epochs):
         super().__init__()
-        self.weight, self.start = weight, start
-        self.epochs, self.length = epochs, length
+        self.weight, self.epochs = weight, epochs
 
     def on_epoch_begin(self, epoch, logs=None):
         """Set the weight for an epoch."""

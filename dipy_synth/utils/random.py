@@ -36,7 +36,6 @@ USES = {
     "comparison: draws": 0xC0E2,
     "comparison: noise": 0xC0E3,
     "classifier: splits": 0xC0E4,
-    "classifier: permutations": 0xC0E5,
     "classifier: folds": 0xC0E6,
     "conditioning: trend": 0xC0E7,
     "conditioning: shuffles": 0xC0E8,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.testing import assert_array_equal
 import pytest
 
-from dipy_synth.data import brain_extraction as extraction
+from dipy_synth.data import brain_extraction as extraction, brain_networks
 from dipy_synth.errors import InputError
 
 
@@ -92,7 +92,7 @@ def test_a_network_that_cannot_be_had_says_what_it_needs(stripped, monkeypatch):
     def offline():
         raise ConnectionError("no route to host")
 
-    monkeypatch.setitem(extraction.NETWORKS, "evac", offline)
+    monkeypatch.setitem(brain_networks.NETWORKS, "evac", offline)
     with pytest.raises(InputError, match="'evac': ConnectionError: no route.*weights"):
         extraction.find_brain(*stripped, brain="evac")
 
@@ -112,7 +112,7 @@ def test_a_network_is_loaded_once_and_asked_for_every_scan(
         loaded.append(1)
         return lambda data, affine: data > 50
 
-    monkeypatch.setitem(extraction.NETWORKS, "synthseg", load)
+    monkeypatch.setitem(brain_networks.NETWORKS, "synthseg", load)
     data, affine = stripped
     for _ in range(2):
         found = extraction.find_brain(data, affine, mask=data < 0, brain="synthseg")
@@ -123,9 +123,9 @@ def test_a_network_is_loaded_once_and_asked_for_every_scan(
 @pytest.fixture
 def fresh():
     """Networks are kept between scans; not between tests."""
-    extraction.load_network.cache_clear()
+    brain_networks.load_network.cache_clear()
     yield
-    extraction.load_network.cache_clear()
+    brain_networks.load_network.cache_clear()
 
 
 def fake_module(monkeypatch, name, **content):
@@ -173,12 +173,14 @@ class LikeSynthSeg(LikeDipy):
 
 @pytest.mark.parametrize("name, kind", [("evac", LikeDipy), ("synthseg", LikeSynthSeg)])
 def test_networks_of_dipy_are_asked_as_they_want(
-    stripped, monkeypatch, fresh, name, kind
+    stripped, tmp_path, monkeypatch, fresh, name, kind
 ):
     names = {"EVACPlus": kind, "SynthSeg": kind}
     fake_module(monkeypatch, "dipy.nn")
     fake_module(monkeypatch, f"dipy.nn.{name}", **names)
-    monkeypatch.setattr(extraction, "_check_weights", lambda name: None)
+    monkeypatch.setattr(brain_networks, "dipy_home", str(tmp_path))
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "weights.pth").touch()
     (data, affine), level = stripped, logger.level
     logger.setLevel("WARNING")
     try:
@@ -192,21 +194,30 @@ def test_networks_of_dipy_are_asked_as_they_want(
         logger.setLevel(level)
 
 
-def test_offline_is_told_at_once(tmp_path, monkeypatch):
+def test_offline_is_told_at_once(tmp_path, monkeypatch, fresh):
     asked = []
+
+    class Evac:
+        def __init__(self, verbose):
+            pass
+
+        def predict(self, data, affine):
+            return "mask"
 
     def no_route(request, timeout):
         asked.append((request.full_url, timeout))
         raise URLError("Name or service not known")
 
-    monkeypatch.setattr(extraction, "urlopen", no_route)
-    monkeypatch.setattr(extraction, "dipy_home", str(tmp_path))
+    monkeypatch.setattr(brain_networks, "urlopen", no_route)
+    monkeypatch.setattr(brain_networks, "dipy_home", str(tmp_path))
     with pytest.raises(InputError, match="no weights in .*evac.*cannot be reached"):
-        extraction._check_weights("evac")
+        brain_networks.load_network("evac")
     assert len(asked) == 1 and asked[0][1] <= 10
     (tmp_path / "evac").mkdir()
     (tmp_path / "evac" / "evac_weights.pth").touch()
-    extraction._check_weights("evac")
+    fake_module(monkeypatch, "dipy.nn")
+    fake_module(monkeypatch, "dipy.nn.evac", EVACPlus=Evac)
+    assert brain_networks.load_network("evac")("data", "affine") == "mask"
     assert len(asked) == 1
 
 
@@ -214,7 +225,7 @@ def test_a_network_that_fails_on_a_scan_is_told(stripped, monkeypatch, fresh):
     def find(data, affine):
         raise AssertionError("Not enough foreground")
 
-    monkeypatch.setitem(extraction.NETWORKS, "deepbet", lambda: find)
+    monkeypatch.setitem(brain_networks.NETWORKS, "deepbet", lambda: find)
     with pytest.raises(InputError, match="'deepbet' failed on this image.*foreground"):
         extraction.find_brain(*stripped, brain="deepbet")
 

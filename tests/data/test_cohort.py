@@ -75,7 +75,7 @@ def test_a_cache_that_was_left_half_made_is_made_anew(folder, monkeypatch):
     Cohort.load(folder).volumes()
     shutil.rmtree(folder / "sub-01")
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("dipy_synth.data.cohort.write_json", crash)
+        patch.setattr("dipy_synth.data.cohort_cache.write_json", crash)
         Cohort.load(folder).volumes()
     assert not (folder / ".cache" / "volumes.json").exists()
     assert len(Cohort.load(folder).volumes()) == 7
@@ -97,11 +97,11 @@ def test_a_folder_one_may_only_read_needs_no_cache(folder, monkeypatch, number, 
 
 
 def test_a_full_disk_is_told(folder, monkeypatch):
-    def fill(path, *args):
+    def fill(path, *args, **kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     shutil.rmtree(folder / ".cache", ignore_errors=True)
-    monkeypatch.setattr("dipy_synth.data.cohort._fill", fill)
+    monkeypatch.setattr(np.lib.format, "open_memmap", fill)
     with pytest.raises(OSError, match="No space"):
         Cohort.load(folder).volumes()
 

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import pytest
 
 from dipy_synth.data import prepare as preparing
-from dipy_synth.data.brain_extraction import NETWORKS
+from dipy_synth.data.brain_networks import NETWORKS
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.prepared import (
     mask_path,

@@ -59,7 +59,6 @@ def sets(phantoms):
     [
         (spectrum.power_distance, "power", ("blurred",)),
         (histograms.histogram_distance, "histogram", ("blotched",)),
-        (histograms.histogram_deviation, "histogram", ("blotched",)),
         (texture.texture_distance, "texture", ("blurred", "grainy", "blotched")),
         (classifier.block_auc, "texture", ("blurred", "grainy", "blotched")),
     ],
@@ -197,16 +196,8 @@ def test_wasserstein_of_histograms_is_how_far_intensities_move():
     assert histograms.wasserstein(*sides) == pytest.approx(exact, abs=1 / 256)
     moved = np.roll(sides[0], 32)
     assert histograms.wasserstein(sides[0], moved) == pytest.approx(32 / 256)
-
-
-def test_pooled_histograms_hide_what_single_ones_show():
-    dark, light = np.eye(256)[[64]], np.eye(256)[[192]]
-    real = np.concatenate([dark, light])
-    assert histograms.histogram_distance(real, real) == 0
-    assert histograms.histogram_deviation(real, real) == pytest.approx(0.25)
-    assert histograms.histogram_deviation(dark, light) == pytest.approx(0.5)
     with pytest.raises(InputError, match="256"):
-        histograms.histogram_distance(real, real[:, :10])
+        histograms.histogram_distance([sides[0]], [sides[0][:10]])
 
 
 # --- texture ------------------------------------------------------------------------
@@ -341,12 +332,3 @@ def test_scans_of_one_subject_share_a_fold():
     assert apart > 0.8 and together < 0.65
     with pytest.raises(InputError, match="3 subjects of 48"):
         classifier.classifier_auc(real, synthetic, subjects=[1, 2, 3])
-
-
-def test_permutations_say_whether_an_auc_is_chance():
-    rng = np.random.default_rng(3)
-    a, b = rng.normal(size=(2, 15, 20))
-    chance = classifier.two_sample_test(a, b, permutations=60, repeats=1)
-    assert chance.p_value > 0.1 and chance.permutations == 60
-    found = classifier.two_sample_test(a, b + 1, permutations=60, repeats=1)
-    assert found.auc > 0.9 and found.p_value == pytest.approx(1 / 61)

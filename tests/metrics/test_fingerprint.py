@@ -24,9 +24,7 @@ def brains():
 
 @pytest.fixture(scope="module")
 def search(brains):
-    return FeatureSearch(
-        brains[:10], Fingerprint(brains[:10], voxel_size=SIZE), reach=0
-    )
+    return FeatureSearch(brains[:10], Fingerprint(brains[:10], voxel_size=SIZE))
 
 
 def test_an_audit_by_fingerprints_is_not_void(brains, search):

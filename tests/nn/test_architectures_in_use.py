@@ -93,7 +93,6 @@ def test_a_killed_run_with_a_discriminator_ends_as_an_uninterrupted_one(
             settings=TrainingSettings(epochs=2, batch_size=4),
             preset="plain",
             adversarial=0.1,
-            adversarial_start=0.0,
             network=SMALL,
         )
         return vqvae.network.get_weights()
@@ -118,13 +117,13 @@ def test_a_killed_run_with_a_discriminator_ends_as_an_uninterrupted_one(
 
 def test_the_adversarial_loss_starts_late_and_gradually():
     model, strengths = SimpleNamespace(strength=keras.Variable(0.0)), []
-    ramp = AdversarialRamp(0.5, 0.6, 10, length=0.2)
+    ramp = AdversarialRamp(0.5, 10)
     ramp.set_model(model)
     for epoch in range(10):
         ramp.on_epoch_begin(epoch)
         strengths.append(float(model.strength.value))
-    np.testing.assert_allclose(strengths[:6], 0, atol=1e-6)
-    np.testing.assert_allclose(strengths[6:], [0.25, 0.5, 0.5, 0.5], atol=1e-6)
+    expected = [0, 0.5 * 0.3, *[0.5] * 8]  # from 17 % of the training, over 10 %
+    np.testing.assert_allclose(strengths, expected, atol=1e-6)
 
 
 def test_an_unknown_preset_is_told_before_anything_is_written(digits, tmp_path):

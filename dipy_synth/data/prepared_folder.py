@@ -1,0 +1,207 @@
+"""The folder of a prepared cohort: its checks, its descriptions, and what is done."""
+
+import os
+from pathlib import Path
+
+from dipy_synth.data.label_table import TABLE, Labels, read_names
+from dipy_synth.data.prepared import (
+    is_whole,
+    label_path,
+    mask_path,
+    prepared_keys,
+    prepared_path,
+    sidecar_path,
+    source_hash,
+    target_path,
+)
+from dipy_synth.data.preprocess_config import PreprocessConfig
+from dipy_synth.data.records import bids_root
+from dipy_synth.errors import InputError
+from dipy_synth.utils.derivative import OutputFolder, SourceLink
+from dipy_synth.utils.files import read_json
+
+KIND = "prepared cohort"
+PAGE = ("quality.html", "quality.tsv")  # written into the cohort by the report
+README = """
+T1-weighted brains, prepared for training by `dipy_preprocess_t1` of dipy_synth: masked,
+corrected for bias field (N4), brought to one grid by a single interpolation, and scaled
+to [0, 1] within the brain. Volumes whose names say `space-MNI152NLin2009aSym` are
+aligned to that template; `Preprocessing` in dataset_description.json says how (a rigid
+alignment keeps the sizes of the subject). Each sidecar has the transform back to the
+scan (`PreparedToNative`, mm) and the intensities that became 0 and 1
+(`IntensityRange`). Each subject is for training or for validation: column `split` of
+participants.tsv. quality.html shows every volume, the highest outlier score first.
+"""
+
+
+def is_done(root, record, preprocessing):
+    """Return whether a scan is prepared already, by the same preprocessing.
+
+    Parameters
+    ----------
+    root : str or Path
+        The prepared cohort.
+    record : Record
+        The scan.
+    preprocessing : PreprocessConfig
+        The preprocessing of this run.
+
+    Returns
+    -------
+    bool
+
+    Raises
+    ------
+    InputError
+        If the prepared scan is of other files.
+    """
+    image = target_path(root, record.key, preprocessing)
+    if not is_whole(image):
+        return False
+    path = sidecar_path(image)
+    sidecar = read_json(path)
+    if sidecar.get("SourceHash") != source_hash(record):
+        raise InputError(
+            f"{path}: prepared from other files ({', '.join(sidecar['Sources'])}, or "
+            f"their bytes have changed) than {record.image}; expected --force to "
+            "prepare it anew, or another out_dir"
+        )
+    return PreprocessConfig.from_config(sidecar.get("Preprocessing")) == preprocessing
+
+
+def forget(root, record):
+    """Remove the files of a scan that is to be prepared anew.
+
+    If it then fails, or the run is killed, no volume of other preprocessing must stay
+    in the cohort.
+
+    Parameters
+    ----------
+    root : Path
+        The prepared cohort.
+    record : Record
+        The scan.
+    """
+    image = prepared_path(root, record.key)
+    for path in (image, mask_path(image), label_path(image)):
+        path.unlink(missing_ok=True)
+        sidecar_path(path).unlink(missing_ok=True)
+
+
+def check_output(root, keys, preprocessing, *, force):
+    """Refuse to mix two kinds of preprocessing, or to write into a foreign folder.
+
+    Parameters
+    ----------
+    root : Path
+        The prepared cohort.
+    keys : set of str
+        Keys of the scans of this run.
+    preprocessing : PreprocessConfig
+        The preprocessing of this run.
+    force : bool
+        Whether existing scans may be prepared anew.
+
+    Returns
+    -------
+    bool
+        Whether existing scans are of another preprocessing.
+
+    Raises
+    ------
+    InputError
+        If the folder holds something else, or scans of another preprocessing.
+    """
+    folder = OutputFolder(root, KIND)
+    before = folder.read()
+    if before is not None:  # new options have defaults
+        known = PreprocessConfig.from_config(before.get("Preprocessing"))
+        before = _request(known)
+    different = folder.check(_request(preprocessing), before=before, force=force)
+    others = sorted(set(prepared_keys(root)) - keys)
+    if different and others:
+        raise InputError(
+            f"{root}: holds {len(others)} scans of other preprocessing, which are "
+            f"not part of this run (first {others[0]}); expected another out_dir"
+        )
+    return bool(different)
+
+
+def _request(preprocessing):
+    return {
+        "Grid": preprocessing.grid.to_config(),
+        "Preprocessing": preprocessing.to_config(),
+    }
+
+
+def link_source(root, records):
+    """Link the folder that holds all scans and masks of a run: SourceLink.
+
+    Parameters
+    ----------
+    root : Path
+        The prepared cohort.
+    records : list of Record
+        The scans.
+    """
+    files = [path for record in records for path in record.files]
+    folders = {bids_root(path.absolute()) for path in files}
+    return SourceLink.to(Path(os.path.commonpath(folders)), root=root)
+
+
+def write_description(root, records, preprocessing, *, source):
+    """Write the dataset description; the source's licence is passed on.
+
+    Parameters
+    ----------
+    root : Path
+        The prepared cohort.
+    records : list of Record
+        The scans.
+    preprocessing : PreprocessConfig
+        Their preprocessing.
+    source : SourceLink
+        The link of `link_source`.
+    """
+    known = _source_description(records)
+    name = known.get("Name", "T1 scans")
+    origin = {key: known[key] for key in ("Version",) if key in known}
+    if "DatasetDOI" in known:
+        origin["DOI"] = known["DatasetDOI"]
+    else:
+        origin["URL"] = source.address
+    OutputFolder(root, KIND).describe(
+        _request(preprocessing),
+        name=f"{name}, prepared by dipy_synth",
+        readme=README,
+        ignored=PAGE,
+        authors=known.get("Authors") or (f"The authors of: {name}",),
+        License=known.get("License"),
+        SourceDatasets=[origin, *known.get("SourceDatasets", [])],
+        DatasetLinks=source.links,
+    )
+
+
+def _source_description(records):
+    """Read the dataset_description.json of the scans: dict, {} if there is none."""
+    path = bids_root(records[0].image) / "dataset_description.json"
+    return read_json(path) if path.is_file() else {}
+
+
+def write_label_table(root, names=None):
+    """Write dseg.tsv: the labels of all prepared scans; nothing without any.
+
+    Parameters
+    ----------
+    root : Path
+        The prepared cohort.
+    names : dict of int to str, optional
+        Names of labels; others keep those that the table has.
+    """
+    images = [prepared_path(root, key) for key in prepared_keys(root)]
+    sidecars = [sidecar_path(label_path(image)) for image in images]
+    there = [read_json(path) for path in sidecars if path.is_file()]
+    values = {value for sidecar in there for value in sidecar["Labels"]}
+    if values:
+        labels = Labels.of(values, {**read_names(root), **(names or {})})
+        labels.write(Path(root) / TABLE)
