@@ -14,6 +14,9 @@ from dipy_synth.errors import InputError
 # BIDS label of the template that volumes are aligned to: ICBM 2009a, nonlinear,
 # symmetric.
 TEMPLATE_SPACE = "MNI152NLin2009aSym"
+TEMPLATE_ADDRESS = (
+    "https://www.bic.mni.mcgill.ca/~vfonov/icbm/2009/mni_icbm152_nlin_sym_09a_nifti.zip"
+)
 MOST_VOXELS = 512**3  # 0.5 GB a volume in float32, of which steps take several
 
 
@@ -207,6 +210,24 @@ def template_space(preprocessing):
     """
     aligned = (preprocessing or {}).get("align") in ("rigid", "affine")
     return TEMPLATE_SPACE if aligned else None
+
+
+def spatial_reference(preprocessing):
+    """Return what the sidecar of a volume says of its space (BIDS).
+
+    Parameters
+    ----------
+    preprocessing : dict or None
+        See `template_space`.
+
+    Returns
+    -------
+    dict
+        ``SpatialReference``, the address of the template; empty without one.
+    """
+    if template_space(preprocessing) is None:
+        return {}
+    return {"SpatialReference": TEMPLATE_ADDRESS}
 
 
 def _three(name, values):

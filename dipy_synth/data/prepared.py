@@ -9,7 +9,7 @@ from dipy_synth import __version__
 from dipy_synth.data.label_maps import read_label_map, smallest_type
 from dipy_synth.data.nifti import read_volume, write_volume
 from dipy_synth.data.preprocess import PreparedT1
-from dipy_synth.grid import template_space
+from dipy_synth.grid import spatial_reference, template_space
 from dipy_synth.utils.files import file_hash, read_json, write_json
 
 IMAGE, MASK = "_desc-prepared_T1w.nii.gz", "_desc-brain_mask.nii.gz"
@@ -154,6 +154,7 @@ def write_prepared(root, record, prepared, preprocessing, *, source):
         "SkullStripped": preprocessing.brain != "none",
         "Preprocessing": preprocessing.to_config(),
         "DipySynthVersion": __version__,
+        **spatial_reference(preprocessing.to_config()),
     }
     write_json(sidecar_path(image), content)
 
@@ -165,6 +166,7 @@ def _write_mask(image, prepared, preprocessing, uris):
         "Description": "Brain mask on the grid of the prepared volume",
         "Type": "Brain",
         "Sources": uris,
+        **spatial_reference(preprocessing.to_config()),
     }
     write_json(sidecar_path(path), content)
     mask = prepared.mask.astype(np.uint8)
@@ -178,6 +180,7 @@ def _write_label_map(image, prepared, preprocessing, uris):
         "Description": "Labels on the grid of the prepared volume, by nearest voxels",
         "Sources": uris,
         "Labels": np.unique(maps).tolist(),
+        **spatial_reference(preprocessing.to_config()),
     }
     write_json(sidecar_path(path), content)
     write_volume(path, maps, prepared.affine, space=space_of(preprocessing.align))

@@ -11,7 +11,7 @@ from dipy_synth.data.label_table import Labels
 from dipy_synth.data.nifti import write_volume
 from dipy_synth.data.prepared import sidecar_path, space_of_model
 from dipy_synth.data.target import Target, describe_resolution
-from dipy_synth.grid import Grid, template_space
+from dipy_synth.grid import Grid, spatial_reference, template_space
 from dipy_synth.metrics.anatomy import TISSUES, tissue_probabilities
 from dipy_synth.utils.files import write_json
 from dipy_synth.utils.tables import write_table
@@ -76,7 +76,7 @@ class Outputs:
             "SkullStripped": True,
             "DipySynthVersion": __version__,
             **content,
-            **(describe_resolution(self.target, grid) if self.target else {}),
+            **self._space(config),
         }
         where = {"space": space_of_model(config)}
         where["affine"] = grid.affine if self.target is None else self.target.affine
@@ -85,38 +85,47 @@ class Outputs:
             written = self.target.resample(volume, grid.affine)
         if self.tissues:
             known = label_map is not None
-            self._write_tissues(path, volume, written > 0, grid, where, known=known)
+            self._write_tissues(path, volume, written > 0, config, where, known=known)
         if label_map is not None:
-            labels = Labels.from_config(config["labels"])
-            self._write_labels(path, label_map, written > 0, grid, where, labels)
+            self._write_labels(path, label_map, written > 0, config, where)
         write_json(sidecar_path(path), sidecar)
         write_volume(path, written, **where)
 
-    def _write_labels(self, path, label_map, brain, grid, where, labels):
-        """Write the labels that a model made with a volume."""
+    def _space(self, config):
+        """Return what sidecars say of space and resolution: dict."""
+        found = spatial_reference(config.get("preprocessing"))
         if self.target is not None:
+            grid = Grid.from_config(config["grid"])
+            found |= describe_resolution(self.target, grid)
+        return found
+
+    def _write_labels(self, path, label_map, brain, config, where):
+        """Write the labels that a model made with a volume."""
+        labels = Labels.from_config(config["labels"])
+        if self.target is not None:
+            grid = Grid.from_config(config["grid"])
             matrix = np.linalg.solve(grid.affine, self.target.affine)
             label_map = resample_labels(label_map, matrix, self.target.shape)
         label_map = smallest_type(np.where(brain, label_map, 0))
         names = dict(zip(labels.names, labels.values))
         sidecar = {
             "Description": "Labels of the synthetic brain, generated with it",
-            **self._about(path, grid),
+            **self._about(path, config),
             "LabelVolumes": _millilitres(label_map, where["affine"], names),
             "LabelVolumesUnit": "mL",
         }
         self._write_map(path, "dseg", label_map, sidecar, where)
 
-    def _about(self, path, grid):
+    def _about(self, path, config):
         """Return what sidecars of maps say of their origin: dict."""
         return {
             "Sources": [f"bids::{'/'.join(path.parts[-3:])}"],
             "Manual": False,
             "DipySynthVersion": __version__,
-            **(describe_resolution(self.target, grid) if self.target else {}),
+            **self._space(config),
         }
 
-    def _write_tissues(self, path, volume, brain, grid, where, *, known):
+    def _write_tissues(self, path, volume, brain, config, where, *, known):
         """Write probseg and dseg of a volume; the classifier sees the model's grid.
 
         Where labels are known, dseg is of those.
@@ -125,12 +134,13 @@ class Outputs:
         if not shares.any():
             logger.warning("%s: too few intensities to find tissues by", path.name)
         if self.target is not None:
-            shares = _moved(shares, volume > 0, brain, grid.affine, self.target)
+            affine = Grid.from_config(config["grid"]).affine
+            shares = _moved(shares, volume > 0, brain, affine, self.target)
         labels = np.where(shares.any(axis=0), shares.argmax(axis=0) + 1, 0)
         sidecar = {
             "Description": "Tissues of the synthetic brain, by DIPY's hidden Markov "
             "random field classifier (TissueClassifierHMRF)",
-            **self._about(path, grid),
+            **self._about(path, config),
         }
         for name, share in zip(LABELS, shares):
             self._write_map(path, f"label-{name}_probseg", share, sidecar, where)

@@ -139,6 +139,7 @@ def draw_curves(run_dir, history):
         values = [row[name] for row in history if name in row]
         axes.plot(range(1, len(values) + 1), values, label=name)
     axes.set(xlabel="epoch", ylabel="loss", yscale="log")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend()
     with atomic_path(run_dir / "curves.png") as temporary:
         figure.savefig(temporary, dpi=100)

@@ -65,7 +65,7 @@ def save_montage(path, rows, *, titles=None, columns=8):
 
 
 def stacked_slices(volume):
-    """Stack the mid-slices of an image vertically, centred.
+    """Stack the mid-slices of an image vertically, centred on its background.
 
     Parameters
     ----------
@@ -81,5 +81,6 @@ def stacked_slices(volume):
     padded = []
     for plane in planes:
         left = (width - plane.shape[1]) // 2
-        padded.append(np.pad(plane, ((0, 0), (left, width - plane.shape[1] - left))))
+        sides = ((0, 0), (left, width - plane.shape[1] - left))
+        padded.append(np.pad(plane, sides, constant_values=plane[0, 0]))
     return np.vstack(padded)

@@ -27,7 +27,7 @@ from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.data.split import few_held_out
 from dipy_synth.errors import InputError
-from dipy_synth.grid import Grid
+from dipy_synth.grid import TEMPLATE_ADDRESS, Grid
 from dipy_synth.utils.files import read_json, write_json
 from dipy_synth.utils.tables import read_table, write_table
 
@@ -133,9 +133,12 @@ def test_the_name_says_the_template_where_scans_are_aligned(done, tmp_path, sour
     aligned = replace(STEPS, align="affine")
     prepare(source / "sub-01", out, preprocessing=aligned)
     name = "sub-01_space-MNI152NLin2009aSym_desc-prepared_T1w.nii.gz"
-    assert prepared_path(out, "sub-01").name == name and prepared_keys(out) == [
-        "sub-01"
-    ]
+    image = prepared_path(out, "sub-01")
+    assert image.name == name and prepared_keys(out) == ["sub-01"]
+    for path in (image, mask_path(image)):
+        assert read_json(sidecar_path(path))["SpatialReference"] == TEMPLATE_ADDRESS
+    not_aligned = read_json(sidecar_path(prepared_path(done, "sub-01")))
+    assert "SpatialReference" not in not_aligned
 
 
 def test_a_cohort_of_an_earlier_version_is_read_and_not_added_to(source, tmp_path):

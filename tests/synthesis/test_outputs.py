@@ -6,7 +6,7 @@ import pytest
 
 from dipy_synth.data.target import Target, find_target
 from dipy_synth.errors import InputError
-from dipy_synth.grid import Grid
+from dipy_synth.grid import TEMPLATE_ADDRESS, Grid
 from dipy_synth.synthesis.cohort import synthesize_cohort
 from dipy_synth.synthesis.images import check_for_images
 from dipy_synth.synthesis.outputs import Outputs
@@ -63,6 +63,7 @@ def test_a_brain_is_written_on_another_grid_that_its_sidecar_describes(finer):
     sidecar = read_json(str(path).replace(".nii.gz", ".json"))
     assert sidecar["ContentVoxelSize"] == [4.0, 4.0, 4.0]
     assert "whose voxels are 4 x 4 x 4 mm" in sidecar["Resolution"]
+    assert sidecar["SpatialReference"] == TEMPLATE_ADDRESS
     assert image.get_fdata()[0, 0, 0] == 0
 
 
@@ -108,9 +109,9 @@ def test_tissues_lie_on_the_grid_of_the_brain(finer):
     for end in MAPS:
         image = nib.load(beside(path, end))
         np.testing.assert_allclose(image.affine, affine)
-        assert "Resolution" in read_json(
-            str(beside(path, end)).replace(".nii.gz", ".json")
-        )
+        sidecar = read_json(str(beside(path, end)).replace(".nii.gz", ".json"))
+        assert "Resolution" in sidecar
+        assert sidecar["SpatialReference"] == TEMPLATE_ADDRESS
         shares.append(image.get_fdata())
     np.testing.assert_allclose(np.sum(shares[1:], axis=0), brain, atol=1e-6)
     np.testing.assert_array_equal(shares[0] > 0, brain)
