@@ -1,7 +1,8 @@
-"""A small part of `benchmarks/hard_use.py`: inputs broken at random."""
+"""A small part of `benchmarks/hard_use.py`: broken inputs, a kill, two writers."""
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -28,6 +29,15 @@ def test_broken_inputs_are_read_or_refused_in_words(hard_use, tmp_path):
         assert sum(counts.values()) == 200
     assert all(found[kind]["read"] for kind in ("header", "table", "request"))
     assert not found["model"]["read"] or found["model"]["refused"] > 150
+
+
+def test_a_command_is_killed_and_another_writes_there(hard_use, tmp_path):
+    options = SimpleNamespace(kills=1, writers=1)
+    ((name, *timed),) = hard_use.prepare_commands(tmp_path, ["preprocess"])
+    rng = np.random.default_rng(0)
+    assert hard_use.kill(tmp_path, name, *timed, options, rng)[0] == 1
+    met = hard_use.meet(tmp_path, name, timed[0], options)
+    assert met == {"statuses [0, 1], 1 refused, alike True": 1}
 
 
 def write(path, **fields):

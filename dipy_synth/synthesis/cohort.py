@@ -15,7 +15,6 @@ from dipy_synth.synthesis.draws import Draws, count_reasons
 from dipy_synth.synthesis.outputs import (
     PICTURE,
     Outputs,
-    remove_leftovers,
     remove_volume,
     volume_path,
     volumes_there,
@@ -131,7 +130,6 @@ def synthesize_cohort(
     name = describe_model(ldm.folder, ldm.config, root=out_dir)["Name"]
     words = "%d of %d volumes to generate: model %s, seed %d"
     logger.info(words, len(missing), n, name, request.seed)
-    remove_leftovers(out_dir)
     starts = range(0, len(missing), batch_size)
     runs = [{k: request.sample(k) for k in missing[i : i + batch_size]} for i in starts]
     # a batch is sent with its samples, not with all rows of participants

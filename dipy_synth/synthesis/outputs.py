@@ -214,10 +214,3 @@ def remove_volume(path):
             old.unlink()
         for old in path.parent.glob(f"{start}*{end.replace('.nii.gz', '.json')}"):
             old.unlink()
-
-
-def remove_leftovers(out_dir):
-    """Remove what a killed run was writing."""
-    for pattern in (".tmp-*", "sub-synth*/anat/.tmp-*"):
-        for path in out_dir.glob(pattern):
-            path.unlink()

@@ -13,6 +13,7 @@ import sys
 import time
 
 from dipy_synth.errors import InputError
+from dipy_synth.utils.files import TEMPORARY
 
 LOCK = ".lock"
 logger = logging.getLogger("dipy_synth")
@@ -25,8 +26,8 @@ def folder_lock(folder):
     """Hold the lock of a folder, which is made when missing.
 
     The lock is the operating system's, on the file ``.lock`` in the folder, which
-    describes its holder. So the lock of a killed process is free. A file system without
-    locks has none.
+    describes its holder. So the lock of a killed process is free, and what it was
+    writing, temporary files, is removed. A file system without locks has none.
 
     Parameters
     ----------
@@ -51,8 +52,10 @@ def folder_lock(folder):
         raise InputError(f"{folder}: a file is there; expected a folder") from error
     path = folder / LOCK
     try:
-        handle = _acquire(path)
+        handle, killed = _acquire(path)
         try:
+            if killed:
+                _remove_temporary(folder)
             yield folder
         finally:
             _release(path, handle)
@@ -89,16 +92,20 @@ def locks(name):
 
 
 def _acquire(path):
-    """Open and lock a file, and write its holder: file descriptor."""
+    """Open and lock a file, and write its holder.
+
+    Returns its descriptor, and whether an earlier holder has left it, as if killed.
+    """
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             if not _lock(handle, path):
                 raise InputError(_busy(path))
             if _is_same(handle, path):
+                killed = os.fstat(handle).st_size > 0
                 os.ftruncate(handle, 0)
                 os.write(handle, json.dumps(_holder()).encode())
-                return handle
+                return handle, killed
         except BaseException:
             os.close(handle)
             raise
@@ -140,6 +147,14 @@ def _release(path, handle):
         pass
     finally:
         os.close(handle)
+
+
+def _remove_temporary(folder):
+    """Remove temporary files, except in folders in which another command may write."""
+    for path in [*folder.rglob(TEMPORARY)]:
+        inner = path.parents[: len(path.relative_to(folder).parts) - 1]
+        if path.is_file() and not any((other / LOCK).exists() for other in inner):
+            path.unlink()
 
 
 def _remove_empty(folders):

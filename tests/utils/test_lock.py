@@ -59,6 +59,23 @@ def test_the_lock_of_a_killed_process_is_free(other, tmp_path):
     assert not (tmp_path / LOCK).exists()
 
 
+def test_what_a_killed_process_was_writing_is_removed(other, tmp_path):
+    names = ["a/.tmp-7-x.nii.gz", ".tmp-8-x.tsv", "a/x.nii.gz", ".tmp-x", "b/.tmp-9-x"]
+    for path in map(tmp_path.joinpath, names):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    with folder_lock(tmp_path):  # nobody was killed
+        pass
+    held = [other(tmp_path / "b"), other(tmp_path)]
+    held[1].kill()
+    held[1].wait()
+    with folder_lock(tmp_path):  # files in b are another's
+        left = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {str(path.relative_to(tmp_path)) for path in left} == {
+        *(".lock", "a/x.nii.gz", ".tmp-x", "b/.lock", "b/.tmp-9-x")
+    }
+
+
 def test_nothing_is_left_of_it(tmp_path):
     with pytest.raises(KeyError), folder_lock(tmp_path / "one" / "two"):
         raise KeyError
