@@ -13,7 +13,7 @@ from dipy_synth.diffusion.schedules import RectifiedFlow
 from dipy_synth.errors import InputError
 from dipy_synth.grid import model_grid
 from dipy_synth.networks.conversion import need_weights
-from dipy_synth.nn.base import Wrapper
+from dipy_synth.nn.base import DEFAULT_MODEL, Wrapper
 from dipy_synth.utils.checks import check_whole
 from dipy_synth.utils.progress import volume_bar
 
@@ -24,7 +24,7 @@ class Generator(Wrapper):
     Parameters and attributes are those of `LDM`.
     """
 
-    def __init__(self, model, *, verbose=False):
+    def __init__(self, model=DEFAULT_MODEL, *, verbose=False):
         self.vqvae = self.schema = self.normalizer = self.gaussian = None
         self.schedule = RectifiedFlow()
         super().__init__(model, verbose=verbose)

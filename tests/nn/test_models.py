@@ -1,5 +1,6 @@
 """VQVAE and LDM end to end, small: fit, resume, save, load, predict, generate."""
 
+import inspect
 import json
 import shutil
 
@@ -485,3 +486,10 @@ def test_damaged_or_foreign_models_are_refused(ldm_run, vqvae_run, tmp_path):
     (broken / "config.json").write_text(json.dumps({**config, "format": 99}))
     with pytest.raises(InputError, match="format 99, expected"):
         read_config(broken, kinds=("ldm",))
+
+
+@pytest.mark.parametrize("wrapper", [VQVAE, LDM, CovariatePredictor])
+def test_a_wrapper_without_arguments_is_the_bundled_model(wrapper):
+    model = inspect.signature(wrapper).parameters["model"].default
+    assert model == wrapper.default_model
+    assert find_model(model).is_dir()
