@@ -59,7 +59,11 @@ threes = [
     ldm.generate(6, seed=2, conditions={"label": 3}, guidance=weight, batch_size=6)
     for weight in weights
 ]
-show(np.concatenate(threes), 6)
+show(
+    np.concatenate(threes),
+    6,
+    titles=[f"guidance {w}" if not i else "" for w in weights for i in range(6)],
+)
 
 ###############################################################################
 # What the sampler expects on its way: the estimate of the clean image after each step,

@@ -24,7 +24,7 @@ from dipy_synth.synthesis.edit import edit_volume
 
 ldm = LDM()
 own = {"age": 35, "sex": "F"}
-(scan,) = ldm.generate(1, seed=4, conditions=own, steps=24)
+(scan,) = ldm.generate(1, seed=4, conditions=own, steps=16)
 
 ###############################################################################
 # Edit it to 65 years: half of the way to the noise, and all of it (``strength=1``, the

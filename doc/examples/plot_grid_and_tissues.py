@@ -41,7 +41,7 @@ synthesize(
     conditions=["age=70", "sex=F"],
     like=work / "template.nii.gz",
     tissues=True,
-    steps=24,
+    steps=16,
 )
 written = sorted((work / "synthetic").glob("sub-*/anat/*.nii.gz"))
 for path in written:

@@ -75,13 +75,13 @@ print(cohort.label_table)
 ###############################################################################
 # Train the autoencoder: labels have numbers of their own beside those of the image. ::
 #
-#     dipy_train_vqvae prepared --epochs 6 --channels 8 16 --out_dir vqvae
+#     dipy_train_vqvae prepared --epochs 4 --channels 8 16 --out_dir vqvae
 
 vqvae = VQVAE(None)
 vqvae.fit(
     cohort,
     run_dir=work / "vqvae",
-    settings=TrainingSettings(epochs=6, batch_size=4, learning_rate=1e-3),
+    settings=TrainingSettings(epochs=4, batch_size=4, learning_rate=1e-3),
     network={"channels": (8, 16), "blocks": 1},
     crop=1,
 )
@@ -145,7 +145,7 @@ made = [
         4,
         seed=0,
         conditions={"tumor": place},
-        steps=24,
+        steps=16,
         guidance=3.0,
         batch_size=4,
         return_labels=True,

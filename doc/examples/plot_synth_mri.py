@@ -23,14 +23,14 @@ for column in ldm.schema.columns:
 
 ###############################################################################
 # The same noise with another age: sample 0 of seed 1, twice. Sample ``i`` of a seed
-# does not depend on how many there are. The model's own number of steps is 64; 24 take
+# does not depend on how many there are. The model's own number of steps is 64; 16 take
 # less time.
 
 volumes = ldm.generate(
     seed=1,
     numbers=[0, 0],
     conditions=[{"age": 25, "sex": "F"}, {"age": 80, "sex": "F"}],
-    steps=24,
+    steps=16,
 )
 
 fig, axes = plt.subplots(1, 2, figsize=(7, 4), layout="constrained")

@@ -78,14 +78,14 @@ print(
 # Train the autoencoder. It starts from the principal components of patches of 4 voxels
 # a side. The command is::
 #
-#     dipy_train_vqvae prepared --epochs 10 --batch_size 8 --channels 16 32 --crop 1 \
+#     dipy_train_vqvae prepared --epochs 6 --batch_size 4 --channels 16 32 --crop 1 \
 #         --out_dir vqvae
 
 vqvae = VQVAE(None)
 vqvae.fit(
     cohort,
     run_dir=work / "vqvae",
-    settings=TrainingSettings(epochs=10, batch_size=4, learning_rate=1e-3),
+    settings=TrainingSettings(epochs=6, batch_size=4, learning_rate=1e-3),
     network={"channels": (16, 32), "blocks": 1},
     crop=1,
 )
@@ -119,7 +119,7 @@ show([held_out, decoded], ["held out", "decoded"])
 # Train the diffusion model on its latents, with age and sex as conditions. The command
 # is::
 #
-#     dipy_train_ldm prepared vqvae --conditions age sex --epochs 10 --batch_size 8 \
+#     dipy_train_ldm prepared vqvae --conditions age sex --epochs 8 --batch_size 8 \
 #         --widths 32 64 --out_dir ldm
 
 ldm = LDM(None)
@@ -127,7 +127,7 @@ history = ldm.fit(
     cohort,
     vqvae,
     run_dir=work / "ldm",
-    settings=TrainingSettings(epochs=10, batch_size=8, learning_rate=1e-3),
+    settings=TrainingSettings(epochs=8, batch_size=8, learning_rate=1e-3),
     conditions=("age", "sex"),
     network={"widths": (32, 64), "blocks": 1},
     crop=0,
@@ -148,7 +148,7 @@ ax.legend()
 #     dipy_synth_mri --model ldm --sweep age=25,75 --n_samples 5 --out_dir synthetic
 
 pairs = {
-    age: ldm.generate(5, seed=0, conditions={"age": age}, steps=24, batch_size=5)
+    age: ldm.generate(5, seed=0, conditions={"age": age}, steps=16, batch_size=5)
     for age in (25, 75)
 }
 show(list(pairs.values()), [f"requested age {age}" for age in pairs])
