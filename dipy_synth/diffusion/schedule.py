@@ -1,4 +1,4 @@
-"""Schedule: mixing of image and noise, prediction targets and loss weights.
+"""Schedule: mixing of image and noise, prediction targets and their loss.
 
 Everywhere ``x_t = alpha(t) x0 + sigma(t) noise``, with t = 0 the image and t = 1 the
 noise. A network is trained on `Schedule.target` and converted by `Schedule.to_x0`, so
@@ -10,11 +10,10 @@ import numpy as np
 from dipy_synth.errors import InputError
 
 PREDICTIONS = ("noise", "image", "v", "velocity", "preconditioned")
-WEIGHTINGS = ("plain", "min_snr", "p2")
 
 
 class Schedule:
-    """Base class of schedules: mixing, targets, conversions and loss weights.
+    """Base class of schedules: mixing, targets and conversions.
 
     A schedule defines `alpha`, `sigma`, `training_times` and `to_config`.
 
@@ -25,8 +24,6 @@ class Schedule:
         [1]_, the slope of a straight line, ``noise - x0`` [2]_, or the residual of the
         best linear estimate of the image, scaled to unit variance ([3]_, eq. 7, with a
         variance for each position and channel in place of ``sigma_data ** 2``).
-    weighting : {"plain", "min_snr", "p2"}, optional
-        Weights of the loss over time, see `loss_weight`.
 
     References
     ----------
@@ -37,26 +34,12 @@ class Schedule:
        generative models. NeurIPS.
     """
 
-    def __init__(self, *, prediction, weighting="plain"):
-        for name, value, choices in (
-            ("prediction", prediction, PREDICTIONS),
-            ("weighting", weighting, WEIGHTINGS),
-        ):
-            if value not in choices:
-                raise InputError(
-                    f"{name} {value!r}: expected one of {', '.join(choices)}"
-                )
-        if prediction == "preconditioned" and weighting != "plain":
+    def __init__(self, *, prediction):
+        if prediction not in PREDICTIONS:
             raise InputError(
-                f"weighting {weighting!r} with prediction 'preconditioned': expected "
-                "plain (its errors have a weight of their own)"
+                f"prediction {prediction!r}: expected one of {', '.join(PREDICTIONS)}"
             )
-        self.prediction, self.weighting = prediction, weighting
-
-    def snr(self, t):
-        """Compute the SNR ``alpha ** 2 / sigma ** 2`` at times t (any shape)."""
-        with np.errstate(divide="ignore"):
-            return np.square(self.alpha(t)) / np.square(self.sigma(t))
+        self.prediction = prediction
 
     def add_noise(self, x0, noise, t):
         """Compute the state at time t.
@@ -170,53 +153,11 @@ class Schedule:
             return (alpha * x_t - sigma * prediction) / (alpha**2 + sigma**2)
         return (x_t - sigma * prediction) / (alpha + sigma)
 
-    def loss_weight(self, t, *, gamma=5.0, k=1.0):
-        """Compute the weight of the squared error at times t.
-
-        Parameters
-        ----------
-        t : array of shape (batch,)
-            Times in (0, 1].
-        gamma : float, optional
-            Parameter of min-SNR: the SNR above which an image's weight is constant.
-        k : float, optional
-            Parameter of P2: weight ``1 / (k + SNR)`` on the error of the noise.
-
-        Returns
-        -------
-        array of shape (batch,)
-            1 everywhere for "plain". The others are defined for the error of the image
-            (min-SNR [1]_) or of the noise (P2 [2]_) and converted to the prediction.
-
-        References
-        ----------
-        .. [1] Hang et al. (2023). Efficient diffusion training via min-SNR weighting
-           strategy. ICCV.
-        .. [2] Choi et al. (2022). Perception prioritized training of diffusion models.
-           CVPR.
-        """
-        t = np.asarray(t, "float64")
-        if self.weighting == "plain":
-            return np.ones_like(t)
-        alpha, sigma, snr = self.alpha(t), self.sigma(t), self.snr(t)
-        if self.weighting == "min_snr":
-            on_image = np.minimum(snr, gamma)
-        else:
-            on_image = snr / (k + snr)
-        # the error of a prediction times this is the error of the image
-        carried = {
-            "noise": sigma / np.maximum(alpha, 1e-8),
-            "image": np.ones_like(t),
-            "v": sigma / (alpha**2 + sigma**2),
-            "velocity": sigma / (alpha + sigma),
-        }[self.prediction]
-        return on_image * carried**2
-
     def error_weight(self, t, x0, *, variance=1.0):
         """Compute the weight of each element's squared error at times t.
 
         The error of a preconditioned prediction is weighted as that of the image,
-        relative to the residual of the best linear estimate; others by `loss_weight`.
+        relative to the residual of the best linear estimate; others have weight 1.
 
         Parameters
         ----------
@@ -231,14 +172,13 @@ class Schedule:
         -------
         ndarray that multiplies images (batch, ...), float32
         """
-        weight = self.loss_weight(t).reshape(-1, *[1] * (x0.ndim - 1))
-        if self.prediction == "preconditioned":
-            alpha, sigma = self._mixing(t, x0)
-            share = variance / (alpha**2 * variance + sigma**2)
-            share = np.broadcast_to(share, (len(x0), *share.shape[1:]))
-            axes = tuple(range(1, share.ndim))
-            weight = weight * share / share.mean(axis=axes, keepdims=True)
-        return weight.astype("float32")
+        if self.prediction != "preconditioned":
+            return np.ones((len(x0), *[1] * (x0.ndim - 1)), "float32")
+        alpha, sigma = self._mixing(t, x0)
+        share = variance / (alpha**2 * variance + sigma**2)
+        share = np.broadcast_to(share, (len(x0), *share.shape[1:]))
+        mean = share.mean(axis=tuple(range(1, share.ndim)), keepdims=True)
+        return (share / mean).astype("float32")
 
     def sampling_times(self, steps, *, size=None):
         """Compute the times of a sampler's steps.

@@ -35,7 +35,7 @@ class RectifiedFlow(Schedule):
         ratio, as [3]_ advises for its solver, or in (shifted) time. Global
         features such as a brain's size are determined at noise levels far above the
         signal, where even steps in time are too large.
-    prediction, weighting : str, optional
+    prediction : str, optional
         See `Schedule`.
 
     Raises
@@ -62,9 +62,8 @@ class RectifiedFlow(Schedule):
         noise_range=(0.02, 20.0),
         spacing="log_snr",
         prediction="velocity",
-        weighting="plain",
     ):
-        super().__init__(prediction=prediction, weighting=weighting)
+        super().__init__(prediction=prediction)
         self.times, self.shift, self.spacing = times, float(shift), spacing
         self.logit_mean, self.logit_std = float(logit_mean), float(logit_std)
         for name, value, known in (
@@ -148,7 +147,6 @@ class RectifiedFlow(Schedule):
             "noise_range": list(self.noise_range),
             "spacing": self.spacing,
             "prediction": self.prediction,
-            "weighting": self.weighting,
         }
 
 
@@ -170,7 +168,7 @@ class DiscreteDiffusion(Schedule):
         First and last beta, for the linear ones.
     zero_terminal_snr : bool, optional
         Rescale so that t = 1 is pure noise [2]_.
-    prediction, weighting : str, optional
+    prediction : str, optional
         See `Schedule`.
 
     References
@@ -189,9 +187,8 @@ class DiscreteDiffusion(Schedule):
         beta_end=0.02,
         zero_terminal_snr=False,
         prediction="noise",
-        weighting="plain",
     ):
-        super().__init__(prediction=prediction, weighting=weighting)
+        super().__init__(prediction=prediction)
         if steps < 1 or betas not in ALPHA_BARS:
             raise InputError(
                 f"steps {steps}, betas {betas!r}: expected at least 1 step and one of "
@@ -241,7 +238,6 @@ class DiscreteDiffusion(Schedule):
             "beta_end": self.beta_end,
             "zero_terminal_snr": self.zero_terminal_snr,
             "prediction": self.prediction,
-            "weighting": self.weighting,
         }
 
 
@@ -260,7 +256,7 @@ def make_schedule(config):
     -------
     Schedule
     """
-    arguments = dict(config)
+    arguments = {key: config[key] for key in config if key != "weighting"}  # of before
     return SCHEDULES[arguments.pop("name")](**arguments)
 
 

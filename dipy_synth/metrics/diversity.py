@@ -81,7 +81,7 @@ def similarity_within(volumes, *, pairs=100, seed=0, each=map):
     if pairs < 1:
         raise InputError(f"{pairs} pairs: expected one or more")
     n = len(volumes)
-    chosen = _pairs(n, pairs, random_stream("diversity: pairs", seed=seed))
+    chosen = choose_pairs(n, pairs, random_stream("diversity: pairs", seed=seed))
     compare = partial(_similarity, scales=_scales(volumes.shape[1:]))
     values = np.array([*each(compare, [(volumes[a], volumes[b]) for a, b in chosen])])
     sums, counts = np.zeros(n), np.zeros(n)
@@ -94,7 +94,7 @@ def similarity_within(volumes, *, pairs=100, seed=0, each=map):
     return Similarity(float(values.mean()), error, len(chosen), n)
 
 
-def _pairs(n, most, rng):
+def choose_pairs(n, most, rng):
     """Choose pairs with each volume in equally many: ndarray of shape (pairs, 2), int.
 
     Volumes are put on a circle in random order and paired at distances along it. Half

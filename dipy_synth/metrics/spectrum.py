@@ -35,7 +35,7 @@ def band_power(brain, *, bands=BANDS):
         Mean square, over the window, of the intensities' part in each band; 0 for an
         empty brain.
     """
-    window = _window(brain)
+    window = outline_window(brain)
     total = float(np.sum(window**2))
     if not total:
         return np.zeros(len(bands))
@@ -145,7 +145,7 @@ def radial_frequency(shape, *, half=False):
     )
 
 
-def _window(brain):
+def outline_window(brain):
     """Return the window: 0 at the outline, 1 from a depth of 6 mm on."""
     return np.sin(np.pi / 2 * np.minimum(brain.depth / _TAPER, 1)) ** 2
 

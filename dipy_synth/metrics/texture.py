@@ -56,7 +56,7 @@ def texture_moments(brain):
         triangle of their second moments; 0 where there is no block.
     """
     found = block_features(brain)
-    return np.concatenate([_moments(found[region]) for region in REGIONS])
+    return np.concatenate([block_moments(found[region]) for region in REGIONS])
 
 
 def block_features(brain):
@@ -85,7 +85,7 @@ def block_features(brain):
     columns = _first_order(brain.values[inside], where, average)
     levels = np.clip(brain.values * LEVELS, 0, LEVELS - 1).astype("int32")
     for step in _STEPS:
-        columns += _cooccurrence(levels, labels, n, step)
+        columns += cooccurrence(levels, labels, n, step)
     means = {name: average(x[inside]) for name, x in _maps(brain.values)}
     energies = (f"haar_{level}_{k}" for level in _STEPS for k in (1, 2, 3))
     columns += [np.log(means[name] + _EPS) for name in energies]
@@ -214,7 +214,7 @@ def _maps(values):
         yield f"square_{level}", (low - smooth) ** 2
         yield f"absolute_{level}", np.abs(low - smooth)
         low = smooth
-    yield "anisotropy", _anisotropy(values)
+    yield "anisotropy", anisotropy(values)
 
 
 def _haar(values, step):
@@ -234,7 +234,7 @@ def _haar(values, step):
     return parts[0][1], details
 
 
-def _anisotropy(values, size=5):
+def anisotropy(values, size=5):
     """Compute the anisotropy of gradients near a voxel: 0 isotropic, 1 parallel.
 
     The fractional anisotropy, squared, of the structure tensor: by its trace and
@@ -280,7 +280,7 @@ def _first_order(values, where, average):
     return [mean, np.log(variance) / 2, skewness, np.log(kurtosis + 1)]
 
 
-def _cooccurrence(levels, labels, n, step):
+def cooccurrence(levels, labels, n, step):
     """Compute features of grey-level co-occurrence in blocks: list of ndarray.
 
     After Haralick et al., "Textural features for image classification", IEEE
@@ -310,7 +310,7 @@ def _cooccurrence(levels, labels, n, step):
     ]
 
 
-def _moments(features):
+def block_moments(features):
     """Return means and the upper triangle of second moments: ndarray."""
     n, d = features.shape
     second = features.T @ features

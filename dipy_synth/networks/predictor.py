@@ -129,7 +129,7 @@ class PredictorNetwork(Network):
         -------
         tensor of shape (batch, features), float32
         """
-        counts = self._counts(images)
+        counts = self.local_histograms(images)
         found = ops.cast(self.body(counts), "float32")
         if self.where:
             found = _flat(found)
@@ -137,7 +137,7 @@ class PredictorNetwork(Network):
             found = ops.mean(found, axis=tuple(range(1, 1 + len(self.shape))))
         return self.linear(self._coarse(counts)) + self.correction(found)
 
-    def _counts(self, images):
+    def local_histograms(self, images):
         """Compute local histograms: (batch, *shape / shrink, levels), in [0, 1].
 
         A voxel is shared by the two nearest levels; the background is not counted.
@@ -172,7 +172,9 @@ class PredictorNetwork(Network):
         """
         flat = np.concatenate(
             [
-                ops.convert_to_numpy(self._coarse(self._counts(images[i : i + 16])))
+                ops.convert_to_numpy(
+                    self._coarse(self.local_histograms(images[i : i + 16]))
+                )
                 for i in range(0, len(images), 16)
             ]
         )

@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-from dipy.utils.logging import logger
-import numpy as np
-
 from dipy_synth.conditions import ConditionSchema
 from dipy_synth.data.cohort import (
     check_rows,
@@ -231,11 +228,6 @@ class LDM(Generator):
         self.schedule = (
             make_schedule(schedule) if isinstance(schedule, dict) else schedule
         )
-        if not self.schedule.loss_weight(np.ones(1))[0]:
-            logger.warning(
-                f"weighting {self.schedule.weighting}: pure noise, where sampling "
-                "begins, is given no weight; expected plain"
-            )
         self.gaussian = self.folder = None
         self.config = {**config, "sampling": dict(DEFAULT_SAMPLING)}
 

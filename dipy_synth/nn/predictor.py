@@ -138,7 +138,7 @@ class CovariatePredictor(Wrapper):
             self.network = PredictorNetwork(
                 cohort.shape, categories=categories, **{**chosen, **(network or {})}
             )
-        data = self._batches(cohort, "train", settings)
+        data = self.batches(cohort, "train", settings)
         if is_fresh(run_dir, force=force):
             rng = random_stream("predictor: first images", seed=settings.seed)
             chosen = rng.permutation(len(data.volumes))
@@ -150,7 +150,7 @@ class CovariatePredictor(Wrapper):
             data,
             run_dir=run_dir,
             settings=settings,
-            validation=self._batches(cohort, "validation", settings),
+            validation=self.batches(cohort, "validation", settings),
             about={
                 "cohort": fingerprint(cohort, self.schema.names),
                 "conditions": self.schema.to_config(),
@@ -160,7 +160,7 @@ class CovariatePredictor(Wrapper):
         self._write(run_dir)
         return history
 
-    def _batches(self, cohort, split, settings):
+    def batches(self, cohort, split, settings):
         """Return batches of images and targets; None without any."""
         volumes = cohort.volumes(split)
         if not len(volumes):

@@ -9,15 +9,7 @@ from dipy_synth.utils.labels import labels_on_side
 
 logger = logging.getLogger("dipy_synth")
 # Parts of a schedule for training or sampling; the rest defines the prediction.
-_TRAINING = {
-    "times",
-    "logit_mean",
-    "logit_std",
-    "shift",
-    "noise_range",
-    "weighting",
-    "spacing",
-}
+_TRAINING = {"times", "logit_mean", "logit_std", "shift", "noise_range", "spacing"}
 
 
 def check_initial(initial, vqvae, schedule, conditions, network):
@@ -30,7 +22,7 @@ def check_initial(initial, vqvae, schedule, conditions, network):
     vqvae : VQVAE
         The autoencoder of the model to be trained.
     schedule : Schedule
-        Schedule of the new model. Its training times and weights may differ.
+        Schedule of the new model. Its training times may differ.
     conditions : sequence of str
         Requested conditions; none, or those of the model.
     network : dict

@@ -37,7 +37,6 @@ class TrainLDMFlow(Workflow):
         noise_range=None,
         shift=None,
         spacing=None,
-        weighting=None,
         precision=None,
         accumulation=None,
         patience=None,
@@ -112,9 +111,6 @@ class TrainLDMFlow(Workflow):
         spacing : string, optional
             Spacing of the steps of the sampler of a flow: log_snr or time. If None,
             that of the preset.
-        weighting : string, optional
-            Weights of the loss over time: plain, min_snr or p2. If None, that of the
-            preset.
         precision : string, optional
             float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16. If
             None, that of the preset.
@@ -180,7 +176,6 @@ class TrainLDMFlow(Workflow):
                 noise_range=noise_range or None,
                 shift=shift,
                 spacing=spacing,
-                weighting=weighting,
             ),
             crop=crop,
             dropout=condition_dropout,

@@ -239,7 +239,9 @@ def test_an_error_nobody_thought_of_is_told_too(source, tmp_path, monkeypatch):
 def test_headers_are_checked_before_any_scan_is_prepared(source, tmp_path, monkeypatch):
     order = []
     monkeypatch.setattr(preparing, "check_headers", lambda *a: order.append("check"))
-    monkeypatch.setattr(preparing, "_prepare", lambda *a, **k: order.append("prepare"))
+    monkeypatch.setattr(
+        preparing, "prepare_t1", lambda *a, **k: order.append("prepare")
+    )
     prepare(source, tmp_path / "out")
     assert order == ["check"] * 4 + ["prepare"] * 4
 

@@ -288,7 +288,7 @@ class Shy(RectifiedFlow):
 
 
 def test_a_network_that_saw_too_little_deep_noise_is_found(sound):
-    assert check_coarse(sound).verdict in ("pass", "warn")
+    assert check_coarse(sound).values["share_found"] > 0.7
     config = sound.ldm.schedule.to_config()
     shy = Shy(**{key: config[key] for key in config if key != "name"})
     found = check_coarse(planted(sound, schedule=shy, gaussian=None))

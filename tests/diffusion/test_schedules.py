@@ -185,7 +185,7 @@ def test_sampling_times_fall_from_one_to_zero(schedule, steps):
 
 def test_steps_are_even_in_signal_to_noise_from_the_deepest_noise_of_use():
     flow = RectifiedFlow()
-    ratio = flow.snr(flow.sampling_times(24, size=400**2)[1:-1]) ** -0.5
+    ratio = flow.noise_to_signal(flow.sampling_times(24, size=400**2)[1:-1])
     np.testing.assert_allclose(np.diff(np.log(ratio)), np.log(0.05 / 400) / 22)
     assert ratio[0] == pytest.approx(400) and ratio[-1] == pytest.approx(0.05)
 
@@ -218,30 +218,16 @@ def test_config_round_trip(schedule):
     assert again.alpha(0.37) == schedule.alpha(0.37)
 
 
-def test_weights_in_closed_form():
-    t = np.array([0.1, 0.5, 0.9])
-    chain = DiscreteDiffusion(weighting="min_snr")
-    snr = chain.snr(t)
-    expected = np.minimum(snr, 5) / snr  # of the noise: eq. of the paper
-    np.testing.assert_allclose(chain.loss_weight(t), expected, rtol=1e-6)
-    p2 = DiscreteDiffusion(weighting="p2")
-    np.testing.assert_allclose(p2.loss_weight(t), 1 / (1 + snr), rtol=1e-6)
-    np.testing.assert_array_equal(RectifiedFlow().loss_weight(t), 1)
-    image = DiscreteDiffusion(weighting="min_snr", prediction="image")
-    np.testing.assert_allclose(image.loss_weight(t), np.minimum(snr, 5), rtol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("cls", "wrong"),
     [
         (RectifiedFlow, {"prediction": "noise"}),
-        (RectifiedFlow, {"weighting": "heavy"}),
+        (RectifiedFlow, {"prediction": "colour"}),
         (RectifiedFlow, {"times": "late"}),
         (RectifiedFlow, {"shift": 0}),
         (RectifiedFlow, {"noise_range": (2, 1)}),
         (RectifiedFlow, {"noise_range": (0, 1)}),
         (RectifiedFlow, {"noise_range": (1, 2, 3)}),
-        (RectifiedFlow, {"prediction": "preconditioned", "weighting": "p2"}),
         (RectifiedFlow, {"logit_std": 0}),
         (DiscreteDiffusion, {"betas": "round"}),
         (DiscreteDiffusion, {"steps": 0}),

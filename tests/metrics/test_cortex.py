@@ -169,7 +169,7 @@ def test_power_of_a_wave_is_half_its_squared_amplitude_in_its_band(
 
 def test_all_bands_together_are_the_windowed_variance(phantoms):
     brain = cut_brain(phantoms[0], voxel_size=SIZE)
-    window = spectrum._window(brain)
+    window = spectrum.outline_window(brain)
     mean = np.average(brain.values, weights=window)
     variance = np.average((brain.values - mean) ** 2, weights=window**2)
     (found,) = spectrum.band_power(brain, bands=((-1, 2),))
@@ -205,7 +205,7 @@ def test_wasserstein_of_histograms_is_how_far_intensities_move():
 
 def moments(blocks):
     """Moments of a volume whose cortex and deep parts have these blocks (b, d)."""
-    return np.tile(texture._moments(blocks), 2)
+    return np.tile(texture.block_moments(blocks), 2)
 
 
 def cohort(n, *, shift=0.0, scale=1.0, seed=0, blocks=400):
@@ -258,7 +258,7 @@ def test_anisotropy_tells_folds_from_blotches_of_one_period():
     noise = np.random.default_rng(0).normal(size=(32,) * 3)
     blotches = gaussian_filter(noise, 1.5)
     folds, other = sheets(8.0), 0.5 + 0.2 * blotches / blotches.std()
-    values = [texture._anisotropy(x)[8:-8, 8:-8, 8:-8].mean() for x in (folds, other)]
+    values = [texture.anisotropy(x)[8:-8, 8:-8, 8:-8].mean() for x in (folds, other)]
     assert values[0] == pytest.approx(1, abs=0.01) and values[1] < 0.6
 
 
@@ -287,7 +287,7 @@ def test_cooccurrence_is_that_of_all_pairs():
                 joint[b, a] += 1
     joint /= joint.sum()
     i, j = np.indices((16, 16))
-    found = texture._cooccurrence(levels, labels, 1, 2)
+    found = texture.cooccurrence(levels, labels, 1, 2)
     entropy = -np.sum(joint[joint > 0] * np.log(joint[joint > 0]))
     assert found[0] == pytest.approx(np.log(np.sum(joint * (i - j) ** 2) + 0.01))
     assert found[1] == pytest.approx(np.sum(joint / (1 + abs(i - j))))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.diversity import _pairs, similarity_within
+from dipy_synth.metrics.diversity import choose_pairs, similarity_within
 from dipy_synth.metrics.sharpness import high_frequency_power, radial_power
 from dipy_synth.metrics.similarity import ms_ssim
 
@@ -17,7 +17,7 @@ def images():
 
 @pytest.mark.parametrize("n", [3, 8, 9])
 def test_each_volume_is_in_as_many_pairs_and_no_pair_comes_twice(n):
-    chosen = _pairs(n, 3 * n, np.random.default_rng(0))
+    chosen = choose_pairs(n, 3 * n, np.random.default_rng(0))
     assert len({frozenset(pair) for pair in chosen.tolist()}) == len(chosen)
     assert len({*np.bincount(chosen.ravel(), minlength=n).tolist()}) == 1
     assert np.all(chosen[:, 0] != chosen[:, 1])
@@ -40,11 +40,11 @@ def test_the_mean_is_that_of_all_pairs(images):
 def test_the_error_is_that_of_new_cohorts(pairs, near, monkeypatch):
     """Of pairs by the sum of two numbers, and of some that neither tells."""
 
-    def similarity(pair, *, scales):
+    def similarity(*pair, scales):
         a, b = (float(volume.flat[0]) for volume in pair)
         return a + b + np.sin(1e6 * a * b)
 
-    monkeypatch.setattr("dipy_synth.metrics.diversity._similarity", similarity)
+    monkeypatch.setattr("dipy_synth.metrics.diversity.ms_ssim", similarity)
     rng = np.random.default_rng(0)
     cohorts = rng.uniform(0, 1, (200, 40, 16, 16))
     found = [similarity_within(cohort, pairs=pairs) for cohort in cohorts]

@@ -48,7 +48,7 @@ def test_brightness_is_counted_where_it_lies_and_the_background_is_not():
     )
     image = np.full((1, 4, 4, 1), -1.0, "float32")
     image[0, :2, :2] = 2 * 0.625 - 1  # half way from level 2 to level 3 of 4
-    counts = np.asarray(network._counts(image))[0]
+    counts = np.asarray(network.local_histograms(image))[0]
     np.testing.assert_allclose(counts[0, 0], [0, 0.5, 0.5, 0], atol=1e-6)
     assert not counts[1:].any() and not counts[:, 1:].any()
 

@@ -62,7 +62,7 @@ def test_what_has_a_side_is_not_mirrored(cohort):
         rows = tuple({"location": places[i % 2]} for i in range(len(brains.keys)))
         of_places = replace(brains, rows=rows)
         predictor.schema = ConditionSchema.fit(rows, ["location"])
-        data = predictor._batches(of_places, "train", SETTINGS)
+        data = predictor.batches(of_places, "train", SETTINGS)
         assert data.augment.flip == flip
         assert len(data.targets) == len(brains.volumes("train"))
 

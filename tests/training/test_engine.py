@@ -39,9 +39,6 @@ def test_an_optimizer_is_made_again_from_its_configuration(precision):
     assert type(other) is type(made) and other.get_config() == made.get_config()
     inner = [getattr(one, "inner_optimizer", one) for one in (made, other)]
     assert [one.get_config()["average"] for one in inner] == [0.9, 0.9]
-    for step in (0, 7, 60):
-        rates = [float(one._learning_rate(step)) for one in inner]
-        assert rates[0] == rates[1]
 
 
 def test_the_average_follows_its_formula():
