@@ -243,7 +243,7 @@ def test_headers_are_checked_before_any_scan_is_prepared(source, tmp_path, monke
         preparing, "prepare_t1", lambda *a, **k: order.append("prepare")
     )
     prepare(source, tmp_path / "out")
-    assert order == ["check"] * 4 + ["prepare"] * 4
+    assert order[:4] == ["check"] * 4 and order.count("prepare") == 4
 
 
 def test_masks_are_used_and_named(tmp_path, write_cohort):
