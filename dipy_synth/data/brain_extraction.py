@@ -76,41 +76,19 @@ def check_volume_of(volume, brain):
     return words if volume < USUAL[0] or (above and volume > USUAL[1]) else ""
 
 
-def largest_part(mask):
-    """Keep the largest connected part of a mask and fill its holes.
-
-    Parameters
-    ----------
-    mask : ndarray of shape (X, Y, Z), bool
-        Not empty.
-
-    Returns
-    -------
-    ndarray of shape (X, Y, Z), bool
-    """
+def _largest_part(mask):
+    """Keep the largest connected part of a mask, its holes filled."""
     parts, count = label(mask)
     if count > 1:
         mask = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
     return binary_fill_holes(mask)
 
 
-def nonzero_brain(data, affine=None):
-    """Find the brain of an image that is skull-stripped already.
-
-    Parameters
-    ----------
-    data : ndarray of shape (X, Y, Z)
-        The volume, with one value (mostly 0) outside of the brain.
-    affine : ndarray of shape (4, 4), optional
-        Not used; part of the signature of all extractors.
-
-    Returns
-    -------
-    ndarray of shape (X, Y, Z), bool
-    """
+def _nonzero_brain(data, affine=None):
+    """Find the brain of a stripped image: what is not its background of one value."""
     if not data.any():
         raise InputError("every voxel is 0: expected a skull-stripped image")
-    return largest_part(_without_background(data))
+    return _largest_part(_without_background(data))
 
 
 def _without_background(data):
@@ -125,19 +103,7 @@ def _without_background(data):
 
 
 def looks_stripped(data, affine):
-    """Return whether an image holds a brain on a background of one value.
-
-    Parameters
-    ----------
-    data : ndarray of shape (X, Y, Z)
-        The volume.
-    affine : ndarray of shape (4, 4)
-        Voxel-to-world affine, in mm.
-
-    Returns
-    -------
-    bool
-    """
+    """Return whether an image holds a brain on a background of one value: bool."""
     volume = volume_of(_without_background(data), affine)
     return bool(background_values(data) and volume <= USUAL[1])
 
@@ -225,7 +191,7 @@ def _like_a_scan(data):
 EXTRACTORS = {
     "auto": _auto,
     "given": _given,
-    "nonzero": nonzero_brain,
+    "nonzero": _nonzero_brain,
     "none": _whole,
     **{name: partial(_by_network, name) for name in NETWORKS},
 }

@@ -51,21 +51,6 @@ def read_bids(paths):
     without contrast agent before with, and then the ``acq`` and ``rec`` that most of
     the cohort has. Masks are matched beside the scan and in the whole dataset, by equal
     entities.
-
-    Parameters
-    ----------
-    paths : list of Path
-        Image files of any kind; those with the suffix T1w are scans.
-
-    Returns
-    -------
-    list of Record
-
-    Raises
-    ------
-    InputError
-        If a scan's labels are not understood as a whole, or its folders are of
-        another subject or session.
     """
     scans, masks, taken = {}, {}, []
     found = [path for path in _not_ours(paths) if is_t1w(path)]
@@ -207,17 +192,7 @@ def read_files(paths):
 
     BIDS entities in a name, and folders ``sub-X`` and ``ses-Y``, are understood. Files
     of one name in different folders (``A/T1.nii.gz``, ``B/T1.nii.gz``) are named after
-    folder and file.
-
-    Parameters
-    ----------
-    paths : list of Path
-        The scans, see `dipy_synth.data.plain_names.choose_scans`. Those whose name ends
-        in "mask" are masks, not scans.
-
-    Returns
-    -------
-    list of Record
+    folder and file. A name that ends in "mask" is that of a mask.
     """
     scans = [path for path in paths if not is_mask(path)]
     check_names([path for path in scans if is_t1w(path)])

@@ -35,25 +35,9 @@ participants.tsv. quality.html shows every volume, the highest outlier score fir
 
 
 def is_done(root, record, preprocessing):
-    """Return whether a scan is prepared already, by the same preprocessing.
+    """Return whether a scan is prepared already, by the same preprocessing: bool.
 
-    Parameters
-    ----------
-    root : str or Path
-        The prepared cohort.
-    record : Record
-        The scan.
-    preprocessing : PreprocessConfig
-        The preprocessing of this run.
-
-    Returns
-    -------
-    bool
-
-    Raises
-    ------
-    InputError
-        If the prepared scan is of other files.
+    One that was prepared from other files is an InputError.
     """
     image = target_path(root, record.key, preprocessing)
     if not is_whole(image):
@@ -74,13 +58,6 @@ def forget(root, record):
 
     If it then fails, or the run is killed, no volume of other preprocessing must stay
     in the cohort.
-
-    Parameters
-    ----------
-    root : Path
-        The prepared cohort.
-    record : Record
-        The scan.
     """
     image = prepared_path(root, record.key)
     for path in (image, mask_path(image), label_path(image)):
@@ -91,26 +68,8 @@ def forget(root, record):
 def check_output(root, keys, preprocessing, *, force):
     """Refuse to mix two kinds of preprocessing, or to write into a foreign folder.
 
-    Parameters
-    ----------
-    root : Path
-        The prepared cohort.
-    keys : set of str
-        Keys of the scans of this run.
-    preprocessing : PreprocessConfig
-        The preprocessing of this run.
-    force : bool
-        Whether existing scans may be prepared anew.
-
-    Returns
-    -------
-    bool
-        Whether existing scans are of another preprocessing.
-
-    Raises
-    ------
-    InputError
-        If the folder holds something else, or scans of another preprocessing.
+    `keys` are those of the scans of this run, which `force` may prepare anew. Return
+    whether existing scans are of another preprocessing.
     """
     folder = OutputFolder(root, KIND)
     before = folder.read()
@@ -135,15 +94,7 @@ def _request(preprocessing):
 
 
 def link_source(root, records):
-    """Link the folder that holds all scans and masks of a run: SourceLink.
-
-    Parameters
-    ----------
-    root : Path
-        The prepared cohort.
-    records : list of Record
-        The scans.
-    """
+    """Link the folder that holds all scans and masks of a run: SourceLink."""
     files = [path for record in records for path in record.files]
     folders = {bids_root(path.absolute()) for path in files}
     return SourceLink.to(Path(os.path.commonpath(folders)), root=root)
@@ -152,16 +103,7 @@ def link_source(root, records):
 def write_description(root, records, preprocessing, *, source):
     """Write the dataset description; the source's licence is passed on.
 
-    Parameters
-    ----------
-    root : Path
-        The prepared cohort.
-    records : list of Record
-        The scans.
-    preprocessing : PreprocessConfig
-        Their preprocessing.
-    source : SourceLink
-        The link of `link_source`.
+    `source` is the link of `link_source`.
     """
     known = _source_description(records)
     name = known.get("Name", "T1 scans")
@@ -189,14 +131,9 @@ def _source_description(records):
 
 
 def write_label_table(root, names=None):
-    """Write dseg.tsv: the labels of all prepared scans; nothing without any.
+    """Write dseg.tsv, the labels of all prepared scans; nothing without any.
 
-    Parameters
-    ----------
-    root : Path
-        The prepared cohort.
-    names : dict of int to str, optional
-        Names of labels; others keep those that the table has.
+    Labels without a name in `names` keep that of the table.
     """
     images = [prepared_path(root, key) for key in prepared_keys(root)]
     sidecars = [sidecar_path(label_path(image)) for image in images]

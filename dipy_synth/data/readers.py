@@ -80,8 +80,8 @@ def read_records(inputs, *, mask_paths=None, label_paths=None, layout="auto"):
     _refuse_collisions(records)
     _log_what_is_left(records, paths, layout, left_out)
     records = add_covariates(records, listing.roots)
-    records = match_masks(records, mask_paths) if mask_paths else records
-    return match_label_maps(records, label_paths) if label_paths else records
+    records = _match_masks(records, mask_paths) if mask_paths else records
+    return _match_label_maps(records, label_paths) if label_paths else records
 
 
 def _left_out_text(left_out):
@@ -148,20 +148,8 @@ def _refuse_collisions(records):
             )
 
 
-def match_masks(records, mask_paths):
-    """Match each scan with its mask among files.
-
-    Parameters
-    ----------
-    records : list of Record
-        The scans.
-    mask_paths : str, Path or sequence of them
-        A folder, files, or wildcards.
-
-    Returns
-    -------
-    list of Record
-    """
+def _match_masks(records, mask_paths):
+    """Match each scan with its mask among files: list of Record."""
     masks = [p for p in list_images(mask_paths) if p not in {r.image for r in records}]
     if len(masks) > len(records) and any(map(is_mask, masks)):
         masks = [path for path in masks if is_mask(path)]
@@ -177,20 +165,8 @@ def match_masks(records, mask_paths):
     return [replace(record, mask=mask) for record, mask in zip(records, found)]
 
 
-def match_label_maps(records, label_paths):
-    """Match scans with their label maps among files; a warning names those without.
-
-    Parameters
-    ----------
-    records : list of Record
-        The scans.
-    label_paths : str, Path or sequence of them
-        A folder, files, or wildcards.
-
-    Returns
-    -------
-    list of Record
-    """
+def _match_label_maps(records, label_paths):
+    """Match scans with label maps, and warn of those without: list of Record."""
     others = {path for record in records for path in record.files}
     maps = [p for p in list_images(label_paths) if p not in others]
     maps = [p for p in maps if stem(p).lower().endswith("dseg")] or maps
@@ -247,19 +223,7 @@ class _Files:
         return {name, subject, *starts} - {""}
 
     def one_of(self, record, *, alone):
-        """Return the one file of a scan: by name, or by a folder without other scans.
-
-        Parameters
-        ----------
-        record : Record
-            The scan.
-        alone : bool
-            Whether its folder has no other scan.
-
-        Returns
-        -------
-        Path or None
-        """
+        """Return the file of a scan, by name, or by a folder in which it is alone."""
         key = (record.subject, record.session, record.run)
         by_name = [*self._names.get(stem(record.image), [])]
         for path in self._names.get(record.subject, []):

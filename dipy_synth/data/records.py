@@ -72,7 +72,7 @@ def entities(path):
     -------
     dict of str
         Entity to label; "suffix" to the last part, for instance ``T1w``. Parts that
-        cannot be parsed are missing, see `not_understood`.
+        cannot be parsed are missing.
     """
     parts = stem(path).split("_")
     found = (ENTITY.fullmatch(part) for part in parts)
@@ -86,19 +86,11 @@ def is_t1w(path):
     return name[:4].lower() == "sub-" and name.split("_")[-1].lower() == "t1w"
 
 
-def not_understood(path):
+def _not_understood(path):
     """Return the part of a BIDS file's path that cannot be parsed; "" if none.
 
-    Parameters
-    ----------
-    path : Path
-        A file whose name begins with ``sub-`` and ends with a suffix.
-
-    Returns
-    -------
-    str
-        An entity that is no ``key-label`` of letters and digits, one that is there
-        twice, or a folder of another subject or session than the file's name.
+    It is an entity that is no ``key-label`` of letters and digits, one that is there
+    twice, or a folder of another subject or session than the file's name.
     """
     parts = stem(path).split("_")[:-1]
     keys = [part.split("-")[0].lower() for part in parts]
@@ -173,7 +165,7 @@ def check_names(paths):
     InputError
         It names the files.
     """
-    wrong = [(path, why) for path in paths if (why := not_understood(path))]
+    wrong = [(path, why) for path in paths if (why := _not_understood(path))]
     if wrong:
         more = f" (and {len(wrong) - 3} others)" * (len(wrong) > 3)
         named = "; ".join(f"{path}: {why}" for path, why in wrong[:3])

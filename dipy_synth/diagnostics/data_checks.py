@@ -18,7 +18,7 @@ def check_latents(context):
     name = "latents at the input"
     if context.latents is None:
         return skipped(name, "no training latents were given", GIVE_COHORT)
-    mean, own = input_statistics(context)
+    mean, own = _input_statistics(context)
     recorded = context.ldm.normalizer.variance
     recorded = np.sqrt(recorded.mean(axis=tuple(range(recorded.ndim - 1))))
     std = own / recorded
@@ -45,13 +45,8 @@ def check_latents(context):
     )
 
 
-def input_statistics(context):
-    """Compute statistics of the normalised training latents, one image at a time.
-
-    Returns
-    -------
-    mean, std : ndarray of shape (channels,), float64
-    """
+def _input_statistics(context):
+    """Compute mean and SD of normalised training latents: two arrays (channels,)."""
     total, squares = 0.0, 0.0
     for latent in context.latents:
         x0 = context.ldm.normalizer.normalize(np.asarray(latent, "float64"))

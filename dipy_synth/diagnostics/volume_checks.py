@@ -108,20 +108,10 @@ def _psnr(volume, image, brains):
     return psnr(volume, image, mask=volume > 0 if brains else None)
 
 
-def make_samples(context, *, report=None):
-    """Sample normalised latents with the default settings of the model.
+def _make_samples(context, *, report=None):
+    """Sample normalised latents by default settings: 4 brains or 64 small images.
 
-    Parameters
-    ----------
-    context : DiagnosticContext
-        The model and its data.
-    report : callable, optional
-        Called after each step with its fraction of all steps.
-
-    Returns
-    -------
-    ndarray of shape (n, *latent_shape)
-        4 brains or 64 small images, with conditions of the given cohort.
+    `report` is called after each step with its fraction of all steps.
     """
     ldm, n = context.ldm, 4 if context.ldm.vqvae.network.rank == 3 else 64
     wanted = _some_conditions(context, n)
@@ -156,7 +146,7 @@ def check_samples(context, report=None):
     context.
     """
     if context.samples is None:
-        context.samples = make_samples(context, report=report)
+        context.samples = _make_samples(context, report=report)
     samples, size, std = context.samples, *_sizes(context.samples)
     if context.latents is not None:
         there = _sizes(context.chosen("latents")[0])

@@ -43,7 +43,7 @@ def band_power(brain, *, bands=BANDS):
     shape = [fft.next_fast_len(n, real=True) for n in window.shape]
     power = np.abs(fft.rfftn(window * (brain.values - mean), shape)) ** 2
     power *= _multiplicity(shape)
-    radius = radial_frequency(shape, half=True)
+    radius = _radial_frequency(shape, half=True)
     sums = [power[(radius > low) & (radius <= high)].sum() for low, high in bands]
     return np.array(sums, float) / (np.prod(shape) * total)
 
@@ -110,7 +110,7 @@ def shuffle_phases(volume, *, band=(0.15, 0.6), seed=0):
     inside = volume > 0
     mean = volume[inside].mean() if inside.any() else 0.0
     centered = np.where(inside, volume - mean, 0)
-    radius = radial_frequency(volume.shape, half=True)
+    radius = _radial_frequency(volume.shape, half=True)
     spectrum = fft.rfftn(centered) * ((radius > band[0]) & (radius <= band[1]))
     rng = random_stream("spectrum: phases", seed=seed)
     noise = rng.normal(size=volume.shape)
@@ -122,20 +122,10 @@ def shuffle_phases(volume, *, band=(0.15, 0.6), seed=0):
     return np.where(inside, changed, 0).astype("float32")
 
 
-def radial_frequency(shape, *, half=False):
-    """Compute the distance of each frequency from 0.
+def _radial_frequency(shape, *, half=False):
+    """Compute the distance of each frequency from 0, in units of the Nyquist frequency.
 
-    Parameters
-    ----------
-    shape : tuple of int, (rank,)
-        Shape of the volume.
-    half : bool, optional
-        Only the frequencies of a real transform, the last axis halved.
-
-    Returns
-    -------
-    ndarray of float64
-        In units of the Nyquist frequency along each axis.
+    With `half` only those of a real transform, the last axis halved.
     """
     axes = [2 * fft.fftfreq(n) for n in shape]
     if half:

@@ -153,7 +153,7 @@ class VectorQuantizer(layers.Layer):
             raise InputError("latents to start a codebook from: expected finite ones")
         rng = random_stream("codebook", seed=seed)
         books = np.moveaxis(flat, 1, 0)
-        found = [k_means(book, self.codes, rng=rng) for book in books]
+        found = [_k_means(book, self.codes, rng=rng) for book in books]
         means, counts = (np.stack(parts) for parts in zip(*found))
         self.load.assign(counts * (self.codes / counts.sum(axis=1, keepdims=True)))
         self.sums.assign(means * ops.convert_to_numpy(self._smoothed())[..., None])
@@ -284,23 +284,10 @@ def nearest(latents, codes, *, block):
     return ops.reshape(found, (-1, books))[:n]
 
 
-def k_means(points, codes, *, rng):
-    """Cluster points by k-means, from 64 times `codes` of them drawn at random.
+def _k_means(points, codes, *, rng):
+    """Cluster (n, width) points, from 64 times `codes` of them drawn at random.
 
-    Parameters
-    ----------
-    points : ndarray of shape (n, width)
-        At least `codes` points.
-    codes : int
-        Number of clusters.
-    rng : numpy.random.Generator
-        Random generator.
-
-    Returns
-    -------
-    means : ndarray of shape (codes, width), float32
-    counts : ndarray of shape (codes,), int
-        Number of drawn points nearest to each mean.
+    Return the means (codes, width), and how many points each has.
     """
     from sklearn.cluster import KMeans
 

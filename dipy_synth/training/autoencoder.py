@@ -32,25 +32,10 @@ def labelled_side(cohort, split):
 
 
 def label_arguments(cohort, config):
-    """Return the arguments of an autoencoder that the labels of a cohort need.
+    """Return the arguments of an autoencoder that the labels of a cohort need: dict.
 
-    Parameters
-    ----------
-    cohort : Cohort or ArrayCohort
-        The cohort.
-    config : dict
-        Other arguments of the autoencoder.
-
-    Returns
-    -------
-    dict
-        Empty without label maps.
-
-    Raises
-    ------
-    InputError
-        If the architecture has no path for labels, they are too many, or no training
-        scan has any.
+    It is empty without label maps. An architecture without a path for labels, too many
+    labels, or no training scan with any, is an InputError.
     """
     labels = cohort.label_table
     if labels is None:
@@ -69,28 +54,10 @@ def label_arguments(cohort, config):
     return {"labels": len(labels)}
 
 
-def first_images(network, volumes, *, seed, most=40, label_maps=None, labels=None):
-    """Draw training images to initialise an autoencoder from.
+def _first_images(network, volumes, *, seed, most=40, label_maps=None, labels=None):
+    """Draw training images to initialise an autoencoder from: (m, *shape, 1 [+ k]).
 
-    Parameters
-    ----------
-    network : Autoencoder
-        The autoencoder.
-    volumes : array of shape (n, *shape)
-        Training volumes in [0, 1].
-    seed : int
-        Random seed.
-    most : int, optional
-        Number of images; more where they are small.
-    label_maps : array of shape (n, *shape), int, optional
-        Their label maps.
-    labels : Labels, optional
-        The labels of the maps.
-
-    Returns
-    -------
-    ndarray of shape (m, *shape, 1), float32
-        In [-1, 1]; with labels (m, *shape, 1 + k).
+    They are `most`, or more where images are small, with the channels of their labels.
     """
     most = max(most, min(2000, 2**22 // math.prod(network.shape)))
     rng = random_stream("autoencoder: first images", seed=seed)
@@ -102,44 +69,21 @@ def first_images(network, volumes, *, seed, most=40, label_maps=None, labels=Non
 
 
 def initialize(network, cohort, *, seed):
-    """Initialise an autoencoder from training images.
-
-    Parameters
-    ----------
-    network : Autoencoder
-        The autoencoder.
-    cohort : Cohort or ArrayCohort
-        The cohort.
-    seed : int
-        Random seed.
-    """
+    """Initialise an autoencoder from training images of a cohort."""
     labelled = labelled_side(cohort, "train")
-    images = first_images(network, cohort.volumes("train"), seed=seed, **labelled)
+    images = _first_images(network, cohort.volumes("train"), seed=seed, **labelled)
     network.initialize(images, seed=seed)
 
 
 def codebook_callbacks(network, volumes, settings, steps):
     """Return the callbacks that initialise a codebook; none where there is none to.
 
-    Parameters
-    ----------
-    network : Autoencoder
-        The autoencoder.
-    volumes : array of shape (n, *shape)
-        Training volumes in [0, 1].
-    settings : TrainingSettings
-        Settings of the training.
-    steps : int
-        Number of steps per epoch.
-
-    Returns
-    -------
-    list of StartCodebook
+    `steps` are those of an epoch.
     """
     quantizer = network.quantizer
     if not isinstance(quantizer, VectorQuantizer) or float(quantizer.started):
         return []
-    images = first_images(network, volumes, seed=settings.seed, most=8)
+    images = _first_images(network, volumes, seed=settings.seed, most=8)
     positions = math.prod(network.latent_shape[:-1])
     network.quantizer.check_enough(len(images) * positions)
     epoch = min(math.ceil(_WARMUP / steps), settings.epochs // 2)
@@ -149,20 +93,7 @@ def codebook_callbacks(network, volumes, settings, steps):
 def training_batches(cohort, network, settings, *, crop):
     """Return batches of training volumes, mirrored where left and right are alike.
 
-    Parameters
-    ----------
-    cohort : Cohort or ArrayCohort
-        The cohort.
-    network : Autoencoder
-        The autoencoder.
-    settings : TrainingSettings
-        Settings, for batch size and seed.
-    crop : float
-        Side of the crops, as a fraction of the volume's.
-
-    Returns
-    -------
-    VolumeDataset
+    `crop` is the side of the crops as a fraction of the volume's.
     """
     mirrored = cohort.symmetric and not labels_name_a_side(cohort.label_table)
     return VolumeDataset(
@@ -178,16 +109,7 @@ def training_batches(cohort, network, settings, *, crop):
 def validation_batches(cohort, training):
     """Return batches of whole held-out volumes, or None where there are none.
 
-    Parameters
-    ----------
-    cohort : Cohort or ArrayCohort
-        The cohort.
-    training : VolumeDataset
-        The training data: as many voxels make a batch, or one volume.
-
-    Returns
-    -------
-    VolumeDataset or None
+    They have as many voxels as those of the training, or one volume.
     """
     if not cohort.where("validation").any():
         return None
@@ -200,21 +122,10 @@ def validation_batches(cohort, training):
 
 
 def check_known(known, config, sides):
-    """Refuse an autoencoder that was not trained on a cohort.
+    """Refuse an autoencoder without weights, or of another grid, split or labels.
 
-    Parameters
-    ----------
-    known : VQVAE
-        The autoencoder whose decoder is to be trained further.
-    config : dict
-        Of the cohort, see `dipy_synth.data.cohort.cohort_config`.
-    sides : sequence of (set of str), (2,)
-        Its subjects for training and for validation.
-
-    Raises
-    ------
-    InputError
-        If it has another grid or split, other labels, or no weights.
+    `config` is the `dipy_synth.data.cohort.cohort_config` of a cohort, and `sides` are
+    its subjects for training and for validation.
     """
     need_weights(known.network)
     same = {
@@ -232,21 +143,8 @@ def check_known(known, config, sides):
 def with_frozen_encoder(network, losses):
     """Copy an autoencoder, so that only its decoder is trained.
 
-    Parameters
-    ----------
-    network : Autoencoder
-        The known autoencoder.
-    losses : dict
-        Its ``distance`` and weights of losses that differ.
-
-    Returns
-    -------
-    Autoencoder
-
-    Raises
-    ------
-    InputError
-        If another argument is given.
+    `losses` are its ``distance`` and weights of losses that differ; other arguments are
+    refused.
     """
     known = network.arguments()
     terms = {"distance", *(name for name in known if name.endswith("_weight"))}

@@ -14,26 +14,11 @@ SPLITS = ("train", "validation")
 
 
 def make_unet(autoencoder, schema, arguments):
-    """Make the U-Net for the latents of an autoencoder.
+    """Make the U-Net for the latents of an autoencoder, with conditions of a schema.
 
-    Parameters
-    ----------
-    autoencoder : Autoencoder
-        The autoencoder.
-    schema : ConditionSchema
-        The conditions.
-    arguments : dict
-        Arguments of `UNet`. ``unfold`` is 2 by default where the latents have a linear
-        path to a finer grid and there are two levels or more, else 1.
-
-    Returns
-    -------
-    UNet
-
-    Raises
-    ------
-    InputError
-        If an argument is unknown or does not fit.
+    ``unfold`` is 2 by default where the latents have a linear path to a finer grid and
+    there are two levels or more, else 1. An argument that is unknown or does not fit is
+    an InputError.
     """
     check_arguments(UNet, arguments)
     arguments = {"patch": autoencoder.factor, **arguments}
@@ -46,20 +31,9 @@ def make_unet(autoencoder, schema, arguments):
 
 
 def describe_training(ldm, initial, **options):
-    """Describe what identifies a run besides network and settings.
+    """Describe what identifies a run besides network and settings: dict.
 
-    Parameters
-    ----------
-    ldm : LDM
-        The model, with schedule, schema and autoencoder.
-    initial : LDM or None
-        The model to start from.
-    **options
-        Fingerprint of the cohort, and options of the training.
-
-    Returns
-    -------
-    dict
+    `options` are the fingerprint of the cohort, and options of the training.
     """
     begun = {"initial": initial.config["weights_sha256"]} if initial else {}
     return {
@@ -72,26 +46,10 @@ def describe_training(ldm, initial, **options):
 
 
 def encode_splits(cohort, vqvae, schema, run_dir, *, seed=0):
-    """Encode both sides of a cohort's split, or read the stored latents of a run.
+    """Encode both sides of a cohort's split: dict of `SPLITS` to Latents.
 
-    Parameters
-    ----------
-    cohort : Cohort or ArrayCohort
-        The cohort.
-    vqvae : VQVAE
-        The autoencoder.
-    schema : ConditionSchema
-        Conditions; where one, or a label, names a side of the body, no view is
-        mirrored.
-    run_dir : Path
-        The run's folder, in which the latents are stored.
-    seed : int, optional
-        Seed of the augmented views.
-
-    Returns
-    -------
-    dict of str to Latents
-        By `SPLITS`.
+    Latents that are stored in the run's folder are read. Where a condition or a label
+    names a side of the body, no view is mirrored.
     """
     mirror = not (names_a_side(schema) or labels_name_a_side(cohort.label_table))
     return {
@@ -108,20 +66,9 @@ def encode_splits(cohort, vqvae, schema, run_dir, *, seed=0):
 
 
 def measure_latents(latents, network, autoencoder):
-    """Fit the normalizer to the training latents, and set the network's maps.
+    """Fit the normalizer to training latents, and set the network's maps.
 
-    Parameters
-    ----------
-    latents : Latents
-        Training latents; shifted views are left out.
-    network : UNet
-        The denoiser, whose unfolding is set.
-    autoencoder : Autoencoder
-        The autoencoder.
-
-    Returns
-    -------
-    LatentNormalizer
+    Shifted views are left out.
     """
     coordinates, basis = autoencoder.patch_basis() or (None, None)
     normalizer = LatentNormalizer.fit(
@@ -133,26 +80,10 @@ def measure_latents(latents, network, autoencoder):
 
 
 def make_pairs(latents, rows, ldm, settings, *, training=False, **options):
-    """Make the training or validation pairs of a model.
+    """Make the training or validation pairs of a model: NoisyPairs.
 
-    Parameters
-    ----------
-    latents : Latents
-        One side of the cohort's split.
-    rows : list of dict
-        The table's rows of that side.
-    ldm : LDM
-        The model, for schema, schedule and normalizer.
-    settings : TrainingSettings
-        Settings, for batch size and seed.
-    training : bool, optional
-        Draw new noise every epoch, for training; validation uses fixed noise.
-    **options
-        ``crop`` and ``dropout`` of `NoisyPairs`.
-
-    Returns
-    -------
-    NoisyPairs
+    Noise is new in every epoch of training, and fixed in validation. `options` are
+    ``crop`` and ``dropout``.
     """
     return NoisyPairs(
         latents.values,
@@ -171,17 +102,7 @@ def make_pairs(latents, rows, ldm, settings, *, training=False, **options):
 def fit_model_gaussian(ldm, pairs):
     """Fit the Gaussian denoiser of a model to its training pairs.
 
-    Parameters
-    ----------
-    ldm : LDM
-        Model with a network and a schedule.
-    pairs : NoisyPairs
-        Training pairs.
-
-    Returns
-    -------
-    GaussianDenoiser
-        Used above the noise levels of the network's training.
+    It is used above the noise levels of the network's training.
     """
     gaussian = fit_gaussian(pairs, categories=ldm.network.categories)
     gaussian.threshold = ldm.schedule.highest_ratio
@@ -191,14 +112,7 @@ def fit_model_gaussian(ldm, pairs):
 def lower_threshold(ldm, held_out, *, seed=0):
     """Lower the threshold of the Gaussian denoiser to where it beats the network.
 
-    Parameters
-    ----------
-    ldm : LDM
-        Model with a trained network and a Gaussian denoiser, whose threshold is set.
-    held_out : NoisyPairs
-        Validation pairs; without any nothing is changed.
-    seed : int, optional
-        Seed of the noise.
+    Without held-out pairs nothing is changed.
     """
     if len(held_out.latents):
         network = partial(ldm.denoiser, gaussian=None)

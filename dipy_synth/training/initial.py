@@ -15,23 +15,8 @@ _TRAINING = {"times", "logit_mean", "logit_std", "shift", "noise_range", "spacin
 def check_initial(initial, vqvae, schedule, conditions, network):
     """Refuse a model that cannot be fine-tuned by this training.
 
-    Parameters
-    ----------
-    initial : LDM
-        The model to start from.
-    vqvae : VQVAE
-        The autoencoder of the model to be trained.
-    schedule : Schedule
-        Schedule of the new model. Its training times may differ.
-    conditions : sequence of str
-        Requested conditions; none, or those of the model.
-    network : dict
-        Requested arguments of the U-Net; must be empty.
-
-    Raises
-    ------
-    InputError
-        If autoencoders, schedules or conditions differ, or an argument was given.
+    Autoencoder, prediction and conditions (where any are requested) must be those of
+    the model; training times may differ, and arguments of the U-Net are refused.
     """
     folder = initial.folder or "the initial model"
     there, here = (v.network.get_weights() for v in (initial.vqvae, vqvae))
@@ -57,12 +42,7 @@ def check_initial(initial, vqvae, schedule, conditions, network):
 def warn_of_seen(initial, held_out):
     """Warn of validation subjects that the initial model was trained on, by name.
 
-    Parameters
-    ----------
-    initial : LDM
-        The model to start from. In another cohort equal names may be other people.
-    held_out : set of str
-        The validation subjects.
+    In another cohort equal names may be other people.
     """
     if seen := labels_on_side(initial.config["split"], held_out, "train"):
         logger.warning(
@@ -75,21 +55,7 @@ def warn_of_seen(initial, held_out):
 def check_match(vqvae, here, held_out, *, root):
     """Refuse an autoencoder of another cohort, or trained on validation subjects.
 
-    Parameters
-    ----------
-    vqvae : VQVAE
-        The autoencoder.
-    here : dict
-        Of the cohort, see `dipy_synth.data.cohort.cohort_config`: grid and labels.
-    held_out : set of str
-        Its validation subjects.
-    root : Path
-        Its folder, for the error message.
-
-    Raises
-    ------
-    InputError
-        If they do not match.
+    `here` is the `dipy_synth.data.cohort.cohort_config` of the cohort in folder `root`.
     """
     known = vqvae.config
     for name in ("grid", "labels"):

@@ -169,7 +169,7 @@ class OutputFolder:
             Empty ones are left out.
         """
         texts = {"README.md": f"# {name}\n\n{readme.strip()}\n"}
-        texts["CITATION.cff"] = citation(name, authors)
+        texts["CITATION.cff"] = _citation(name, authors)
         for file, text in texts.items():
             if not (self.root / file).exists():
                 write_text(self.root / file, text)
@@ -233,21 +233,8 @@ def _short(value):
     return f"{len(value)} rows" if _is_table(value) else value
 
 
-def citation(name, authors=()):
-    """Compose the CITATION.cff of a dataset of dipy_synth.
-
-    Parameters
-    ----------
-    name : str
-        Name of the dataset.
-    authors : sequence of str, optional
-        Its authors; the developers of dipy_synth by default.
-
-    Returns
-    -------
-    str
-        Citation File Format 1.2, YAML.
-    """
+def _citation(name, authors=()):
+    """Compose the CITATION.cff of a dataset (Citation File Format 1.2): str."""
     people = "".join(
         f"  - name: {json.dumps(author)}\n"
         for author in authors or ("dipy_synth developers",)
