@@ -171,22 +171,7 @@ def make_grid(shape=None, voxel_size=None, default=None):
 
 
 def model_grid(config):
-    """Return the grid of a model of volumes.
-
-    Parameters
-    ----------
-    config : dict
-        Configuration of the model.
-
-    Returns
-    -------
-    Grid
-
-    Raises
-    ------
-    InputError
-        If the model is one of images.
-    """
+    """Return the grid of a model's configuration; refuse a model of images."""
     if config["grid"] is None:
         raise InputError(
             "a model of images, which have no affine; expected a model of volumes"
@@ -213,17 +198,9 @@ def template_space(preprocessing):
 
 
 def spatial_reference(preprocessing):
-    """Return what the sidecar of a volume says of its space (BIDS).
+    """Return what the sidecar of a volume says of its space (BIDS): dict.
 
-    Parameters
-    ----------
-    preprocessing : dict or None
-        See `template_space`.
-
-    Returns
-    -------
-    dict
-        ``SpatialReference``, the address of the template; empty without one.
+    It has ``SpatialReference``, the address of the template; it is empty without one.
     """
     if template_space(preprocessing) is None:
         return {}

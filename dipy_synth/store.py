@@ -100,22 +100,7 @@ def save_model(
 
 
 def arrays_path(folder, config, name):
-    """Find a file of arrays of a model.
-
-    Parameters
-    ----------
-    folder : str or Path
-        The model's folder.
-    config : dict
-        Its configuration.
-    name : str
-        Name of the file, such as ``weights``.
-
-    Returns
-    -------
-    Path
-        ``folder/name-<12 digits of its hash>.npz``.
-    """
+    """Find a file of arrays of a model: ``folder/name-<12 digits of its hash>.npz``."""
     if config["format"] == 1:
         return Path(folder) / f"{name}.npz"
     return Path(folder) / f"{name}-{config[f'{name}_sha256'][:_DIGITS]}.npz"
@@ -159,22 +144,7 @@ def config_hash(config):
 
 
 def add_arrays(folder, name, arrays):
-    """Add a file of arrays to a model's folder, and its hash to the configuration.
-
-    Parameters
-    ----------
-    folder : str or Path
-        The model's folder, see `find_model`.
-    name : str
-        Name of the file, without its suffix.
-    arrays : dict of str to ndarray
-        The arrays.
-
-    Returns
-    -------
-    Path
-        The file.
-    """
+    """Add a file of arrays to a model's folder, and its hash to the configuration."""
     folder = find_model(folder)
     with folder_lock(folder):
         config = read_json(folder / "config.json")

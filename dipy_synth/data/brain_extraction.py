@@ -46,24 +46,10 @@ def volume_of(mask, affine):
 
 
 def check_volume_of(volume, brain):
-    """Check the volume of a brain mask.
+    """Describe an unusual volume of a brain mask, in mL; "" if it is usual.
 
-    Parameters
-    ----------
-    volume : float
-        In mL.
-    brain : str
-        A key of `EXTRACTORS`; "none" may have any volume above a brain's.
-
-    Returns
-    -------
-    str
-        A warning about an unusual volume; "" if there is none.
-
-    Raises
-    ------
-    InputError
-        If no human brain has this volume.
+    One that no human brain has is an InputError. `brain` is a key of `EXTRACTORS`;
+    "none" may have any volume above a brain's.
     """
     above = brain != "none"
     words = (
@@ -118,20 +104,8 @@ def is_installed(package):
 def choose_way(data, affine, *, mask=None, brain="auto"):
     """Choose the extractor of "auto" for an image: its mask, background, or deepbet.
 
-    Parameters
-    ----------
-    data, affine, mask, brain
-        As of `find_brain`.
-
-    Returns
-    -------
-    str
-        A key of `EXTRACTORS` other than "auto".
-
-    Raises
-    ------
-    InputError
-        If it is a whole head, with no mask, and deepbet is not installed.
+    Return a key of `EXTRACTORS` other than "auto". A whole head with no mask, where
+    deepbet is not installed, is an InputError.
     """
     if brain != "auto":
         return brain

@@ -192,17 +192,9 @@ def few(names):
 
 
 def describe(rows):
-    """Describe how the columns of a table are understood.
+    """Describe how the columns of a table are understood: str.
 
-    Parameters
-    ----------
-    rows : sequence of dict
-        Column name to str or None.
-
-    Returns
-    -------
-    str
-        For instance "age: number, 20 to 81 (2 missing); sex: F 61, M 53".
+    For instance "age: number, 20 to 81 (2 missing); sex: F 61, M 53".
     """
     names = dict.fromkeys(name for row in rows for name in row)
     parts = [f"{n}: {_described(n, [row.get(n) for row in rows])}" for n in names]

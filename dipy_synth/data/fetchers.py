@@ -296,18 +296,10 @@ class Inventory:
 
 
 def check_cc359(folder):
-    """List the present and missing files of Calgary-Campinas-359.
+    """List the present and missing files of Calgary-Campinas-359: Inventory.
 
-    Parameters
-    ----------
-    folder : str or Path
-        Holds, at any depth, images such as ``CC0001_philips_15_55_M.nii.gz`` and
-        masks such as ``CC0001_philips_15_55_M_staple.nii.gz``.
-
-    Returns
-    -------
-    Inventory
-        Its text (``str``) is a summary.
+    The folder holds, at any depth, images such as ``CC0001_philips_15_55_M.nii.gz`` and
+    masks such as ``CC0001_philips_15_55_M_staple.nii.gz``.
     """
     paths = sorted(Path(folder).rglob("*"))
     found = [match for p in paths if (match := _CC359_NAME.fullmatch(p.name))]

@@ -42,22 +42,10 @@ def read_ixi_table(folder):
 
 
 def ages_and_sexes(rows, path):
-    """Extract age and sex of each subject.
+    """Extract age and sex of each subject, as `read_ixi_table` returns them.
 
-    Where rows of a subject disagree, the value is None. An age of 0 means missing.
-
-    Parameters
-    ----------
-    rows : iterable of dict
-        Column name (IXI_ID, AGE, and one that begins with SEX_ID: 1 male, 2 female) to
-        str, number or None.
-    path : Path
-        The table, for messages.
-
-    Returns
-    -------
-    dict
-        As of `read_ixi_table`.
+    Rows have IXI_ID, AGE, and a column that begins with SEX_ID: 1 male, 2 female. Where
+    rows of a subject disagree, the value is None. An age of 0 means missing.
     """
     subjects = {}
     for row in rows:

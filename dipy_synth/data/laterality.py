@@ -9,17 +9,7 @@ _SIDE = re.compile(  # a whole word; left and right in camel case, too
 
 
 def names_a_side(schema):
-    """Return whether a column, or a category of one, names left or right.
-
-    Parameters
-    ----------
-    schema : ConditionSchema
-        The conditions.
-
-    Returns
-    -------
-    bool
-    """
+    """Return whether a condition, or a category of one, names left or right: bool."""
     words = [
         word
         for column in schema.columns
@@ -29,15 +19,5 @@ def names_a_side(schema):
 
 
 def labels_name_a_side(labels):
-    """Return whether the name of a label is of a side.
-
-    Parameters
-    ----------
-    labels : Labels or None
-        The labels of a cohort.
-
-    Returns
-    -------
-    bool
-    """
+    """Return whether the name of a label (of `Labels`, or None) is of a side: bool."""
     return any(_SIDE.search(name) for name in (labels.names if labels else ()))

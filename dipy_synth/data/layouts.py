@@ -227,18 +227,7 @@ LAYOUTS = {
 
 
 def recognise(paths):
-    """Return the layout that most scans among files are named by.
-
-    Parameters
-    ----------
-    paths : list of Path
-        Image files.
-
-    Returns
-    -------
-    str
-        A key of `LAYOUTS`.
-    """
+    """Return the key of `LAYOUTS` by which most scans among files are named."""
     raw = [path for path in paths if "derivatives" not in path.parts] or paths
     bids = [path for path in raw if is_t1w(path)]
     masks = sum(bool(NFBS.search(stem(path))) for path in raw)

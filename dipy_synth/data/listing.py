@@ -199,16 +199,7 @@ def _header(end):
 def images_below(root, *, listing=None):
     """List a folder's NIfTI images, those of folders that are links too.
 
-    Parameters
-    ----------
-    root : Path
-        A folder.
-    listing : Listing, optional
-        Receives the root of each image, and what is left out.
-
-    Returns
-    -------
-    list of Path
+    `listing` receives the root of each image, and what is left out.
     """
     listing = Listing() if listing is None else listing
     found = []

@@ -20,18 +20,8 @@ _AFTER_KEY = re.compile(rf"(_space-[a-zA-Z0-9]+)?{re.escape(IMAGE)}$")
 def prepared_path(root, key):
     """Return the path of a scan's prepared volume.
 
-    Parameters
-    ----------
-    root : str or Path
-        The prepared cohort.
-    key : str
-        ``sub-X[_ses-Y][_run-Z]``.
-
-    Returns
-    -------
-    Path
-        ``root/sub-X/anat/key[_space-S]_desc-prepared_T1w.nii.gz``; without a space
-        where there is no such file.
+    It is ``root/sub-X/anat/key[_space-S]_desc-prepared_T1w.nii.gz``, with `key`
+    ``sub-X[_ses-Y][_run-Z]``; without a space where there is no such file.
     """
     folder = Path(root) / key.split("_")[0] / "anat"
     found = [path for path in folder.glob(f"{key}*{IMAGE}") if _key_of(path) == key]
@@ -65,18 +55,7 @@ def label_path(image):
 
 
 def prepared_keys(root):
-    """List the keys of the scans that are prepared in full.
-
-    Parameters
-    ----------
-    root : str or Path
-        The prepared cohort.
-
-    Returns
-    -------
-    list of str
-        Sorted.
-    """
+    """List the keys of the scans that are prepared in full: sorted list of str."""
     return [
         _key_of(path)
         for path in sorted(Path(root).glob(f"sub-*/anat/sub-*{IMAGE}"))
@@ -113,22 +92,10 @@ def space_of_model(config):
 
 
 def write_prepared(root, record, prepared, preprocessing, *, source):
-    """Write one prepared scan; last its sidecar, which marks it done.
+    """Write one prepared scan, its mask and, where it has one, its label map.
 
-    Beside the volume there are its mask and, where it has one, its label map.
-
-    Parameters
-    ----------
-    root : str or Path
-        The prepared cohort.
-    record : Record
-        The scan it was made from.
-    prepared : PreparedT1
-        The prepared scan.
-    preprocessing : PreprocessConfig
-        Its preprocessing.
-    source : SourceLink
-        Link to the scan, see `link_source`.
+    The sidecar is last, and marks it done. `source` links to the scan, see
+    `dipy_synth.data.prepared_folder.link_source`.
     """
     image = target_path(root, record.key, preprocessing)
     sidecar_path(image).unlink(missing_ok=True)

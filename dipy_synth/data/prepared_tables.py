@@ -23,23 +23,10 @@ SIDES = {
 
 
 def read_participants(root):
-    """Read participants.tsv of a prepared cohort, its `split` included.
+    """Read participants.tsv of a prepared cohort: subject label to row, with `split`.
 
-    Parameters
-    ----------
-    root : str or Path
-        The prepared cohort.
-
-    Returns
-    -------
-    dict
-        Subject label to its row (dict of column name to str or None); empty where
-        there is no table.
-
-    Raises
-    ------
-    InputError
-        If a subject has no name or two rows, or columns are missing.
+    It is empty where there is no table. A subject without a name or with two rows, or a
+    missing column, is an InputError.
     """
     path, table = Path(root) / "participants.tsv", {}
     if not path.is_file():
@@ -58,17 +45,7 @@ def read_participants(root):
 def read_rows(root, keys):
     """Read the table row of each volume: its subject's, updated by its session's.
 
-    Parameters
-    ----------
-    root : str or Path
-        The prepared cohort.
-    keys : sequence of str
-        Keys as of `prepared_keys`.
-
-    Returns
-    -------
-    list of dict
-        Column name to str or None; empty where a subject has no row.
+    `keys` are those of `prepared_keys`. A row is empty where a subject has none.
     """
     table, rows = read_participants(root), []
     for key in keys:
@@ -85,15 +62,8 @@ def read_rows(root, keys):
 def write_participants(root, records, **options):
     """Write participants.tsv, and sub-X_sessions.tsv for what differs by session.
 
-    Parameters
-    ----------
-    root : Path
-        The prepared cohort.
-    records : list of Record
-        Scans that are prepared. Subjects that are in the table keep their side; others
-        get that of the study's column ``split``, if there is one.
-    **options
-        For `dipy_synth.data.split.split_subjects`.
+    Subjects that are in the table keep their side; others get that of the study's
+    column ``split``, if there is one, or of `dipy_synth.data.split.split_subjects`.
     """
     before = read_participants(root)
     fixed = {subject: row.pop("split", None) for subject, row in before.items()}

@@ -61,18 +61,10 @@ def stem(path):
 
 
 def entities(path):
-    """Return the BIDS entities of a file name, and its suffix.
+    """Return the BIDS entities of a file name, and its suffix: dict of str.
 
-    Parameters
-    ----------
-    path : str or Path
-        For instance ``sub-01_ses-2_desc-brain_T1w.nii.gz``.
-
-    Returns
-    -------
-    dict of str
-        Entity to label; "suffix" to the last part, for instance ``T1w``. Parts that
-        cannot be parsed are missing.
+    Of ``sub-01_desc-brain_T1w.nii.gz`` it has "sub", "desc" and "suffix" (``T1w``).
+    Parts that cannot be parsed are missing.
     """
     parts = stem(path).split("_")
     found = (ENTITY.fullmatch(part) for part in parts)
@@ -108,18 +100,7 @@ def _not_understood(path):
 
 
 def folders_of(path):
-    """Return the folders of BIDS that a file lies in, of its session and its subject.
-
-    Parameters
-    ----------
-    path : Path
-        A file, such as ``sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz``.
-
-    Returns
-    -------
-    list of tuple (Path, str)
-        Folder and key, "ses" or "sub".
-    """
+    """Return the BIDS folders that a file lies in: list of (Path, "ses" or "sub")."""
     above = list(path.parents)
     if above[0].name.lower() in DATATYPES:
         above.pop(0)
@@ -153,18 +134,7 @@ def to_label(name):
 
 
 def check_names(paths):
-    """Refuse BIDS files whose labels are not understood as a whole.
-
-    Parameters
-    ----------
-    paths : list of Path
-        Files that are T1 scans by their suffix.
-
-    Raises
-    ------
-    InputError
-        It names the files.
-    """
+    """Refuse T1 scans whose BIDS labels are not understood as a whole."""
     wrong = [(path, why) for path in paths if (why := _not_understood(path))]
     if wrong:
         more = f" (and {len(wrong) - 3} others)" * (len(wrong) > 3)

@@ -12,17 +12,9 @@ LEAST_HELD_OUT = 8
 
 
 def few_held_out(sides):
-    """Describe that too few brains are held out for an evaluation.
+    """Describe that too few brains are held out for an evaluation; "" if enough are.
 
-    Parameters
-    ----------
-    sides : iterable of str
-        "train" or "validation" of each volume or subject.
-
-    Returns
-    -------
-    str
-        "" where there are enough.
+    `sides` are "train" or "validation" of each volume or subject.
     """
     sides = list(sides)
     count = sides.count("validation")

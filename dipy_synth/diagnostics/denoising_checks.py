@@ -26,21 +26,10 @@ SURE = 2.0  # standard errors
 
 
 def check_denoising(context, side):
-    """Check the denoised latents against the best linear filter, by noise level.
+    """Check a side's denoised latents against the best linear filter, by noise level.
 
     A preconditioned network starts from the error of a Wiener filter by position and
     channel; learning lowers it.
-
-    Parameters
-    ----------
-    context : DiagnosticContext
-        The model and its data.
-    side : {"latents", "held_out"}
-        Latents of the training set, or those held out.
-
-    Returns
-    -------
-    CheckResult
     """
     name = f"denoising, {WORDS[side]}"
     if context.side(side)[0] is None:

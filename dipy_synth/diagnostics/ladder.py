@@ -85,16 +85,8 @@ def climb(context, side, *, ratios=RUNGS, progress=None):
 def check_ladder(context, progress=None):
     """Check that held-out brains are recovered from noise in full detail.
 
-    Parameters
-    ----------
-    context : DiagnosticContext
-        The model and its data. The ladder is stored in it, for its pictures.
-    progress : callable, optional
-        Called with the fraction done.
-
-    Returns
-    -------
-    CheckResult
+    The ladder is stored in the context, for its pictures. `progress` is called with the
+    fraction done.
     """
     name = "ladder: sampled back from noise"
     sides = context.sides()

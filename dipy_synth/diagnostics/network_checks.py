@@ -146,16 +146,7 @@ def _equal(stored, weight):
 def check_overfit(context, report=None):
     """Check that a copy of the network can overfit one fixed batch.
 
-    Parameters
-    ----------
-    context : DiagnosticContext
-        What is looked at.
-    report : callable, optional
-        Called after each step with its fraction of all steps.
-
-    Returns
-    -------
-    CheckResult
+    `report` is called after each step with its fraction of all steps.
     """
     name = "single-batch overfit"
     if not context.sides():

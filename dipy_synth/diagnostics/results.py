@@ -62,17 +62,7 @@ def make_result(name, verdict, message, *, expected, advice, values=None):
 
 
 def skipped(name, why, how):
-    """Make the result of a skipped check.
-
-    Parameters
-    ----------
-    name : str
-        Name of the check.
-    why : str
-        The reason.
-    how : str
-        How to run it.
-    """
+    """Make the result of a skipped check: its name, the reason, and how to run it."""
     return CheckResult(name, SKIPPED, why, advice=how)
 
 
@@ -83,16 +73,7 @@ def count_verdicts(results):
 
 
 def text_table(results):
-    """Format results as lines of text, with advice below.
-
-    Parameters
-    ----------
-    results : list of CheckResult
-
-    Returns
-    -------
-    list of str
-    """
+    """Format results as lines of text, with advice below: list of str."""
     wide = max(len(result.name) for result in results)
     lines = []
     for result in results:

@@ -95,21 +95,7 @@ def follow_conditions(synthetic, real, fit, *, predictor=None, seed=0):
 
 
 def _difference(synthetic, others, name):
-    """Describe how a column of real volumes differs in type or categories, or "".
-
-    Parameters
-    ----------
-    synthetic : Volumes
-        Volumes with the requested values.
-    others : sequence of Volumes
-        Real volumes.
-    name : str
-        The column.
-
-    Returns
-    -------
-    str
-    """
+    """Describe how a column of real volumes differs in type or categories, or ""."""
     there, number = _known(synthetic, name)
     asked = _values(synthetic, name, there, number)
     for side in others:
@@ -133,21 +119,9 @@ def _in_words(values):
 
 
 def compare_ageing(synthetic, measured, real, real_measured, *, seed=0):
-    """Compare the growth of ventricles with age in synthetic and in real volumes.
+    """Compare the growth of ventricles, in mL, with age in synthetic and real volumes.
 
-    Parameters
-    ----------
-    synthetic, real : Volumes
-        Both with a column ``age``.
-    measured, real_measured : sequence of float, (n,)
-        Volume of the ventricles of each, in mL.
-    seed : int, optional
-        Random seed of shuffles and bootstrap.
-
-    Returns
-    -------
-    Trend or None
-        None where ages are unknown, or do not differ.
+    Return a Trend, or None where ages are unknown, or do not differ.
     """
     pairs = [
         _numbers(side.column("age"), values)

@@ -65,16 +65,8 @@ def check_cohorts(real, synthetic, train, noise):
 def find_identical(synthetic, train):
     """Find synthetic volumes that are equal to training volumes, value by value.
 
-    Parameters
-    ----------
-    synthetic, train : Volumes
-        Cohorts on one grid.
-
-    Returns
-    -------
-    tuple of tuple (str, str)
-        Name of a synthetic volume, and of the training volume that it, or its mirror
-        image, equals.
+    Return pairs: the name of a synthetic volume, and of the training volume that it, or
+    its mirror image, equals.
     """
     known = dict(zip(train.hashes(), train.names))
     sides = (synthetic, replace(synthetic, volumes=synthetic.volumes[:, ::-1]))

@@ -102,20 +102,10 @@ def count_reasons(verdicts):
 
 
 def alike(distribution, texture):
-    """Assess whether the cohort is distinguishable from real brains.
+    """Assess whether the cohort is distinguishable from real brains: Finding.
 
-    It must be similar by both, features of whole volumes and texture of the cortex.
-
-    Parameters
-    ----------
-    distribution : sequence of Comparison
-        Metrics of features, with noise as their ceiling.
-    texture : sequence of Comparison
-        Metrics of texture, with blotches as their ceiling.
-
-    Returns
-    -------
-    Finding
+    It must be similar by both: features of whole volumes, with noise as the ceiling of
+    metrics, and texture of the cortex, with blotches as the ceiling.
     """
     answers = (_by_features(distribution), _by_texture(texture))
     good = [answer.good for answer in answers]
@@ -208,18 +198,10 @@ def diverse(*, real, synthetic):
 
 
 def not_copied(copies, identical=()):
-    """Assess whether samples are copies of training brains.
+    """Assess whether samples are copies of training brains: Finding.
 
-    Parameters
-    ----------
-    copies : dict of str to CopyAudit
-        Audits by name; empty without training volumes.
-    identical : sequence of tuple (str, str), optional
-        Volumes equal to training volumes, value by value, and which.
-
-    Returns
-    -------
-    Finding
+    `copies` are audits by name, none without training volumes; `identical` are volumes
+    equal to training volumes, value by value, and which.
     """
     if not copies:
         return Finding("not copied", None, "not evaluated, without training volumes")

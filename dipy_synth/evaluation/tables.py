@@ -38,19 +38,8 @@ def metric_rows(evaluation):
 def volume_rows(evaluation, synthetic, real, train=None, *, show_nearest=False):
     """Build the rows of ``volumes.tsv``: the synthetic volumes, then the real ones.
 
-    Parameters
-    ----------
-    evaluation : Evaluation
-    synthetic, real : Volumes
-        The compared cohorts.
-    train : Volumes, optional
-        Training volumes, for the names of the nearest ones.
-    show_nearest : bool, optional
-        Name them; without it only similarities are written.
-
-    Returns
-    -------
-    list of dict
+    With `show_nearest` the nearest training volumes are named; without it only
+    similarities are written.
     """
     rows = []
     for i, (name, verdict) in enumerate(zip(synthetic.names, evaluation.verdicts)):

@@ -44,20 +44,7 @@ def make_autoencoder(config):
 
 
 def check_arguments(network, arguments):
-    """Refuse arguments that a network does not take.
-
-    Parameters
-    ----------
-    network : type
-        The network's class.
-    arguments : collection of str
-        Names of keyword arguments.
-
-    Raises
-    ------
-    InputError
-        If one is unknown; the message lists the known ones.
-    """
+    """Refuse arguments that a network's class does not take; list those it takes."""
     parameters = inspect.signature(network).parameters.values()
     known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
     # of the conditions, and of the autoencoder

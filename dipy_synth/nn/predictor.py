@@ -314,18 +314,7 @@ class CovariatePredictor(Wrapper):
 
 
 def predictor_training(cohort):
-    """Return the default settings of a predictor's training.
-
-    Parameters
-    ----------
-    cohort : Cohort or ArrayCohort
-        Cohort of the training: few brains, or many small images.
-
-    Returns
-    -------
-    dict
-        Arguments of `TrainingSettings`.
-    """
+    """Return arguments of `TrainingSettings` for few brains or many small images."""
     patience = 3 if cohort.where("validation").any() else 0
     common = {"patience": patience, "weight_decay": 0.01}
     if cohort.grid is not None:

@@ -9,19 +9,9 @@ MOST = 8  # largest number of different values that are counted
 
 
 def preprocessing_facts(cohort, description):
-    """Describe the preprocessing of a cohort.
+    """Describe the preprocessing of a cohort: dict of option to its value, in words.
 
-    Parameters
-    ----------
-    cohort : Cohort
-        The cohort.
-    description : dict
-        Its dataset_description.json.
-
-    Returns
-    -------
-    dict of str to str
-        Option to its value.
+    `description` is its dataset_description.json.
     """
     done = description["DipySynth"].get("Preprocessing", {})
     steps = {name: value for name, value in done.items() if name != "grid"}
@@ -44,20 +34,10 @@ def _written(value):
 
 
 def summarize_columns(rows, split):
-    """Summarise a table's columns on either side of a split.
+    """Summarise each column of a table on either side of a split: list of dict.
 
-    Parameters
-    ----------
-    rows : sequence of dict, (n,)
-        Column name to str or None, one dict per volume.
-    split : sequence of str, (n,)
-        "train" or "validation".
-
-    Returns
-    -------
-    list of dict
-        One dict per column: mean and range of numbers, counts of categories. Columns
-        with many different words, such as names, are left out.
+    Numbers have mean and range, categories counts. Columns with many different words,
+    such as names, are left out.
     """
     described = []
     for name in dict.fromkeys(name for row in rows for name in row):

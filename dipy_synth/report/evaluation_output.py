@@ -14,44 +14,17 @@ NUMBERS = "evaluation.json"
 def check_folder(out_dir, request, *, force=False):
     """Refuse to overwrite another evaluation, or to write into a foreign folder.
 
-    Parameters
-    ----------
-    out_dir : str or Path
-        The output folder.
-    request : dict
-        The request, in JSON types.
-    force : bool, optional
-        Whether another evaluation may be replaced.
-
-    Raises
-    ------
-    InputError
-        If the folder holds something else.
+    `request` is in JSON types; with `force` another evaluation may be replaced.
     """
     folder = OutputFolder(Path(out_dir), "evaluation", record=NUMBERS, group="request")
     folder.check(request, force=force)
 
 
 def write_evaluation(evaluation, out_dir, cohorts, *, request, show_nearest=False):
-    """Write evaluation.json, metrics.tsv, volumes.tsv and evaluation.html.
+    """Write evaluation.json, metrics.tsv, volumes.tsv and evaluation.html: its path.
 
-    Parameters
-    ----------
-    evaluation : Evaluation
-        The results.
-    out_dir : str or Path
-        The folder.
-    cohorts : dict of str to Volumes
-        The compared cohorts, of `load_cohorts`.
-    request : dict
-        As of `check_folder`.
-    show_nearest : bool, optional
-        Name, and show, the training volumes that synthetic ones are nearest to.
-
-    Returns
-    -------
-    Path
-        The page.
+    `cohorts` are those of `load_cohorts`, and `request` that of `check_folder`. With
+    `show_nearest` the training volumes nearest to synthetic ones are named and shown.
     """
     out_dir = Path(out_dir)
     real, synthetic, train = (cohorts[name] for name in ("real", "synthetic", "train"))

@@ -213,16 +213,7 @@ def tilts(orientations):
 
 
 def sorted_by_score(rows):
-    """Sort rows: those with warnings first, then by score, the worst first.
-
-    Parameters
-    ----------
-    rows : list of QualityRow
-
-    Returns
-    -------
-    list of QualityRow
-    """
+    """Sort rows: those with warnings first, then by score, the worst first."""
     return sorted(rows, key=lambda row: (not row.warnings, -row.score, row.name))
 
 

@@ -37,21 +37,9 @@ _WORKS = (
 
 
 def methods_text(evaluation, folder):
-    """Write what was done to a synthetic cohort, with citations.
+    """Write what was done to a synthetic cohort: one paragraph, and the works it cites.
 
-    Parameters
-    ----------
-    evaluation : Evaluation
-        What `dipy_synth.evaluation.pipeline.evaluate` returned.
-    folder : str or Path
-        Folder of the synthetic cohort; what its records do not say is left out.
-
-    Returns
-    -------
-    text : str
-        One paragraph.
-    works : list of str
-        The works it cites.
+    What the records in the cohort's folder do not say is left out.
     """
     sentences = [*_generated(Path(folder)), *_compared(evaluation)]
     text = " ".join(sentences)

@@ -23,17 +23,7 @@ _LIBRARIES = ("dipy", "keras", "nibabel", "nilearn", "numpy", "scipy", "SimpleIT
 
 
 def page_path(path):
-    """Check the name of a page: Path.
-
-    Parameters
-    ----------
-    path : str or Path
-
-    Raises
-    ------
-    InputError
-        If it does not end in .html.
-    """
+    """Return the path of a page; refuse one that does not end in .html."""
     path = Path(path)
     if path.suffix.lower() not in (".html", ".htm") or path.is_dir():
         raise InputError(f"{path}: expected the name of a page, ending in .html")
@@ -41,22 +31,7 @@ def page_path(path):
 
 
 def write_page(template, path, /, **content):
-    """Write a page.
-
-    Parameters
-    ----------
-    template : str
-        Name of a template of this package.
-    path : str or Path
-        The page.
-    **content
-        Variables of the template.
-
-    Returns
-    -------
-    Path
-        The page.
-    """
+    """Write a page by a template of this package, with its variables: Path."""
     page = _environment().get_template(template)
     write_text(path, page.render(about=describe_run(), **content))
     return Path(path)

@@ -7,17 +7,9 @@ from dipy.utils.logging import logger
 
 
 def count_reasons(draws):
-    """Count for how many draws each metric was a reason.
+    """Count for how many draws each metric was a reason, the most frequent first: dict.
 
-    Parameters
-    ----------
-    draws : iterable of list of str
-        Reasons of each rejected draw, as `QCFilter` returns them.
-
-    Returns
-    -------
-    dict of str to int
-        The most frequent first.
+    `draws` are the reasons of each rejected draw, as `QCFilter` returns them.
     """
     names = [reason.split(": ")[0] for reasons in draws for reason in reasons]
     return dict(Counter(names).most_common())

@@ -179,20 +179,9 @@ def _levels():
 
 
 def volume_path(out_dir, number, config):
-    """Name the volume of a sample, ``sub-synth<n>[_space-S]_desc-synthetic_T1w``.
+    """Name the volume of a sample, ``sub-synth<n>[_space-S]_desc-synthetic_T1w``: Path.
 
-    Parameters
-    ----------
-    out_dir : Path
-        Folder of the cohort.
-    number : int
-        From 0; the name counts from 1.
-    config : dict
-        Configuration of the model.
-
-    Returns
-    -------
-    Path
+    Samples are numbered from 0; names count from 1.
     """
     subject = f"sub-synth{number + 1:05d}"
     space = template_space(config.get("preprocessing"))

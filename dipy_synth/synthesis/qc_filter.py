@@ -232,20 +232,7 @@ def add_qc_filter_if_possible(folder, cohort, *, copies=False):
 
 
 def qc_filter_files(folder, config):
-    """Read the files of a model's QC filter, to save them with a copy.
-
-    Parameters
-    ----------
-    folder : Path or None
-        The model's folder.
-    config : dict
-        Its configuration.
-
-    Returns
-    -------
-    dict
-        ``files`` of `dipy_synth.store.save_model`; empty if it has none.
-    """
+    """Read the files of a model's QC filter, if any, to save them with a copy: dict."""
     if folder is None or not has_qc_filter(config):
         return {}
     return {_NAME: load_arrays(folder, config, _NAME)}

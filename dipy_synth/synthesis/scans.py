@@ -60,21 +60,9 @@ class Scans:
 
 
 def find_scans(input_files, *, mask_paths=None, layout="auto"):
-    """Find the scans among the input files of a command.
+    """Find the scans among the input files of a command, for `prepare_scans`.
 
-    Parameters
-    ----------
-    input_files : sequence of str or Path
-        A prepared cohort alone, or input of `read_records`.
-    mask_paths : sequence of str or Path, optional
-        Brain masks, see `read_records`.
-    layout : str, optional
-        Naming of the files, see `read_records`.
-
-    Returns
-    -------
-    list of Record, or str or Path
-        Input of `prepare_scans`.
+    They are a prepared cohort alone, or input of `read_records`.
     """
     if len(input_files) == 1 and is_prepared_cohort(input_files[0]):
         return input_files[0]
@@ -82,21 +70,10 @@ def find_scans(input_files, *, mask_paths=None, layout="auto"):
 
 
 def report_scans(answers, done, out_dir):
-    """Log the outcome of a command on scans.
+    """Log the outcome of a command on scans; return whether none failed.
 
-    Parameters
-    ----------
-    answers : list of tuple (str, str or None)
-        Key of each scan, and its error message.
-    done : str
-        A participle, such as "edited".
-    out_dir : str or Path
-        Folder of the results.
-
-    Returns
-    -------
-    bool
-        Whether none failed.
+    `answers` are keys of scans with error messages; `done` is a participle, such as
+    "edited".
     """
     failed = [problem for _, problem in answers if problem]
     for problem in failed:
@@ -108,29 +85,10 @@ def report_scans(answers, done, out_dir):
 
 
 def prepare_scans(config, scans, out_dir, *, brain="auto", force=False):
-    """Prepare scans as the cohort of a model was, into a folder of `out_dir`.
+    """Prepare scans as the cohort of a model was, into a folder of `out_dir`: Scans.
 
-    Parameters
-    ----------
-    config : dict
-        Configuration of a model of volumes.
-    scans : list of Record, or str or Path
-        Scans, or a prepared cohort on the model's grid, which is used as it is.
-    out_dir : Path
-        Folder of the results.
-    brain : str, optional
-        Source of the brain masks, see `dipy_synth.data.brain_extraction.find_brain`.
-    force : bool, optional
-        Replace what was prepared before.
-
-    Returns
-    -------
-    Scans
-
-    Raises
-    ------
-    InputError
-        If the model is one of images, or the prepared cohort has another grid.
+    A prepared cohort on the model's grid is used as it is; on another grid it is an
+    InputError, and so is a model of images.
     """
     grid = model_grid(config)
     if isinstance(scans, (str, Path)):
@@ -149,18 +107,7 @@ def prepare_scans(config, scans, out_dir, *, brain="auto", force=False):
 def describe_results(folder, request, model, source, **options):
     """Describe the dataset of a command on scans (BIDS).
 
-    Parameters
-    ----------
-    folder : OutputFolder
-        The output folder.
-    request : dict
-        The request that it is of.
-    model : VQVAE or LDM
-        The model.
-    source : SourceLink
-        The prepared cohort.
-    **options
-        ``name``, ``readme`` and ``ignored`` of `OutputFolder.describe`.
+    `options` are ``name``, ``readme`` and ``ignored`` of `OutputFolder.describe`.
     """
     raw = read_json(source.folder / "dataset_description.json")
     folder.describe(
@@ -176,21 +123,8 @@ def describe_results(folder, request, model, source, **options):
 def each_scan(work, keys, *, desc):
     """Process scans one by one; one that fails does not stop the others.
 
-    Parameters
-    ----------
-    work : callable
-        ``work(key)`` returns False if the output existed.
-    keys : sequence of str
-        The scans.
-    desc : str
-        Name of the outputs, in the plural, for the progress bar and the log.
-
-    Returns
-    -------
-    problems : dict of str to str or None
-        Error message of each scan.
-    made : int
-        Number of new outputs.
+    ``work(key)`` returns False if the output existed. Return the error message of each
+    scan, None if it has none, and the number of new outputs.
     """
     problems, made = {}, 0
     for key in progress_bar(keys, unit="scan", desc=desc):
@@ -208,23 +142,8 @@ def each_scan(work, keys, *, desc):
 def is_made(target, origin, *, force=False):
     """Return whether the output of a scan exists, made from the same preparation.
 
-    Parameters
-    ----------
-    target : Path
-        The output; its sidecar, which is written last, has ``SourceHash``.
-    origin : str
-        Hash of its source.
-    force : bool, optional
-        Replace it.
-
-    Returns
-    -------
-    bool
-
-    Raises
-    ------
-    InputError
-        If it was made from another preparation of the scan.
+    Its sidecar is written last, with the hash of its source. With `force` it counts as
+    absent; an output of another preparation of the scan is an InputError.
     """
     sidecar = sidecar_path(target)
     if force or not (target.is_file() and sidecar.is_file()):

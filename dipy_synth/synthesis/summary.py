@@ -17,17 +17,7 @@ COLUMNS = {
 
 
 def write_cohort_table(out_dir, request, schema):
-    """Write participants.tsv and its .json from the existing sidecars.
-
-    Parameters
-    ----------
-    out_dir : Path
-        Folder of the cohort.
-    request : Request
-        Its request.
-    schema : ConditionSchema
-        The conditions of the model.
-    """
+    """Write participants.tsv and its .json from the existing sidecars."""
     rows = []
     for path in volumes_there(out_dir):
         sidecar = read_json(sidecar_path(path))
@@ -60,17 +50,7 @@ def _described_conditions(schema):
 
 
 def draw_cohort(out_dir, request, paths):
-    """Draw the first volumes; of a sweep one row per sample, with spread values.
-
-    Parameters
-    ----------
-    out_dir : Path
-        Folder of the cohort.
-    request : Request
-        Its request.
-    paths : list of Path
-        Its volumes.
-    """
+    """Draw the first volumes; of a sweep one row per sample, with spread values."""
     variants = request.variants()
     if len(variants) == 1:
         groups, titles = [range(min(len(paths), 8))], None

@@ -36,20 +36,8 @@ def inference_precision():
 def count_devices(settings):
     """Count the devices of a run.
 
-    Parameters
-    ----------
-    settings : TrainingSettings
-        The run's settings.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    InputError
-        If there are fewer, the backend does not support several, or a batch cannot be
-        divided among them.
+    It is an InputError if there are fewer, if the backend does not support several, or
+    if a batch cannot be divided among them.
     """
     if settings.devices == 1:
         return 1
@@ -112,19 +100,10 @@ def count_replicas():
 
 
 def average_over_replicas(gradients):
-    """Average the gradients over replicas.
+    """Average the gradients of a replica, tensors or None, over all replicas.
 
     Keras sums over replicas after clipping, and checks overflow in each alone: here all
     replicas clip and check the same gradient.
-
-    Parameters
-    ----------
-    gradients : list of tensor or None
-        The gradients of one replica.
-
-    Returns
-    -------
-    list of tensor or None
     """
     if not _mirrors():
         return gradients

@@ -26,18 +26,7 @@ _EXHAUSTED = ("ResourceExhaustedError", "OutOfMemoryError", "_ArrayMemoryError")
 
 @contextmanager
 def building(settings):
-    """Make networks with the seed, the precision and the devices of some settings.
-
-    Parameters
-    ----------
-    settings : TrainingSettings
-        The run's settings.
-
-    Raises
-    ------
-    InputError
-        If devices are missing, or cannot share a batch.
-    """
+    """Make networks with the seed, the precision and the devices of some settings."""
     keras.utils.set_random_seed(settings.seed % 2**32)
     with default_precision(settings.precision), placement(settings):
         yield

@@ -260,19 +260,7 @@ class WarmCosine(keras.optimizers.schedules.CosineDecay):
 
 
 def make_optimizer(settings, *, batches):
-    """Make the optimizer of a run.
-
-    Parameters
-    ----------
-    settings : TrainingSettings
-        The run's settings.
-    batches : int
-        Number of batches of the whole run.
-
-    Returns
-    -------
-    AveragingAdamW or ScaledAdamW
-    """
+    """Make the optimizer of a run of so many batches."""
     updates = max(1, batches // settings.accumulation)
     optimizer = AveragingAdamW(
         WarmCosine(

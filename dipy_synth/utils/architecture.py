@@ -4,18 +4,10 @@ _NOT_OF_IT = {"name", "dtype", "trainable"}
 
 
 def arguments_of(network):
-    """Return what defines a network's architecture.
+    """Return what defines a network's architecture: its configuration as a dict.
 
-    Parameters
-    ----------
-    network : keras.Model or keras.Layer
-        The network.
-
-    Returns
-    -------
-    dict
-        Its configuration without name and precision: networks are made in the
-        precision that suits the machine.
+    Name and precision are left out: networks are made in the precision that suits the
+    machine.
     """
     config = network.get_config()
     return {name: value for name, value in config.items() if name not in _NOT_OF_IT}

@@ -43,17 +43,7 @@ SEX_COLUMNS = ("sex", "gender")
 
 
 def is_missing(value):
-    """Return whether a table's value is missing, such as None, NaN, "n/a", "unknown".
-
-    Parameters
-    ----------
-    value : str, float or None
-        A cell.
-
-    Returns
-    -------
-    bool
-    """
+    """Return whether a value is missing, such as None, NaN, "n/a", "unknown": bool."""
     if isinstance(value, str):
         return clean(value).casefold() in MISSING
     return value is None or value != value
@@ -67,15 +57,8 @@ def clean(text):
 def as_number(value):
     """Return a value as a finite float, or None when it is not a number.
 
-    Parameters
-    ----------
-    value : str, float or None
-        A cell. A comma may stand for the decimal point (``25,5``), but not where it
-        could part thousands (``1,234``).
-
-    Returns
-    -------
-    float or None
+    A comma may stand for the decimal point (``25,5``), but not where it could part
+    thousands (``1,234``).
     """
     if isinstance(value, str):
         value = clean(value).replace("\u2212", "-")
@@ -91,18 +74,11 @@ def as_number(value):
 
 
 def as_age(value):
-    """Return an age in years, or None when it is not a possible age.
+    """Return an age in years, in [0, 120], or None when it is not a possible age.
 
-    Parameters
-    ----------
-    value : str, float or None
-        A cell: a number of years, one with a unit (``25Y``, ``018M``, ``25 years``),
-        or a bound (``>89``, ``89+``), which stands for its number.
-
-    Returns
-    -------
-    float or None
-        In [0, 120]. Codes for missing, such as 999 and -1, lie outside.
+    It may have a unit (``25Y``, ``018M``, ``25 years``), or be a bound (``>89``,
+    ``89+``), which stands for its number. Codes for missing, such as 999 and -1, lie
+    outside.
     """
     number = as_number(value)
     if number is None and isinstance(value, str):
@@ -130,19 +106,9 @@ def is_sex(name):
 
 
 def column_number(name, value):
-    """Return a value as a number, in the unit of its column, or None.
+    """Return a value as a number, in the unit of its column (years of age), or None.
 
-    Parameters
-    ----------
-    name : str
-        The column. One of sexes has no numbers: 0 and 1 are codes there.
-    value : str, float or None
-        A cell.
-
-    Returns
-    -------
-    float or None
-        Years in a column of ages.
+    A column of sexes has no numbers: 0 and 1 are codes there.
     """
     if is_sex(name):
         return None
@@ -150,19 +116,10 @@ def column_number(name, value):
 
 
 def column_word(name, value):
-    """Return a value as a category of its column.
+    """Return a value that is not missing as a category of its column: str.
 
-    Parameters
-    ----------
-    name : str
-        The column. In one of sexes, ``female``, ``f`` and the like are ``F``, and
-        ``male`` is ``M``; codes stay as they are.
-    value : str or float
-        A cell that is not missing.
-
-    Returns
-    -------
-    str
+    In a column of sexes, ``female``, ``f`` and the like are ``F``, and ``male`` is
+    ``M``; codes stay as they are.
     """
     word = clean(str(value))
     if not is_sex(name):

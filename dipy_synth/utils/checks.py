@@ -7,26 +7,9 @@ from dipy_synth.errors import InputError
 
 
 def check_number(name, value, *, low=-math.inf, high=math.inf):
-    """Check a finite number within a range, and return it.
+    """Return a number as it is; refuse what is no finite number within a range.
 
-    Parameters
-    ----------
-    name : str
-        What the error message calls it.
-    value : float
-        The number.
-    low, high : float, optional
-        The range, which includes both.
-
-    Returns
-    -------
-    float
-        The number, of the type it has.
-
-    Raises
-    ------
-    InputError
-        If it is no number, not finite, or outside the range.
+    The range includes both ends. `name` is what the error message calls the number.
     """
     if not (_is_number(value) and low <= value <= high):
         between = f"from {low:g} to {high:g}" if high < math.inf else f"of {low:g} up"
@@ -36,25 +19,9 @@ def check_number(name, value, *, low=-math.inf, high=math.inf):
 
 
 def check_whole(name, value, *, low=1):
-    """Check a whole number, and return it as an int.
+    """Return a whole number as an int; refuse what is none, or is below `low`.
 
-    Parameters
-    ----------
-    name : str
-        What the error message calls it.
-    value : float
-        The number.
-    low : int, optional
-        The least that is accepted.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    InputError
-        If it is no number, not whole, or too small.
+    `name` is what the error message calls it.
     """
     if not _is_number(value) or value < low or value != int(value):
         raise InputError(f"{name} {value!r}: expected a whole number, at least {low}")

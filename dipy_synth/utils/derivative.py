@@ -191,21 +191,9 @@ def _a(noun):
 
 
 def differences(before, now, name=""):
-    """List the differences of two requests.
+    """List the differences of two requests in JSON types, ``name was A, is B``.
 
     Of two tables (lists of dict) the longer one may have further rows.
-
-    Parameters
-    ----------
-    before, now : dict
-        The requests, in JSON types.
-    name : str, optional
-        Their name in the result.
-
-    Returns
-    -------
-    list of str
-        ``name was A, is B``.
     """
     if isinstance(before, dict) and isinstance(now, dict):
         pairs = [
@@ -256,19 +244,9 @@ def _citation(name, authors=()):
 
 
 def describe_columns(names, described=None):
-    """Describe the columns of a participants.tsv, as participants.json does.
+    """Describe the columns of a participants.tsv, as participants.json does: dict.
 
-    Parameters
-    ----------
-    names : sequence of str
-        The columns, ``participant_id`` apart.
-    described : dict, optional
-        Known descriptions, by column, which override the usual ones.
-
-    Returns
-    -------
-    dict
-        Column to description.
+    Known descriptions, by column, override the usual ones.
     """
     known = {**COLUMNS, **(described or {})}
     return {

@@ -69,18 +69,7 @@ def read_json(path):
 
 
 def file_hash(*paths):
-    """Hash the bytes of files.
-
-    Parameters
-    ----------
-    *paths : str or Path
-        Files, in this order.
-
-    Returns
-    -------
-    str
-        SHA-256, 64 hexadecimal digits.
-    """
+    """Hash the bytes of files, in this order: SHA-256, 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for path in paths:
         with open(path, "rb") as stream:
@@ -90,18 +79,7 @@ def file_hash(*paths):
 
 
 def file_stamp(path):
-    """Return the signature of a file: name, size, time.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-
-    Returns
-    -------
-    list of [str, int, int]
-        Name, size in bytes and time of change in ns, for JSON.
-    """
+    """Return name, size in bytes and time of change in ns of a file: list, for JSON."""
     status = path.stat()
     return [path.name, status.st_size, status.st_mtime_ns]
 
@@ -109,15 +87,8 @@ def file_stamp(path):
 def not_fetched(path):
     """Describe why a file's content is not on this disk; "" if it is.
 
-    Parameters
-    ----------
-    path : str or Path
-        A link of git-annex whose content was not fetched, a pointer of git-annex or of
-        Git LFS, or any other path.
-
-    Returns
-    -------
-    str
+    It may be a link of git-annex whose content was not fetched, or a pointer of
+    git-annex or of Git LFS.
     """
     path = Path(path)
     if path.is_symlink() and not path.exists():

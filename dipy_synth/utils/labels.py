@@ -6,42 +6,17 @@ _DIGITS = 16
 
 
 def hash_labels(labels, salt):
-    """Hash the labels of subjects.
+    """Hash labels of subjects: 16 digits of each SHA-256, sorted, to hide the order.
 
-    Parameters
-    ----------
-    labels : iterable of str
-        Labels, without ``sub-``.
-    salt : str
-        What goes before each of them, so that tables of hashes made beforehand, or of
-        another model, are of no use. Who knows the salt and guesses a label can test
-        the guess.
-
-    Returns
-    -------
-    list of str
-        16 hexadecimal digits of each SHA-256, sorted, which hides the order.
+    `salt` goes before each of them, so that tables of hashes made beforehand, or of
+    another model, are of no use. Who knows the salt and guesses a label can test the
+    guess.
     """
     return sorted(_hashed(label, salt) for label in set(labels))
 
 
 def labels_on_side(split, labels, side):
-    """Select the labels that are on one side of a split.
-
-    Parameters
-    ----------
-    split : dict
-        ``salt``, and the hashes of the labels in ``train`` and ``validation``.
-    labels : iterable of str
-        Labels, without ``sub-``.
-    side : {"train", "validation"}
-        The side.
-
-    Returns
-    -------
-    list of str
-        Sorted.
-    """
+    """Select the labels that are on one side of a split of hashes, sorted."""
     hashes = set(split.get(side, ()))
     salt = split.get("salt", "")
     return sorted(label for label in set(labels) if _hashed(label, salt) in hashes)

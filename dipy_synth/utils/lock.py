@@ -64,18 +64,7 @@ def folder_lock(folder):
 
 
 def locks(name):
-    """Hold the lock of a folder while a function runs.
-
-    Parameters
-    ----------
-    name : str
-        The function's argument that is the folder.
-
-    Returns
-    -------
-    callable
-        A decorator.
-    """
+    """Hold the lock of a folder, the argument of that name, while a function runs."""
 
     def decorate(function):
         signature = inspect.signature(function)

@@ -97,18 +97,10 @@ def run_parallel(
 
 
 def map_in_parallel(**options):
-    """Make a function like `map` that runs in parallel.
+    """Make a function like `map` that runs in parallel, with options of `run_parallel`.
 
-    Parameters
-    ----------
-    **options
-        Options of `run_parallel`.
-
-    Returns
-    -------
-    callable
-        ``(function, items) -> list`` of the results, in order. It raises an InputError
-        if an item fails.
+    It returns a list of the results, in order, and raises an InputError if an item
+    fails.
     """
 
     def each(function, items):
@@ -124,15 +116,7 @@ def map_in_parallel(**options):
 def check_engine(engine, *, n_jobs=1, scheduler=None):
     """Check the options of `run_parallel`, before long computations.
 
-    Parameters
-    ----------
-    engine, n_jobs, scheduler
-        See `run_parallel`.
-
-    Raises
-    ------
-    InputError
-        As `run_parallel`, but without waiting for the workers of a scheduler.
+    Errors are the same; the workers of a scheduler are not waited for.
     """
     if engine not in ENGINES or n_jobs == 0:
         raise InputError(
@@ -157,15 +141,7 @@ def check_engine(engine, *, n_jobs=1, scheduler=None):
 def processors_each(engine, *, n_jobs=1, scheduler=None):
     """Return the number of processors of each call, so that calls do not compete.
 
-    Parameters
-    ----------
-    engine, n_jobs, scheduler
-        See `run_parallel`.
-
-    Returns
-    -------
-    int
-        On a cluster 1: dask counts a thread of a worker as a processor.
+    On a cluster it is 1: dask counts a thread of a worker as a processor.
     """
     if scheduler is not None:
         return 1

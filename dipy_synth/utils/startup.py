@@ -34,15 +34,10 @@ def start_keras():
 
 @contextmanager
 def quiet_descriptor(number=2):
-    """Redirect a file descriptor to a temporary file within a context.
+    """Redirect a file descriptor (2 is stderr) to a temporary file within a context.
 
     The output is written if the block raises, and logged at DEBUG if not. A crash of
     the process is reported on the descriptor itself.
-
-    Parameters
-    ----------
-    number : int, optional
-        The descriptor; 2 is that of stderr.
     """
     sys.stderr.flush()
     kept = os.dup(number)

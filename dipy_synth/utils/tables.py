@@ -123,15 +123,7 @@ def _split(line, separator, n=None):
 def known_name(name):
     """Return the BIDS spelling of a known column's name; others unchanged.
 
-    Parameters
-    ----------
-    name : str
-        For instance ``Participant ID``.
-
-    Returns
-    -------
-    str
-        For instance ``participant_id``.
+    Of ``Participant ID``, for instance, ``participant_id``.
     """
     name = clean(name)
     letters = re.sub(r"[\s_.-]", "", name).casefold()
