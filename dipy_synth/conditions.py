@@ -179,11 +179,12 @@ class ConditionSchema:
         """
         sweep = {}
         for name, value in self._settings(words).items():
-            values = self._column(name).split(value)
-            if "" in values or len(set(values)) < len(values):
+            column = self._column(name)
+            values = column.split(value)
+            meant = [column.encode(each) for each in values]
+            if "" in values or len({*map(str, meant)}) < len(values):
                 raise InputError(f"condition {name}={value}: expected different values")
-            self.encode([{name: value} for value in values])
-            sweep[name] = [*map(self._column(name).typed, values)]
+            sweep[name] = [*map(column.typed, values)]
         return sweep
 
     def _column(self, name):

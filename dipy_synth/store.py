@@ -19,7 +19,7 @@ from dipy_synth.models import find_model
 from dipy_synth.utils.architecture import arguments_of
 from dipy_synth.utils.files import (
     file_hash,
-    read_json,
+    read_object,
     temporary_path,
     write_json,
     write_text,
@@ -147,7 +147,7 @@ def add_arrays(folder, name, arrays):
     """Add a file of arrays to a model's folder, and its hash to the configuration."""
     folder = find_model(folder)
     with folder_lock(folder):
-        config = read_json(folder / "config.json")
+        config = read_object(folder / "config.json")
         sha256 = _write_arrays(folder, name, arrays)
         config = {**config, f"{name}_sha256": sha256}
         _write_config(folder, config)
@@ -214,12 +214,11 @@ def read_config(name, *, kinds):
     config : dict
     """
     folder = find_model(name)
-    config = read_json(folder / "config.json")
-    if not isinstance(config, dict) or config.get("format") not in (1, FORMAT):
-        written = config.get("format") if isinstance(config, dict) else "none"
+    config = read_object(folder / "config.json")
+    if config.get("format") not in (1, FORMAT):
         raise InputError(
-            f"{folder}/config.json: format {written}, expected {FORMAT} (written by "
-            "another version of dipy_synth)"
+            f"{folder}/config.json: format {config.get('format')}, expected {FORMAT} "
+            "(written by another version of dipy_synth)"
         )
     if config.get("kind") not in kinds:
         raise InputError(

@@ -171,7 +171,11 @@ def test_a_word_among_numbers_is_told_rather_than_taken_for_a_name():
         ConditionSchema.fit(rows, ["age"])
 
 
-@pytest.mark.parametrize("words", ["sex=F,,M", "sex=F,F", "age=20,50,"])
+@pytest.mark.parametrize(
+    "words",
+    ["sex=F,,M", "sex=F,F", "age=20,50,"]
+    + ["sex=F,female", "age=20,20.0", "age=30:30:3"],
+)
 def test_a_sweep_has_different_values(words):
     rows = [{"age": "20", "sex": "F"}, {"age": "60", "sex": "M"}]
     with pytest.raises(InputError, match="different values"):

@@ -119,7 +119,7 @@ def test_a_changed_or_partial_configuration_is_refused_in_a_line(tmp_path):
     with pytest.raises(InputError, match="no split, sampling, schedule, conditions"):
         read_config(tmp_path, kinds=("ldm",))
     write_json(path, [config])
-    with pytest.raises(InputError, match="config.json: format none"):
+    with pytest.raises(InputError, match="config.json: a list, expected"):
         read_config(tmp_path, kinds=("any",))
 
 

@@ -20,6 +20,7 @@ from dipy_synth.errors import InputError
 # An adult brain has 0.9 to 1.9 litres, an adult head in the field of view over 2.5.
 USUAL = (500.0, 2300.0)  # mL
 POSSIBLE = (100.0, 4000.0)  # mL: a preterm infant's; more than any brain
+SPECK = 0.01  # of a mask: parts below are no part of a brain
 HOW_TO = (
     "to find the brain in whole heads, install deepbet (pip install "
     "'dipy_synth[deepbet]'), which is then used by itself (as with --brain deepbet); "
@@ -68,6 +69,24 @@ def _largest_part(mask):
     if count > 1:
         mask = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
     return binary_fill_holes(mask)
+
+
+def without_islands(mask):
+    """Remove specks of a brain mask (bool), parts below 1 % that touch no other one.
+
+    Returns also a warning where several parts are left; "" if there is one.
+    """
+    parts, count = label(mask, structure=np.ones((3, 3, 3)))
+    if count < 2:
+        return mask, ""
+    sizes = np.bincount(parts.ravel())[1:] / np.count_nonzero(mask)
+    kept = sizes >= min(SPECK, sizes.max())
+    words = (
+        f"the brain mask has {kept.sum()} parts that do not touch, the largest "
+        f"{sizes.max():.0%} of it: is it the mask of one brain?"
+    )
+    mask = np.concatenate([[False], kept])[parts]
+    return mask, words if kept.sum() > 1 else ""
 
 
 def _nonzero_brain(data, affine=None):

@@ -17,7 +17,7 @@ from dipy_synth.data.prepared_tables import read_rows
 from dipy_synth.data.split import few_held_out
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
-from dipy_synth.utils.files import file_stamp, read_json
+from dipy_synth.utils.files import file_stamp, read_object
 from dipy_synth.utils.labels import hash_labels
 from dipy_synth.utils.rows import VolumeRows
 
@@ -72,11 +72,11 @@ class Cohort:
             missing from participants.tsv.
         """
         root = Path(folder)
-        description = read_json(root / "dataset_description.json").get("DipySynth")
-        if description is None:
+        description = read_object(root / "dataset_description.json").get("DipySynth")
+        if not isinstance(description, dict) or "Grid" not in description:
             raise InputError(
                 f"{root}: not a prepared cohort (dataset_description.json has no "
-                "DipySynth key); expected what dipy_preprocess_t1 wrote"
+                "grid under DipySynth); expected what dipy_preprocess_t1 wrote"
             )
         keys = tuple(prepared_keys(root))
         if not keys:
@@ -102,7 +102,7 @@ class Cohort:
 
     @property
     def _description(self):
-        return read_json(self.root / "dataset_description.json")
+        return read_object(self.root / "dataset_description.json")
 
     @property
     def subjects(self):

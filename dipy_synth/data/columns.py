@@ -97,8 +97,9 @@ def _ages(values, unit):
         notes.append(f"{_counted(codes)} cannot be an age in years, taken as missing")
     if bounds:
         notes.append(f"{_counted(bounds)} taken as the number itself")
-    if words and others:
-        notes.append(f"{_counted(words)} not understood among numbers")
+    if words:
+        among = " among numbers" if others else "; kept as names, not as numbers"
+        notes.append(f"{_counted(words)} not understood{among}")
     if unit != 1.0:
         notes.append(f"brought to years (one is {1 / unit:.5g} of participants.json)")
     return ages, notes

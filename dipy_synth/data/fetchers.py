@@ -15,7 +15,7 @@ from dipy.utils.logging import logger
 
 from dipy_synth.data.download import FetchError, RemoteFile, download, unpack
 from dipy_synth.errors import InputError
-from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.files import read_object, write_json
 from dipy_synth.utils.lock import folder_lock
 
 _RECEIPT = "source.json"  # written into a folder that is complete
@@ -193,7 +193,9 @@ def _check_folder(source, folder, options):
     Extra files that are missing are downloaded again.
     """
     receipt, found = folder / _RECEIPT, _count(folder)
-    expected = read_json(receipt)["Volumes"] if receipt.exists() else source.volumes
+    expected = source.volumes
+    if receipt.exists():
+        expected = read_object(receipt, needed=["Volumes"])["Volumes"]
     if found != expected:
         raise InputError(
             f"{folder}: holds {found} .nii.gz files, expected {expected}; move it "

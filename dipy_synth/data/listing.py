@@ -7,7 +7,7 @@ from pathlib import Path
 import re
 
 from dipy_synth.errors import InputError
-from dipy_synth.utils.files import read_json
+from dipy_synth.utils.files import read_object
 
 NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 PAIR = re.compile(r"\.img(\.gz)?$", re.IGNORECASE)
@@ -164,7 +164,7 @@ def is_own_output(folder):
     if not path.is_file():
         return False
     try:
-        description = read_json(path)
+        description = read_object(path)
     except InputError:
         return False
     makers = description.get("GeneratedBy") if isinstance(description, dict) else None

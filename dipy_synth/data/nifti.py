@@ -26,7 +26,16 @@ BROKEN = (
     OSError,
     OverflowError,
     ValueError,
+    MemoryError,
 )
+MOST_VOXELS = 2**31  # of a scan: more than 1200 x 1200 x 1200, which no scanner has
+_BLOCK = 1 << 20
+# reports of nibabel on the geometry of a header, and what it makes of it
+_MENDED = {
+    "pixdim[1,2,3] should be non-zero": "0 was taken as 1",
+    "pixdim[1,2,3] should be positive": "the sign was dropped",
+    "form_code": "it was taken as not set",
+}
 
 
 def open_nifti(path):
@@ -61,6 +70,20 @@ def open_nifti(path):
     if not _invertible(read_affine(image)[0]):
         raise InputError(f"{path}: expected an affine that can be inverted")
     return image
+
+
+def _header_faults(image):
+    """Describe what nibabel changes of a header's geometry as it opens a file."""
+    name = image.file_map.get("header", image.file_map["image"]).filename
+    size = image.header.structarr.dtype.itemsize
+    with nib.openers.ImageOpener(name) as stream:
+        found = type(image.header).diagnose_binaryblock(stream.read(size))
+    return tuple(
+        f"header: {line}; {mended}"
+        for line in found.splitlines()
+        for report, mended in _MENDED.items()
+        if report in line
+    )
 
 
 def read_affine(image):
@@ -195,6 +218,8 @@ def read_voxels(image, name):
     _check_volume(image, name)
     try:
         data = image.get_fdata(dtype=np.float32, caching="unchanged")
+        if nib.is_proxy(image.dataobj):
+            _check_gzip(image.file_map["image"].filename)
     except BROKEN as error:
         raise InputError(
             f"{name}: the voxels cannot be read, is the file cut short? ({error})"
@@ -202,10 +227,22 @@ def read_voxels(image, name):
     return data.reshape(data.shape[:3])
 
 
+def _check_gzip(path):
+    """Read a ``.gz`` file to its end, where its checksum is, which nibabel does not."""
+    if str(path).lower().endswith(".gz"):
+        with gzip.open(path) as stream:
+            while stream.read(_BLOCK):
+                pass
+
+
 def _check_volume(image, name):
     """Refuse an image that is not one real-valued volume."""
     if image.ndim < 3 or any(n != 1 for n in image.shape[3:]):
         raise InputError(f"{name}: shape {image.shape}, expected three dimensions")
+    if not 0 < np.prod(image.shape, dtype=float) <= MOST_VOXELS:
+        raise InputError(
+            f"{name}: shape {image.shape}, expected 1 to {MOST_VOXELS} voxels"
+        )
     if image.get_data_dtype().kind not in "biuf":
         raise InputError(
             f"{name}: {image.get_data_dtype()} voxels, expected real numbers"
@@ -279,6 +316,7 @@ def check_headers(image_path, mask_path=None, label_path=None):
     """
     image = open_nifti(image_path)
     affine, notes = read_affine(image)
+    notes = (*_header_faults(image), *notes)
     for path, kind in ((mask_path, "mask"), (label_path, "label map")):
         if path is not None:
             _check_same_grid(path, kind, image, affine, image_path)

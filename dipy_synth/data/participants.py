@@ -4,16 +4,17 @@ from dataclasses import replace
 import logging
 import os
 import re
+import unicodedata
 
 from dipy_synth.data.columns import describe, few, understand
 from dipy_synth.data.records import bids_root, stem
-from dipy_synth.errors import InputError
 from dipy_synth.utils.cells import column_number, is_age
-from dipy_synth.utils.files import read_json
+from dipy_synth.utils.files import read_optional_object
 from dipy_synth.utils.tables import read_table
 
 NAMES = ("participants.tsv", "participants.csv")
-SESSIONS, VISITS = ("session_id", "session", "ses"), ("visit", "timepoint")
+SESSIONS = ("session_id", "session", "ses", "ses_id")
+VISITS = ("visit", "visit_id", "timepoint")
 UNREAD = re.compile(
     r"(participants?|subjects?|demographics?|phenotypes?|clinical|covariates)"
     r"([_ -]?(info|data|list))?\.(tsv|csv|txt|xlsx?|ods)$"
@@ -108,8 +109,9 @@ class Participants:
             if label is not None:
                 self._rows.setdefault(subject_label(label), []).append(row)
         several = any(len(found) > 1 for found in self._rows.values())
+        there = {name.casefold(): name for name in (rows[0] if rows else ())}
         columns = (*SESSIONS, *(VISITS if several else ()))
-        self._session = next((n for n in columns if rows and n in rows[0]), None)
+        self._session = next((there[n] for n in columns if n in there), None)
         if nameless:
             self.notes.append(f"{_rows_of(nameless)} without a participant_id")
 
@@ -158,14 +160,7 @@ class Participants:
         Participants
         """
         rows = read_table(path, needed=["participant_id"])
-        content = None
-        try:
-            content = read_json(dictionary) if dictionary else None
-        except InputError as error:
-            logger.warning(f"{error}; it is not used")
-        return cls(
-            path, *understand(rows, content if isinstance(content, dict) else None)
-        )
+        return cls(path, *understand(rows, read_optional_object(dictionary)))
 
     def match(self, subjects):
         """Match the rows of subjects, by equal or else similar labels.
@@ -246,6 +241,7 @@ def _session(text):
 
 def fold(label):
     """Return a label in a canonical form: without case, leading zeros and dashes."""
+    label = unicodedata.normalize("NFKC", label)  # accents as macOS writes them
     label = re.sub(r"^(\d+)\.0$", r"\1", label)  # a number that was a float on the way
     label = re.sub(r"[\s_-]|\.(?!\d)", "", label).casefold()
     return re.sub(r"(?<!\d)0+(?=\d)", "", label)

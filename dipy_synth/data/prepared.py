@@ -10,10 +10,21 @@ from dipy_synth.data.label_maps import read_label_map, smallest_type
 from dipy_synth.data.nifti import read_volume, write_volume
 from dipy_synth.data.preprocess import PreparedT1
 from dipy_synth.grid import spatial_reference, template_space
-from dipy_synth.utils.files import file_hash, read_json, write_json
+from dipy_synth.utils.derivative import GROUP
+from dipy_synth.utils.files import (
+    file_hash,
+    read_object,
+    read_optional_object,
+    write_json,
+)
 
 IMAGE, MASK = "_desc-prepared_T1w.nii.gz", "_desc-brain_mask.nii.gz"
 LABEL_MAP = "_dseg.nii.gz"
+# what a sidecar must have
+_NEEDED = (
+    *("PreparedToNative", "IntensityRange", "NativeShape", "NativeAffine"),
+    "BrainVolume",
+)
 _AFTER_KEY = re.compile(rf"(_space-[a-zA-Z0-9]+)?{re.escape(IMAGE)}$")
 
 
@@ -66,8 +77,8 @@ def prepared_keys(root):
 def is_prepared_cohort(folder):
     """Return whether `dipy_preprocess_t1` wrote a folder: bool."""
     path = Path(folder) / "dataset_description.json"
-    content = (read_json(path).get("DipySynth") or {}) if path.is_file() else {}
-    return "Preprocessing" in content
+    group = read_optional_object(path).get(GROUP)
+    return isinstance(group, dict) and "Preprocessing" in group
 
 
 def is_whole(image):
@@ -165,7 +176,7 @@ def read_prepared(image):
     -------
     PreparedT1
     """
-    sidecar = read_json(sidecar_path(image))
+    sidecar = read_object(sidecar_path(image), needed=_NEEDED)
     data, affine = read_volume(image)
     labelled = label_path(image)
     return PreparedT1(

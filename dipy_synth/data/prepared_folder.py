@@ -18,9 +18,14 @@ from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.records import bids_root
 from dipy_synth.errors import InputError
 from dipy_synth.utils.derivative import OutputFolder, SourceLink
-from dipy_synth.utils.files import read_json
+from dipy_synth.utils.files import read_object, read_optional_object
 
 KIND = "prepared cohort"
+# what is read of the description of the scans' dataset, and its types
+_FIELDS = {
+    **dict.fromkeys(("Name", "Version", "DatasetDOI", "License"), str),
+    **dict.fromkeys(("Authors", "SourceDatasets"), list),
+}
 PAGE = ("quality.html", "quality.tsv")  # written into the cohort by the report
 README = """
 T1-weighted brains, prepared for training by `dipy_preprocess_t1` of dipy_synth: masked,
@@ -43,11 +48,11 @@ def is_done(root, record, preprocessing):
     if not is_whole(image):
         return False
     path = sidecar_path(image)
-    sidecar = read_json(path)
+    sidecar = read_object(path)
     if sidecar.get("SourceHash") != source_hash(record):
         raise InputError(
-            f"{path}: prepared from other files ({', '.join(sidecar['Sources'])}, or "
-            f"their bytes have changed) than {record.image}; expected --force to "
+            f"{path}: prepared from other files ({sidecar.get('Sources')}, or their "
+            f"bytes have changed) than {record.image}; expected --force to "
             "prepare it anew, or another out_dir"
         )
     return PreprocessConfig.from_config(sidecar.get("Preprocessing")) == preprocessing
@@ -125,9 +130,10 @@ def write_description(root, records, preprocessing, *, source):
 
 
 def _source_description(records):
-    """Read the dataset_description.json of the scans: dict, {} if there is none."""
+    """Read what is passed on of the dataset_description.json of the scans: dict."""
     path = bids_root(records[0].image) / "dataset_description.json"
-    return read_json(path) if path.is_file() else {}
+    content = read_optional_object(path)
+    return {k: v for k, v in content.items() if isinstance(v, _FIELDS.get(k, ()))}
 
 
 def write_label_table(root, names=None):
@@ -137,7 +143,7 @@ def write_label_table(root, names=None):
     """
     images = [prepared_path(root, key) for key in prepared_keys(root)]
     sidecars = [sidecar_path(label_path(image)) for image in images]
-    there = [read_json(path) for path in sidecars if path.is_file()]
+    there = [read_object(p, needed=["Labels"]) for p in sidecars if p.is_file()]
     values = {value for sidecar in there for value in sidecar["Labels"]}
     if values:
         labels = Labels.of(values, {**read_names(root), **(names or {})})

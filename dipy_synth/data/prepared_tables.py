@@ -9,7 +9,7 @@ from dipy_synth.data.records import bids_root, entities
 from dipy_synth.data.split import split_subjects
 from dipy_synth.errors import InputError
 from dipy_synth.utils.derivative import describe_columns
-from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.files import read_optional_object, write_json
 from dipy_synth.utils.tables import read_table, write_table
 
 logger = logging.getLogger("dipy_synth")
@@ -93,7 +93,7 @@ def _describe_participants(root, records, *, names):
     described = {}
     paths = [bids_root(record.image) / "participants.json" for record in records]
     for path in dict.fromkeys([root / "participants.json", *paths]):
-        described |= read_json(path) if path.is_file() else {}
+        described |= read_optional_object(path)
     columns = describe_columns(sorted(names), described)
     write_json(root / "participants.json", columns)
 

@@ -11,6 +11,7 @@ from dipy_synth.data.brain_extraction import (
     choose_way,
     find_brain,
     volume_of,
+    without_islands,
 )
 from dipy_synth.data.intensities import (
     background_values,
@@ -120,8 +121,9 @@ def prepare_t1(
     label_map = _check_label_map(label_map, data.shape)
     way = choose_way(data, affine, mask=mask, brain=preprocessing.brain)
     brain = find_brain(data, affine, mask=mask, brain=way)
+    brain, words = without_islands(brain)
     volume, native_shape = volume_of(brain, affine), data.shape
-    warnings = [check_volume_of(volume, way), check_axes(affine)]
+    warnings = [check_volume_of(volume, way), words, check_axes(affine)]
     data, brain, words = _sound_values(data, brain)
     warnings.append(words)
     if preprocessing.bias:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from dipy_synth.diagnostics.results import grade, make_result, skipped
-from dipy_synth.utils.files import read_json
+from dipy_synth.utils.files import read_object
 from dipy_synth.utils.labels import labels_on_side
 from dipy_synth.utils.random import random_stream
 
@@ -176,12 +176,12 @@ def _problems_of_run(context):
     if context.run is None:
         return []
     wanted = (
-        read_json(context.run / "settings.json").get("about", {}).get("autoencoder")
+        read_object(context.run / "settings.json").get("about", {}).get("autoencoder")
     )
     problems = []
     for side in ("train", "validation"):
         path = context.run / f"latents-{side}.json"
-        if wanted and path.is_file() and read_json(path).get("vqvae") != wanted:
+        if wanted and path.is_file() and read_object(path).get("vqvae") != wanted:
             problems.append(f"{path.name} is of another autoencoder than the run")
     return problems
 

@@ -8,7 +8,7 @@ from dipy_synth.diffusion.latents import conditions_of, encode_volumes
 from dipy_synth.errors import InputError
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
-from dipy_synth.utils.files import read_json
+from dipy_synth.utils.files import read_object
 from dipy_synth.utils.labels import labels_on_side
 
 _SIDES = (
@@ -86,7 +86,7 @@ def _from_run(ldm, run, cohort):
         stored = run / f"latents-{split}.npy"
         if not stored.is_file():
             continue
-        keys = read_json(stored.with_suffix(".json"))["keys"]
+        keys = read_object(stored.with_suffix(".json"), needed=["keys"])["keys"]
         latents = np.load(stored, mmap_mode="r")
         # the first view of each volume, neither shifted nor mirrored
         found[name] = latents[:: len(latents) // max(1, len(keys))]

@@ -20,7 +20,7 @@ from dipy_synth.data.records import entities
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.array_checks import THRESHOLD
-from dipy_synth.utils.files import read_json
+from dipy_synth.utils.files import read_object
 
 OTHER_UNIT = 10.0  # noise about [0, 1] is below, intensities of a scanner are above
 KEPT = 0.98  # least fraction of a volume's foreground on the other grid
@@ -153,7 +153,7 @@ def load_volumes(source, *, split=None, grid=None, least=1):
             f"expected {least} or more"
         )
     if prepared:  # arrays on one grid, aligned or not, as for a network
-        known = read_json(Path(source) / "dataset_description.json")["DipySynth"]
+        known = read_object(Path(source) / "dataset_description.json")["DipySynth"]
         grid, own = grid or Grid.from_config(known["Grid"]), known["Grid"]
     reader = _Reader(grid, assumed=Grid.from_config(own) if prepared else None)
     names, files, rows = zip(*found)

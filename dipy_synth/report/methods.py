@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from dipy_synth import __version__
-from dipy_synth.utils.files import read_json
+from dipy_synth.utils.files import read_optional_object
 
 _SAMPLERS = {
     "sde_dpmpp_2m": "SDE-DPM-Solver++(2M) (Lu et al., 2022)",
@@ -49,7 +49,7 @@ def methods_text(evaluation, folder):
 def _generated(folder):
     """Yield sentences about how a cohort of ours was made; none of another's."""
     path = folder / "dataset_description.json"
-    described = read_json(path) if path.is_file() else {}
+    described = read_optional_object(path)
     record = described.get("DipySynth") or {}
     if "Sampler" not in record:
         return

@@ -23,7 +23,7 @@ from dipy_synth.report.measures import (
     sorted_by_score,
 )
 from dipy_synth.report.rendering import by, counted, page_path, sentence, write_page
-from dipy_synth.utils.files import read_json
+from dipy_synth.utils.files import read_object
 from dipy_synth.utils.montage import mid_slices
 from dipy_synth.utils.tables import write_table
 
@@ -70,7 +70,10 @@ def quality_page(prepared, *, path=None):
     """
     cohort = Cohort.load(prepared)
     path = page_path(Path(prepared) / "quality.html" if path is None else path)
-    sidecars = [read_json(sidecar_path(image)) for image in cohort.paths]
+    sidecars = [
+        read_object(sidecar_path(image), needed=["PreparedToNative"])
+        for image in cohort.paths
+    ]
     native = [_to_native(sidecar) for sidecar in sidecars]
     voxel = float(np.prod(cohort.grid.voxel_size)) / 1000
     pictures = {}
@@ -143,7 +146,7 @@ def _number(value):
 
 def _content(cohort, ranked, mean, share):
     """Build the variables of the page's template."""
-    description = read_json(cohort.root / "dataset_description.json")
+    description = read_object(cohort.root / "dataset_description.json")
     outliers = [row for row in ranked if row.stands_out]
     average = np.mean([row.histogram for row in ranked], axis=0)
     top = 1.3 * average.max() or 1.0

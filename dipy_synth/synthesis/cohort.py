@@ -22,7 +22,7 @@ from dipy_synth.synthesis.outputs import (
 from dipy_synth.synthesis.request import Request
 from dipy_synth.synthesis.summary import draw_cohort, write_cohort_table
 from dipy_synth.utils.derivative import OutputFolder
-from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.files import read_object, write_json
 from dipy_synth.utils.lock import locks
 from dipy_synth.utils.parallel import check_engine, processors_each, run_parallel
 from dipy_synth.utils.progress import volume_bar
@@ -288,7 +288,9 @@ def _give_up(dropped, out_dir):
 
 def _count_draws(out_dir):
     """Write the counts of the QC filter to the log and dataset_description.json."""
-    sidecars = [read_json(sidecar_path(path)) for path in volumes_there(out_dir)]
+    needed = ["QCFilterDropped"]
+    paths = [sidecar_path(path) for path in volumes_there(out_dir)]
+    sidecars = [read_object(path, needed=needed) for path in paths]
     draws = [reasons for sidecar in sidecars for reasons in sidecar["QCFilterDropped"]]
     counts = count_reasons(sorted(draws))
     reasons = ", ".join(f"{n} for {name}" for name, n in counts.items()) or "none"
@@ -300,7 +302,7 @@ def _count_draws(out_dir):
     )
     path = out_dir / "dataset_description.json"
     found = {"Draws": len(sidecars) + len(draws), "DroppedFor": counts}
-    write_json(path, {**read_json(path), "DipySynthQCFilter": found})
+    write_json(path, {**read_object(path), "DipySynthQCFilter": found})
 
 
 def _reserve(out_dir, identity, ldm, *, outputs, force):

@@ -25,7 +25,7 @@ from dipy_synth.synthesis.scans import (
     prepare_scans,
 )
 from dipy_synth.utils.derivative import OutputFolder
-from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.files import read_object, write_json
 from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
 from dipy_synth.utils.tables import write_table
@@ -140,7 +140,7 @@ def _one(ldm, scans, source, key, row, out_dir, edit, force):
     origin = scans.origin(key)
     if is_made(target, origin, force=force):
         return False
-    if not read_json(sidecar_path(image)).get("SkullStripped", True):
+    if not read_object(sidecar_path(image)).get("SkullStripped", True):
         raise InputError(f"{image}: prepared without a brain mask; expected a brain")
     own, wanted = edit.rows(row, ldm.schema)
     unknown = [n for n in ldm.schema.names if own[n] is None and wanted[n] is not None]
@@ -231,7 +231,8 @@ def _write_table(out_dir):
     """Write edits.tsv: the conditions of each scan, and its mean change."""
     rows = []
     for path in _sidecars(out_dir):
-        sidecar = read_json(path)
+        needed = ["OwnConditions", "Conditions", "MeanChange"]
+        sidecar = read_object(path, needed=needed)
         row = {"scan": path.name.removesuffix(EDITED.replace(".nii.gz", ".json"))}
         row |= {
             f"own_{name}": value for name, value in sidecar["OwnConditions"].items()

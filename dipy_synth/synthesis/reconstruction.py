@@ -29,7 +29,7 @@ from dipy_synth.synthesis.scans import (
     prepare_scans,
 )
 from dipy_synth.utils.derivative import OutputFolder
-from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.files import read_object, write_json
 from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
 from dipy_synth.utils.tables import write_table
@@ -140,7 +140,7 @@ def _one(vqvae, scans, source, key, out_dir, *, force):
     prepared = read_prepared(image)
     decoded = vqvae.reconstruct(prepared.data)
     restored, affine = restore_t1(replace(prepared, data=decoded))
-    source_sidecar = read_json(sidecar_path(image))
+    source_sidecar = read_object(sidecar_path(image), needed=["Preprocessing"])
     bias = source_sidecar["Preprocessing"].get("bias")
     metrics = _on_grid(prepared, decoded)
     metrics |= _in_native(prepared, restored, scans.natives.get(key), bias=bias)
@@ -216,7 +216,7 @@ def _write_table(out_dir):
     rows = []
     for path in _sidecars(out_dir):
         scan = path.name.removesuffix(SUFFIX.replace(".nii.gz", ".json"))
-        metrics = read_json(path)["Metrics"]
+        metrics = read_object(path, needed=["Metrics"])["Metrics"]
         rows.append({"subject": scan.split("_")[0], "scan": scan, **metrics})
     write_table(out_dir / "reconstruction.tsv", rows)
 

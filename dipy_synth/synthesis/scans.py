@@ -14,7 +14,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.grid import model_grid
 from dipy_synth.models import describe_model
 from dipy_synth.utils.derivative import SourceLink
-from dipy_synth.utils.files import file_hash, read_json
+from dipy_synth.utils.files import file_hash, read_object, read_optional_object
 from dipy_synth.utils.progress import progress_bar
 
 PREPARED = "prepared"  # where in out_dir the scans on the grid are kept
@@ -109,7 +109,7 @@ def describe_results(folder, request, model, source, **options):
 
     `options` are ``name``, ``readme`` and ``ignored`` of `OutputFolder.describe`.
     """
-    raw = read_json(source.folder / "dataset_description.json")
+    raw = read_optional_object(source.folder / "dataset_description.json")
     folder.describe(
         request,
         License=raw.get("License"),
@@ -148,7 +148,7 @@ def is_made(target, origin, *, force=False):
     sidecar = sidecar_path(target)
     if force or not (target.is_file() and sidecar.is_file()):
         return False
-    if read_json(sidecar)["SourceHash"] != origin:
+    if read_object(sidecar, needed=["SourceHash"])["SourceHash"] != origin:
         raise InputError(
             f"{target} was made from another preparation of this scan; expected "
             "--force to replace it, or another out_dir"

@@ -6,7 +6,7 @@ from dipy_synth.data.nifti import read_volume
 from dipy_synth.data.prepared import sidecar_path
 from dipy_synth.synthesis.outputs import PICTURE, volumes_there
 from dipy_synth.utils.derivative import describe_columns
-from dipy_synth.utils.files import read_json, write_json
+from dipy_synth.utils.files import read_object, write_json
 from dipy_synth.utils.montage import save_montage
 from dipy_synth.utils.tables import write_table
 
@@ -20,7 +20,7 @@ def write_cohort_table(out_dir, request, schema):
     """Write participants.tsv and its .json from the existing sidecars."""
     rows = []
     for path in volumes_there(out_dir):
-        sidecar = read_json(sidecar_path(path))
+        sidecar = read_object(sidecar_path(path), needed=["SampleNumber", "Conditions"])
         row = {"participant_id": path.parts[-3]}
         if request.sweep:
             row["sample"] = sidecar["SampleNumber"]

@@ -8,7 +8,7 @@ import math
 import re
 
 MISSING = frozenset(
-    "n/a na nan nil null unknown unk missing n.a. n.d. n/d n/k #n/a #value! <na> "
+    "n/a na nan nil null unknown unk missing n.a. n.a n.d. n/d n/k #n/a #value! <na> "
     "undisclosed unspecified - -- . ? ??".split()
     + [
         f"not {word}"
@@ -26,6 +26,12 @@ THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+")
 AGE = re.compile(
     r"(?P<bound>[<>]=?|[≤≥])?\s*(?P<number>\d+(?:[.,]\d+)?)\s*(?P<plus>\+)?\s*"
     r"(?P<unit>[a-z]+(?:\.\s?[a-z])?)?\.?(?:\s*old)?"
+)
+# A duration of ISO 8601, such as P45Y6M, the form of the age in many databases.
+DURATION = re.compile(
+    r"p(?=\d)"
+    + "".join(rf"(?:(\d+(?:[.,]\d+)?){unit})?" for unit in "ymwd")
+    + r"(?:t.*)?"
 )
 # DICOM's age string (nnnD, nnnW, nnnM, nnnY) and the usual words; in years.
 UNITS = {
@@ -76,17 +82,25 @@ def as_number(value):
 def as_age(value):
     """Return an age in years, in [0, 120], or None when it is not a possible age.
 
-    It may have a unit (``25Y``, ``018M``, ``25 years``), or be a bound (``>89``,
-    ``89+``), which stands for its number. Codes for missing, such as 999 and -1, lie
-    outside.
+    It may have a unit (``25Y``, ``018M``, ``25 years``), be a duration (``P25Y6M``), or
+    a bound (``>89``, ``89+``), which stands for its number. Codes for missing, such as
+    999 and -1, lie outside.
     """
     number = as_number(value)
     if number is None and isinstance(value, str):
-        found = AGE.fullmatch(clean(value).casefold())
-        unit = UNITS.get((found["unit"] or "y").replace(" ", "")) if found else None
-        number = as_number(found["number"]) if unit else None
-        number = None if number is None else round(number * unit, 3)
+        number = _years_of(clean(value).casefold())
     return number if number is not None and 0 <= number <= OLDEST else None
+
+
+def _years_of(text):
+    """Return an age with a unit, or a duration, in years, or None."""
+    if found := DURATION.fullmatch(text):
+        parts = zip(found.groups(), "ymwd")
+        return round(sum(as_number(n) * UNITS[unit] for n, unit in parts if n), 3)
+    found = AGE.fullmatch(text)
+    unit = UNITS.get((found["unit"] or "y").replace(" ", "")) if found else None
+    number = as_number(found["number"]) if unit else None
+    return None if number is None else round(number * unit, 3)
 
 
 def is_bound(value):

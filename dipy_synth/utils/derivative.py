@@ -16,7 +16,7 @@ from pathlib import Path
 
 from dipy_synth import __version__
 from dipy_synth.errors import InputError
-from dipy_synth.utils.files import read_json, write_json, write_text
+from dipy_synth.utils.files import read_object, write_json, write_text
 
 BIDS_VERSION = "1.10.0"
 DESCRIPTION = "dataset_description.json"
@@ -85,7 +85,7 @@ class OutputFolder:
         if not path.is_file():
             self._check_vacant()
             return None
-        content = read_json(path)
+        content = read_object(path)
         found = content if self.group is None else content.get(self.group)
         if not isinstance(found, dict):
             raise InputError(
@@ -292,7 +292,9 @@ class SourceLink:
         SourceLink
         """
         path = root / DESCRIPTION
-        links = dict(read_json(path).get("DatasetLinks", {})) if path.is_file() else {}
+        links = (
+            dict(read_object(path).get("DatasetLinks", {})) if path.is_file() else {}
+        )
         relative = relative_path(folder, root)
         same = [known for known, there in links.items() if there == relative]
         new = f"{name}{len(links) + 1}" if links else name

@@ -3,11 +3,13 @@
 from contextlib import contextmanager
 import hashlib
 import json
+import logging
 import os
 from pathlib import Path
 
 from dipy_synth.errors import InputError
 
+logger = logging.getLogger("dipy_synth")
 TEMPORARY = ".tmp-[0-9]*-*"  # names of files that are being written
 POINTER = 1024  # bytes; the pointers of Git LFS and git-annex are smaller
 
@@ -60,12 +62,66 @@ def write_json(path, content):
 def read_json(path):
     """Read a JSON file; raise an InputError when it is absent or invalid."""
     path = Path(path)
+    if problem := not_fetched(path):
+        raise InputError(f"{path}: {problem}")
     if not path.is_file():
         raise InputError(f"{path}: no such file (expected a JSON file)")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
+        return json.loads(path.read_text(encoding="utf-8-sig"))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error})") from error
+
+
+def read_object(path, *, needed=()):
+    """Read a JSON file that holds an object (names with values).
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    needed : sequence of str, optional
+        Names that it must have.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    InputError
+        If it is absent, not valid, holds something else, or lacks a name.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict):
+        kind = type(content).__name__
+        raise InputError(f"{path}: a {kind}, expected a JSON object (names and values)")
+    if absent := [name for name in needed if name not in content]:
+        there = ", ".join(content) or "none"
+        raise InputError(f"{path}: no {', '.join(absent)}; the names are {there}")
+    return content
+
+
+def read_optional_object(path):
+    """Read a JSON object that describes other files, see `read_object`.
+
+    Parameters
+    ----------
+    path : str or Path or None
+        The file.
+
+    Returns
+    -------
+    dict
+        Empty where there is no such file, and where it is not valid: a warning says
+        that it is not used.
+    """
+    if path is None or not os.path.lexists(path):
+        return {}
+    try:
+        return read_object(path)
+    except InputError as error:
+        logger.warning(f"{error}; it is not used")
+        return {}
 
 
 def file_hash(*paths):

@@ -75,6 +75,41 @@ def test_a_file_cut_short_is_told(save, name):
         read_volume(path)
 
 
+@pytest.mark.parametrize("place", [0.5, -8, -4])
+def test_a_damaged_gzip_is_told(save, place):
+    path = save("a.nii.gz", np.random.default_rng(0).random((20, 20, 20)))
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content)) if place > 0 else place] ^= 0xFF
+    path.write_bytes(bytes(content))
+    with pytest.raises(InputError, match="a.nii.gz: .*cannot be read"):
+        read_volume(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dim": [3, 32767, 32767, 32767, 1, 1, 1, 1]}, "expected 1 to 2147483648"),
+        ({"dim": [4, 6, 7, 8, 0, 1, 1, 1]}, "expected three dimensions"),
+        ({"dim": [3, 6, -7, 8, 1, 1, 1, 1]}, "a.nii"),
+        ({"pixdim": [1, 0, 2, 2, 1, 1, 1, 1]}, "note: 0 was taken as 1"),
+        ({"pixdim": [1, -2, 2, 2, 1, 1, 1, 1]}, "note: sign was dropped"),
+        ({"sform_code": 77}, "note: sform_code 77 not valid; it was taken"),
+    ],
+)
+def test_impossible_headers_are_refused_or_named(save, change, words):
+    path = headers(save, "a.nii", qform=TWO)
+    header = nib.load(path).header.structarr.copy()
+    for name, value in change.items():
+        header[name] = value
+    path.write_bytes(header.tobytes() + path.read_bytes()[header.nbytes :])
+    try:
+        found = "note: " + " ".join(check_headers(path))
+    except InputError as error:
+        found = str(error)
+    for word in words.split(": "):
+        assert word in found
+
+
 def test_a_mask_must_share_the_grid_and_hold_something(save):
     image, affine = save("t1.nii.gz"), np.diag([2.0, 2, 2, 1])
     shifted = affine.copy()

@@ -60,6 +60,12 @@ def test_a_label_is_found_in_other_spellings(study, label, subject):
     assert found == {subject: {"age": "25", "sex": "F"}}
 
 
+def test_accents_may_be_written_in_two_ways(study, tmp_path):
+    record = Record("Jose", tmp_path / "Jose\u0301.nii.gz", name="Jose\u0301")
+    (tmp_path / "participants.tsv").write_text(f"{HEAD}Jos\u00e9\t25\tF\n")
+    assert add_covariates([record])[0].covariates == {"age": "25", "sex": "F"}
+
+
 @pytest.mark.parametrize("label", ["01.2", "012", "10", "01b", "1-2"])
 def test_a_label_is_not_cut(study, label):
     found, log = study(f"{HEAD}sub-{label}\t25\tF\n", "01")
@@ -90,6 +96,13 @@ def test_each_session_has_its_row(study):
     assert found["02"] == {"age": "50", "sex": "M"}
     assert found["01_ses-c"] == found["01"] == {"age": None, "sex": "F"}
     assert "sub-01 has no row for ses-c" in log
+
+
+@pytest.mark.parametrize("name", ["Session", "SES", "ses_id", "Visit", "Timepoint"])
+def test_the_column_of_sessions_is_known_by_its_name(study, name):
+    table = f"participant_id\t{name}\tage\nsub-01\t1\t20\nsub-01\t02\t25\n"
+    found, _ = study(table, "01/01", "01/2")
+    assert found == {"01_ses-01": {"age": "20"}, "01_ses-2": {"age": "25"}}
 
 
 def test_a_row_without_session_is_of_all(study):
@@ -176,7 +189,7 @@ def test_a_subject_that_is_matched_by_name_is_not_by_its_label(tmp_path):
         (["0", "1.5"], ["0", "1.5"], ""),
         (["None", "25"], [None, "25"], "None cannot be an age"),
         (["thirty", "25"], ["thirty", "25"], "thirty not understood among numbers"),
-        (["20-25", "25-30"], ["20-25", "25-30"], ""),
+        (["20-25", "25-30"], ["20-25", "25-30"], "20-25, 25-30 not understood; kept"),
         (["25.50", "+3", "007"], ["25.50", "3", "007"], ""),
         (["\u0662\u0665", "30"], ["25", "30"], ""),  # Arabic digits
     ],

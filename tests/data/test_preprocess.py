@@ -295,3 +295,17 @@ def test_volumes_are_named_whatever_the_way_to_the_mask():
     part = mask & (np.arange(mask.shape[2]) < mask.shape[2] // 2)
     (words,) = prepare_t1(data, affine, mask=part, preprocessing=PLAIN).warnings
     assert "mL, expected 500 to 2300" in words
+
+
+def test_specks_of_a_mask_are_dropped_and_further_parts_are_named():
+    data, inside, affine = scan("ras")
+    clean = prepare_t1(data, affine, mask=inside, preprocessing=PLAIN)
+    assert clean.warnings == ()
+    speck = inside.copy()
+    speck[0, 0, 0] = True
+    found = prepare_t1(data, affine, mask=speck, preprocessing=PLAIN)
+    assert found.warnings == () and found.brain_volume == clean.brain_volume
+    assert_array_equal(found.affine, clean.affine)
+    parts = inside & (places(inside.shape, affine)[..., 0] // 8 != 0)
+    found = prepare_t1(data, affine, mask=parts, preprocessing=PLAIN)
+    assert "2 parts that do not touch" in found.warnings[0]

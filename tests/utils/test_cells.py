@@ -18,7 +18,7 @@ from dipy_synth.utils.cells import (
 @pytest.mark.parametrize(
     ("value", "missing"),
     [(None, 1), (math.nan, 1), (" NaN ", 1), ("Unknown", 1), ("none", 0), (0, 0)]
-    + [("unk", 1), ("n.d.", 1), ("not reported", 1), ("no", 0)],
+    + [("unk", 1), ("n.d.", 1), ("N.A", 1), ("not reported", 1), ("no", 0)],
 )
 def test_missing(value, missing):
     assert is_missing(value) == bool(missing)
@@ -57,6 +57,12 @@ def test_numbers(value, number):
         ("26 weeks", 0.498),
         ("25 years old", 25),
         ("25 y.o.", 25),
+        ("P45Y", 45),
+        ("P45Y6M", 45.5),
+        ("P18M", 1.5),
+        ("P1Y2WT12H", 1.038),
+        ("PT5H", None),
+        ("P45", None),
         (">89", 89),
         ("89+", 89),
         ("\u2265 90", 90),

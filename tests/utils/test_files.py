@@ -10,6 +10,8 @@ from dipy_synth.utils.files import (
     atomic_path,
     file_hash,
     read_json,
+    read_object,
+    read_optional_object,
     write_json,
     write_text,
 )
@@ -104,3 +106,33 @@ def test_file_hash_is_sha256_of_the_files_in_their_order(tmp_path):
     whole = a.read_bytes() + b.read_bytes()
     assert file_hash(a, str(b)) == hashlib.sha256(whole).hexdigest()
     assert file_hash(a, b) != file_hash(b, a)
+
+
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("[1, 2]", "a list, expected a JSON object"),
+        ('"x"', "a str, expected"),
+        ("null", "a NoneType, expected"),
+        ('{"b": 1}', "no a; the names are b"),
+        ("{bro", "not valid JSON"),
+        (LFS, "pointer of Git LFS"),
+        ("[" * 100_000, "not valid JSON"),
+    ],
+)
+def test_an_object_of_json_is_one(tmp_path, caplog, text, match):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(InputError, match=f"a.json: .*{match}"):
+        read_object(path, needed=["a"])
+    read_optional_object(path)
+    assert ("it is not used" in caplog.text) == ("{" not in text or "bro" in text)
+
+
+def test_json_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "a.json").write_text('\ufeff{"a": 1}', encoding="utf-8")
+    assert read_object(tmp_path / "a.json", needed=["a"]) == {"a": 1}
+    assert read_optional_object(tmp_path / "b.json") == {}
