@@ -15,6 +15,7 @@ References
 
 from collections import Counter
 import logging
+import os
 import re
 
 from dipy_synth.data.columns import few
@@ -32,12 +33,14 @@ from dipy_synth.data.records import (
     stem,
     to_label,
 )
+from dipy_synth.errors import InputError
 
 CC359 = re.compile(r"^(CC\d{4})_([a-z]+)_(15|3)_(\d+)_([MF])$")
 CC359_START = re.compile(r"^CC\d{4}_[a-z]+_(15|3)_\d+_[MF]")
 IXI = re.compile(r"^(IXI\d{3})-([A-Za-z]+)-\d{4}-T1$")
 NFBS = re.compile(r"_T1w_brainmask$")
-OURS = ("prepared", "synthetic", "reconstructed")  # desc- of what dipy_synth writes
+# desc- of what dipy_synth writes
+OURS = ("prepared", "synthetic", "reconstructed", "edited", "difference")
 FOLDERS_COUNT = 10  # weight of a folder sub-X as evidence of BIDS, in files
 
 logger = logging.getLogger("dipy_synth")
@@ -52,8 +55,9 @@ def read_bids(paths):
     the cohort has. Masks are matched beside the scan and in the whole dataset, by equal
     entities.
     """
-    scans, masks, taken = {}, {}, []
-    found = [path for path in _not_ours(paths) if is_t1w(path)]
+    scans, masks, taken, several = {}, {}, [], []
+    found = [path for path in without_ours(paths) if is_t1w(path)]
+    found = [path for path in found if entities(path).get("desc") != "prepared"]
     check_names(found)
     for path in found:
         names = labels(path)
@@ -63,28 +67,55 @@ def read_bids(paths):
     records = []
     for (subject, session, run), group in scans.items():
         image = min(group, key=lambda path: _cost(path, popular))
-        if sum(_cost(p, popular)[:3] == _cost(image, popular)[:3] for p in group) > 1:
+        alike = [p for p in group if _cost(p, popular)[:3] == _cost(image, popular)[:3]]
+        if len(alike) > 1:
+            _refuse_datasets(image, alike)
             taken.append(f"{image} of {len(group)}")
         root = bids_root(image)
         if root not in masks:
             masks[root] = _masks_below(root)
-        mask = _mask_of(image, masks[root])
+        mask, n_masks = _mask_of(image, masks[root])
+        if n_masks > 1:
+            several.append(f"{mask} of {n_masks}")
         records.append(Record(subject, image, mask, session, run))
     if taken:
         logger.warning(
             f"subjects, sessions or runs: {len(taken)} have several T1 scans; taken: "
             f"{few(taken)} (others by wildcards)"
         )
+    if several:
+        logger.warning(
+            f"{len(several)} scans have several brain masks; taken: {few(several)} "
+            "(others by --mask_path)"
+        )
     return records
 
 
-def _not_ours(paths):
-    """Leave out outputs of dipy_synth inside the dataset."""
-    ours = {path for path in paths if entities(path).get("desc") in OURS}
-    prepared = {p.parent for p in ours if entities(p)["desc"] == "prepared"}
-    if not any(is_t1w(path) and path not in ours for path in paths):
-        ours = set()
-    return [p for p in paths if p.parent not in prepared and p not in ours]
+def _refuse_datasets(image, alike):
+    """Refuse raw scans of one subject and session in two datasets: who is who?"""
+    raw = [p for p in alike if "derivatives" not in p.parts and p != image]
+    real = os.path.realpath(image)
+    for path in raw if "desc" not in entities(image) else ():
+        if os.path.realpath(path) != real and bids_root(path) != bids_root(image):
+            raise InputError(
+                f"{image} and {path} are of one label in two datasets; expected one "
+                "dataset, or other labels where they are two persons"
+            )
+
+
+def without_ours(paths, *, keep=()):
+    """Leave out outputs of dipy_synth beside scans, but for those in `keep`.
+
+    Where they are alone, only maps of differences are left out.
+    """
+    made = {path: entities(path).get("desc") for path in paths}
+    ours = {path for path, desc in made.items() if desc in OURS}
+    others = [path for path in paths if path not in ours]
+    prepared = {path.parent for path in ours if made[path] == "prepared"}
+    if not (any(map(is_t1w, others)) or plain_scans(others)):
+        ours, prepared = {path for path in ours if made[path] == "difference"}, set()
+    left = [p for p in paths if p.parent not in prepared and p not in ours]
+    return sorted({*left, *(path for path in paths if path in keep)})
 
 
 def _variant(path):
@@ -109,7 +140,7 @@ def _cost(path, popular):
 def _masks_below(root):
     """Return the brain masks of a dataset by their entities: dict to list of Path."""
     found = {}
-    for path in _not_ours(images_below(root)):
+    for path in without_ours(images_below(root)):
         names = labels(path)
         if names.pop("suffix") == "mask":
             kind = names.pop("desc", None) or names.pop("label", None)
@@ -119,10 +150,11 @@ def _masks_below(root):
 
 
 def _mask_of(image, masks):
-    """Find the brain mask with the same entities, the nearest folder first."""
+    """Find the brain mask with the same entities, and how many are as near as it."""
     wanted = {k: v for k, v in labels(image).items() if k not in ("desc", "suffix")}
     found = masks.get(frozenset(wanted.items()), [])
-    return min(found, key=lambda p: (p.parent != image.parent, str(p)), default=None)
+    found = [p for p in found if p.parent == image.parent] or found
+    return min(found, key=str, default=None), len(found)
 
 
 def read_nfbs(paths):
@@ -229,7 +261,7 @@ LAYOUTS = {
 def recognise(paths):
     """Return the key of `LAYOUTS` by which most scans among files are named."""
     raw = [path for path in paths if "derivatives" not in path.parts] or paths
-    bids = [path for path in raw if is_t1w(path)]
+    bids = [path for path in without_ours(raw) if is_t1w(path)]
     masks = sum(bool(NFBS.search(stem(path))) for path in raw)
     in_folders = sum(bool(folders_of(path)) for path in bids)
     known = {

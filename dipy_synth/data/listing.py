@@ -10,13 +10,16 @@ from dipy_synth.errors import InputError
 from dipy_synth.utils.files import read_object
 
 NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
-PAIR = re.compile(r"\.img(\.gz)?$", re.IGNORECASE)
+PAIR = re.compile(r"\.(img|hdr)(\.gz)?$", re.IGNORECASE)
 # Other images of the field, which are not read.
 OTHERS = re.compile(
-    r"\.(mg[hz]|nrrd|nhdr|mha|mhd|mnc|dcm|ima|par|gipl|head|brik|mif|"
-    r"nii\.(bz2|xz|zst|zip|z)|nii\.gz\.(part|tmp))(\.gz)?$",
+    r"\.(mg[hz]|nrrd|nhdr|mha|mhd|mnc|dcm|ima|par|gipl|head|brik|mif|zip|tar|tgz|7z)"
+    r"(\.gz)?$",
     re.IGNORECASE,
 )
+# What a download, a copy or another program makes of the name of an image.
+NEARLY = re.compile(r"\.nii(?![a-z]).*$", re.IGNORECASE)
+SIDECAR = re.compile(r"\.(json|txt|csv|tsv|md5|sha\d+|xml|png|html?)$", re.IGNORECASE)
 # Folders beside the data of a study: archives, what a system or a program keeps.
 ASIDE = {"__macosx", "sourcedata", "@eadir", "lost+found", "$recycle.bin"}
 OURS, ASIDE_WHY = "made by dipy_synth", "in folders that are not data"
@@ -178,22 +181,24 @@ def is_image(path, listing=None):
     """Return whether a file is a NIfTI image by its name; record other images."""
     if NIFTI.search(path.name):
         return True
-    why = None
-    if PAIR.search(path.name):
-        header = PAIR.sub(lambda end: _header(end[0]), path.name)
-        if os.path.lexists(path.with_name(header)):
-            return True
-        why = f"without {header[-4:]} beside"
-    elif OTHERS.search(path.name):
-        why = f"{OTHERS.search(path.name)[0].lower()}, which is not read"
+    why, found = None, OTHERS.search(path.name) or NEARLY.search(path.name)
+    if end := PAIR.search(path.name):
+        other = path.with_name(PAIR.sub(_other_end, path.name))
+        if os.path.lexists(other):
+            return "img" in end[0].lower()
+        why = f"without .{PAIR.search(other.name)[1].lower()} beside"
+    elif found and not SIDECAR.search(path.name):
+        why = f"{found[0].lower()}, which is not read"
     if why and listing is not None:
         listing.leave_out(why, path)
     return False
 
 
-def _header(end):
-    """Return the ending of the header to that of an image, in the same case."""
-    return end.replace("img", "hdr").replace("IMG", "HDR")
+def _other_end(end):
+    """Return the ending of the other file of a pair, in the same case."""
+    pairs = [("img", "hdr"), ("IMG", "HDR")]
+    pairs += [pair[::-1] for pair in pairs]
+    return next((end[0].replace(a, b) for a, b in pairs if a in end[0]), end[0])
 
 
 def images_below(root, *, listing=None):
@@ -211,6 +216,8 @@ def images_below(root, *, listing=None):
             if not _is_dir(entry):
                 if is_image(path, listing):
                     found.append(path)
+                elif not path.suffix and not path.exists():
+                    listing.leave_out("links to what is not there", path)
                 continue
             real = os.path.realpath(path) if entry.is_symlink() else None
             if real and any(f"{a}/".startswith(f"{real}/") for a in above):

@@ -9,7 +9,7 @@ CONTRASTS = set(
     "t2 t2w t2star t2s flair bold fmri func epi dwi dti adc swi swan asl cbf perf pwi "
     "pdw pdt2 mra tof angio phasediff fieldmap magnitude localizer scout sbref "
     "task resting dir qsm mtr t1map t2map r1map r2star t2starw spectroscopy "
-    "t1c t1ce t1gd".split()
+    "t1c t1ce t1gd t2f dixon suv suvr".split()
 )
 # Derivatives of a scan that are no scans.
 DERIVED = set(
@@ -21,13 +21,15 @@ DERIVED = set(
 # Words that may also be initials or a diagnosis: they count only where another file
 # has the same name but for that last word.
 AMBIGUOUS = set("pd fa md rd ad gm wm csf ct pet b0 b1 rest inv1 inv2 swi bet".split())
-T1 = set("t1 t1w t1weighted mprage mp2rage spgr bravo tfe ffe mpr fspgr".split())
+T1 = set("t1 t1w t1n t1weighted mprage mp2rage spgr bravo tfe ffe mpr fspgr".split())
 # Processing of a scan; the unprocessed scan is preferred.
 PROCESSED = set(
     "brain bet stripped skullstripped ss n4 corrected biascorr biascorrected restore "
     "reg registered mni norm normalized normalised defaced deface preproc preprocessed "
-    "orig raw reoriented ras copy resampled denoised cropped unbiased".split()
+    "masked gfc orig raw reoriented ras copy resampled denoised cropped "
+    "unbiased".split()
 )
+TEMPLATES = set("mni152 icbm152 colin27 ch2 template".split())  # first, or after mni
 LAST_WORD = re.compile(r"(.*)(?:^|[_\-. ]|(?<=[a-z])(?=T1))([A-Za-z0-9]+)")
 # Prefixes of SPM and CAT12, beside the file they are made of.
 SPM = re.compile(
@@ -74,8 +76,12 @@ def choose_scans(paths, *, keep=()):
             left_out.setdefault(why, []).append(path)
         else:
             groups.setdefault(_person(path), []).append(path)
+    for path in _named_after([p for group in groups.values() for p in group]):
+        if path not in keep:
+            left_out.setdefault("named after another scan", []).append(path)
+            groups[_person(path)].remove(path)
     scans = []
-    for group in groups.values():
+    for group in filter(None, groups.values()):
         group = sorted(group, key=_processing)
         kept = [path for path in group if path in keep] or group[:1]
         scans += kept
@@ -90,9 +96,49 @@ def _start(path):
     return tuple(word for word in words(stem(path))[:-1] if word not in T1)
 
 
+def _named_after(paths):
+    """List files named after a scan of their folder: dixon of anna_dixon, anna_T1.
+
+    Those whose own names end in T1, or in a number alone, are scans all the same.
+    """
+    marked = {}
+    for path in paths:
+        own = words(stem(path))
+        has_t1 = not T1.isdisjoint(own)
+        for start in {tuple(own), _before_t1(path)}:
+            key = (path.parent, start)
+            marked[key] = marked.get(key, False) or has_t1
+    return [path for path in paths if _is_named_after(path, marked)]
+
+
+def _is_named_after(path, marked):
+    """Return whether a name begins with that of a scan: bool."""
+    own, base = words(stem(path)), words(person(path))
+    if "sub" in entities(path) or not T1.isdisjoint(own[len(base) :]):
+        return False
+    least = len(_before_t1(path)) + 1 if not T1.isdisjoint(own) else 0
+    for n in range(least, len(base)):
+        has_t1 = marked.get((path.parent, tuple(base[:n])))
+        numbered = all(word.isdigit() for word in base[n:])
+        if has_t1 or (has_t1 is False and n and not numbered):
+            return True
+    return False
+
+
+def _before_t1(path):
+    """Return the words of a name before T1, or less those of processing: tuple."""
+    own = words(stem(path))
+    first = next((i for i, word in enumerate(own) if word in T1), 0)
+    return tuple(own[:first] or words(person(path)))
+
+
 def _not_t1(path, names, starts):
     """Return the word of a name that marks another kind of file; "" if none."""
     found = words(stem(path))
+    if TEMPLATES & {*found[:1], *(found[1:2] if found[:1] == ["mni"] else ())}:
+        return "template"
+    if (part := entities(path).get("part", "mag")) != "mag":
+        return f"part-{part}"
     for word in found:
         if word in DERIVED or (word.endswith("mask") and len(word) > 4):
             return word

@@ -7,7 +7,7 @@ import re
 
 from dipy_synth.data.columns import few
 from dipy_synth.data.duplicates import find_duplicates
-from dipy_synth.data.layouts import LAYOUTS, recognise, scans_of_others
+from dipy_synth.data.layouts import LAYOUTS, recognise, scans_of_others, without_ours
 from dipy_synth.data.listing import ASIDE_WHY, OURS, find_images, list_images
 from dipy_synth.data.participants import add_covariates
 from dipy_synth.data.plain_names import choose_scans, is_mask
@@ -65,7 +65,9 @@ def read_records(inputs, *, mask_paths=None, label_paths=None, layout="auto"):
     if layout != "auto" and layout not in LAYOUTS:
         raise InputError(f"layout {layout!r}: expected auto, {', '.join(LAYOUTS)}")
     listing = find_images(inputs)
-    paths = listing.images
+    paths = without_ours(listing.images, keep=listing.named)
+    for own in sorted(set(listing.images) - set(paths)):
+        listing.leave_out(OURS, own)
     layout = recognise(paths) if layout == "auto" else layout
     scans, left_out = paths, {}
     if layout == "files":

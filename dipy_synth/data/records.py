@@ -73,9 +73,10 @@ def entities(path):
 
 
 def is_t1w(path):
-    """Return whether a file is a T1 scan of BIDS, by subject and suffix: bool."""
+    """Return whether a file is a T1 scan of BIDS, no phase: bool."""
     name = stem(path)
-    return name[:4].lower() == "sub-" and name.split("_")[-1].lower() == "t1w"
+    named = name[:4].lower() == "sub-" and name.split("_")[-1].lower() == "t1w"
+    return named and entities(path).get("part", "mag") == "mag"
 
 
 def _not_understood(path):

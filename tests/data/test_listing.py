@@ -71,24 +71,34 @@ def test_links_are_followed_and_loops_are_not(study, tmp_path):
     (root / "sub-02" / "up").symlink_to("../..")
     (root / "sub-02" / "root").symlink_to("..")
     (root / "self").symlink_to("self")
+    (root / "sub-03").symlink_to(tmp_path / "gone")
     (root / "gone.nii.gz").symlink_to(".git/annex/objects/none")
-    assert names(list_images(root)) == ["a.nii.gz", "b.nii.gz", "gone.nii.gz"]
+    listing = find_images(root)
+    assert names(listing.images) == ["a.nii.gz", "b.nii.gz", "gone.nii.gz"]
+    told = listing.left_out["links to what is not there"]
+    assert names(told) == ["self", "sub-03"]
 
 
 def test_endings_in_any_case_and_pairs(study):
     root = study("a.NII.GZ", "b.Nii", "c.img", "c.hdr", "d.IMG", "d.HDR", "e.img")
+    root = study("f.hdr", "a.nii.json")
     listing = find_images(root)
     assert names(listing.images) == ["a.NII.GZ", "b.Nii", "c.img", "d.IMG"]
     assert names(listing.left_out["without .hdr beside"]) == ["e.img"]
+    assert names(listing.left_out["without .img beside"]) == ["f.hdr"]
+    assert len(listing.left_out) == 2
 
 
 def test_other_images_are_counted_and_named(study):
-    root = study("a.nii.gz", "b.mgz", "c.nrrd", "d.nii.bz2")
+    more = ["IXI-T1.tar", "e.nii.gz.gz", "f.nii.gz~", "g.nii.gz.part", "h.nii (1).gz"]
+    root = study("a.nii.gz", "b.mgz", "c.nrrd", "d.nii.bz2", *more)
     told = find_images(root).left_out
     assert names(path for paths in told.values() for path in paths) == [
+        *more[:1],
         "b.mgz",
         "c.nrrd",
         "d.nii.bz2",
+        *more[1:],
     ]
     (root / "a.nii.gz").unlink()
     with pytest.raises(InputError, match="no NIfTI image there.* 1 .mgz, which is not"):

@@ -31,6 +31,10 @@ def chosen(*names, keep=()):
         "anna_t1ce.nii.gz",
         "anna_lesion.nii.gz",
         "T2_anna.nii.gz",
+        "anna-t2f.nii.gz",
+        "anna_pet_suv.nii.gz",
+        "MNI152_T1_1mm.nii.gz",
+        "mni_icbm152_t1_tal_nlin_asym_09c.nii",
     ],
 )
 def test_other_contrasts_and_labels_are_no_scans(name):
@@ -73,6 +77,39 @@ def test_versions_of_one_scan_are_one_the_least_processed():
     assert chosen("sub-1_T1w.nii", "sub-1_acq-b_T1w.nii") == ["sub-1_T1w.nii"]
     both = ["sub-1_ses-1_T1w.nii", "sub-1_ses-2_T1w.nii"]
     assert chosen(*both) == both
+
+
+@pytest.mark.parametrize(
+    ("scan", "other"),
+    [
+        ("anna_T1.nii", "anna_qsi.nii"),
+        ("anna_T1.nii", "anna_T1_1Warp.nii"),
+        ("anna_T1.nii", "anna_T1_2.nii"),
+        ("anna_T1_1mm.nii", "anna_BrainExtractionBrain.nii"),
+        ("anna.nii", "anna_to_MNI.nii"),
+        ("anna.nii", "anna_brain_mixeltype.nii"),
+        ("x/T1.nii", "x/qsi.nii"),
+        ("BraTS-1-t1n.nii", "BraTS-1-t9.nii"),
+    ],
+)
+def test_what_is_named_after_a_scan_is_none(scan, other):
+    assert chosen(scan, other) == [scan]
+    assert chosen(other) == [other]
+    assert chosen(scan, other, keep=[other]) == sorted([scan, other])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a.nii", "a_1.nii", "a_2.nii"],
+        ["smith_T1.nii", "smith_john_T1.nii"],
+        ["T1_anna.nii", "bob.nii"],
+        ["anna_T1.nii", "annabel.nii"],
+        ["x/anna.nii", "y/anna_left.nii"],
+    ],
+)
+def test_scans_of_similar_names_are_all_scans(names):
+    assert chosen(*names) == sorted(names)
 
 
 def test_what_spm_made_beside_a_scan_is_none():

@@ -207,8 +207,51 @@ def test_synthetic_brains_inside_a_study_are_no_scans(touch):
         "derivatives/x/sub-synth1/anat/sub-synth1_desc-synthetic_T1w.nii.gz",
         "derivatives/y/sub-01/anat/sub-01_desc-reconstructed_T1w.nii.gz",
     )
+    root = touch(
+        "derivatives/z/sub-02/anat/sub-02_desc-edited_T1w.nii.gz",
+        "derivatives/z/sub-02/anat/sub-02_desc-difference_T1w.nii.gz",
+    )
     assert [r.key for r in read_records(root)] == ["sub-01"]
     assert len(read_records(root / "derivatives" / "x")) == 1
+    (record,) = read_records(root / "derivatives" / "z")
+    assert "desc-edited" in record.image.name
+
+
+def test_a_synthetic_brain_among_plain_files_is_none_of_them(touch, caplog):
+    root = touch("anna_T1.nii.gz", "sub-synth1_desc-synthetic_T1w.nii.gz")
+    with caplog.at_level("INFO"):
+        assert [r.key for r in read_records(root)] == ["sub-anna"]
+    assert "1 made by dipy_synth (sub-synth1" in caplog.text
+    assert len(read_records(sorted(root.iterdir()))) == 2  # by their names
+
+
+def test_two_datasets_with_one_label_are_refused(touch):
+    root = touch("A/sub-01/anat/sub-01_T1w.nii", "B/sub-01/anat/sub-01_T1w.nii")
+    with pytest.raises(InputError, match="A/sub-01.* and .*B/sub-01.* two datasets"):
+        read_records(root)
+    root.joinpath("C").symlink_to(root / "A")
+    assert len(read_records([root / "A", root / "C"])) == 1
+
+
+def test_a_phase_is_no_scan(touch, caplog):
+    root = touch("sub-01/anat/sub-01_T1w.nii", "sub-02/anat/sub-02_part-phase_T1w.nii")
+    assert [r.key for r in read_records(root)] == ["sub-01"]
+    assert "images and no T1w: sub-02" in caplog.text
+    with pytest.raises(InputError, match="no T1 scan.* 1 part-phase"):
+        read_records(root / "sub-02")
+
+
+def test_masks_of_several_programs_are_named(touch, caplog):
+    mask = "sub-01/anat/sub-01_desc-brain_mask.nii"
+    root = touch(
+        "sub-01/anat/sub-01_T1w.nii", *(f"derivatives/{n}/{mask}" for n in "ab")
+    )
+    assert read_records(root)[0].mask == root / "derivatives" / "a" / mask
+    assert "1 scans have several brain masks; taken:" in caplog.text
+    caplog.clear()
+    touch(mask)
+    assert read_records(root)[0].mask == root / mask
+    assert "several" not in caplog.text
 
 
 def test_scans_that_are_not_on_this_disk_are_read_and_told(touch, caplog):
