@@ -7,7 +7,8 @@ from nibabel import orientations
 from nibabel.spatialimages import SpatialImage
 import numpy as np
 
-from dipy_synth.data.nifti import open_nifti, read_affine, read_voxels
+from dipy_synth.data.headers import read_affine
+from dipy_synth.data.nifti import open_nifti, read_voxels
 from dipy_synth.errors import InputError
 from dipy_synth.utils.rows import as_rows
 

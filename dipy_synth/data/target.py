@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dipy_synth.data.nifti import open_nifti, read_affine
+from dipy_synth.data.headers import read_affine
+from dipy_synth.data.nifti import open_nifti
 from dipy_synth.data.operations import bounding_corners, resample, voxel_sizes
 from dipy_synth.errors import InputError
 from dipy_synth.grid import MOST_VOXELS, make_grid

@@ -292,9 +292,7 @@ class SourceLink:
         SourceLink
         """
         path = root / DESCRIPTION
-        links = (
-            dict(read_object(path).get("DatasetLinks", {})) if path.is_file() else {}
-        )
+        links = read_object(path).get("DatasetLinks", {}) if path.is_file() else {}
         relative = relative_path(folder, root)
         same = [known for known, there in links.items() if there == relative]
         new = f"{name}{len(links) + 1}" if links else name
