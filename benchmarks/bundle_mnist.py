@@ -90,7 +90,7 @@ def table(ldm, options):
     row = Row("bundled", defaults["sampler"], defaults["steps"], defaults["guidance"])
     path = options.work / f"measured-{N}" / f"{row.name}.npz"
     sample(ldm, row, N, path)
-    pairs = {"digits asked for by class": read(path), **pairs}
+    pairs = {"digits requested by class": read(path), **pairs}
     lines = ["| | FID | IS | read as asked |", "| - | - | - | - |"]
     for name, pair in pairs.items():
         found = measure(predictor, *pair, reference)

@@ -18,7 +18,7 @@ from dipy_synth.utils.files import read_json
 CARD = """# {name}
 
 A latent diffusion model of T1 brains on a {shape} grid of {size} mm voxels,
-aligned to MNI152, with age and sex as conditions. Read the figures before you rely on
+aligned to MNI152, with age and sex as conditions. Read the metrics before you rely on
 it.
 
 - **Data**: {n_train} of {n_all} subjects of IXI (Hammersmith Hospital, 3 T), ages

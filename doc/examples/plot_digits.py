@@ -51,7 +51,7 @@ rows = [
 show(np.concatenate(rows), 10)
 
 ###############################################################################
-# Guidance :footcite:p:`ho2022guidance` weighs the class. With 0 it is not asked for, 1
+# Guidance :footcite:p:`ho2022guidance` weighs the class. With 0 it is not requested, 1
 # is the model's own estimate; with more the digits are plainer and more alike.
 
 weights = [0, 1, 2, 5]

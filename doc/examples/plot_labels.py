@@ -152,7 +152,7 @@ made = [
     )
     for place in side
 ]
-show(made, [f"asked for {place}" for place in side])
+show(made, [f"requested: {place}" for place in side])
 for (_, label_maps), place in zip(made, side):
     size = np.prod(grid.voxel_size) / 1000
     volumes_ml = [round(float(np.count_nonzero(m) * size)) for m in label_maps]
