@@ -1,5 +1,6 @@
 """Sphinx configuration: ``sphinx-build doc doc/_build`` runs the gallery too."""
 
+from functools import partial
 from pathlib import Path
 import re
 import sys
@@ -7,6 +8,7 @@ import sys
 from dipy_synth import __version__
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+from own_methods import own_methods  # noqa: E402
 
 project = "dipy_synth"
 copyright = "dipy_synth developers"
@@ -22,6 +24,8 @@ extensions = [
 templates_path = ["_templates"]
 bibtex_bibfiles = ["references.bib"]
 html_extra_path = ["ages.html"]
+html_static_path = ["_static"]
+html_css_files = ["names.css"]
 html_theme = "pydata_sphinx_theme"
 html_title = f"dipy_synth {__version__}"
 html_theme_options = {
@@ -30,6 +34,8 @@ html_theme_options = {
     "secondary_sidebar_items": ["page-toc"],
     "show_nav_level": 2,
 }
+default_role = "py:obj"  # a name in single backticks links to its page
+autosummary_context = {"own_methods": partial(own_methods)}  # Sphinx takes no function
 numpydoc_show_class_members = False
 autodoc_inherit_docstrings = False  # those of Keras are no reStructuredText
 sphinx_gallery_conf = {

@@ -192,8 +192,8 @@ class Autoencoder(Network):
         Returns
         -------
         dict
-            ``images`` (batch, *shape, 1); before quantisation, ``latents`` (batch,
-            *latent_shape); and the ``indices`` of their codes (batch, *spatial, books).
+            ``images`` (batch, *shape, 1); ``latents`` (batch, *latent_shape) before
+            quantisation; and the ``indices`` of their codes (batch, *spatial, books).
         """
         latents = self.encode(images)
         # indices too: metrics, which count them, see no codes on JAX

@@ -57,14 +57,14 @@ for ax, (name, volumes) in zip(axes, cohorts.items()):
     ax.set_axis_off()
 
 ###############################################################################
-# Evaluate each. Tissues are left out, and intervals are of 20 draws, to be quick. From
+# Evaluate each. Tissues are left out, and intervals are of 8 draws, to be quick. From
 # the command line, with what ``dipy_preprocess_t1`` and ``dipy_synth_mri`` wrote, it
 # is::
 #
 #     dipy_evaluate_mri prepared synthetic --out_dir evaluation
 
 evaluations = {
-    name: evaluate(real, volumes, train=train, tissues=False, repeats=20)
+    name: evaluate(real, volumes, train=train, tissues=False, repeats=8)
     for name, volumes in cohorts.items()
 }
 
