@@ -39,7 +39,8 @@ def check_cohorts(real, synthetic, train, noise):
     for cohort, least in sides:
         if len(cohort) < least:
             raise InputError(
-                f"{cohort.name}: {len(cohort)} volumes; expected {least} or more: "
+                f"{cohort.name}: {len(cohort)} volume{'s' * (len(cohort) != 1)}; "
+                f"expected {least} or more: "
                 "cohorts are compared, not single volumes"
                 + (f" ({HELD_OUT})" if cohort is real else "")
             )

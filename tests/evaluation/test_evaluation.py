@@ -399,7 +399,7 @@ def test_training_volumes_among_the_real_ones_are_refused(real, others):
 
 
 def test_too_few_volumes_or_another_grid_are_refused(real, others):
-    with pytest.raises(InputError, match="1 volumes; expected 4"):
+    with pytest.raises(InputError, match="1 volume; expected 4"):
         evaluate(real, others.take([0]), **QUICK)
     with pytest.raises(InputError, match="7 volumes; expected 8 .* of 40 subjects"):
         evaluate(real.take(slice(0, 7)), others, **QUICK)
