@@ -215,4 +215,10 @@ class ConditionSchema:
     @classmethod
     def from_config(cls, config):
         """Build the schema from the dict of `to_config`."""
-        return cls(Column(**column) for column in config["columns"])
+        try:
+            return cls(Column(**column) for column in config["columns"])
+        except (LookupError, TypeError) as error:
+            raise InputError(
+                f"conditions {config!r}: expected columns, each with the arguments of "
+                f"Column ({error})"
+            ) from error

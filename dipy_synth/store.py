@@ -6,6 +6,7 @@ written last, has the hashes, and one of itself: so after an interruption a fold
 the earlier model or the new one, and files of different models are refused.
 """
 
+from contextlib import contextmanager
 import hashlib
 import json
 from pathlib import Path
@@ -36,6 +37,8 @@ _KEYS = {
     "ldm": ("grid", "split", "sampling", "schedule", "conditions"),
     "predictor": ("grid", "split", "conditions"),
 }
+# types of their values; others are dicts
+_TYPES = {"weights_sha256": str, _HASH: str, "grid": dict | None}
 
 
 def save_model(
@@ -238,6 +241,11 @@ def _check_config(folder, config):
             f"{folder}/config.json: no {', '.join(absent)}; expected the configuration "
             "that was saved with the model"
         )
+    wrong = [k for k in needed if not isinstance(config[k], _TYPES.get(k, dict))]
+    if wrong:
+        raise InputError(
+            f"{folder}/config.json: {', '.join(wrong)} of another type than models have"
+        )
     if hashed and config[_HASH] != config_hash(config):
         raise InputError(
             f"{folder}/config.json: changed since it was saved (its hash is not that "
@@ -306,11 +314,26 @@ def _fill(network, name, values, folder):
 
 def _make(name, make, folder, config):
     """Build one network; an error names the file of its configuration."""
-    try:
+    with made_from(folder, f"the {name}"):
         return make(config["networks"][name])
-    except (InputError, KeyError, TypeError) as error:
+
+
+@contextmanager
+def made_from(folder, what):
+    """Name the configuration of a model in the errors of what is made from it.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The model's folder.
+    what : str
+        What is made, such as "the unet".
+    """
+    try:
+        yield
+    except (InputError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise InputError(
-            f"{folder}/config.json: the {name} cannot be made from it ({error}); the "
-            "model was changed, or written by an earlier state of dipy_synth: train it "
-            "again"
+            f"{folder}/config.json: {what} cannot be made from it "
+            f"({type(error).__name__}: {error}); the model was changed, or written by "
+            "an earlier state of dipy_synth: train it again"
         ) from error

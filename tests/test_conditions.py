@@ -229,3 +229,13 @@ def test_categories_with_signs_can_be_swept_and_asked_for():
         "tumor": "grade 2, left",
         "x": 0.5,
     }
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{}, [], {"columns": [{"kind": "number"}]}, {"columns": [{"name": "a", "unit": 1}]}]
+    + [{"columns": 3}, {"columns": ["age"]}],
+)
+def test_a_configuration_of_something_else_is_refused(config):
+    with pytest.raises(InputError, match="conditions .* expected columns"):
+        ConditionSchema.from_config(config)

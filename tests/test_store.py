@@ -14,6 +14,7 @@ from dipy_synth.store import (
     config_hash,
     load_arrays,
     load_networks,
+    made_from,
     read_config,
     save_model,
 )
@@ -118,9 +119,20 @@ def test_a_changed_or_partial_configuration_is_refused_in_a_line(tmp_path):
     write_json(path, {**ldm, "config_sha256": config_hash(ldm)})
     with pytest.raises(InputError, match="no split, sampling, schedule, conditions"):
         read_config(tmp_path, kinds=("ldm",))
+    ldm |= dict.fromkeys(("split", "sampling", "conditions"), {}) | {"schedule": [1]}
+    write_json(path, {**ldm, "config_sha256": config_hash(ldm)})
+    with pytest.raises(InputError, match="config.json: schedule of another type"):
+        read_config(tmp_path, kinds=("ldm",))
     write_json(path, [config])
     with pytest.raises(InputError, match="config.json: a list, expected"):
         read_config(tmp_path, kinds=("any",))
+
+
+@pytest.mark.parametrize("error", [KeyError("name"), TypeError("x"), ValueError("y")])
+def test_what_cannot_be_made_from_a_configuration_is_said_with_its_file(error):
+    with pytest.raises(InputError, match="m/config.json: the unet cannot be made"):
+        with made_from("m", "the unet"):
+            raise error
 
 
 def test_arrays_that_are_added_replace_the_former(tmp_path):

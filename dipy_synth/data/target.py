@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from dipy_synth.data.headers import read_affine
+from dipy_synth.data.headers import VOXEL, read_affine
 from dipy_synth.data.nifti import open_nifti
 from dipy_synth.data.operations import bounding_corners, resample, voxel_sizes
 from dipy_synth.errors import InputError
 from dipy_synth.grid import MOST_VOXELS, make_grid
+from dipy_synth.utils.checks import check_number
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,8 @@ class Target:
         -------
         Target
         """
+        for size in sizes:
+            check_number("voxel_size", size, low=VOXEL[0], high=VOXEL[1])
         made, name = make_grid(None, sizes, grid), f"voxel_size {_times(sizes)}"
         return cls(made.shape, made.affine, name)
 

@@ -25,7 +25,7 @@ from dipy_synth.networks.presets import UNET_PRESETS, find_preset
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.generator import Generator
 from dipy_synth.nn.vqvae import VQVAE
-from dipy_synth.store import load_networks, read_config
+from dipy_synth.store import load_networks, made_from, read_config
 from dipy_synth.synthesis.qc_filter import add_qc_filter_if_possible, qc_filter_files
 from dipy_synth.training import (
     TrainingSettings,
@@ -111,7 +111,8 @@ class LDM(Generator):
         self.network, self.config = networks["unet"], config
         self.config["sampling"] = {**DEFAULT_SAMPLING, **config["sampling"]}
         self.folder = Path(folder).resolve()
-        self.schedule = make_schedule(config["schedule"])
+        with made_from(folder, "the schedule"):
+            self.schedule = make_schedule(config["schedule"])
         self.schema = ConditionSchema.from_config(config["conditions"])
         _check_agreement(self)
         self.normalizer = LatentNormalizer(
@@ -315,7 +316,7 @@ def _make_denoiser(config):
 
 def _check_current(folder, config):
     """Refuse a model with a denoiser of an earlier version."""
-    if "unfold" not in config["networks"]["unet"]:
+    if "unfold" not in config["networks"].get("unet", ()):
         raise InputError(
             f"{folder}: a model of dipy_synth {config.get('version')} from before its "
             "denoiser worked on unfolded latents; expected one of the present version: "

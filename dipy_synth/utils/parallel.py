@@ -129,6 +129,8 @@ def check_engine(engine, *, n_jobs=1, scheduler=None):
             "engine 'dask'"
         )
     engine = "dask" if scheduler is not None else engine
+    if engine == "serial" and n_jobs != 1:
+        logger.warning(f"n_jobs {n_jobs}: the engine serial does one at a time")
     if engine in _LIBRARY and find_spec(_LIBRARY[engine]) is None:
         raise InputError(
             f"engine {engine!r}: {_LIBRARY[engine]} is not installed (pip install "

@@ -107,7 +107,9 @@ def test_a_grid_that_cannot_be_held_is_refused():
     [
         ({"like": "a.nii.gz", "voxel_size": [1.0]}, "expected one of them"),
         ({"like": "a.nii.gz"}, "a.nii.gz: no such file"),
-        ({"voxel_size": [0.0]}, "voxel_size .* > 0"),
+        ({"voxel_size": [0.0]}, "voxel_size 0.0: .* 0.05 to 50"),
+        ({"voxel_size": [500.0]}, "voxel_size 500.0: .* 0.05 to 50"),
+        ({"voxel_size": [float("nan")]}, "voxel_size nan"),
         ({"voxel_size": [1.0, 2.0]}, "voxel_size .* three"),
     ],
 )

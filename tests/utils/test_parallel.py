@@ -178,3 +178,10 @@ def test_map_in_parallel_gives_answers_or_says_which_failed():
     assert each(abs, [-1, 2]) == [1, 2]
     with pytest.raises(InputError, match="item 1 of 2: TypeError"):
         each(abs, [1, "a"])
+
+
+def test_jobs_of_the_serial_engine_are_named(caplog):
+    check_engine("serial")
+    assert not caplog.text
+    check_engine("serial", n_jobs=3)
+    assert "n_jobs 3: the engine serial does one at a time" in caplog.text
