@@ -195,7 +195,7 @@ def _check_folder(source, folder, options):
     receipt, found = folder / _RECEIPT, _count(folder)
     expected = source.volumes
     if receipt.exists():
-        expected = read_object(receipt, needed=["Volumes"])["Volumes"]
+        expected = read_object(receipt, needed={"Volumes": int})["Volumes"]
     if found != expected:
         raise InputError(
             f"{folder}: holds {found} .nii.gz files, expected {expected}; move it "

@@ -171,7 +171,8 @@ def is_own_output(folder):
     except InputError:
         return False
     makers = description.get("GeneratedBy") if isinstance(description, dict) else None
-    names = [m.get("Name") for m in makers or () if isinstance(m, dict)]
+    makers = makers if isinstance(makers, list) else []
+    names = [m.get("Name") for m in makers if isinstance(m, dict)]
     return "dipy_synth" in names or (
         isinstance(description, dict) and "DipySynth" in description
     )

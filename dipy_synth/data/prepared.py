@@ -21,10 +21,11 @@ from dipy_synth.utils.files import (
 IMAGE, MASK = "_desc-prepared_T1w.nii.gz", "_desc-brain_mask.nii.gz"
 LABEL_MAP = "_dseg.nii.gz"
 # what a sidecar must have
-_NEEDED = (
-    *("PreparedToNative", "IntensityRange", "NativeShape", "NativeAffine"),
-    "BrainVolume",
-)
+_NEEDED = {
+    **dict.fromkeys(("PreparedToNative", "IntensityRange"), list),
+    **dict.fromkeys(("NativeShape", "NativeAffine"), list),
+    "BrainVolume": float,
+}
 _AFTER_KEY = re.compile(rf"(_space-[a-zA-Z0-9]+)?{re.escape(IMAGE)}$")
 
 

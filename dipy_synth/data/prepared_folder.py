@@ -48,14 +48,14 @@ def is_done(root, record, preprocessing):
     if not is_whole(image):
         return False
     path = sidecar_path(image)
-    sidecar = read_object(path)
-    if sidecar.get("SourceHash") != source_hash(record):
+    sidecar = read_object(path, needed={"SourceHash": str, "Preprocessing": dict})
+    if sidecar["SourceHash"] != source_hash(record):
         raise InputError(
             f"{path}: prepared from other files ({sidecar.get('Sources')}, or their "
             f"bytes have changed) than {record.image}; expected --force to "
             "prepare it anew, or another out_dir"
         )
-    return PreprocessConfig.from_config(sidecar.get("Preprocessing")) == preprocessing
+    return PreprocessConfig.from_config(sidecar["Preprocessing"]) == preprocessing
 
 
 def forget(root, record):
@@ -143,7 +143,7 @@ def write_label_table(root, names=None):
     """
     images = [prepared_path(root, key) for key in prepared_keys(root)]
     sidecars = [sidecar_path(label_path(image)) for image in images]
-    there = [read_object(p, needed=["Labels"]) for p in sidecars if p.is_file()]
+    there = [read_object(p, needed={"Labels": list}) for p in sidecars if p.is_file()]
     values = {value for sidecar in there for value in sidecar["Labels"]}
     if values:
         labels = Labels.of(values, {**read_names(root), **(names or {})})

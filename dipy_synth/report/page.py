@@ -71,7 +71,10 @@ def quality_page(prepared, *, path=None):
     cohort = Cohort.load(prepared)
     path = page_path(Path(prepared) / "quality.html" if path is None else path)
     sidecars = [
-        read_object(sidecar_path(image), needed=["PreparedToNative"])
+        read_object(
+            sidecar_path(image),
+            needed={"PreparedToNative": list, "Preprocessing": dict},
+        )
         for image in cohort.paths
     ]
     native = [_to_native(sidecar) for sidecar in sidecars]
@@ -96,7 +99,7 @@ def quality_page(prepared, *, path=None):
 def _to_native(sidecar):
     """Return the matrix to native axes, and whether it is of an alignment."""
     matrix = np.array(sidecar["PreparedToNative"], dtype=float)[:3, :3]
-    return matrix, sidecar.get("Preprocessing", {}).get("align") != "none"
+    return matrix, sidecar["Preprocessing"].get("align") != "none"
 
 
 def _read_and_drawn(cohort, pictures):

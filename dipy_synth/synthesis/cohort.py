@@ -288,7 +288,7 @@ def _give_up(dropped, out_dir):
 
 def _count_draws(out_dir):
     """Write the counts of the QC filter to the log and dataset_description.json."""
-    needed = ["QCFilterDropped"]
+    needed = {"QCFilterDropped": list}
     paths = [sidecar_path(path) for path in volumes_there(out_dir)]
     sidecars = [read_object(path, needed=needed) for path in paths]
     draws = [reasons for sidecar in sidecars for reasons in sidecar["QCFilterDropped"]]

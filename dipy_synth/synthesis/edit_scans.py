@@ -231,7 +231,7 @@ def _write_table(out_dir):
     """Write edits.tsv: the conditions of each scan, and its mean change."""
     rows = []
     for path in _sidecars(out_dir):
-        needed = ["OwnConditions", "Conditions", "MeanChange"]
+        needed = {"OwnConditions": dict, "Conditions": dict, "MeanChange": object}
         sidecar = read_object(path, needed=needed)
         row = {"scan": path.name.removesuffix(EDITED.replace(".nii.gz", ".json"))}
         row |= {

@@ -140,7 +140,7 @@ def _one(vqvae, scans, source, key, out_dir, *, force):
     prepared = read_prepared(image)
     decoded = vqvae.reconstruct(prepared.data)
     restored, affine = restore_t1(replace(prepared, data=decoded))
-    source_sidecar = read_object(sidecar_path(image), needed=["Preprocessing"])
+    source_sidecar = read_object(sidecar_path(image), needed={"Preprocessing": dict})
     bias = source_sidecar["Preprocessing"].get("bias")
     metrics = _on_grid(prepared, decoded)
     metrics |= _in_native(prepared, restored, scans.natives.get(key), bias=bias)
@@ -216,7 +216,7 @@ def _write_table(out_dir):
     rows = []
     for path in _sidecars(out_dir):
         scan = path.name.removesuffix(SUFFIX.replace(".nii.gz", ".json"))
-        metrics = read_object(path, needed=["Metrics"])["Metrics"]
+        metrics = read_object(path, needed={"Metrics": dict})["Metrics"]
         rows.append({"subject": scan.split("_")[0], "scan": scan, **metrics})
     write_table(out_dir / "reconstruction.tsv", rows)
 

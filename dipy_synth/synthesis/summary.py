@@ -20,7 +20,9 @@ def write_cohort_table(out_dir, request, schema):
     """Write participants.tsv and its .json from the existing sidecars."""
     rows = []
     for path in volumes_there(out_dir):
-        sidecar = read_object(sidecar_path(path), needed=["SampleNumber", "Conditions"])
+        sidecar = read_object(
+            sidecar_path(path), needed={"SampleNumber": int, "Conditions": dict}
+        )
         row = {"participant_id": path.parts[-3]}
         if request.sweep:
             row["sample"] = sidecar["SampleNumber"]

@@ -79,8 +79,8 @@ def read_object(path, *, needed=()):
     ----------
     path : str or Path
         The file.
-    needed : sequence of str, optional
-        Names that it must have.
+    needed : sequence of str, or dict of str to type, optional
+        Names that it must have, and the types of their values.
 
     Returns
     -------
@@ -89,7 +89,8 @@ def read_object(path, *, needed=()):
     Raises
     ------
     InputError
-        If it is absent, not valid, holds something else, or lacks a name.
+        If it is absent, not valid, holds something else, or lacks a name, or a value
+        has another type.
     """
     content = read_json(path)
     if not isinstance(content, dict):
@@ -98,6 +99,10 @@ def read_object(path, *, needed=()):
     if absent := [name for name in needed if name not in content]:
         there = ", ".join(content) or "none"
         raise InputError(f"{path}: no {', '.join(absent)}; the names are {there}")
+    for name, kind in needed.items() if isinstance(needed, dict) else ():
+        if not isinstance(content[name], kind):
+            found = type(content[name]).__name__
+            raise InputError(f"{path}: {name} is a {found}, expected {kind.__name__}")
     return content
 
 

@@ -56,7 +56,9 @@ def test_what_dipy_synth_wrote_is_not_read_unless_it_is_given(study, told):
     assert names(list_images(f"{root}/*/**/*desc-synthetic_T1w.nii.gz")) == synthetic
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"GeneratedBy": "fMRIPrep"}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"GeneratedBy": "fMRIPrep"}', '{"GeneratedBy": 5}']
+)
 def test_other_descriptions_are_no_reason_to_leave_a_folder_out(study, text):
     root = study("out/a.nii.gz")
     (root / "out" / "dataset_description.json").write_text(text)

@@ -118,6 +118,7 @@ LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n
         ('"x"', "a str, expected"),
         ("null", "a NoneType, expected"),
         ('{"b": 1}', "no a; the names are b"),
+        ('{"a": null}', "a is a NoneType, expected int"),
         ("{bro", "not valid JSON"),
         (LFS, "pointer of Git LFS"),
         ("[" * 100_000, "not valid JSON"),
@@ -127,7 +128,7 @@ def test_an_object_of_json_is_one(tmp_path, caplog, text, match):
     path = tmp_path / "a.json"
     path.write_text(text)
     with pytest.raises(InputError, match=f"a.json: .*{match}"):
-        read_object(path, needed=["a"])
+        read_object(path, needed={"a": int})
     read_optional_object(path)
     assert ("it is not used" in caplog.text) == ("{" not in text or "bro" in text)
 
