@@ -2,7 +2,8 @@
 
 Train on synthetic, test on real [1]_: a ridge regression of age on voxels of about 8 mm
 is trained on real brains, on synthetic ones, and on both, and tested on real brains
-that nothing was trained on.
+that nothing was trained on. The ceiling is what as many more real brains give: half of
+the real training brains take as many synthetic ones to help, or the other half.
 
 References
 ----------
@@ -24,6 +25,7 @@ from dipy_synth.utils.random import random_stream
 LEAST = 10  # brains with an age, in each cohort
 BLOCK = 8.0  # mm
 ARMS = ("real", "synthetic", "both")
+HALVES = 10  # random halves of the training brains, for the ceiling
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,9 @@ class Arm:
 
     Parameters
     ----------
-    trained_on : {"real", "synthetic", "both"}
-        Its training brains.
+    trained_on : str
+        Its training brains: "real", "synthetic" or "both"; of the ceiling "half",
+        "half and synthetic" or "half and real".
     n : int
         How many.
     mae : float
@@ -49,6 +52,33 @@ class Arm:
     mae: float
     interval: tuple
     r: float
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """Value of synthetic brains beside that of as many real ones.
+
+    All values are means over random halves of the real training brains.
+
+    Parameters
+    ----------
+    arms : tuple of Arm, (3,)
+        Trained on half of the real training brains, on these and some synthetic ones,
+        and on these and as many of the other half.
+    more : int
+        How many brains were added.
+    gain, real_gain : float
+        By how many years the synthetic, and the real ones, lower the error.
+    interval, real_interval : tuple of float, (2,)
+        Their 95 % intervals, over the held-out brains.
+    """
+
+    arms: tuple
+    more: int
+    gain: float
+    interval: tuple
+    real_gain: float
+    real_interval: tuple
 
 
 @dataclass(frozen=True)
@@ -68,6 +98,8 @@ class Downstream:
         Error of the mean age of the real training brains, said of every brain.
     n : int
         Held-out real brains.
+    ceiling : Ceiling
+        The same beside as many more real brains.
     """
 
     arms: tuple
@@ -75,6 +107,7 @@ class Downstream:
     interval: tuple
     mean_mae: float
     n: int
+    ceiling: Ceiling
 
     @property
     def helped(self):
@@ -112,25 +145,63 @@ def compare_downstream(real, synthetic, train, *, repeats=2000, seed=0):
     """
     check_downstream(real, synthetic, train)
     (test, ages), known, made = (_with_age(side) for side in (real, train, synthetic))
-    both = [np.concatenate(pair) for pair in zip(known, made)]
-    cohorts = dict(zip(ARMS, (known, made, both)))
-    errors, arms = {}, []
     rng = random_stream("evaluation: downstream", seed=seed)
     draws = rng.integers(0, len(ages), (repeats, len(ages)))
-    for name, (features, targets) in cohorts.items():
-        read = RidgePredictor(features, targets)(test)
-        errors[name] = np.abs(read - ages)
-        interval = _interval(errors[name], draws)
-        mae, r = float(errors[name].mean()), pearson(read, ages)
-        arms.append(Arm(name, len(targets), mae, interval, r))
-    saved = errors["real"] - errors["both"]
+    pool = [np.concatenate(pair) for pair in zip(known, made)]
+    measure = _Test(*pool, test, ages, draws)
+    n, rows = len(known[1]), np.arange(len(pool[1]))
+    arms = [measure(*arm) for arm in zip(ARMS, ([rows[:n]], [rows[n:]], [rows]))]
+    gain, interval = measure.gain("real", "both")
     return Downstream(
         arms=tuple(arms),
-        gain=float(saved.mean()),
-        interval=_interval(saved, draws),
+        gain=gain,
+        interval=interval,
         mean_mae=float(np.abs(known[1].mean() - ages).mean()),
         n=len(ages),
+        ceiling=_ceiling(measure, n, len(made[1]), rng),
     )
+
+
+def _ceiling(measure, n, m, rng):
+    """Add, to half of n real brains, some of m synthetic ones, or the other real ones.
+
+    The real brains are the first of those that `measure` knows: -> Ceiling.
+    """
+    more = min(n - n // 2, m)
+    chosen = {"half": [], "half and synthetic": [], "half and real": []}
+    for _ in range(HALVES):
+        order, some = rng.permutation(n), n + rng.permutation(m)[:more]
+        half, others = order[: n // 2], order[n // 2 :][:more]
+        for rows, added in zip(chosen.values(), (some[:0], some, others)):
+            rows.append(np.concatenate([half, added]))
+    alone, *others = chosen
+    arms = [measure(name, rows) for name, rows in chosen.items()]
+    gains = [part for name in others for part in measure.gain(alone, name)]
+    return Ceiling(tuple(arms), more, *gains)
+
+
+class _Test:
+    """Held-out brains, and the errors on them by what was trained on."""
+
+    def __init__(self, features, targets, test, ages, draws):
+        self._pool, self._test, self._ages = (features, targets), test, ages
+        self._draws, self._errors = draws, {}
+
+    def __call__(self, name, chosen):
+        """Train on each of several choices of brains; return the means: Arm."""
+        read = [
+            RidgePredictor(*(part[rows] for part in self._pool))(self._test)
+            for rows in chosen
+        ]
+        errors = self._errors[name] = np.abs(read - self._ages).mean(axis=0)
+        r = float(np.mean([pearson(one, self._ages) for one in read]))
+        interval = _interval(errors, self._draws)
+        return Arm(name, len(chosen[0]), float(errors.mean()), interval, r)
+
+    def gain(self, one, other):
+        """Return by how much the error of `other` is lower, and its interval."""
+        saved = self._errors[one] - self._errors[other]
+        return float(saved.mean()), _interval(saved, self._draws)
 
 
 def check_downstream(real, synthetic, train):
@@ -190,6 +261,17 @@ def in_words(found):
         f"age of {found.n} held-out brains is off by {', '.join(arms[:-1])} and "
         f"{arms[-1]}; by the mean age, {found.mean_mae:.1f}. {answer}: "
         f"{found.gain:+.2f} years saved ({low:+.2f} to {high:+.2f})"
+        f"{_ceiling_in_words(found.ceiling)}"
+    )
+
+
+def _ceiling_in_words(found):
+    """Return what as many more real brains give, the ceiling: str."""
+    both = ((found.gain, found.interval), (found.real_gain, found.real_interval))
+    made, real = (f"{g:+.2f} ({low:+.2f} to {high:+.2f})" for g, (low, high) in both)
+    return (
+        f". Beside half of the real brains, {found.more} synthetic ones save {made} "
+        f"years, and {found.more} more real ones, the ceiling, {real}"
     )
 
 

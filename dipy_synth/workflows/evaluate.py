@@ -65,8 +65,8 @@ class EvaluateMRIFlow(Workflow):
         downstream : bool, optional
             Train a predictor of age (ridge regression) on the real training brains, on
             the synthetic ones, and on both, test it on the held-out real ones, and say
-            whether the synthetic brains helped. Each cohort needs 10 brains with an
-            age.
+            whether the synthetic brains helped. The ceiling is the gain by as many more
+            real brains. Each cohort needs 10 brains with an age.
         seed : int, optional
             Random seed.
         engine : string, optional

@@ -89,6 +89,15 @@ axes[0].set_ylabel("error of age, years")
 axes[0].legend()
 
 ###############################################################################
+# What would more real brains give? As a ceiling, half of the real training brains are
+# joined by synthetic ones, or by as many of the other half.
+
+for name, result in results.items():
+    more = result.ceiling
+    print(f"{more.more} more that {name}: {more.gain:+.2f} years saved", end=", ")
+    print(f"{more.more} more real ones: {more.real_gain:+.2f}")
+
+###############################################################################
 # The answer is of this predictor and of these brains: another task may gain more, or
 # less.
 #

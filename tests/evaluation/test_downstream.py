@@ -67,6 +67,22 @@ def test_a_copy_of_what_is_there_is_no_help(held_out):
     assert abs(found.gain) < 0.5 and found.helped is not True
 
 
+def test_the_ceiling_is_as_many_more_real_brains(held_out):
+    train = cohort(40, 2, noise=4)
+    same = compare(held_out, cohort(60, 3, noise=4), train)[0].ceiling
+    half, made, real = same.arms
+    assert (half.n, made.n, real.n, same.more) == (20, 40, 40, 20)
+    assert same.gain == pytest.approx(half.mae - made.mae)
+    assert same.real_gain == pytest.approx(half.mae - real.mae)
+    assert same.real_interval[0] > 0 and same.interval[0] > 0
+    # of one kind, they are worth the same
+    assert abs(same.gain - same.real_gain) < 0.3 * same.real_gain
+    wrong = compare(held_out, cohort(60, 3, effect=-1.0, noise=4), train)[0].ceiling
+    assert wrong.gain < 0 and wrong.real_gain == same.real_gain
+    few = compare(held_out, cohort(12, 3, noise=4), train)[0].ceiling
+    assert few.more == 12 and [arm.n for arm in few.arms] == [20, 32, 32]
+
+
 def test_the_answer_is_one_line_with_its_numbers(held_out, few):
     found, arms = compare(held_out, cohort(200, 3, noise=4), few)
     words = str(of_use(found))
@@ -74,6 +90,9 @@ def test_the_answer_is_one_line_with_its_numbers(held_out, few):
     assert f"{arms['real'].mae:.1f} (" in words and "by 12 real brains" in words
     assert "by 212 real and synthetic brains" in words
     assert re.search(r"The synthetic brains helped: \+\d+\.\d\d years saved", words)
+    more = found.ceiling
+    assert f"half of the real brains, 6 synthetic ones save {more.gain:+.2f} (" in words
+    assert f"the ceiling, {more.real_gain:+.2f} (" in words
     unclear = replace(found, gain=0.1, interval=(-0.2, 0.4))
     assert isinstance(unclear, Downstream) and unclear.helped is None
     assert "is not shown: +0.10 years" in in_words(unclear)

@@ -80,6 +80,9 @@ def test_numbers_tables_and_page_are_written_and_agree(written, read_page):
     told = metrics["age_mae_trained_on_both"]
     assert float(told["value"]) == pytest.approx(arms["both"]["mae"], rel=1e-3)
     assert metrics["age_mae_gain"]["question"] == "of use"
+    told, more = metrics["age_mae_gain_beside_half"], numbers["downstream"]["ceiling"]
+    assert float(told["ceiling"]) == pytest.approx(more["real_gain"], rel=1e-3)
+    assert metrics["age_mae_trained_on_half_and_real"]["note"].startswith("16 training")
     rows = read_table(written / "volumes.tsv")
     assert [row["cohort"] for row in rows] == ["synthetic"] * 10 + ["real"] * 10
     assert all(float(row["voxels_similarity"]) > 0 for row in rows)
