@@ -201,3 +201,25 @@ def find_preset(name, presets=PRESETS):
     if name not in presets:
         raise InputError(f"preset {name!r}: expected one of {', '.join(presets)}")
     return presets[name]
+
+
+def unet_arguments(preset, changes=None):
+    """Combine the arguments of a U-Net's preset with those that differ from it.
+
+    Parameters
+    ----------
+    preset : dict
+        A row of `UNET_PRESETS`.
+    changes : dict, optional
+        Arguments of `UNet`. Of other ``widths``, levels beyond those of the preset have
+        as many blocks as its last.
+
+    Returns
+    -------
+    dict
+    """
+    arguments = {**preset["network"], **(changes or {})}
+    blocks, levels = preset["network"]["blocks"], len(arguments["widths"])
+    if arguments["blocks"] == blocks and not isinstance(blocks, int):
+        arguments["blocks"] = (*blocks, *blocks[-1:] * levels)[:levels]
+    return arguments

@@ -21,7 +21,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.conversion import need_weights
 from dipy_synth.networks.network import default_precision
-from dipy_synth.networks.presets import UNET_PRESETS, find_preset
+from dipy_synth.networks.presets import UNET_PRESETS, find_preset, unet_arguments
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.generator import Generator
 from dipy_synth.nn.vqvae import VQVAE
@@ -200,7 +200,7 @@ class LDM(Generator):
         initial = self._read_initial(initial, cohort, conditions, network)
         self.schema = initial.schema if initial else fit_schema(cohort, conditions)
         check_rows(self.schema, cohort)
-        arguments = {**preset["network"], **(network or {})}
+        arguments = unet_arguments(preset, network)
         with building(settings):
             self.network = (
                 UNet(**initial.network.arguments())

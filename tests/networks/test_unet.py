@@ -8,7 +8,7 @@ import pytest
 from dipy_synth.diffusion.guidance import guided_denoiser
 from dipy_synth.diffusion.schedules import RectifiedFlow, make_schedule
 from dipy_synth.errors import InputError
-from dipy_synth.networks.presets import UNET_PRESETS, find_preset
+from dipy_synth.networks.presets import UNET_PRESETS, find_preset, unet_arguments
 from dipy_synth.networks.unet import UNet
 from dipy_synth.training import TrainingSettings
 
@@ -147,6 +147,18 @@ def test_levels_with_attention_may_be_named(named, levels):
     assert made.attention == made.get_config()["attention"] == levels
     with pytest.raises(InputError, match="expected one of none, coarsest, all"):
         UNet((8, 8, 3), widths=(8,), attention="some")
+
+
+@pytest.mark.parametrize(
+    "widths, blocks",
+    [((8,), (1,)), ((8, 8), (1, 2)), ((8, 8, 8), (1, 2, 2)), ((8,) * 5, (1, 2, 2, 2, 2))],
+)
+def test_other_widths_take_the_blocks_of_a_preset(widths, blocks):
+    arguments = unet_arguments(find_preset("small", UNET_PRESETS), {"widths": widths})
+    assert arguments["blocks"] == blocks
+    UNet((4, 4, 4, 2), **arguments)
+    own = {"widths": widths, "blocks": 3}
+    assert unet_arguments(find_preset("small", UNET_PRESETS), own)["blocks"] == 3
 
 
 @pytest.mark.parametrize("name", UNET_PRESETS)
