@@ -90,7 +90,9 @@ def follow_conditions(synthetic, real, fit, *, predictor=None, seed=0):
     )
     missing = [name for name in columns if name not in read]
     reader = "the predictor" if predictor is not None else f"a regression on {fit.name}"
-    unread = tuple(f"{name}: {reader} cannot predict it" for name in missing)
+    unread = tuple(
+        f"{name}: {NOT_EVALUATED}, since {reader} cannot predict it" for name in missing
+    )
     return found, notes + unread
 
 
@@ -165,7 +167,7 @@ def _varies(volumes, name):
 
 
 def _by_regression(fit, columns):
-    """Fit a function that predicts columns of numbers, or of two categories."""
+    """Fit a function that predicts columns of numbers, or of categories."""
     if len(fit) < LEAST:
         return lambda volumes: {}
     extract = voxel_pca(fit.volumes, grid=fit.grid, components=_FOR_PREDICTION)
@@ -173,8 +175,8 @@ def _by_regression(fit, columns):
     for name in columns:
         there, number = _known(fit, name)
         values = _values(fit, name, there, number)
-        kinds = len(np.unique(values))
-        if len(values) >= LEAST and (kinds > 1 if number else kinds == 2):
+        kinds, most = len(np.unique(values)), len(values) / (1 if number else 2)
+        if len(values) >= LEAST and 2 <= kinds <= most:
             readers[name] = RidgePredictor(features[there], values)
 
     def predict(volumes):

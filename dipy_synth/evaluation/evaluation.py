@@ -6,8 +6,8 @@ import numpy as np
 
 from dipy_synth.evaluation.downstream import Downstream
 from dipy_synth.metrics.conditioning import Trend
+from dipy_synth.metrics.differences import VolumeDifference
 from dipy_synth.metrics.diversity import Similarity
-from dipy_synth.metrics.parcellation import RegionDifference
 from dipy_synth.metrics.verdicts import AcceptanceRanges
 
 
@@ -37,8 +37,10 @@ class Evaluation:
         Adherence to the requested conditions.
     ageing : Trend or None
         Trend of the ventricle volume with age.
-    regions : tuple of RegionDifference
+    regions : tuple of VolumeDifference
         Grey matter by region; empty without tissues.
+    labels : tuple of VolumeDifference
+        Labels of the label maps of both cohorts; empty without maps.
     findings : tuple of Finding
         The findings, in words.
     downstream : Downstream or None, optional
@@ -55,7 +57,8 @@ class Evaluation:
     identical: tuple
     asked: tuple
     ageing: Trend | None
-    regions: tuple[RegionDifference, ...]
+    regions: tuple[VolumeDifference, ...]
+    labels: tuple[VolumeDifference, ...]
     findings: tuple
     downstream: Downstream | None = None
 
@@ -94,6 +97,7 @@ class Evaluation:
             "asked": [_without_real_values(one) for one in self.asked],
             "ageing": self.ageing,
             "regions": [region._asdict() for region in self.regions],
+            "labels": [label._asdict() for label in self.labels],
             "downstream": self.downstream,
         }
         return plain(content)

@@ -246,12 +246,12 @@ def as_asked(asked, ageing, notes=()):
     ventricles: an effect different from 0, and compatible with that in real brains. It
     is not followed if the effect is shown to differ from that in real brains. The
     answer is yes only if all conditions are followed, and none is excluded by a note
-    because cohorts use other categories.
+    because cohorts use other categories, or it cannot be predicted.
     """
     left = [note for note in notes if NOT_EVALUATED in note]
     if not asked and ageing is None:
-        why = "; ".join(left) or "no condition was requested"
-        return Finding("as asked", None, f"not evaluated: {why}")
+        why = "; ".join(left) or f"{NOT_EVALUATED}: no condition was requested"
+        return Finding("as asked", None, why)
     level = ALPHA / (1 if ageing is None else 2)  # Bonferroni: two tests of the age
     parts = [_followed(one, level if one.column == "age" else ALPHA) for one in asked]
     ways = {finding.question: [finding.good] for finding in parts}

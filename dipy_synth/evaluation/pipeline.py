@@ -22,6 +22,7 @@ from dipy_synth.evaluation.extractors import (
     voxels_in,
 )
 from dipy_synth.evaluation.findings import find_all
+from dipy_synth.evaluation.label_volumes import compare_labels
 from dipy_synth.evaluation.texture import compare_texture
 from dipy_synth.metrics.comparison import CLASS_METRICS, METRICS, Metric, compare
 from dipy_synth.metrics.distribution import fid
@@ -177,7 +178,9 @@ def evaluate(
         "notes": list(notes),
     }
     findings = find_all(**parts, notes=words)
-    return Evaluation(about=about, **parts, regions=regions, findings=findings)
+    labels = compare_labels(real, synthetic, seed=seed)
+    sizes = {"regions": regions, "labels": labels}
+    return Evaluation(about=about, **parts, **sizes, findings=findings)
 
 
 def _with_rows(synthetic, asked):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from dipy_synth.evaluation.findings import count_reasons
+from dipy_synth.evaluation.label_volumes import label_column
 from dipy_synth.metrics.parcellation import column
 
 
@@ -23,7 +24,8 @@ def metric_rows(evaluation):
     rows = [
         *_distribution(evaluation),
         *_anatomy(evaluation),
-        *_regions(evaluation),
+        *_sizes(evaluation.regions, column, len(evaluation.verdicts)),
+        *_sizes(evaluation.labels, label_column, len(evaluation.verdicts)),
         *_diversity(evaluation),
         *_copies(evaluation),
         *_asked(evaluation),
@@ -47,7 +49,7 @@ def volume_rows(evaluation, synthetic, real, train=None, *, show_nearest=False):
         row |= {"reasons": "; ".join(verdict.reasons)}
         row |= {f"asked_{key}": value for key, value in synthetic.rows[i].items()}
         row |= {f"read_{one.column}": one.predicted[i] for one in evaluation.asked}
-        row |= verdict.metrics
+        row |= verdict.metrics | _labels(synthetic, i)
         if evaluation.copies:
             same = dict(evaluation.identical).get(name)
             row |= {"is_training_volume": same if show_nearest else same is not None}
@@ -58,10 +60,16 @@ def volume_rows(evaluation, synthetic, real, train=None, *, show_nearest=False):
     for i, (name, metrics) in enumerate(zip(real.names, evaluation.ranges.real)):
         row = {"volume": name, "cohort": "real", "reasons": ""}
         row |= {"passes": evaluation.ranges.left_out[i], **metrics}
+        row |= _labels(real, i)
         for where, audit in evaluation.copies.items():
             row |= _neighbor(where, audit.held_out, i, train, show_nearest)
         rows.append(row)
     return [{name: _cell(value) for name, value in row.items()} for row in rows]
+
+
+def _labels(side, i):
+    """Return the volume of each label of one volume, in mL: dict."""
+    return {label_column(name): ml for name, ml in (side.labels[i] or {}).items()}
 
 
 def _neighbor(where, found, i, train, show_nearest):
@@ -113,16 +121,16 @@ def _anatomy(evaluation):
         }
 
 
-def _regions(evaluation):
-    for region in evaluation.regions:
-        low, high = region.interval
+def _sizes(differences, named, n):
+    for one in differences:
+        low, high = one.interval
         yield {
             "question": "alike",
-            "metric": f"mean_{column(region.region)}",
-            "value": region.synthetic[0],
-            "floor": region.real[0],
-            "n": len(evaluation.verdicts),
-            "note": f"differs by {region.difference:.2f} standard deviations of real "
+            "metric": f"mean_{named(one.name)}",
+            "value": one.synthetic[0],
+            "floor": one.real[0],
+            "n": n,
+            "note": f"differs by {one.difference:.2f} standard deviations of real "
             f"brains ({low:.2f} to {high:.2f})",
         }
 

@@ -9,6 +9,7 @@ from nibabel import orientations
 import numpy as np
 
 from dipy_synth.data.arrays import as_volumes
+from dipy_synth.data.label_table import read_names
 from dipy_synth.data.listing import list_images
 from dipy_synth.data.nifti import read_volume
 from dipy_synth.data.operations import resample
@@ -18,6 +19,7 @@ from dipy_synth.data.prepared_tables import read_rows
 from dipy_synth.data.readers import read_records
 from dipy_synth.data.records import entities
 from dipy_synth.errors import InputError
+from dipy_synth.evaluation.label_volumes import measure_labels
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.array_checks import THRESHOLD
 from dipy_synth.utils.files import read_object
@@ -46,11 +48,14 @@ class Volumes:
         Known or requested covariates of each: column to str, number or None.
     notes : tuple of str, optional
         Changes of the volumes when read, in sentences.
+    labels : tuple of dict or None, (n,), optional
+        Volume of each label of each, in mL, see
+        `dipy_synth.evaluation.label_volumes.measure_labels`.
 
     Raises
     ------
     InputError
-        If volumes do not fit the grid, or numbers of names or rows differ.
+        If volumes do not fit the grid, or numbers of names, rows or labels differ.
     """
 
     volumes: np.ndarray
@@ -59,6 +64,7 @@ class Volumes:
     names: tuple = ()
     rows: tuple = ()
     notes: tuple = ()
+    labels: tuple = ()
 
     def __post_init__(self):
         object.__setattr__(self, "volumes", as_volumes(self.volumes))
@@ -70,13 +76,15 @@ class Volumes:
             )
         names = tuple(self.names) or tuple(str(i) for i in range(n))
         rows = tuple(self.rows) or ({},) * n
-        if len(names) != n or len(rows) != n:
+        labels = tuple(self.labels) or (None,) * n
+        if not len(names) == len(rows) == len(labels) == n:
             raise InputError(
-                f"{self.name}: {n} volumes, {len(names)} names, {len(rows)} rows; "
-                "expected as many of each"
+                f"{self.name}: {n} volumes, {len(names)} names, {len(rows)} rows, "
+                f"{len(labels)} of labels; expected as many of each"
             )
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "rows", rows)
+        object.__setattr__(self, "labels", labels)
 
     def __len__(self):
         return len(self.volumes)
@@ -89,6 +97,7 @@ class Volumes:
             volumes=self.volumes[chosen],
             names=tuple(self.names[i] for i in chosen),
             rows=tuple(self.rows[i] for i in chosen),
+            labels=tuple(self.labels[i] for i in chosen),
             name=name or self.name,
         )
 
@@ -165,6 +174,7 @@ def load_volumes(source, *, split=None, grid=None, least=1):
         names=names,
         rows=rows,
         notes=reader.notes(),
+        labels=measure_labels(files, read_names(source)),
     )
 
 

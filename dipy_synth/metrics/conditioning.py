@@ -100,7 +100,9 @@ class Trend:
 
 
 class RidgePredictor:
-    """Predict a number, or one of two categories, from features of real volumes.
+    """Predict a number, or a category, from features of real volumes.
+
+    Each category is a number, 1 where it is and -1 elsewhere; the largest one decides.
 
     Parameters
     ----------
@@ -115,7 +117,8 @@ class RidgePredictor:
     Raises
     ------
     InputError
-        If numbers of values and features differ, or there are more than two categories.
+        If numbers of values and features differ, or there is one category alone, or
+        more than half as many as values.
     """
 
     def __init__(self, features, values, *, penalties=(1e-3, 1e-2, 0.1, 1.0, 10.0)):
@@ -135,7 +138,7 @@ class RidgePredictor:
     def _decide(self, scores):
         if self._names is None:
             return scores
-        return self._names[(scores > 0).astype(int)]
+        return self._names[scores.argmax(axis=1)]
 
 
 def pearson(x, y):
@@ -322,7 +325,7 @@ def _same_length(x, y):
 
 
 def _as_numbers(values, n):
-    """Return the two categories, or None, and the values as numbers."""
+    """Return the categories, or None, and the values as numbers: (n,) or (n, k)."""
     values = np.asarray(values)
     if values.shape != (n,):
         raise InputError(f"{values.shape} values of {n} volumes; expected one of each")
@@ -331,6 +334,9 @@ def _as_numbers(values, n):
     if values.dtype.kind not in "US":
         raise InputError(f"values {values.dtype}: expected only numbers, or only names")
     names = np.unique(values)
-    if len(names) != 2:
-        raise InputError(f"categories {', '.join(map(str, names))}: expected two")
-    return names, np.where(values == names[1], 1.0, -1.0)
+    if not 2 <= len(names) <= n / 2:
+        raise InputError(
+            f"{n} values of the categories {', '.join(map(str, names))}: expected two "
+            "or more, of two values each"
+        )
+    return names, np.where(values[:, None] == names, 1.0, -1.0)

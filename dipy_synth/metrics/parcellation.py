@@ -1,13 +1,12 @@
 """Grey matter by region, over a coarse parcellation in MNI space."""
 
 from functools import lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from scipy.spatial import KDTree
 
 from dipy_synth.errors import InputError
-from dipy_synth.utils.random import random_stream
+from dipy_synth.metrics.differences import compare_volumes
 
 #: Regions of `parcellate`, of both hemispheres; labels 1 to 8.
 REGIONS = (
@@ -40,31 +39,7 @@ _DEEP = {
     "thalamus": "thalamus",
     "cerebellum": "cerebellum",
 }
-_DRAWS = 1000  # of the bootstrap
 _GREY = 2  # label of grey matter in `dipy_synth.metrics.anatomy.segment_tissues`
-
-
-class RegionDifference(NamedTuple):
-    """Grey matter of one region in two cohorts.
-
-    Parameters
-    ----------
-    region : str
-        One of `REGIONS`.
-    real, synthetic : tuple of float, (2,)
-        Mean and standard deviation, in mL.
-    difference : float
-        Difference of the means, synthetic minus real, in standard deviations of the
-        real brains (Glass's delta).
-    interval : tuple of float, (2,)
-        Its 95 % interval, by the bootstrap.
-    """
-
-    region: str
-    real: tuple
-    synthetic: tuple
-    difference: float
-    interval: tuple
 
 
 @lru_cache(maxsize=2)
@@ -149,41 +124,15 @@ def compare_regions(real, synthetic, *, seed=0):
 
     Returns
     -------
-    tuple of RegionDifference, (8,)
+    tuple of VolumeDifference, (8,)
 
     Raises
     ------
     InputError
         If a cohort has fewer than two brains.
     """
-    if min(len(real), len(synthetic)) < 2:
-        raise InputError(
-            f"{len(real)} and {len(synthetic)} brains: expected 2 or more of each"
-        )
-    rng = random_stream("regions: bootstrap", seed=seed)
-    draws = [rng.integers(n, size=(_DRAWS, n)) for n in (len(real), len(synthetic))]
-    found = []
-    for name in REGIONS:
-        a, b = (
-            np.array([row[column(name)] for row in rows]) for rows in (real, synthetic)
-        )
-        many = _delta(a[draws[0]], b[draws[1]])
-        found.append(
-            RegionDifference(
-                name,
-                *((float(x.mean()), float(x.std(ddof=1))) for x in (a, b)),
-                float(_delta(a, b)),
-                tuple(float(x) for x in np.nanpercentile(many, (2.5, 97.5))),
-            )
-        )
-    return tuple(found)
-
-
-def _delta(real, synthetic):
-    """Compute Glass's delta along the last axis; NaN where real values are equal."""
-    spread = real.std(axis=-1, ddof=1)
-    spread = np.where(spread > 0, spread, np.nan)
-    return (synthetic.mean(axis=-1) - real.mean(axis=-1)) / spread
+    columns = {name: column(name) for name in REGIONS}
+    return compare_volumes(real, synthetic, columns, seed=seed)
 
 
 def _points():

@@ -15,7 +15,7 @@ from dipy_synth.report.gallery import (
     sprites,
 )
 from dipy_synth.report.methods import methods_text
-from dipy_synth.report.rendering import by, number, page_path, write_page
+from dipy_synth.report.rendering import by, number, page_path, sentence, write_page
 from dipy_synth.utils.cells import column_number
 
 QUESTIONS = {
@@ -76,7 +76,8 @@ def evaluation_page(
         bands=[_band(name, evaluation) for name in evaluation.ranges.limits],
         failed=_failed(evaluation, synthetic),
         most_listed=_MOST_LISTED,
-        regions=_regions(evaluation),
+        regions=_differences("Region", evaluation.regions),
+        labels=_differences("Label", evaluation.labels),
         charts=list(_charts(evaluation, real, synthetic)),
         audits=_audits(evaluation),
         show_nearest=show_nearest,
@@ -129,11 +130,11 @@ def _failed(evaluation, synthetic):
     ]
 
 
-def _regions(evaluation):
-    """List the grey matter of each region in both cohorts."""
+def _differences(kind, differences):
+    """List the volumes of regions or labels in both cohorts: list of dict."""
     return [
         {
-            "Region": one.region.capitalize(),
+            kind: sentence(one.name),
             **{
                 f"{side} (mL)": f"{mean:.1f} ± {std:.1f}"
                 for side, (mean, std) in (
@@ -144,7 +145,7 @@ def _regions(evaluation):
             "Difference (SD of real)": f"{one.difference:.2f} "
             f"({one.interval[0]:.2f} to {one.interval[1]:.2f})",
         }
-        for one in evaluation.regions
+        for one in differences
     ]
 
 

@@ -303,12 +303,12 @@ def test_without_training_volumes_half_of_the_real_ones_is_fitted_on(real, other
 def test_grey_matter_is_compared_by_region(good, real, others, tmp_path, read_page):
     assert good.regions == ()  # without tissues
     found = evaluate(real, others, **{**QUICK, "tissues": True})
-    assert [one.region for one in found.regions] == list(REGIONS)
+    assert [one.name for one in found.regions] == list(REGIONS)
     metrics = {row["metric"]: row for row in metric_rows(found)}
-    (insula,) = (one for one in found.regions if one.region == "insula")
+    (insula,) = (one for one in found.regions if one.name == "insula")
     value = float(metrics["mean_insula_grey_ml"]["value"])
     assert value == pytest.approx(insula.synthetic[0], rel=1e-3) and value > 0
-    assert found.to_config()["regions"][0]["region"] == "frontal"
+    assert found.to_config()["regions"][0]["name"] == "frontal"
     page = evaluation_page(found, real, others, path=tmp_path / "page.html")
     assert "Basal ganglia" in read_page(page).text
 
@@ -352,8 +352,10 @@ def test_a_predictor_gives_features_and_reads_conditions(real, train, others):
     assert set(found.distribution) == {"voxel noise", "decoded noise"}
     (age,) = found.asked
     assert age.column == "age" and age.synthetic.mae == 0
-    unread = "sex: the predictor cannot predict it"
-    assert any(unread in note for note in found.about["notes"])
+    unread = "sex: not evaluated, since the predictor cannot predict it"
+    assert unread in found.about["notes"]
+    assert unread in words(found)["as asked"] and answers(found)["as asked"] is None
+    assert as_asked((), None, (unread,)).words == unread
 
 
 def test_class_probabilities_give_the_inception_score(coarse):
@@ -560,6 +562,12 @@ def test_a_column_of_other_words_is_left_and_told(change, words):
     assert re.search(f"not evaluated, since it is .*{words}", note)
     finding = as_asked(followed, None, notes)
     assert finding.good is None and note in finding.words
+
+
+def test_a_condition_of_several_categories_is_predicted():
+    ages = ("young", "middle", "old")
+    (found,), notes = follow(lambda r: {"stage": ages[int((r["age"] - 18) // 25) % 3]})
+    assert found.synthetic.kind == "category" and set(found.predicted) <= set(ages)
 
 
 @pytest.mark.parametrize(

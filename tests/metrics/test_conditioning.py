@@ -119,6 +119,14 @@ def test_predictor_of_a_category(table):
     assert np.mean(predict(x[40:]) == sex[40:]) > 0.8
 
 
+def test_predictor_of_several_categories(table):
+    x, _ = table
+    kind = np.array(["a", "b", "c"])[x[:, :3].argmax(axis=1)]
+    predict = RidgePredictor(x[:40], kind[:40])
+    assert set(predict(x)) == {"a", "b", "c"}
+    assert np.mean(predict(x[40:]) == kind[40:]) > 0.7
+
+
 @pytest.mark.parametrize(
     "call",
     [

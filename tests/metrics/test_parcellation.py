@@ -60,7 +60,7 @@ def rows(mean, spread, n, *, smaller=None):
 
 def test_a_region_that_is_smaller_is_found_by_its_size_and_no_other_differs():
     real, same = rows(50, 5, 400), rows(50, 5, 400, smaller="insula")
-    found = {one.region: one for one in compare_regions(real, same)}
+    found = {one.name: one for one in compare_regions(real, same)}
     assert found["insula"].difference == pytest.approx(-1, abs=0.15)
     assert found["insula"].interval[1] < -0.7
     for name in set(REGIONS) - {"insula"}:

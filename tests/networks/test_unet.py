@@ -151,7 +151,12 @@ def test_levels_with_attention_may_be_named(named, levels):
 
 @pytest.mark.parametrize(
     "widths, blocks",
-    [((8,), (1,)), ((8, 8), (1, 2)), ((8, 8, 8), (1, 2, 2)), ((8,) * 5, (1, 2, 2, 2, 2))],
+    [
+        ((8,), (1,)),
+        ((8, 8), (1, 2)),
+        ((8, 8, 8), (1, 2, 2)),
+        ((8,) * 5, (1, 2, 2, 2, 2)),
+    ],
 )
 def test_other_widths_take_the_blocks_of_a_preset(widths, blocks):
     arguments = unet_arguments(find_preset("small", UNET_PRESETS), {"widths": widths})
