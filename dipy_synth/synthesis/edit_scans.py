@@ -127,7 +127,6 @@ def _edit(ldm, scans, source, out_dir, edit, force):
         return _one(ldm, scans, source, key, rows[key], out_dir, edit, force)
 
     problems, made = each_scan(work, scans.good, desc="edited scans")
-    logger.info("%d scans edited, %d were there", made, len(problems) - made)
     _write_table(out_dir)
     if made or not (out_dir / PICTURE).is_file():
         _draw(scans.root, [k for k, words in problems.items() if not words], out_dir)

@@ -8,7 +8,6 @@ the losses of preparation and resampling.
 from dataclasses import replace
 from pathlib import Path
 
-from dipy.utils.logging import logger
 import numpy as np
 
 from dipy_synth import __version__
@@ -123,7 +122,6 @@ def _reconstruct(vqvae, scans, source, out_dir, force):
         return _one(vqvae, scans, source, key, out_dir, force=force)
 
     problems, made = each_scan(work, scans.good, desc="reconstructions")
-    logger.info("%d scans reconstructed, %d were there", made, len(problems) - made)
     _write_table(out_dir)
     good = [key for key, words in problems.items() if words is None]
     if good and (made or not (out_dir / "reconstruction.png").is_file()):

@@ -136,6 +136,8 @@ def each_scan(work, keys, *, desc):
             ours = isinstance(error, InputError)
             words = str(error) if ours else f"{type(error).__name__}: {error}"
             problems[key] = f"{key}: {words}"
+    kept = sum(words is None for words in problems.values()) - made
+    logger.info("%s: %d made, %d were there", desc, made, kept)
     return problems, made
 
 
