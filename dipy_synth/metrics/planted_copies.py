@@ -8,7 +8,7 @@ from dipy_synth.metrics.array_checks import check_volumes
 from dipy_synth.utils.random import random_stream
 
 #: Kinds of planted copies.
-COPIES = ("noisy", "blurred", "shifted", "flipped", "all of these")
+COPIES = ("noisy", "blurred", "shifted", "flipped", "all combined")
 
 
 def plant_copies(volumes, kind, *, seed=0):
