@@ -246,25 +246,44 @@ async def _greet(scheduler):
 
 
 def _on_cluster(function, items, connect):
-    """Run by dask, which itself repeats calls of killed workers, three times."""
+    """Run by dask, which itself repeats calls of killed workers, three times.
+
+    It blames a death on all items that the worker had, and fails them together: where
+    there are several, each is tried alone.
+    """
+    with connect() as client:
+        died = []
+        for place, answer in _gathered(client, function, dict(enumerate(items))):
+            if answer[1] == _DIED:
+                died.append(place)
+            else:
+                yield place, answer
+        for place in died:
+            if len(died) == 1:
+                yield place, (None, _DIED)
+            else:
+                yield from _gathered(client, function, {place: items[place]})
+
+
+def _gathered(client, function, items):
+    """Yield the answers of items, by their places, as they come."""
     from distributed import as_completed
 
-    with connect() as client:
-        futures = client.map(partial(_attempt, function), items, pure=False)
-        waiting = {future.key: (n, future) for n, future in enumerate(futures)}
-        coming, seen = as_completed(futures, loop=client.loop), time.monotonic()
-        del futures  # released results are not recomputed when a worker is killed
-        while waiting:
-            for future in coming.next_batch(block=False):
-                yield waiting.pop(future.key)[0], _outcome(future)
-                del future
-            if client.scheduler_info().get("workers"):  # none without a connection
-                seen = time.monotonic()
-            elif time.monotonic() - seen > _WORKER_S:
-                break
-            time.sleep(0.1)
-        for place, _ in waiting.values():
-            yield place, (None, f"not done: no worker for {_WORKER_S:.0f} s")
+    futures = client.map(partial(_attempt, function), [*items.values()], pure=False)
+    waiting = {future.key: (n, future) for n, future in zip(items, futures)}
+    coming, seen = as_completed(futures, loop=client.loop), time.monotonic()
+    del futures  # released results are not recomputed when a worker is killed
+    while waiting:
+        for future in coming.next_batch(block=False):
+            yield waiting.pop(future.key)[0], _outcome(future)
+            del future
+        if client.scheduler_info().get("workers"):  # none without a connection
+            seen = time.monotonic()
+        elif time.monotonic() - seen > _WORKER_S:
+            break
+        time.sleep(0.1)
+    for place, _ in waiting.values():
+        yield place, (None, f"not done: no worker for {_WORKER_S:.0f} s")
 
 
 def _outcome(future):

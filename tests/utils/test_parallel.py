@@ -77,6 +77,12 @@ def test_a_worker_that_dies_is_told_and_costs_one_item(engine):
     assert "a worker died" in words.pop(2) and words == [None] * 5
 
 
+def test_what_a_dead_worker_had_besides_is_not_blamed():
+    pytest.importorskip("distributed")
+    answers = run([DIE, "1"], engine="dask", n_jobs=1)  # one worker has both
+    assert answers[1] == (1, None) and "a worker died" in answers[0][1]
+
+
 @pytest.mark.parametrize("engine", ["dask", "ray"])
 def test_n_jobs_is_how_many_processes_there_are(engine, request):
     library = pytest.importorskip({"dask": "distributed"}.get(engine, engine))
