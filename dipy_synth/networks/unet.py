@@ -96,7 +96,7 @@ class UNet(Network):
         self.attention = _levels_with_attention(attention, self.widths)
         self._latent_level = _latent_level(self.unfold, self.widths)
         self._make_layers()
-        self._build_by_call()
+        self._build_layers()
 
     @property
     def rank(self):
@@ -154,14 +154,16 @@ class UNet(Network):
             for _ in range(n)
         ]
 
-    def _build_by_call(self):
+    def _build_layers(self):
+        """Build all layers by one symbolic call; Keras would trace a model twice."""
         inputs = {
             "latents": keras.Input(self.shape),
             "noise_level": keras.Input(()),
             "conditions": keras.Input((len(self.categories),)),
             "shift": keras.Input((self.rank,)),
         }
-        self(inputs)
+        self.compute_output_spec(inputs)
+        self.built = True
 
     def call(self, inputs):
         latents = ops.cast(inputs["latents"], "float32")
