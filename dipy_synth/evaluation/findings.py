@@ -316,7 +316,11 @@ def _number(found, real, level):
         return False
     if found.p_value > level:
         return None
-    return bool(found.mae < LESS * found.control_mae)  # noise can correlate, too
+    if found.mae < LESS * found.control_mae:
+        return True
+    # Noise can correlate, too, on another level than brains do.
+    offset, error = found.offset(real)
+    return False if abs(offset) > 1.96 * error else None
 
 
 def _category(found, real, level):

@@ -33,6 +33,8 @@ class NumberFollowed:
     slope, slope_error : float, optional
         Slope of the regression of the predicted on the requested number, and its
         standard error; NaN where unknown. Unlike r, it does not depend on the range.
+    center, level, level_error : float, optional
+        Mean of the requested number, the regression line there, and its standard error.
     """
 
     kind: ClassVar[str] = "number"
@@ -44,6 +46,20 @@ class NumberFollowed:
     n: int
     slope: float = float("nan")
     slope_error: float = float("nan")
+    center: float = float("nan")
+    level: float = float("nan")
+    level_error: float = float("nan")
+
+    def offset(self, other):
+        """Compute by how much the line lies above another, and the standard error.
+
+        A predictor that is regularised predicts numbers near the mean of its fit, in
+        samples as in real brains; their lines agree all the same.
+        """
+        far = self.center - other.center
+        offset = self.level - other.level - other.slope * far
+        errors = self.level_error, other.level_error, other.slope_error * far
+        return offset, float(np.linalg.norm(errors))
 
 
 @dataclass(frozen=True)
@@ -189,6 +205,9 @@ def follows_number(asked, predicted, *, shuffles=1000, seed=0):
         n=len(asked),
         slope=_slope(asked, predicted),
         slope_error=_slope_error(asked, predicted),
+        center=float(asked.mean()),
+        level=float(predicted.mean()),
+        level_error=_slope_error(asked, predicted) * float(np.std(asked)),
     )
 
 

@@ -208,23 +208,29 @@ def test_volumes_that_ignore_what_was_asked_are_told(real, train, others):
     for nothing in (replace(others, rows=()), same):
         followed, notes = follow_conditions(nothing, real, train)
         assert followed == () and "no requested condition" in notes[0]
+        assert notes[0] in as_asked(followed, None, notes).words
     assert as_asked((), None).good is None
 
 
 @pytest.mark.parametrize(
-    "mae, real_p, p, slope, answer",
+    "mae, real_p, p, slope, level, answer",
     [
-        (8.0, 0.01, 0.001, 0.7, True),
-        (16.0, 0.01, 0.001, 0.7, False),  # values off by 100 years can have an r
-        (8.0, 0.4, 0.001, 0.7, None),  # a reader that fails on real brains is blind
-        (8.0, 0.01, 0.2, 0.7, None),  # too few to show a slope, nor another than real
-        (8.0, 0.01, 0.001, 0.1, False),  # a slope, but not that of real brains
-        (17.0, 0.01, 0.6, 0.0, False),
+        (8.0, 0.01, 0.001, 0.7, 50, True),
+        (16.0, 0.01, 0.001, 0.7, 150, False),  # values off by 100 years can have an r
+        (16.0, 0.01, 0.001, 0.7, 50, None),  # a reader may predict near its mean
+        (8.0, 0.4, 0.001, 0.7, 50, None),  # a reader that fails on real brains is blind
+        (8.0, 0.01, 0.2, 0.7, 50, None),  # too few to show a slope, nor another
+        (8.0, 0.01, 0.001, 0.1, 50, False),  # a slope, but not that of real brains
+        (17.0, 0.01, 0.6, 0.0, 50, False),
     ],
 )
-def test_a_number_is_followed_only_where_that_is_shown(mae, real_p, p, slope, answer):
-    one = NumberFollowed(0.7, mae, 0.0, 17.0, p, 20, slope, 0.1)
-    real = NumberFollowed(0.8, 6.0, 0.0, 17.0, real_p, 20, 0.75, 0.1)
+def test_a_number_is_followed_only_where_that_is_shown(
+    mae, real_p, p, slope, level, answer
+):
+    line = (0.1, 40, level, 2)
+    one = NumberFollowed(0.7, mae, 0.0, 17.0, p, 20, slope, *line)
+    line = (0.1, 60, 65, 2)
+    real = NumberFollowed(0.8, 6.0, 0.0, 17.0, real_p, 20, 0.75, *line)
     finding = as_asked((Followed("age", one, real, ()),), None)
     assert finding.good is answer
     assert ("not shown" in finding.words) == (answer is None)

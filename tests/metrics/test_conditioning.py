@@ -142,3 +142,16 @@ def test_predictor_of_several_categories(table):
 def test_bad_values_are_told(call):
     with pytest.raises(InputError, match="expected"):
         call()
+
+
+def test_lines_of_other_ages_agree_where_only_the_ages_differ():
+    rng = np.random.default_rng(0)
+    young, old = rng.uniform(20, 40, 15), rng.uniform(50, 80, 15)
+    near_its_mean = [60 + 0.1 * (x - 65) + rng.normal(0, 0.3, 15) for x in (young, old)]
+    one = follows_number(young, near_its_mean[0])
+    other = follows_number(old, near_its_mean[1])
+    assert one.mae > 0.9 * one.control_mae
+    offset, error = one.offset(other)
+    assert abs(offset) < 1.96 * error < 3
+    above, error = follows_number(young, near_its_mean[0] + 20).offset(other)
+    assert above > 1.96 * error and above == pytest.approx(offset + 20)
