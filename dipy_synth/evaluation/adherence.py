@@ -66,7 +66,8 @@ def follow_conditions(synthetic, real, fit, *, predictor=None, seed=0):
     """
     columns = [name for name in _columns(synthetic) if _varies(synthetic, name)]
     if not columns:
-        return (), (f"no requested condition differs between {LEAST} volumes or more",)
+        why = f"none that was requested differs between {LEAST} volumes or more"
+        return (), (f"conditions: {NOT_EVALUATED}, since {why}",)
     differ = {name: _difference(synthetic, (real, fit), name) for name in columns}
     notes = tuple(
         f"{n}: {NOT_EVALUATED}, {words}" for n, words in differ.items() if words

@@ -207,7 +207,7 @@ def test_volumes_that_ignore_what_was_asked_are_told(real, train, others):
     same = replace(others, rows=(others.rows[0],) * 12)
     for nothing in (replace(others, rows=()), same):
         followed, notes = follow_conditions(nothing, real, train)
-        assert followed == () and "no requested condition" in notes[0]
+        assert followed == () and "none that was requested" in notes[0]
         assert notes[0] in as_asked(followed, None, notes).words
     assert as_asked((), None).good is None
 
