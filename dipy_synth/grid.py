@@ -140,7 +140,7 @@ class Grid:
         names = {"shape", "voxel_size", "center"}
         if not isinstance(config, dict) or set(config) != names:
             raise InputError(f"grid {config!r}: expected the keys {sorted(names)}")
-        return cls(**{name: tuple(value) for name, value in config.items()})
+        return cls(**config)
 
 
 def make_grid(shape=None, voxel_size=None, default=None):

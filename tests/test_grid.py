@@ -86,3 +86,10 @@ def test_a_model_of_images_has_no_grid():
     assert model_grid(config) == Grid((8, 9, 10))
     with pytest.raises(InputError, match="a model of images"):
         model_grid({"grid": None})
+
+
+@pytest.mark.parametrize("wrong", [5, None, ["a", 1, 1], [1, 1]])
+@pytest.mark.parametrize("name", ["shape", "voxel_size", "center"])
+def test_a_config_of_other_types_is_refused(name, wrong):
+    with pytest.raises(InputError, match=f"grid {name}"):
+        Grid.from_config({**Grid().to_config(), name: wrong})

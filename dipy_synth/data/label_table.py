@@ -6,6 +6,7 @@ a volume is unknown.
 """
 
 from dataclasses import dataclass
+import logging
 import math
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 from dipy_synth.errors import InputError
 from dipy_synth.utils.tables import read_table, write_table
 
+logger = logging.getLogger("dipy_synth")
 TABLE = "dseg.tsv"
 UNKNOWN = np.iinfo(np.int32).min  # in the map of a volume without labels
 MEMORY = 2**30  # bytes that the labels of one volume, or their PCA, may take
@@ -153,19 +155,27 @@ def read_names(folder):
     Raises
     ------
     InputError
-        If an index is not an integer.
+        If an index is not an integer, or has two names.
     """
     tables = sorted(Path(folder).glob("*" + TABLE)) if Path(folder).is_dir() else []
     path = Path(folder) / TABLE
     if path not in tables and len(tables) != 1:
+        if tables:
+            logger.warning(
+                f"{folder}: {len(tables)} tables of labels, none of them {TABLE}; "
+                "labels have no names"
+            )
         return {}
     path = path if path in tables else tables[0]
     names = {}
     for row in read_table(path, needed=["index", "name"]):
         try:
-            names[int(row["index"])] = row["name"] or f"label {row['index']}"
+            index = int(row["index"])
         except (TypeError, ValueError):
             raise InputError(
                 f"{path}: index {row['index']!r}; expected an integer"
             ) from None
+        name = row["name"] or f"label {index}"
+        if names.setdefault(index, name) != name:
+            raise InputError(f"{path}: index {index} is {names[index]} and {name}")
     return names

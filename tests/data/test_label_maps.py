@@ -204,3 +204,13 @@ def test_labels_of_sides_are_known_by_their_names():
     assert labels_name_a_side(Labels((1, 2), ("Left-Hippocampus", "Brain-Stem")))
     assert not labels_name_a_side(Labels((1,), ("tumour",)))
     assert not labels_name_a_side(None)
+
+
+def test_one_label_has_one_name(tmp_path, caplog):
+    rows = [{"index": 3, "name": "a"}, {"index": 3, "name": "b"}]
+    write_table(tmp_path / "x_dseg.tsv", rows)
+    with pytest.raises(InputError, match="x_dseg.tsv: index 3 is a and b"):
+        read_names(tmp_path)
+    write_table(tmp_path / "y_dseg.tsv", rows[:1])
+    assert read_names(tmp_path) == {}
+    assert "2 tables of labels, none of them dseg.tsv" in caplog.text
