@@ -1,6 +1,8 @@
 """Reading and writing of NIfTI files, with errors that name the file."""
 
+from contextlib import contextmanager
 import gzip
+import logging
 from pathlib import Path
 
 import nibabel as nib
@@ -46,7 +48,8 @@ def open_nifti(path):
     if not path.is_file():
         raise InputError(f"{path}: no such file (expected a NIfTI image)")
     try:
-        image = nib.load(path)
+        with _quiet():
+            image = nib.load(path)
     except BROKEN as error:
         raise InputError(f"{path}: not a readable NIfTI image ({error})") from error
     if not isinstance(image, nib.Nifti1Pair):
@@ -55,6 +58,18 @@ def open_nifti(path):
     if not is_invertible(read_affine(image)[0]):
         raise InputError(f"{path}: expected an affine that can be inverted")
     return image
+
+
+@contextmanager
+def _quiet():
+    """Silence the reports of nibabel, which name no file; see `header_faults`."""
+    logger = nib.imageglobals.logger
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def read_volume(path):
