@@ -158,17 +158,7 @@ class RidgePredictor:
 
 
 def pearson(x, y):
-    """Compute the Pearson correlation of two samples: float.
-
-    Parameters
-    ----------
-    x, y : array_like of shape (n,)
-
-    Returns
-    -------
-    float
-        0 where one of them does not vary.
-    """
+    """Compute the Pearson correlation of two samples: float, 0 where one does not vary."""
     if not np.ptp(x) or not np.ptp(y):
         return 0.0
     return float(np.corrcoef(x, y)[0, 1])
@@ -216,12 +206,8 @@ def follows_category(asked, predicted, *, shuffles=1000, seed=0):
 
     Parameters
     ----------
-    asked, predicted : array_like of shape (n,)
-        Requested values, and those predicted from each sample.
-    shuffles : int, optional
-        Number of shuffles of the control.
-    seed : int, optional
-        Seed of the shuffles.
+    asked, predicted, shuffles, seed
+        As of `follows_number`.
 
     Returns
     -------
