@@ -158,7 +158,7 @@ class RidgePredictor:
 
 
 def pearson(x, y):
-    """Compute the Pearson correlation of two samples: float, 0 where one does not vary."""
+    """Compute the correlation (Pearson) of two samples: 0 where one does not vary."""
     if not np.ptp(x) or not np.ptp(y):
         return 0.0
     return float(np.corrcoef(x, y)[0, 1])
