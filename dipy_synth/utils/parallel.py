@@ -212,10 +212,14 @@ def _dask(function, items, n_jobs):
 
 @contextmanager
 def _local_client(n_jobs):
+    import dask
     from distributed import Client, LocalCluster
 
     options = {"n_workers": n_jobs, "threads_per_worker": 1, "dashboard_address": None}
-    with LocalCluster(**options) as cluster:
+    # it gives up a killed worker that is not there after 15 s, though it may be about
+    # to start again for the second or third time
+    patient = {"distributed.deploy.lost-worker-timeout": "10 minutes"}
+    with dask.config.set(patient), LocalCluster(**options) as cluster:
         with Client(cluster, set_as_default=False) as client:
             yield client
 
