@@ -27,7 +27,7 @@ FLOORS = {
     "utils": "numpy",
     "utils.progress": "tqdm",
     "utils.startup": "keras",
-    "utils.parallel": "dipy joblib distributed ray",
+    "utils.parallel": "dask dipy joblib distributed ray",
     "utils.montage": "numpy matplotlib",
     "models": "",
     "grid": "numpy",
@@ -69,7 +69,7 @@ NEVER_LOADED = {
 }
 # Imported inside functions only: TensorFlow is one backend of three, pictures are
 # rare, and extras need not be installed.
-LAZY = ("distributed", "joblib", "matplotlib", "ray", "sklearn", "tensorflow", "xlrd")
+LAZY = tuple("dask distributed joblib matplotlib ray sklearn tensorflow xlrd".split())
 IMPORTERS = ("import_module", "__import__", "optional_package")
 PICKLES = {"pickle", "cPickle", "cloudpickle", "dill", "marshal", "shelve"}
 

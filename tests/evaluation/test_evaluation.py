@@ -572,7 +572,12 @@ def test_a_column_of_other_words_is_left_and_told(change, words):
 
 def test_a_condition_of_several_categories_is_predicted():
     ages = ("young", "middle", "old")
-    (found,), notes = follow(lambda r: {"stage": ages[int((r["age"] - 18) // 25) % 3]})
+    asked, real = (
+        replace(side, rows=tuple({"stage": ages[i % 3]} for i in range(len(side))))
+        for side in COHORTS
+    )
+    (found,), notes = follow_conditions(asked, real, real)
+    assert notes == () and found.synthetic.n == len(asked)
     assert found.synthetic.kind == "category" and set(found.predicted) <= set(ages)
 
 
