@@ -46,7 +46,7 @@ def folder(cohort, tmp_path_factory):
 
 def write_model(root, cohort, files=None):
     """Write what the QC filter asks of a model's folder."""
-    rest = dict.fromkeys(("sampling", "schedule", "conditions"))
+    rest = {name: {} for name in ("sampling", "schedule", "conditions")}
     config = {**cohort_config(cohort), **rest}
     return save_model(root, kind="ldm", config=config, networks={}, files=files)
 
