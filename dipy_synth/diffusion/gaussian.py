@@ -163,16 +163,17 @@ class GaussianDenoiser:
         spread : ndarray of shape (m, f)
             Factors of their covariance: it is ``spread.T @ spread``.
         """
-        covariance = np.asarray(self.features["covariance"]).reshape(len(known), -1)
+        size = len(known)
+        covariance = np.reshape(self.features["covariance"], (size, size))
         f = _centered(raw, self.features["mean"])
         if known.all():
-            return f, np.zeros((0, len(known)))
+            return f, np.zeros((0, size))
         within, across = covariance[np.ix_(known, known)], covariance[known][:, ~known]
         slopes = np.linalg.pinv(within, rcond=1e-6, hermitian=True) @ across
         f[:, ~known] = f[:, known] @ slopes
         left = covariance[np.ix_(~known, ~known)] - across.T @ slopes
         values, vectors = np.linalg.eigh(left)
-        spread = np.zeros((len(values), len(known)))
+        spread = np.zeros((len(values), size))
         spread[:, ~known] = (vectors * np.sqrt(np.maximum(values, 0))).T
         return f, spread
 

@@ -65,6 +65,18 @@ def test_it_is_the_posterior_mean_of_the_full_covariance(gaussian, schedule, t):
     np.testing.assert_allclose(twice.reshape(3, SIZE), expected, atol=1e-4)
 
 
+def test_a_model_without_conditions_has_one_too():
+    latents, none = draw(9, *SHAPE), np.zeros((9, 0))
+    fitted = GaussianDenoiser.fit(latents, none, np.var(latents, axis=0), directions=3)
+    variance = latents.var(axis=0).astype("float32")
+    again = GaussianDenoiser.load(fitted.to_config(), fitted.arrays(), variance)
+    x_t = draw(3, *SHAPE, seed=5)
+    expected = posterior_mean(fitted, x_t, 0.6, FLOW, none[:3])
+    for gaussian in (fitted, again):
+        found = gaussian(x_t, 0.6, FLOW, none[:3]).reshape(3, SIZE)
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
 def test_missing_conditions_vary_as_in_training(gaussian):
     """A block of the features' covariance, given those that are known."""
     x_t = draw(3, *SHAPE, seed=5)

@@ -60,20 +60,23 @@ def test_the_codebook_started_and_the_history_tells_its_use(vqvae_run):
     np.testing.assert_allclose(on_codes, again, atol=1e-5)
 
 
-def test_a_label_is_a_name_not_a_number(digits, vqvae_run, tmp_path):
-    ldm = LDM(None)
+@pytest.mark.parametrize("label", ["1", None])
+def test_a_label_is_a_name_not_a_number_and_may_be_absent(
+    digits, vqvae_run, tmp_path, label
+):
+    ldm, conditions = LDM(None), {"label": label} if label else {}
     ldm.fit(
         digits,
         vqvae_run,
         run_dir=tmp_path,
         settings=TrainingSettings(batch_size=8, epochs=1),
-        conditions=("label",),
+        conditions=tuple(conditions),
         network={"widths": (8,), "blocks": 1, "attention": (True,)},
     )
-    assert ldm.schema.columns[0].categories == ("0", "1")
+    assert [c.categories for c in ldm.schema.columns] == [("0", "1")][: len(conditions)]
     kept = np.load(tmp_path / "latents-train.npy", mmap_mode="r")
     assert len(kept) == 32  # no mirror images
-    images = LDM(tmp_path).generate(2, conditions={"label": "1"}, steps=2)
+    images = LDM(tmp_path).generate(2, conditions=conditions, steps=2)
     assert images.shape == (2, 12, 16)
     assert images.min() >= 0 and images.max() <= 1
 
