@@ -30,7 +30,7 @@ from dipy_synth.utils.lock import folder_lock
 
 FORMAT = 2
 _HASH, _DIGITS = "config_sha256", 12
-_OURS = re.compile(r"weights\.npz|qc_filter\.npz|[a-z_]+-[0-9a-f]{12}\.npz|\.tmp-.*npz")
+_OURS = re.compile(r"weights\.npz|qc_filter\.npz|[a-z_]+-[0-9a-f]{12}\.npz")
 # required keys of a configuration, by kind of model
 _KEYS = {
     "vqvae": ("grid", "split"),

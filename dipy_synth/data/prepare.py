@@ -94,10 +94,8 @@ def prepare_cohort(
         If there is no scan, an option is unknown, the engine or the scheduler is not
         available, or `out_dir` holds something else.
     """
-    preprocessing, root = (
-        PreprocessConfig() if preprocessing is None else preprocessing,
-        Path(out_dir),
-    )
+    preprocessing = PreprocessConfig() if preprocessing is None else preprocessing
+    root = Path(out_dir)
     if not records:
         raise InputError("no T1 scan to prepare: expected at least one")
     parallel = {"engine": engine, "n_jobs": n_jobs, "scheduler": scheduler}
