@@ -27,6 +27,7 @@ html_extra_path = ["ages.html"]
 html_static_path = ["_static"]
 html_css_files = ["names.css"]
 html_theme = "pydata_sphinx_theme"
+html_sidebars = {"*": []}  # pages at the top have no pages below them
 html_title = f"dipy_synth {__version__}"
 html_theme_options = {
     "header_links_before_dropdown": 5,
