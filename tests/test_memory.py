@@ -11,6 +11,9 @@ from dipy_synth.data.dataset import VolumeDataset
 from dipy_synth.evaluation import Volumes, load_volumes
 from dipy_synth.evaluation.cohort_checks import find_identical
 from dipy_synth.metrics.diversity import similarity_within
+from dipy_synth.metrics.features import VoxelPCA
+from dipy_synth.metrics.fingerprint import Fingerprint
+from dipy_synth.metrics.memorization import FeatureSearch, VoxelSearch
 from dipy_synth.metrics.verdicts import check_brains, fit_acceptance_ranges
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.report.gallery import mean_and_std
@@ -107,7 +110,29 @@ def judge_all(cohort):
     mean_and_std(volumes.volumes)
 
 
-FUNCTIONS = [read_all_batches, fit_qc_filter, add_all, encode_all, judge_all]
+def find_components(cohort):
+    VoxelPCA(cohort.volumes(), components=8, factor=4)
+
+
+def search_voxels(cohort):
+    VoxelSearch(cohort.volumes())
+
+
+def search_fingerprints(cohort):
+    volumes = cohort.volumes()
+    FeatureSearch(volumes, Fingerprint(volumes, voxel_size=cohort.grid.voxel_size))
+
+
+FUNCTIONS = [
+    read_all_batches,
+    fit_qc_filter,
+    add_all,
+    encode_all,
+    judge_all,
+    find_components,
+    search_voxels,
+    search_fingerprints,
+]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 import hashlib
 from pathlib import Path
-import tempfile
 
 from nibabel import orientations
 import numpy as np
@@ -23,6 +22,7 @@ from dipy_synth.evaluation.label_volumes import measure_labels
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.array_checks import THRESHOLD
 from dipy_synth.utils.files import read_object
+from dipy_synth.utils.rows import stored_rows
 
 OTHER_UNIT = 10.0  # noise about [0, 1] is below, intensities of a scanner are above
 KEPT = 0.98  # least fraction of a volume's foreground on the other grid
@@ -166,7 +166,7 @@ def load_volumes(source, *, split=None, grid=None, least=1):
         grid, own = grid or Grid.from_config(known["Grid"]), known["Grid"]
     reader = _Reader(grid, assumed=Grid.from_config(own) if prepared else None)
     names, files, rows = zip(*found)
-    volumes = _mapped(map(reader, files), len(files))
+    volumes = stored_rows(map(reader, files), len(files))
     return Volumes(
         volumes,
         reader.grid,
@@ -176,17 +176,6 @@ def load_volumes(source, *, split=None, grid=None, least=1):
         notes=reader.notes(),
         labels=measure_labels(files, read_names(source)),
     )
-
-
-def _mapped(volumes, n):
-    """Write volumes one by one to a temporary file, and memory-map it."""
-    found = None
-    for number, volume in enumerate(volumes):
-        if found is None:
-            file = tempfile.TemporaryFile(prefix="dipy_synth-")
-            found = np.memmap(file, volume.dtype, "w+", shape=(n, *volume.shape))
-        found[number] = volume
-    return found.view(np.ndarray)
 
 
 def _prepared_files(root, split):

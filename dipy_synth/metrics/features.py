@@ -12,6 +12,7 @@ import numpy as np
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import block_mean, check_features, check_volumes
 from dipy_synth.utils.files import file_hash
+from dipy_synth.utils.rows import stored_rows, total
 
 _INPUT = 299  # pixels of a slice, as InceptionV3 was trained on
 _WEIGHTS = "inception_v3_weights_tf_dim_ordering_tf_kernels{}.h5"  # Keras' own names
@@ -39,14 +40,18 @@ class PCA:
     def __init__(self, features, components, *, whiten=False):
         from sklearn import decomposition
 
-        features = check_features(features, "features to fit a PCA on")
+        given, features = features, check_features(features, "features to fit a PCA on")
         most = min(len(features) - 1, features.shape[1])
         if not 1 <= components <= most:
             raise InputError(
                 f"PCA: {components} components of features {features.shape}; expected "
                 f"1 to {most}"
             )
-        fitted = decomposition.PCA(components, whiten=whiten, svd_solver="full")
+        # ARPACK's components are as exact, without all the others beside them
+        solver = "arpack" if components < min(features.shape) else "full"
+        options = {"svd_solver": solver, "random_state": 0, "whiten": whiten}
+        shared = np.shares_memory(given, features)
+        fitted = decomposition.PCA(components, copy=shared, **options)
         self.fitted = fitted.fit(features)
         self.explained = float(fitted.explained_variance_ratio_.sum())
 
@@ -78,6 +83,7 @@ class VoxelPCA:
     def __init__(self, volumes, *, components=16, factor=4, whiten=False):
         volumes = check_volumes(volumes, "volumes to fit a PCA on", least=2)
         self.shape, self.factor = volumes.shape[1:], factor
+        self._inside = block_mean(total(volumes)[None], factor)[0] != 0
         self.pca = PCA(self._coarse(volumes), components, whiten=whiten)
 
     def __call__(self, volumes):
@@ -87,9 +93,9 @@ class VoxelPCA:
         )
 
     def _coarse(self, volumes):
-        return np.concatenate(
-            [block_mean(volume[None], self.factor).reshape(1, -1) for volume in volumes]
-        )
+        """Average blocks, less those that are 0 in all real volumes: (n, blocks)."""
+        blocks = (block_mean(v[None], self.factor)[0][self._inside] for v in volumes)
+        return stored_rows(blocks, len(volumes))
 
 
 class InceptionFeatures:

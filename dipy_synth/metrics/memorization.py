@@ -19,7 +19,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import check_features, check_volumes, foreground
 from dipy_synth.metrics.planted_copies import COPIES, plant_copies
 from dipy_synth.utils.random import random_stream
-from dipy_synth.utils.rows import total
+from dipy_synth.utils.rows import stored_rows, total
 
 FOUND = 0.95  # fraction of the planted copies that an audit must find
 
@@ -116,8 +116,9 @@ class VoxelSearch:
         self._inside = np.flatnonzero(lattice & foreground(mean))
         self._shifted = self._shifts()
         self._mean = mean.ravel()[self._inside]
-        inside = [self._smooth(volume).ravel()[self._inside] for volume in train]
-        self._train = self._standard(np.stack(inside))
+        inside = (self._smooth(volume).ravel()[self._inside] for volume in train)
+        rows = (self._standard(row[np.newaxis])[0] for row in inside)
+        self._train = stored_rows(rows, len(train))
 
     def to_arrays(self):
         """Return its data of the training volumes, coarse and in float16: dict."""
@@ -198,7 +199,8 @@ class FeatureSearch:
     def __init__(self, train, extractor):
         train = check_volumes(train, "training volumes", least=2)
         self.shape, self._extractor = train.shape[1:], extractor
-        self._train = check_features(extractor(train), "training features")
+        rows = (self._features(volume[np.newaxis])[0] for volume in train)
+        self._train = stored_rows(rows, len(train))
 
     def __call__(self, volumes):
         """Find the nearest training brain: volumes (m, *shape) -> Neighbors."""
@@ -207,10 +209,13 @@ class FeatureSearch:
 
     def _nearest(self, volume):
         """Return (index, similarity, flipped) of one volume."""
-        features = check_features(self._extractor(_mirrored(volume)), "features")
-        apart = cdist(features, self._train)
+        apart = cdist(self._features(_mirrored(volume)), self._train)
         side, index = np.unravel_index(np.argmin(apart), apart.shape)
         return int(index), -float(apart[side, index]), bool(side)
+
+    def _features(self, volumes):
+        """Return the features of volumes, checked: ndarray of shape (n, d), float64."""
+        return check_features(self._extractor(volumes), "features", least=1)
 
 
 def audit_copies(samples, train, held_out, *, search=None, alpha=0.05, seed=0):

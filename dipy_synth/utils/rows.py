@@ -1,5 +1,7 @@
 """Rows of a large array, read from disk on access."""
 
+import tempfile
+
 import numpy as np
 
 
@@ -43,6 +45,30 @@ class VolumeRows:
 def as_rows(volumes):
     """Return rows as they are, and anything else as an array."""
     return volumes if isinstance(volumes, VolumeRows) else np.asarray(volumes)
+
+
+def stored_rows(rows, n):
+    """Write rows, made one at a time, to a temporary file, and memory-map it.
+
+    Parameters
+    ----------
+    rows : iterable of ndarray of shape (*shape)
+        The rows, of one shape and type.
+    n : int
+        Their number.
+
+    Returns
+    -------
+    ndarray of shape (n, *shape)
+        The file is removed with the array.
+    """
+    found = None
+    for number, row in enumerate(rows):
+        if found is None:
+            file = tempfile.TemporaryFile(prefix="dipy_synth-")
+            found = np.memmap(file, row.dtype, "w+", shape=(n, *row.shape))
+        found[number] = row
+    return found.view(np.ndarray)
 
 
 def total(volumes):
