@@ -9,6 +9,8 @@ from dipy_synth.utils.random import check_seed
 
 #: Held-out brains that an evaluation needs, for acceptance ranges.
 LEAST_HELD_OUT = 8
+#: Training subjects below which the mean of their latents nearly is each of them.
+LEAST_TRAINED_ON = 8
 
 
 def few_held_out(sides):
@@ -23,7 +25,24 @@ def few_held_out(sides):
     return (
         f"{count} of {len(sides)} are held out from training (validation): "
         f"dipy_evaluate_mri needs {LEAST_HELD_OUT}, a fifth of {5 * LEAST_HELD_OUT} "
-        "subjects, or a larger --validation_fraction of dipy_preprocess_t1"
+        "subjects, or a larger validation_fraction"
+    )
+
+
+def few_trained_on(subjects):
+    """Describe that a model shows its training subjects; "" if they are enough.
+
+    Parameters
+    ----------
+    subjects : int
+        Number of training subjects.
+    """
+    if subjects >= LEAST_TRAINED_ON:
+        return ""
+    return (
+        f"{subjects} training subject{'s' * (subjects != 1)}: the means and variances "
+        "in the model nearly are their brains; do not share it where the scans may not "
+        f"be shared (expected {LEAST_TRAINED_ON} subjects or more, better dozens)"
     )
 
 

@@ -2,10 +2,45 @@
 
 from dipy.utils.logging import logger
 
+from dipy_synth import __version__
+from dipy_synth.data.cohort import subjects_of
+from dipy_synth.data.split import few_trained_on
 from dipy_synth.grid import Grid
 from dipy_synth.store import save_model
 
 DEFAULT_MODEL = "ixi-2mm"
+
+
+def warn_of_few(cohort):
+    """Warn where a model of a cohort shows its training subjects."""
+    if words := few_trained_on(len(subjects_of(cohort, "train"))):
+        logger.warning(words)
+
+
+def privacy_card(cohort, *, with_gate=False):
+    """Write the README of a trained model: what it holds of its training subjects.
+
+    Parameters
+    ----------
+    cohort : Cohort or ArrayCohort
+        What it was trained on.
+    with_gate : bool, optional
+        Whether the QC filter has the training brains.
+
+    Returns
+    -------
+    str
+    """
+    subjects = len(subjects_of(cohort, "train"))
+    words = few_trained_on(subjects) or (
+        f"{subjects} training subjects: weights, means and variances are of all of "
+        "them. No name, exact age or picture of one is here"
+    )
+    brains = "; but the QC filter holds the training brains, in blocks of 4 voxels"
+    return (
+        f"# A model of dipy_synth {__version__}\n\n## Privacy\n\n"
+        f"{words}{brains * with_gate}. See the page on privacy of dipy_synth.\n"
+    )
 
 
 class Wrapper:
@@ -52,12 +87,15 @@ class Wrapper:
         dtype : str, optional
             ``float16`` halves the size; None keeps float32.
         card : str, optional
-            Text of its README.
+            Text of its README; by default that of the folder it was loaded from.
 
         Returns
         -------
         Path
         """
+        known = self.folder and self.folder / "README.md"
+        if card is None and known and known.is_file():
+            card = known.read_text(encoding="utf-8")
         return save_model(folder, dtype=dtype, card=card, **self._content())
 
     def _write(self, run_dir):

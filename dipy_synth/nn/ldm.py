@@ -23,6 +23,7 @@ from dipy_synth.networks.conversion import need_weights
 from dipy_synth.networks.network import default_precision
 from dipy_synth.networks.presets import UNET_PRESETS, find_preset, unet_arguments
 from dipy_synth.networks.unet import UNet
+from dipy_synth.nn.base import privacy_card, warn_of_few
 from dipy_synth.nn.generator import Generator
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.store import load_networks, made_from, read_config
@@ -44,7 +45,7 @@ from dipy_synth.training.denoiser import (
     make_unet,
     measure_latents,
 )
-from dipy_synth.training.devices import resolve_precision
+from dipy_synth.training.devices import inference_precision
 from dipy_synth.training.initial import check_initial, check_match, warn_of_seen
 from dipy_synth.utils.checks import check_number
 from dipy_synth.utils.lock import locks
@@ -192,6 +193,7 @@ class LDM(Generator):
             holds another run.
         """
         cohort, run_dir = open_cohort(cohort), Path(run_dir)
+        warn_of_few(cohort)
         preset = find_preset(preset, UNET_PRESETS)
         settings = settings or TrainingSettings(**preset["training"])
         crop = preset["crop"] if crop is None else crop
@@ -271,7 +273,8 @@ class LDM(Generator):
 
     def _finish(self, run_dir, cohort, with_gate):
         """Write the model, and reload it in float32."""
-        self.save(run_dir / "model")
+        card = privacy_card(cohort, with_gate=with_gate)
+        self.save(run_dir / "model", card=card)
         add_qc_filter_if_possible(run_dir / "model", cohort, copies=with_gate)
         self.load_model_weights(run_dir / "model")
 
@@ -310,7 +313,7 @@ class LDM(Generator):
 
 def _make_denoiser(config):
     """Make the U-Net in the fastest precision of this machine, with float32 weights."""
-    with default_precision(resolve_precision()):
+    with default_precision(inference_precision()):
         return UNet.from_config(config)
 
 

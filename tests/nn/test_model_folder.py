@@ -1,5 +1,6 @@
 """What a trained model's folder holds, and does not."""
 
+from dataclasses import replace
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from dipy_synth.data.cohort import Cohort
 from dipy_synth.errors import InputError
+from dipy_synth.nn.base import privacy_card, warn_of_few
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.store import config_hash, read_config
@@ -58,7 +60,7 @@ def test_a_model_folder_holds_nothing_of_a_subject(cohort, runs):
             found = labels_on_side(config["split"], cohort.subjects, side)
             assert found == sorted(there)
     files = {p.name.split("-")[0] for p in (runs / "default" / "model").iterdir()}
-    assert files == {"config.json", "qc_filter", "weights"}
+    assert files == {"README.md", "config.json", "qc_filter", "weights"}
     default = QCFilter.load(runs / "default")
     assert default.search is None
     assert set(default.to_arrays()) == {"metrics", "limits", "mean", "power", "n"}
@@ -69,6 +71,25 @@ def test_training_brains_are_there_when_asked_for_and_a_copy_keeps_them(runs, tm
     assert len(asked.to_arrays()["train"]) == 8
     LDM(runs / "gate").save(tmp_path, dtype="float16")
     assert QCFilter.load(tmp_path).threshold == asked.threshold
+
+
+def test_a_model_says_what_it_holds_of_its_subjects(cohort, runs, tmp_path, caplog):
+    LDM(runs / "gate").save(tmp_path)
+    for folder, brains in (
+        (runs / "default" / "model", False),
+        (runs / "gate" / "model", True),
+        (tmp_path, True),  # a copy says the same
+    ):
+        text = (folder / "README.md").read_text()
+        assert "8 training subjects" in text and "do not share" not in text
+        assert ("holds the training brains" in text) == brains
+    few = replace(cohort, split=np.array(["train"] * 7 + ["validation"] * 5))
+    assert "7 training subjects: the means" in privacy_card(few)
+    warn_of_few(few)
+    assert "do not share it where the scans may not be shared" in caplog.text
+    caplog.clear()
+    warn_of_few(cohort)
+    assert not caplog.text
 
 
 def test_models_of_one_cohort_know_each_other_s_subjects(runs):
