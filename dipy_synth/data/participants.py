@@ -80,8 +80,10 @@ def _session_row(folder, record):
     rows, notes = understand(read_table(path, needed=["session_id"]))
     for note in notes:
         logger.warning(f"{path}: {note}")
-    rows = [r for r in rows if fold(_session(r["session_id"])) == fold(record.session)]
-    row = _merged(rows, f"{path}: {record.session}")
+    own = [r for r in rows if fold(_session(r["session_id"])) == fold(record.session)]
+    if rows and not own:
+        logger.warning(f"{path}: no row for ses-{record.session}")
+    row = _merged(own, f"{path}: {record.session}")
     row.pop("session_id", None)
     return row
 
