@@ -27,7 +27,6 @@ def main():
     parser.add_argument("--batch", type=int, default=4, help="crops a batch")
     parser.add_argument("--crop", type=int, default=16, help="side of a crop, latents")
     parser.add_argument("--steps", type=int, default=6, help="timed steps of each")
-    parser.add_argument("--precision", default="mixed_bfloat16")
     parser.add_argument("--core", type=int, default=0, help="the processor's core")
     parser.add_argument("--no_memory", action="store_true", help="time alone")
     options = parser.parse_args()
@@ -39,7 +38,7 @@ def main():
             f"{kind:6} first step {first:6.1f} s, then {steps[len(steps) // 2]:6.3f} s "
             f"({steps[0]:.3f} to {steps[-1]:.3f}), peak {memory:6.0f} MB"
         )
-    print(f"{date.today()}, {hardware()}, one core, {options.precision}")
+    print(f"{date.today()}, {hardware()}, one core, mixed_bfloat16")
 
 
 def in_a_process(function, *arguments):
@@ -89,11 +88,11 @@ def prepare(options, kinds):
         crop=options.crop,
         batch_size=options.batch,
     )
-    settings = TrainingSettings(precision=options.precision)
+    settings = TrainingSettings(precision="mixed_bfloat16")
     networks = {}
     for kind in kinds:
         with building(settings):
-            network = UNet.from_config(ldm.network.arguments())
+            network = UNet.from_config(ldm.network.get_config())
             network.set_weights(ldm.network.get_weights())
             network.compile(make_optimizer(kind, settings))
         networks[kind] = network

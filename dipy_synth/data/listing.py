@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 import re
 
+from dipy_synth.data.records import CONVERT
 from dipy_synth.errors import InputError
 from dipy_synth.utils.files import read_object
 
@@ -17,6 +18,7 @@ OTHERS = re.compile(
     r"(\.gz)?$",
     re.IGNORECASE,
 )
+FREESURFER = re.compile(r"\.mg[hz]$", re.IGNORECASE)
 # What a download, a copy or another program makes of the name of an image.
 NEARLY = re.compile(r"\.nii(?![a-z]).*$", re.IGNORECASE)
 SIDECAR = re.compile(r"\.(json|txt|csv|tsv|md5|sha\d+|xml|png|html?)$", re.IGNORECASE)
@@ -164,11 +166,11 @@ def is_aside(name):
 def is_own_output(folder):
     """Return whether dipy_synth wrote a folder, by its dataset_description.json."""
     path = Path(folder) / "dataset_description.json"
-    if not path.is_file():
+    if not os.path.isfile(path):  # also where the folder may not be read
         return False
     try:
         description = read_object(path)
-    except InputError:
+    except (InputError, PermissionError):
         return False
     makers = description.get("GeneratedBy") if isinstance(description, dict) else None
     makers = makers if isinstance(makers, list) else []
@@ -190,6 +192,7 @@ def is_image(path, listing=None):
         why = f"without .{PAIR.search(other.name)[1].lower()} beside"
     elif found and not SIDECAR.search(path.name):
         why = f"{found[0].lower()}, which is not read"
+        why += f": {CONVERT}" * bool(FREESURFER.search(path.name))
     if why and listing is not None:
         listing.leave_out(why, path)
     return False

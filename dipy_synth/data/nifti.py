@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 import gzip
 import logging
+import os
 from pathlib import Path
 
 import nibabel as nib
@@ -15,13 +16,12 @@ from dipy_synth.data.headers import (
     read_affine,
 )
 from dipy_synth.data.intensities import as_mask
+from dipy_synth.data.records import CONVERT
 from dipy_synth.errors import InputError
 from dipy_synth.utils.files import atomic_path, not_fetched
 
 # The space of a volume: its code in the NIfTI header.
 SPACES = {"scanner": 1, "aligned": 2, "mni": 4}
-# What a header says of a volume that is no scan, lest its sidecar is lost.
-SYNTHETIC = "synthetic, not a scan (dipy_synth)"
 
 MOST_VOXELS = 2**31  # of a scan: more than 1200 x 1200 x 1200, which no scanner has
 _BLOCK = 1 << 20
@@ -49,13 +49,16 @@ def open_nifti(path):
         raise InputError(f"{path}: {problem}")
     if not path.is_file():
         raise InputError(f"{path}: no such file (expected a NIfTI image)")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: no permission to read it")
     try:
         with _quiet():
             image = nib.load(path)
     except BROKEN as error:
         raise InputError(f"{path}: not a readable NIfTI image ({error})") from error
     if not isinstance(image, nib.Nifti1Pair):
-        raise InputError(f"{path}: {type(image).__name__}, expected a NIfTI image")
+        how = f"; {CONVERT}" * isinstance(image, nib.MGHImage)
+        raise InputError(f"{path}: {type(image).__name__}, expected NIfTI{how}")
     _check_volume(image, path)
     if not is_invertible(read_affine(image)[0]):
         raise InputError(f"{path}: expected an affine that can be inverted")
@@ -142,7 +145,7 @@ def _check_volume(image, name):
         )
 
 
-def nifti_image(data, affine, *, space="scanner", words=""):
+def nifti_image(data, affine, *, space="scanner"):
     """Make a NIfTI image, in mm, with both its affines set.
 
     Parameters
@@ -154,22 +157,19 @@ def nifti_image(data, affine, *, space="scanner", words=""):
     space : {"scanner", "aligned", "mni"}, optional
         World space, for the codes of the header: the scanner's, that of other volumes,
         or MNI152.
-    words : str, optional
-        What the image is, for the header's ``descrip``: up to 79 characters.
 
     Returns
     -------
     nibabel.Nifti1Image
     """
     image = nib.Nifti1Image(data, affine)
-    image.header["descrip"] = words
     image.header.set_xyzt_units("mm")
     image.set_qform(affine, code=SPACES[space])
     image.set_sform(affine, code=SPACES[space])
     return image
 
 
-def write_volume(path, data, affine, *, space="scanner", words=""):
+def write_volume(path, data, affine, *, space="scanner"):
     """Write a NIfTI image atomically, see `nifti_image`.
 
     Parameters
@@ -182,10 +182,8 @@ def write_volume(path, data, affine, *, space="scanner", words=""):
         Voxel-to-world affine, in mm.
     space : {"scanner", "aligned", "mni"}, optional
         World space.
-    words : str, optional
-        What the image is.
     """
-    image = nifti_image(data, affine, space=space, words=words)
+    image = nifti_image(data, affine, space=space)
     with atomic_path(path) as temporary:
         nib.save(image, temporary)
 

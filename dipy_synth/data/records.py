@@ -7,6 +7,7 @@ import re
 from dipy_synth.errors import InputError
 
 ENDING = re.compile(r"\.(nii|img|hdr)(\.gz)?$", re.IGNORECASE)
+CONVERT = "nib-convert T1.mgz T1.nii.gz makes NIfTI of FreeSurfer's format"
 ENTITY = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9+]+)")
 # The folders of BIDS between that of a session, or subject, and a file.
 DATATYPES = "anat beh dwi eeg fmap func ieeg meg micr mrs motion nirs perf pet".split()

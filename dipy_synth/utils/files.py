@@ -156,7 +156,9 @@ def not_fetched(path):
         annex = "/annex/" in os.readlink(path)
         cure = "datalad get, or git annex get" if annex else "or mend the link"
         return f"a link to a file that is not there; fetch it first ({cure})"
-    if not path.is_file() or not 0 < path.stat().st_size < POINTER:
+    if not os.access(path, os.R_OK) or not path.is_file():
+        return ""
+    if not 0 < path.stat().st_size < POINTER:
         return ""
     start = path.read_bytes()[:64]
     if start.startswith(b"version https://git-lfs"):

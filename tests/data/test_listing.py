@@ -103,14 +103,15 @@ def test_other_images_are_counted_and_named(study):
         *more[1:],
     ]
     (root / "a.nii.gz").unlink()
-    with pytest.raises(InputError, match="no NIfTI image there.* 1 .mgz, which is not"):
+    with pytest.raises(InputError, match="1 .mgz, which is not read: nib-convert"):
         find_images(root)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_folders_that_may_not_be_read_are_named(study):
     root = study("a.nii.gz", "shut/b.nii.gz")
     (root / "shut").chmod(0)
+    if os.access(root / "shut", os.R_OK):
+        pytest.skip("root may read everything")
     assert names(find_images(root).left_out["in folders that may not be read"]) == [
         "shut"
     ]

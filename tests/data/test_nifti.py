@@ -1,6 +1,7 @@
 """Files that are not what they should be, each told by name."""
 
 import gzip
+import os
 import re
 
 import nibabel as nib
@@ -61,10 +62,20 @@ def test_files_that_are_no_nifti_are_refused(save, tmp_path):
         nib.MGHImage(np.ones((3, 4, 5), np.float32), np.eye(4)), tmp_path / "a.mgz"
     )
     for name in ("text.nii.gz", "packed.nii.gz", "empty.nii.gz", "a.mgz"):
-        with pytest.raises(InputError, match=f"{name}: .*NIfTI"):
+        with pytest.raises(InputError, match=f"{name}: .*NIfTI") as refused:
             check_headers(tmp_path / name)
+    assert "nib-convert T1.mgz T1.nii.gz" in str(refused.value)
     with pytest.raises(InputError, match="absent.nii: no such file"):
         check_headers(tmp_path / "absent.nii")
+
+
+def test_a_file_without_permission_is_named(save):
+    path = save("a.nii", np.ones((3, 4, 5), "int16"))
+    path.chmod(0)
+    if os.access(path, os.R_OK):
+        pytest.skip("root may read everything")
+    with pytest.raises(InputError, match="a.nii: no permission to read it"):
+        read_volume(path)
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])

@@ -62,6 +62,15 @@ def test_bids_with_sessions_runs_tables_and_masks(touch):
     assert records[2].covariates == {"age": None, "hand": "right"}
 
 
+def test_a_session_without_a_row_in_its_table_is_named(touch, caplog):
+    root = touch("sub-01/ses-b/anat/sub-01_ses-b_T1w.nii.gz")
+    write_table(root / "participants.tsv", [{"participant_id": "sub-01", "age": 30}])
+    visits = [{"session_id": "ses-a", "age": 31}]
+    write_table(root / "sub-01" / "sub-01_sessions.tsv", visits)
+    assert read_records(root)[0].covariates == {"age": "30"}
+    assert "sub-01_sessions.tsv: no row for ses-b" in caplog.text
+
+
 def test_bids_derivatives_are_taken_where_there_is_nothing_else(touch):
     root = touch(
         "sub-01/anat/sub-01_desc-brain_T1w.nii.gz",
@@ -193,7 +202,7 @@ def test_what_is_left_out_of_a_plain_folder_is_named(touch, caplog):
     for words in (
         "1 t2 (a_T2.nii.gz)",
         "1 seg (a_seg.nii.gz)",
-        "which is not read (a.",
+        "FreeSurfer's format (a.mgz)",
     ):
         assert words in caplog.text
     (root / "a_T1.nii.gz").unlink()
