@@ -17,15 +17,15 @@ here=$(cd "$(dirname "$0")" && pwd)
 dipy_preprocess_t1 "$brains" --stratify sex age --engine joblib --n_jobs 2 \
     --out_dir "$work/prepared" || echo "going on with the scans that could be prepared"
 dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-12}" \
-    --precision mixed_bfloat16 --out_dir "$work/vqvae"
+    --out_dir "$work/vqvae"
 # The decoder alone learns texture; the latents stay what they are.
 dipy_train_vqvae "$work/prepared" --decoder_of "$work/vqvae" --adversarial 0.006 \
     --gradient_weight 0 --frequency_weight 0 --epochs "${DECODER_EPOCHS:-6}" \
-    --learning_rate 1e-3 --precision mixed_bfloat16 --out_dir "$work/decoder"
+    --learning_rate 1e-3 --out_dir "$work/decoder"
 # The preset's own values: noise levels, parts, epochs, precision.
 dipy_train_ldm "$work/prepared" "$work/decoder" --conditions age sex \
     ${LDM_EPOCHS:+--epochs "$LDM_EPOCHS"} --out_dir "$work/ldm"
-dipy_train_predictor "$work/prepared" --conditions age sex --precision mixed_bfloat16 \
+dipy_train_predictor "$work/prepared" --conditions age sex \
     --out_dir "$work/predictor"
 python "$here/bundle_predictor.py" "$work/prepared" "$work/predictor" \
     "$here/../dipy_synth/models/predictor-ixi-2mm"

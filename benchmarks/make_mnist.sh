@@ -11,10 +11,9 @@ if [ $# -ne 2 ]; then
 fi
 images=$1 work=$2
 here=$(cd "$(dirname "$0")" && pwd)
-fast=(--precision mixed_bfloat16)
-ldm=(--conditions label --preset mnist --epochs "${LDM_EPOCHS:-30}" "${fast[@]}")
+ldm=(--conditions label --preset mnist --epochs "${LDM_EPOCHS:-30}")
 
-dipy_train_vqvae "$images" --preset mnist "${fast[@]}" --out_dir "$work/vqvae"
+dipy_train_vqvae "$images" --preset mnist --out_dir "$work/vqvae"
 dipy_train_predictor "$images" --out_dir "$work/predictor"
 dipy_train_ldm "$images" "$work/vqvae" "${ldm[@]}" --out_dir "$work/flow"
 dipy_train_ldm "$images" "$work/vqvae" "${ldm[@]}" --schedule linear \

@@ -12,20 +12,19 @@ if [ $# -ne 2 ]; then
 fi
 source=$1 work=$2
 here=$(cd "$(dirname "$0")" && pwd)
-fast=(--precision mixed_bfloat16)
 # options of the diffusion model's training, such as LDM="--preset small --epochs 2"
-read -ra ldm <<<"${LDM:---epochs 12 --learning_rate 1e-3 ${fast[*]}}"
+read -ra ldm <<<"${LDM:---epochs 12 --learning_rate 1e-3}"
 sampling=(--guidance 4 --steps 24 --batch_size 12)
 
 python "$here/tumors.py" implant "$source" "$work/brains" --brains "${BRAINS:-80}"
 dipy_preprocess_t1 "$work/brains" --labels "$work/brains/derivatives/tumors" \
     --no_bias --align none --voxel_size 4 --stratify sex age --out_dir "$work/prepared"
 dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-2}" --batch_size 8 \
-    --channels 16 32 --learning_rate 1e-3 "${fast[@]}" --out_dir "$work/vqvae"
+    --channels 16 32 --learning_rate 1e-3 --out_dir "$work/vqvae"
 dipy_train_ldm "$work/prepared" "$work/vqvae" --conditions tumor location \
     --batch_size 8 "${ldm[@]}" --out_dir "$work/ldm"
 dipy_train_predictor "$work/prepared" --conditions tumor location \
-    --epochs "${PREDICTOR_EPOCHS:-40}" --learning_rate 1e-3 "${fast[@]}" \
+    --epochs "${PREDICTOR_EPOCHS:-40}" --learning_rate 1e-3 \
     --out_dir "$work/predictor"
 python "$here/tumors.py" ask "$work/asked.tsv" --each "${EACH:-1}"
 dipy_synth_mri --model "$work/ldm" --participants "$work/asked.tsv" \

@@ -27,6 +27,7 @@ def main():
     parser.add_argument("--batch", type=int, default=4, help="crops a batch")
     parser.add_argument("--crop", type=int, default=16, help="side of a crop, latents")
     parser.add_argument("--steps", type=int, default=6, help="timed steps of each")
+    parser.add_argument("--precision", default="mixed_bfloat16")
     parser.add_argument("--core", type=int, default=0, help="the processor's core")
     parser.add_argument("--no_memory", action="store_true", help="time alone")
     options = parser.parse_args()
@@ -38,7 +39,7 @@ def main():
             f"{kind:6} first step {first:6.1f} s, then {steps[len(steps) // 2]:6.3f} s "
             f"({steps[0]:.3f} to {steps[-1]:.3f}), peak {memory:6.0f} MB"
         )
-    print(f"{date.today()}, {hardware()}, one core, mixed_bfloat16")
+    print(f"{date.today()}, {hardware()}, one core, {options.precision}")
 
 
 def in_a_process(function, *arguments):
@@ -88,11 +89,11 @@ def prepare(options, kinds):
         crop=options.crop,
         batch_size=options.batch,
     )
-    settings = TrainingSettings(precision="mixed_bfloat16")
+    settings = TrainingSettings(precision=options.precision)
     networks = {}
     for kind in kinds:
         with building(settings):
-            network = UNet.from_config(ldm.network.get_config())
+            network = UNet.from_config(ldm.network.arguments())
             network.set_weights(ldm.network.get_weights())
             network.compile(make_optimizer(kind, settings))
         networks[kind] = network

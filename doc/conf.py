@@ -5,6 +5,10 @@ from pathlib import Path
 import re
 import sys
 
+from docutils.nodes import Text
+from sphinx.addnodes import pending_xref
+from sphinx.ext.autosummary import autosummary_table
+
 from dipy_synth import __version__
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
@@ -27,6 +31,7 @@ html_extra_path = ["ages.html"]
 html_static_path = ["_static"]
 html_css_files = ["names.css"]
 html_theme = "pydata_sphinx_theme"
+html_sidebars = {"*": []}  # pages at the top have no pages below them
 html_title = f"dipy_synth {__version__}"
 html_theme_options = {
     "header_links_before_dropdown": 5,
@@ -53,6 +58,17 @@ def escape_shapes(app, what, name, obj, options, lines):
     lines[:] = [star.sub(lambda found: found[1] or r"\*", line) for line in lines]
 
 
+def drop_citations(app, doctree):
+    """Keep the labels of numpydoc's references out of the tables of the interface."""
+    for table in doctree.findall(autosummary_table):
+        for reference in [*table.findall(pending_xref)]:
+            if reference["refdomain"] == "citation":
+                paragraph, place = reference.parent, reference.parent.index(reference)
+                paragraph.remove(reference)
+                paragraph[place - 1] = Text(paragraph[place - 1].astext().rstrip())
+
+
 def setup(app):
     """Have Sphinx call what is defined here."""
+    app.connect("doctree-read", drop_citations)
     app.connect("autodoc-process-docstring", escape_shapes)

@@ -22,6 +22,8 @@ from dipy_synth.utils.files import atomic_path, not_fetched
 
 # The space of a volume: its code in the NIfTI header.
 SPACES = {"scanner": 1, "aligned": 2, "mni": 4}
+# What a header says of a volume that is no scan, lest its sidecar is lost.
+SYNTHETIC = "synthetic, not a scan (dipy_synth)"
 
 MOST_VOXELS = 2**31  # of a scan: more than 1200 x 1200 x 1200, which no scanner has
 _BLOCK = 1 << 20
@@ -145,7 +147,7 @@ def _check_volume(image, name):
         )
 
 
-def nifti_image(data, affine, *, space="scanner"):
+def nifti_image(data, affine, *, space="scanner", words=""):
     """Make a NIfTI image, in mm, with both its affines set.
 
     Parameters
@@ -157,19 +159,22 @@ def nifti_image(data, affine, *, space="scanner"):
     space : {"scanner", "aligned", "mni"}, optional
         World space, for the codes of the header: the scanner's, that of other volumes,
         or MNI152.
+    words : str, optional
+        What the image is, for the header's ``descrip``: up to 79 characters.
 
     Returns
     -------
     nibabel.Nifti1Image
     """
     image = nib.Nifti1Image(data, affine)
+    image.header["descrip"] = words
     image.header.set_xyzt_units("mm")
     image.set_qform(affine, code=SPACES[space])
     image.set_sform(affine, code=SPACES[space])
     return image
 
 
-def write_volume(path, data, affine, *, space="scanner"):
+def write_volume(path, data, affine, *, space="scanner", words=""):
     """Write a NIfTI image atomically, see `nifti_image`.
 
     Parameters
@@ -182,8 +187,10 @@ def write_volume(path, data, affine, *, space="scanner"):
         Voxel-to-world affine, in mm.
     space : {"scanner", "aligned", "mni"}, optional
         World space.
+    words : str, optional
+        What the image is.
     """
-    image = nifti_image(data, affine, space=space)
+    image = nifti_image(data, affine, space=space, words=words)
     with atomic_path(path) as temporary:
         nib.save(image, temporary)
 

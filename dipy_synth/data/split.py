@@ -25,7 +25,7 @@ def few_held_out(sides):
     return (
         f"{count} of {len(sides)} are held out from training (validation): "
         f"dipy_evaluate_mri needs {LEAST_HELD_OUT}, a fifth of {5 * LEAST_HELD_OUT} "
-        "subjects, or a larger validation_fraction"
+        "subjects, or a larger --validation_fraction of dipy_preprocess_t1"
     )
 
 

@@ -116,12 +116,7 @@ UNET_PRESETS = {
             "blocks": (1, 2, 2),
             "attention": "none",
         },
-        "training": {
-            "epochs": 12,
-            "batch_size": 2,
-            "learning_rate": 6e-4,
-            "precision": "mixed_bfloat16",
-        },
+        "training": {"epochs": 12, "batch_size": 2, "learning_rate": 6e-4},
         "crop": 16,
         "schedule": _FLOW,
         "command": "dipy_train_ldm PREPARED VQVAE --conditions age sex",

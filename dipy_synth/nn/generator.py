@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from dipy_synth.data.nifti import nifti_image
+from dipy_synth.data.nifti import SYNTHETIC, nifti_image
 from dipy_synth.data.prepared import space_of_model
 from dipy_synth.diffusion.guidance import guided_denoiser
 from dipy_synth.diffusion.noise import NoiseStreams, sample_numbers
@@ -156,8 +156,8 @@ class Generator(Wrapper):
 
     def _as_nifti(self, volumes):
         affine = model_grid(self.config).affine
-        space = space_of_model(self.config)
-        return [nifti_image(volume, affine, space=space) for volume in volumes]
+        said = {"space": space_of_model(self.config), "words": SYNTHETIC}
+        return [nifti_image(volume, affine, **said) for volume in volumes]
 
     def denoiser(self, conditions, settings=None, **options):
         """Build the estimate of clean latents as a function of state and time.

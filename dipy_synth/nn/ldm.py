@@ -45,7 +45,7 @@ from dipy_synth.training.denoiser import (
     make_unet,
     measure_latents,
 )
-from dipy_synth.training.devices import inference_precision
+from dipy_synth.training.devices import resolve_precision
 from dipy_synth.training.initial import check_initial, check_match, warn_of_seen
 from dipy_synth.utils.checks import check_number
 from dipy_synth.utils.lock import locks
@@ -313,7 +313,7 @@ class LDM(Generator):
 
 def _make_denoiser(config):
     """Make the U-Net in the fastest precision of this machine, with float32 weights."""
-    with default_precision(inference_precision()):
+    with default_precision(resolve_precision()):
         return UNet.from_config(config)
 
 

@@ -32,6 +32,7 @@ from dipy_synth.utils.tables import write_table
 
 KIND = "cohort of edited scans"
 EDITED, DIFFERENCE = "_desc-edited_T1w.nii.gz", "_desc-difference_T1w.nii.gz"
+SAID = "edited, not a scan as acquired (dipy_synth)"  # by both headers
 PICTURE, TABLE, SHOWN = "edited.png", "edits.tsv", 6
 LEAST_PSNR = 15.0  # dB in the brain, of a scan generated under its own conditions
 README = """
@@ -190,8 +191,8 @@ def _write_volumes(out_dir, key, prepared, change, native):
     if inside.any():  # no darker and no brighter than what is in the brain
         limits = scan[inside].min(), scan[inside].max()
         edited = np.where(difference, edited.clip(*limits), scan)
-    write_volume(_target(out_dir, key, DIFFERENCE), difference, affine)
-    write_volume(_target(out_dir, key, EDITED), edited.astype("float32"), affine)
+    for end, data in ((DIFFERENCE, difference), (EDITED, edited.astype("float32"))):
+        write_volume(_target(out_dir, key, end), data, affine, words=SAID)
     # a head has three times the voxels of its brain; a brain has a rim
     return bool(np.count_nonzero(scan > low) < 1.5 * np.count_nonzero(inside))
 

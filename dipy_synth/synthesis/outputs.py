@@ -8,7 +8,7 @@ import numpy as np
 from dipy_synth import __version__
 from dipy_synth.data.label_maps import resample_labels, smallest_type
 from dipy_synth.data.label_table import Labels
-from dipy_synth.data.nifti import write_volume
+from dipy_synth.data.nifti import SYNTHETIC, write_volume
 from dipy_synth.data.prepared import sidecar_path, space_of_model
 from dipy_synth.data.target import Target, describe_resolution
 from dipy_synth.grid import Grid, spatial_reference, template_space
@@ -78,7 +78,7 @@ class Outputs:
             **content,
             **self._space(config),
         }
-        where = {"space": space_of_model(config)}
+        where = {"space": space_of_model(config), "words": SYNTHETIC}
         where["affine"] = grid.affine if self.target is None else self.target.affine
         written = volume
         if self.target is not None:

@@ -1,4 +1,4 @@
-"""Several devices of one machine: placement of a model, and averaging of gradients."""
+"""Devices of one machine: precision, placement of a model, averaging of gradients."""
 
 from contextlib import nullcontext
 from functools import wraps
@@ -10,27 +10,44 @@ import numpy as np
 
 from dipy_synth.errors import InputError
 
+CPUINFO = Path("/proc/cpuinfo")  # of Linux
 
-def inference_precision():
-    """Return the precision of inference with a denoiser.
 
-    The environment variable ``DIPY_SYNTH_PRECISION`` sets it: volumes of different
-    batch sizes and processors then agree to rounding in float32.
+def resolve_precision(precision="auto"):
+    """Return a Keras dtype policy for a precision of `TrainingSettings`.
+
+    ``auto`` is ``mixed_bfloat16`` on processors with AMX, where convolutions take a
+    quarter of the time, else ``float32``: with AVX-512 alone bfloat16 takes longer. The
+    environment variable ``DIPY_SYNTH_PRECISION`` sets what ``auto`` is; in ``float32``,
+    volumes of different batch sizes and processors agree to rounding.
+
+    Parameters
+    ----------
+    precision : str, optional
 
     Returns
     -------
     str
-        ``mixed_bfloat16`` on processors with bfloat16 multiplication, where it takes a
-        quarter of the time; else ``float32``.
+        ``float32``, ``mixed_bfloat16`` or ``mixed_float16``.
+
+    Raises
+    ------
+    InputError
+        If the variable is neither ``float32`` nor ``mixed_bfloat16``.
     """
+    if precision != "auto":
+        return precision
     if chosen := os.environ.get("DIPY_SYNTH_PRECISION"):
+        if chosen not in ("float32", "mixed_bfloat16"):
+            raise InputError(
+                f"DIPY_SYNTH_PRECISION {chosen!r}: expected float32 or mixed_bfloat16"
+            )
         return chosen
     try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
-    except OSError:  # not Linux
+        flags = CPUINFO.read_text(encoding="ascii", errors="ignore")
+    except OSError:
         return "float32"
-    known = {"amx_bf16", "avx512_bf16"} & set(flags.split())
-    return "mixed_bfloat16" if known else "float32"
+    return "mixed_bfloat16" if "amx_bf16" in flags.split() else "float32"
 
 
 def count_devices(settings):

@@ -15,6 +15,7 @@ from dipy_synth.training.devices import (
     count_replicas,
     placement,
     placement_of,
+    resolve_precision,
     share_own_loss,
 )
 from dipy_synth.training.optimizer import make_optimizer
@@ -28,7 +29,7 @@ _EXHAUSTED = ("ResourceExhaustedError", "OutOfMemoryError", "_ArrayMemoryError")
 def building(settings):
     """Make networks with the seed, the precision and the devices of some settings."""
     keras.utils.set_random_seed(settings.seed % 2**32)
-    with default_precision(settings.precision), placement(settings):
+    with default_precision(resolve_precision(settings.precision)), placement(settings):
         yield
 
 
@@ -230,7 +231,7 @@ def _advice(settings):
             f"lower batch_size (now {size}) to {-(-size // 2)} with accumulation "
             f"{2 * n} instead of {n}, which learns nearly the same"
         )
-    if settings.precision == "float32":
+    if resolve_precision(settings.precision) == "float32":
         words.append("use precision mixed_bfloat16")
     words.append("use a smaller network, or prepare the cohort on a coarser grid")
     return f"Restart with less memory: {'; or '.join(words)}."

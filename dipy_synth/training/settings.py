@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dipy_synth.errors import InputError
 from dipy_synth.utils.random import check_seed
 
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class TrainingSettings:
     average : float
         Largest momentum of the exponential moving average of the weights.
     precision : str
-        ``float32``, ``mixed_bfloat16`` or ``mixed_float16``. The latter uses
-        loss scaling, so that small gradients do not vanish.
+        ``auto``, ``float32``, ``mixed_bfloat16`` or ``mixed_float16``. ``auto`` is
+        ``mixed_bfloat16`` on processors with AMX, else ``float32``. ``mixed_float16``
+        uses loss scaling, so that small gradients do not vanish.
     batch_size : int
         Images a batch, shared among the devices.
     accumulation : int
@@ -57,7 +58,7 @@ class TrainingSettings:
     weight_decay: float = 1e-4
     clip_norm: float = 1.0
     average: float = 0.999
-    precision: str = "float32"
+    precision: str = "auto"
     batch_size: int = 1
     accumulation: int = 1
     patience: int = 0

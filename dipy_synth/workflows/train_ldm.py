@@ -112,8 +112,8 @@ class TrainLDMFlow(Workflow):
             Spacing of the steps of the sampler of a flow: log_snr or time. If None,
             that of the preset.
         precision : string, optional
-            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16. If
-            None, that of the preset.
+            float32, mixed_bfloat16, mixed_float16, or auto: the faster of the first
+            two on this processor. If None, that of the preset.
         accumulation : int, optional
             Number of batches whose gradients are averaged for one update. If None, that
             of the preset.

@@ -52,8 +52,8 @@ class TrainPredictorFlow(Workflow):
         learning_rate : float, optional
             Peak learning rate. If None, 5e-4 for brains and 3e-3 for images.
         precision : string, optional
-            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16. If
-            None, float32.
+            float32, mixed_bfloat16, mixed_float16, or auto: the faster of the first
+            two on this processor. If None, auto.
         accumulation : int, optional
             Number of batches whose gradients are averaged for one update. If None, 1.
         patience : int, optional

@@ -79,8 +79,8 @@ class TrainVQVAEFlow(Workflow):
             discriminator alone learns in the first sixth of the training. 0 trains
             without one.
         precision : string, optional
-            float32, mixed_bfloat16 (faster on recent hardware) or mixed_float16. If
-            None, that of the preset.
+            float32, mixed_bfloat16, mixed_float16, or auto: the faster of the first
+            two on this processor. If None, that of the preset.
         accumulation : int, optional
             Number of batches whose gradients are averaged for one update. If None, that
             of the preset.

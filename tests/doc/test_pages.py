@@ -117,6 +117,7 @@ def test_the_interface_lists_names_that_exist():
     for name in names:
         module, attribute = name.rsplit(".", 1)
         assert attribute in vars(importlib.import_module(module)), name
+    assert {f"{module}.{flow}" for module, flow in cli_flows.values()} <= {*names}
 
 
 def examples():

@@ -91,6 +91,8 @@ def test_a_scan_is_edited_in_its_own_space(records, tmp_path):
         native, new = nib.load(record.image), edited(tmp_path, record.key)
         change = edited(tmp_path, record.key, "difference")
         assert_allclose(new.affine, native.affine)
+        for image in (new, change):
+            assert image.header["descrip"].item().startswith(b"edited, not a scan")
         scan, data, added = (i.get_fdata() for i in (native, new, change))
         assert_array_equal(data[added == 0], scan[added == 0])
         within = (scan + added > scan[scan > 0].min()) & (added != 0)

@@ -60,6 +60,7 @@ def test_a_brain_is_written_on_another_grid_that_its_sidecar_describes(finer):
     assert image.shape == target.shape == (32, 32, 32)
     np.testing.assert_allclose(image.affine, target.affine, atol=1e-3)
     assert image.header["sform_code"] == 4
+    assert image.header["descrip"] == b"synthetic, not a scan (dipy_synth)"
     sidecar = read_json(str(path).replace(".nii.gz", ".json"))
     assert sidecar["ContentVoxelSize"] == [4.0, 4.0, 4.0]
     assert "whose voxels are 4 x 4 x 4 mm" in sidecar["Resolution"]

@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
-from dipy_synth.training import TrainingSettings
-from dipy_synth.training.devices import EqualShares, count_devices
+from dipy_synth.training import TrainingSettings, building, devices
+from dipy_synth.training.devices import (
+    EqualShares,
+    count_devices,
+    resolve_precision,
+)
 
 # The same loss twice: of Keras, which it divides by the replicas, and of the model.
 # The clip is below the gradients' norm: it must see the joint one. 6 rows to validate
@@ -115,3 +119,33 @@ def test_what_devices_cannot_do_is_told(backend, options, told, monkeypatch):
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: there)
     with pytest.raises(InputError, match=told):
         count_devices(TrainingSettings(devices=-1, **options))
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("avx512f avx512_bf16 amx_tile", "float32"),  # no fast products in bfloat16
+        ("avx512f amx_bf16 amx_tile", "mixed_bfloat16"),
+        (None, "float32"),  # no such file
+    ],
+)
+def test_auto_is_the_faster_precision_of_the_processor(
+    flags, expected, monkeypatch, tmp_path
+):
+    monkeypatch.delenv("DIPY_SYNTH_PRECISION", raising=False)
+    monkeypatch.setattr(devices, "CPUINFO", tmp_path / "cpuinfo")
+    if flags:
+        (tmp_path / "cpuinfo").write_text(f"processor: 0\nflags\t: {flags}\n")
+    assert resolve_precision() == expected
+    assert resolve_precision("mixed_float16") == "mixed_float16"
+    with building(TrainingSettings()):
+        assert keras.config.dtype_policy().name == expected
+
+
+def test_the_environment_sets_what_auto_is(monkeypatch):
+    monkeypatch.setenv("DIPY_SYNTH_PRECISION", "mixed_bfloat16")
+    assert resolve_precision() == "mixed_bfloat16"
+    assert resolve_precision("float32") == "float32"
+    monkeypatch.setenv("DIPY_SYNTH_PRECISION", "mixed_float16")
+    with pytest.raises(InputError, match="DIPY_SYNTH_PRECISION 'mixed_float16'"):
+        resolve_precision()

@@ -137,7 +137,8 @@ def test_options_that_are_not_given_are_the_presets(monkeypatch):
         *("--precision", "float32", "--patience", "0", "--unfold", "1", "--crop", "8"),
         *("--times", "log_snr", "--noise_range", "0.1", "7", "--widths", "8", "16"),
     )
-    assert asked["settings"] == TrainingSettings(epochs=3, accumulation=4)
+    expected = TrainingSettings(epochs=3, accumulation=4, precision="float32")
+    assert asked["settings"] == expected
     told = {**own, "noise_range": [0.1, 7.0]}
     assert asked["schedule"].to_config() == told
     assert asked["crop"] == 8
