@@ -56,7 +56,7 @@ class Grid:
             )
         if np.prod(shape) > MOST_VOXELS:
             raise InputError(
-                f"voxel_size {_times(sizes)}: a grid of {_times(shape)} voxels; "
+                f"voxel_size {times(sizes)}: a grid of {times(shape)} voxels; "
                 "expected at most 512 x 512 x 512"
             )
         object.__setattr__(self, "shape", tuple(int(n) for n in shape))
@@ -218,5 +218,6 @@ def _three(name, values):
     return values
 
 
-def _times(values):
+def times(values):
+    """Format sizes as 80 x 96 x 80."""
     return " x ".join(f"{value:g}" for value in values)

@@ -19,6 +19,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.models import find_model
 from dipy_synth.utils.architecture import arguments_of
 from dipy_synth.utils.files import (
+    check_object,
     file_hash,
     read_object,
     temporary_path,
@@ -31,14 +32,13 @@ from dipy_synth.utils.lock import folder_lock
 FORMAT = 2
 _HASH, _DIGITS = "config_sha256", 12
 _OURS = re.compile(r"weights\.npz|qc_filter\.npz|[a-z_]+-[0-9a-f]{12}\.npz")
-# required keys of a configuration, by kind of model
+# required keys of a configuration and the types of their values, by kind of model
+_COMMON = {"grid": dict | None, "split": dict}
 _KEYS = {
-    "vqvae": ("grid", "split"),
-    "ldm": ("grid", "split", "sampling", "schedule", "conditions"),
-    "predictor": ("grid", "split", "conditions"),
+    "vqvae": _COMMON,
+    "ldm": _COMMON | {"sampling": dict, "schedule": dict, "conditions": dict},
+    "predictor": _COMMON | {"conditions": dict},
 }
-# types of their values; others are dicts
-_TYPES = {"weights_sha256": str, _HASH: str, "grid": dict | None}
 
 
 def save_model(
@@ -233,19 +233,10 @@ def read_config(name, *, kinds):
 
 def _check_config(folder, config):
     """Refuse a configuration that was changed, or is incomplete."""
-    needed = ["networks", "weights_sha256", *_KEYS.get(config["kind"], ())]
     hashed = config["format"] == FORMAT or _HASH in config
-    needed += [_HASH] if hashed else []
-    if absent := [key for key in needed if key not in config]:
-        raise InputError(
-            f"{folder}/config.json: no {', '.join(absent)}; expected the configuration "
-            "that was saved with the model"
-        )
-    wrong = [k for k in needed if not isinstance(config[k], _TYPES.get(k, dict))]
-    if wrong:
-        raise InputError(
-            f"{folder}/config.json: {', '.join(wrong)} of another type than models have"
-        )
+    needed = {"networks": dict, "weights_sha256": str, **_KEYS.get(config["kind"], {})}
+    needed |= {_HASH: str} if hashed else {}
+    check_object(config, folder / "config.json", needed=needed)
     if hashed and config[_HASH] != config_hash(config):
         raise InputError(
             f"{folder}/config.json: changed since it was saved (its hash is not that "
@@ -289,7 +280,8 @@ def load_networks(folder, config, makers):
     networks = {}
     with np.load(path, allow_pickle=False) as values:
         for name, make in makers.items():
-            networks[name] = _make(name, make, folder, config)
+            with made_from(folder, f"the {name}"):
+                networks[name] = make(config["networks"][name])
             _fill(networks[name], name, values, folder)
         arrays = {
             key.removeprefix("array."): values[key]
@@ -310,12 +302,6 @@ def _fill(network, name, values, folder):
         )
     for weight, array in zip(network.weights, arrays):
         weight.assign(array.astype(weight.dtype))
-
-
-def _make(name, make, folder, config):
-    """Build one network; an error names the file of its configuration."""
-    with made_from(folder, f"the {name}"):
-        return make(config["networks"][name])
 
 
 @contextmanager

@@ -12,13 +12,18 @@ from dipy_synth.data.readers import read_records
 from dipy_synth.data.target import find_target
 from dipy_synth.grid import Grid
 from dipy_synth.report import quality_page
-from dipy_synth.synthesis.cohort import synthesize_cohort
 from dipy_synth.synthesis.edit import Edit
 from dipy_synth.synthesis.edit_scans import edit_scans
 from dipy_synth.synthesis.outputs import Outputs
 from dipy_synth.synthesis.reconstruction import reconstruct_cohort
 from dipy_synth.synthesis.request import Request
-from tests.synthesis import test_cohort, test_edit, test_outputs, test_reconstruction
+from dipy_synth.synthesis.synthetic_cohort import synthesize_cohort
+from tests.synthesis import (
+    test_edit,
+    test_outputs,
+    test_reconstruction,
+    test_synthetic_cohort,
+)
 
 VALIDATOR = shutil.which("bids-validator-deno")
 GRID = Grid((24, 28, 24), (8.0, 8.0, 8.0))
@@ -47,7 +52,9 @@ def test_a_prepared_cohort_validates(tmp_path, bids_folder, align):
 
 def test_a_synthetic_cohort_validates(tmp_path):
     request = Request(sweep={"age": ["30", "60"]}, conditions={"sex": "F"})
-    synthesize_cohort(test_cohort.Model((32, 32, 32)), tmp_path, request=request)
+    synthesize_cohort(
+        test_synthetic_cohort.Model((32, 32, 32)), tmp_path, request=request
+    )
     assert errors(tmp_path) == []
 
 

@@ -121,7 +121,7 @@ def test_a_changed_or_partial_configuration_is_refused_in_a_line(tmp_path):
         read_config(tmp_path, kinds=("ldm",))
     ldm |= dict.fromkeys(("split", "sampling", "conditions"), {}) | {"schedule": [1]}
     write_json(path, {**ldm, "config_sha256": config_hash(ldm)})
-    with pytest.raises(InputError, match="config.json: schedule of another type"):
+    with pytest.raises(InputError, match="json: schedule is a list, expected dict"):
         read_config(tmp_path, kinds=("ldm",))
     write_json(path, [config])
     with pytest.raises(InputError, match="config.json: a list, expected"):

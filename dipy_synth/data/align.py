@@ -121,7 +121,7 @@ def _search(fixed, moving, transform, *, threads):
     return transform
 
 
-def template_correlation(data, mask, affine, world, *, template=None):
+def template_correlation(data, mask, affine, world):
     """Compute the correlation of an aligned brain with the template, to check it.
 
     Both are compared at 4 mm over the union of the two brains, after the brain is
@@ -133,15 +133,13 @@ def template_correlation(data, mask, affine, world, *, template=None):
         As of `find_transform`.
     world : ndarray of shape (4, 4)
         Map from template world to native world, in mm.
-    template : tuple of ndarray, optional
-        As of `find_transform`.
 
     Returns
     -------
     float
         Pearson correlation, -1 to 1.
     """
-    fixed, fixed_affine = load_template() if template is None else template
+    fixed, fixed_affine = load_template()
     moving, moving_affine = _coarse(data, mask, affine)
     volumes = [
         np.count_nonzero(a) * abs(np.linalg.det(b[:3, :3]))

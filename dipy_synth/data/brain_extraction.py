@@ -123,7 +123,7 @@ def is_installed(package):
 def choose_way(data, affine, *, mask=None, brain="auto"):
     """Choose the extractor of "auto" for an image: its mask, background, or deepbet.
 
-    Return a key of `EXTRACTORS` other than "auto". A whole head with no mask, where
+    Return "given" or a key of `EXTRACTORS`. A whole head with no mask, where
     deepbet is not installed, is an InputError.
     """
     if brain != "auto":
@@ -139,16 +139,6 @@ def choose_way(data, affine, *, mask=None, brain="auto"):
         f"({volume_of(_without_background(data), affine):.0f} mL are not "
         f"background, at most {USUAL[1]:.0f} mL are taken for a brain); {HOW_TO}"
     )
-
-
-def _auto(data, affine):
-    """Extract the brain by the extractor that `choose_way` chooses."""
-    return EXTRACTORS[choose_way(data, affine)](data, affine)
-
-
-def _given(data, affine):
-    """Raise the error of brain='given' without a mask."""
-    raise InputError("brain='given', but there is no mask for this image (mask_path)")
 
 
 def _whole(data, affine):
@@ -180,10 +170,7 @@ def _like_a_scan(data):
     return (data - low).clip(0, high if high > 0 else None)
 
 
-# Brain extractors: (data, affine) -> mask.
 EXTRACTORS = {
-    "auto": _auto,
-    "given": _given,
     "nonzero": _nonzero_brain,
     "none": _whole,
     **{name: partial(_by_network, name) for name in NETWORKS},
@@ -203,8 +190,9 @@ def find_brain(data, affine, *, mask=None, brain="auto"):
         A known mask: of 0 and 1, probabilities of any scale, or labels. "auto" and
         "given" use it, the other extractors ignore it.
     brain : str, optional
-        A key of `EXTRACTORS`. "auto" uses the mask if there is one, the foreground of a
-        skull-stripped image, and deepbet, where it is installed, for a whole head.
+        "given", a key of `EXTRACTORS`, or "auto", which uses the mask if there is one,
+        the foreground of a skull-stripped image, and deepbet, where it is installed,
+        for a whole head.
 
     Returns
     -------
@@ -215,10 +203,15 @@ def find_brain(data, affine, *, mask=None, brain="auto"):
     InputError
         If there is no mask and none can be made, or it is empty.
     """
-    if mask is not None and brain in ("auto", "given"):
-        found = as_mask(mask)
+    way = choose_way(data, affine, mask=mask, brain=brain)
+    if way != "given":
+        found = np.asarray(EXTRACTORS[way](data, affine), dtype=bool)
+    elif mask is None:
+        raise InputError(
+            "brain='given', but there is no mask for this image (mask_path)"
+        )
     else:
-        found = np.asarray(EXTRACTORS[brain](data, affine), dtype=bool)
+        found = as_mask(mask)
     if not found.any():
         raise InputError("the brain mask is all zero: expected a brain")
     return found

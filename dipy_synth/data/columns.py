@@ -123,7 +123,9 @@ def _plain(value, number):
 def _sexes(name, values, levels):
     """Return sexes as F and M, by the data dictionary's levels where it has some."""
     levels = levels if isinstance(levels, dict) else {}
-    meant = {_code(name, code): _level(name, level) for code, level in levels.items()}
+    meant = {
+        column_word(name, code): _level(name, level) for code, level in levels.items()
+    }
     found = [None if v is None else column_word(name, v) for v in values]
     found = [None if v is None or v.casefold() == "none" else v for v in found]
     found = [meant.get(value) or value for value in found]
@@ -141,10 +143,6 @@ def _sexes(name, values, levels):
         f"{', '.join(codes)} are codes of unknown meaning, kept as they are "
         "(participants.json can define them, under Levels)",
     ]
-
-
-def _code(name, code):
-    return column_word(name, code)
 
 
 def _level(name, level):

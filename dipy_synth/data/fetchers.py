@@ -145,7 +145,8 @@ def fetch_t1(source, out_dir=None, *, force=False, keep_archive=False, **options
         If a download or its archive fails; run again to resume.
     """
     source = _find(source)
-    root = Path(out_dir) if out_dir else _dipy_home()
+    home = os.environ.get("DIPY_HOME") or Path.home() / ".dipy"
+    root = Path(out_dir or home)
     folder = root / source.folder
     if source.archive is None:
         return _by_hand(source, folder)
@@ -177,10 +178,6 @@ def _find(source):
         known = ", ".join(SOURCES)
         raise InputError(f"{source}: no such dataset; expected one of {known}")
     return SOURCES[source]
-
-
-def _dipy_home():
-    return Path(os.environ.get("DIPY_HOME") or Path.home() / ".dipy")
 
 
 def _count(folder):
@@ -263,45 +260,21 @@ def _replace(fresh, folder):
 _CC359_NAME = re.compile(r"(CC\d{4})_[a-z]+_\d+_\d+_[MF](_[a-z_]+)?\.nii\.gz", re.I)
 
 
-@dataclass(frozen=True)
-class Inventory:
-    """The files of a dataset that was downloaded by hand.
-
-    Attributes
-    ----------
-    images : tuple of str
-        Subjects (``CC0001``) with an image.
-    masks : tuple of str
-        Subjects with a brain mask.
-    missing_images : tuple of str
-        Subjects of the dataset without an image.
-    missing_masks : tuple of str
-        Subjects with an image and no mask.
-    packed : tuple of str
-        Archives that are not unpacked.
-    """
-
-    images: tuple[str, ...]
-    masks: tuple[str, ...]
-    missing_images: tuple[str, ...]
-    missing_masks: tuple[str, ...]
-    packed: tuple[str, ...]
-
-    def __str__(self):
-        lines = [f"{len(self.images)} images and {len(self.masks)} masks found"]
-        for name in ("missing_images", "missing_masks", "packed"):
-            if values := getattr(self, name):
-                more = ", ..." if len(values) > 5 else ""
-                text = ", ".join(values[:5]) + more
-                lines.append(f"{name.replace('_', ' ')}: {len(values)} ({text})")
-        return "; ".join(lines)
-
-
 def check_cc359(folder):
-    """List the present and missing files of Calgary-Campinas-359: Inventory.
+    """List the present and missing files of Calgary-Campinas-359.
 
-    The folder holds, at any depth, images such as ``CC0001_philips_15_55_M.nii.gz`` and
-    masks such as ``CC0001_philips_15_55_M_staple.nii.gz``.
+    Parameters
+    ----------
+    folder : str or Path
+        A folder that holds, at any depth, images such as
+        ``CC0001_philips_15_55_M.nii.gz`` and masks such as
+        ``CC0001_philips_15_55_M_staple.nii.gz``.
+
+    Returns
+    -------
+    dict of str to list of str
+        Subjects (``CC0001``) with ``images``, with ``masks``, with ``missing images``,
+        and with an image and ``missing masks``; archives still ``packed``.
     """
     paths = sorted(Path(folder).rglob("*"))
     found = [match for p in paths if (match := _CC359_NAME.fullmatch(p.name))]
@@ -309,23 +282,29 @@ def check_cc359(folder):
     masks = sorted({match[1] for match in found if match[2] is not None})
     everyone = [f"CC{number:04d}" for number in range(1, 360)]
     archives = (".zip", ".tar", ".tgz", ".tar.gz")
-    return Inventory(
-        images=tuple(images),
-        masks=tuple(masks),
-        missing_images=tuple(s for s in everyone if s not in images),
-        missing_masks=tuple(s for s in images if s not in masks),
-        packed=tuple(p.name for p in paths if p.name.lower().endswith(archives)),
-    )
+    return {
+        "images": images,
+        "masks": masks,
+        "missing images": [s for s in everyone if s not in images],
+        "missing masks": [s for s in images if s not in masks],
+        "packed": [p.name for p in paths if p.name.lower().endswith(archives)],
+    }
 
 
 def _by_hand(source, folder):
-    inventory = check_cc359(folder)
-    if inventory.missing_images or inventory.missing_masks:
+    """Return a folder that was downloaded by hand; refuse an incomplete one."""
+    found = check_cc359(folder)
+    there = f"{len(found['images'])} images and {len(found['masks'])} masks found"
+    for name in ("missing images", "missing masks", "packed"):
+        if values := found[name]:
+            text = ", ".join(values[:5]) + ", ..." * (len(values) > 5)
+            there += f"; {name}: {len(values)} ({text})"
+    if found["missing images"] or found["missing masks"]:
         raise InputError(
             f"{source.name}: not for download without registration. Register at "
             f"{source.home}, download the original images and the skull-stripping "
             f"masks (STAPLE), unpack both into {folder}, and run this again to see "
-            f"what is missing. Now there: {inventory}"
+            f"what is missing. Now there: {there}"
         )
-    logger.info(f"{source.name}: {inventory} in {folder}; {source.licence}")
+    logger.info(f"{source.name}: {there} in {folder}; {source.licence}")
     return folder

@@ -107,6 +107,11 @@ def is_invertible(affine):
     return bool(finite and abs(np.linalg.det(affine[:3, :3])) > 1e-30)
 
 
+def affine_distance(shape, affine, other):
+    """Bound how far apart two affines place the voxels of a shape: float, in mm."""
+    return np.abs((affine - other) * [*shape, 1]).sum(axis=1).max()
+
+
 def _disagreement(shape, header, known):
     """Describe how far sform, qform and voxel sizes disagree; "" if they agree."""
     if not known:

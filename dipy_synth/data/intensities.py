@@ -9,6 +9,7 @@ import numpy as np
 from dipy_synth.errors import InputError
 
 GROUND = 0.15  # least fraction of the voxels that share a background value
+MOST_VALUES = 3  # of the background
 # A scanner's T1 has 0.06 to 0.4 of the brain's range below its 0.5 percentile.
 FLOOR, HIGHEST_FLOOR = 0.15, 1.0
 FAR = 10.0  # interquartile ranges; the brightest vessel is 3 above the third quartile
@@ -17,17 +18,13 @@ SCALES = (100, 255, 1000, 32767, 65535)  # of probabilities that are not in [0, 
 FLAT = 1e-5  # relative range of a constant image, by rounding
 
 
-def background_values(data, *, least=GROUND, most=3):
-    """List the values that fill a large part of an image: background and padding.
+def background_values(data):
+    """List the values that fill 15 % of an image: background and padding, at most 3.
 
     Parameters
     ----------
     data : ndarray of shape (X, Y, Z)
         The image.
-    least : float, optional
-        Least fraction of the voxels with the value.
-    most : int, optional
-        Largest number of values.
 
     Returns
     -------
@@ -37,8 +34,8 @@ def background_values(data, *, least=GROUND, most=3):
     step = max(1, round((data.size / 1e5) ** (1 / data.ndim)))
     sample = data[(slice(None, None, step),) * data.ndim]  # what fills much is in it
     values, counts = np.unique(sample, return_counts=True)
-    likely = values[np.argsort(-counts, kind="stable")[:most]]
-    found = [value for value in likely if np.mean(data == value) >= least]
+    likely = values[np.argsort(-counts, kind="stable")[:MOST_VALUES]]
+    found = [value for value in likely if np.mean(data == value) >= GROUND]
     faces = [
         np.take(data, i, axis).ravel() for axis in range(data.ndim) for i in (0, -1)
     ]

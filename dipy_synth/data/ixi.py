@@ -1,6 +1,7 @@
 """Table of IXI: ages and sexes, from the original spreadsheet or a text file."""
 
 import csv
+from functools import partial
 from importlib.util import find_spec
 import logging
 import math
@@ -33,7 +34,8 @@ def read_ixi_table(folder):
         If a table lacks a column or has words for numbers, or xlrd, which reads the
         spreadsheet, is not installed.
     """
-    readers = {"IXI.csv": _text(","), "IXI.tsv": _text("\t"), "IXI.xls": _spreadsheet}
+    readers = {"IXI.csv": partial(_text, ","), "IXI.tsv": partial(_text, "\t")}
+    readers["IXI.xls"] = _spreadsheet
     for place in (folder, folder.parent):
         for name, read in readers.items():
             if (place / name).is_file():
@@ -86,17 +88,13 @@ def _agreed(values, label, name, path):
     return values[0] if values else None
 
 
-def _text(delimiter):
-    """Return a reader of tables in text files."""
-
-    def read(path):
-        try:
-            with open(path, newline="", encoding="utf-8-sig") as stream:
-                return list(csv.DictReader(stream, delimiter=delimiter, restkey="more"))
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not a UTF-8 text ({error})") from error
-
-    return read
+def _text(delimiter, path):
+    """Read a table in a text file."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as stream:
+            return list(csv.DictReader(stream, delimiter=delimiter, restkey="more"))
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a UTF-8 text ({error})") from error
 
 
 def _spreadsheet(path):

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from dipy_synth.errors import InputError
+from dipy_synth.grid import times
 from dipy_synth.utils.tables import read_table, write_table
 
 logger = logging.getLogger("dipy_synth")
@@ -130,12 +131,11 @@ class Labels:
         volume = 4 * len(self) * math.prod(shape)
         patches = 8 * (len(self) * _PATCH ** len(shape)) ** 2
         if max(volume, patches) > MEMORY:
-            sizes = " x ".join(map(str, shape))
             raise InputError(
-                f"{len(self)} labels on {sizes} voxels: {volume / 2**30:.2f} GiB for "
-                f"the channels of a volume and {patches / 2**30:.2f} GiB for the "
-                "covariance of their patches; expected at most 1 GiB each, so fewer "
-                "labels, or larger voxels"
+                f"{len(self)} labels on {times(shape)} voxels: {volume / 2**30:.2f} "
+                f"GiB for the channels of a volume and {patches / 2**30:.2f} GiB for "
+                "the covariance of their patches; expected at most 1 GiB each, so "
+                "fewer labels, or larger voxels"
             )
 
 

@@ -120,12 +120,16 @@ def _meant(given, listing):
             raise InputError(f"{path}: no such file or folder")
         return
     for match in map(Path, sorted(glob.glob(given, recursive=True))):
-        if _is_aside(match, given) or is_hidden(match.name):
+        folders = _beyond(match, given)
+        if is_hidden(match.name) or any(is_aside(folder.name) for folder in folders):
             listing.leave_out(ASIDE_WHY, match)
         elif match.is_dir():
             yield from images_below(match, listing=listing)
-        elif is_image(match, listing) and not _is_ours(match, given, listing):
-            yield match
+        elif is_image(match, listing):
+            if any(map(listing.is_own, folders)) and not _names_it(given, match):
+                listing.leave_out(OURS, match)
+            else:
+                yield match
 
 
 def _beyond(match, pattern):
@@ -134,20 +138,7 @@ def _beyond(match, pattern):
     return [p for p in match.parents if p.name and p.name not in literal]
 
 
-def _is_aside(match, pattern):
-    return any(is_aside(folder.name) for folder in _beyond(match, pattern))
-
-
-def _is_ours(match, pattern, listing):
-    """Return whether wildcards reached into a cohort that dipy_synth wrote."""
-    ours = any(map(listing.is_own, _beyond(match, pattern)))
-    if ours and not _names_description(match, pattern):
-        listing.leave_out(OURS, match)
-        return True
-    return False
-
-
-def _names_description(match, pattern):
+def _names_it(pattern, match):
     """Return whether a pattern names the description (``desc-``) of a match."""
     found = re.search(r"_(desc-[a-zA-Z0-9]+)", match.name)
     return bool(found) and found[1] in pattern
@@ -172,12 +163,10 @@ def is_own_output(folder):
         description = read_object(path)
     except (InputError, PermissionError):
         return False
-    makers = description.get("GeneratedBy") if isinstance(description, dict) else None
+    makers = description.get("GeneratedBy")
     makers = makers if isinstance(makers, list) else []
     names = [m.get("Name") for m in makers if isinstance(m, dict)]
-    return "dipy_synth" in names or (
-        isinstance(description, dict) and "DipySynth" in description
-    )
+    return "dipy_synth" in names or "DipySynth" in description
 
 
 def is_image(path, listing=None):

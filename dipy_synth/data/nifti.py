@@ -7,10 +7,12 @@ import os
 from pathlib import Path
 
 import nibabel as nib
+from nibabel.arrayproxy import ArrayProxy
 import numpy as np
 
 from dipy_synth.data.headers import (
     BROKEN,
+    affine_distance,
     header_faults,
     is_invertible,
     read_affine,
@@ -115,9 +117,7 @@ def read_voxels(image, name):
     """
     _check_volume(image, name)
     try:
-        data = image.get_fdata(dtype=np.float32, caching="unchanged")
-        if nib.is_proxy(image.dataobj):
-            _check_gzip(image.file_map["image"].filename)
+        data = _read_floats(image)
     except BROKEN as error:
         raise InputError(
             f"{name}: the voxels cannot be read, is the file cut short? ({error})"
@@ -125,12 +125,18 @@ def read_voxels(image, name):
     return data.reshape(data.shape[:3])
 
 
-def _check_gzip(path):
-    """Read a ``.gz`` file to its end, where its checksum is, which nibabel does not."""
-    if str(path).lower().endswith(".gz"):
-        with gzip.open(path) as stream:
-            while stream.read(_BLOCK):
-                pass
+def _read_floats(image):
+    """Read voxels; of a ``.gz`` file to its end, where the checksum is."""
+    proxy, path = image.dataobj, image.file_map["image"].filename
+    packed = type(proxy) is ArrayProxy and str(path).lower().endswith(".gz")
+    if not packed or image.in_memory:
+        return image.get_fdata(dtype=np.float32, caching="unchanged")
+    parts = proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter
+    with gzip.open(path) as stream:
+        data = np.asarray(ArrayProxy(stream, parts), np.float32)
+        while stream.read(_BLOCK):
+            pass
+    return data
 
 
 def _check_volume(image, name):
@@ -219,15 +225,14 @@ def check_headers(image_path, mask_path=None, label_path=None):
     """
     image = open_nifti(image_path)
     affine, notes = read_affine(image)
-    notes = (*header_faults(image), *notes)
     for path, kind in ((mask_path, "mask"), (label_path, "label map")):
         if path is not None:
-            _check_same_grid(path, kind, image, affine, image_path)
-    return notes
+            _open_beside(path, kind, image, affine, image_path)
+    return (*header_faults(image), *notes)
 
 
-def _check_same_grid(path, kind, image, affine, image_path):
-    """Refuse a mask or a label map that is not on the voxels of its image."""
+def _open_beside(path, kind, image, affine, image_path):
+    """Open a mask or a label map; refuse one that is not on the voxels of its image."""
     mask = open_nifti(path)
     if mask.shape[:3] != image.shape[:3]:
         raise InputError(
@@ -235,13 +240,13 @@ def _check_same_grid(path, kind, image, affine, image_path):
             f"{image_path}, {image.shape[:3]}"
         )
     # Rounding in headers moves the far corner by less than this part of a voxel.
-    corner = np.array([*image.shape[:3], 1])
-    apart = np.abs((read_affine(mask)[0] - affine) * corner).sum(axis=1).max()
+    apart = affine_distance(image.shape[:3], read_affine(mask)[0], affine)
     if apart > 0.05 * nib.affines.voxel_sizes(affine).min():
         raise InputError(
             f"{path}: the {kind}'s affine differs from that of {image_path} by "
             f"up to {apart:.2f} mm; expected the same affine"
         )
+    return mask
 
 
 def read_scan(image_path, mask_path=None):
@@ -263,11 +268,12 @@ def read_scan(image_path, mask_path=None):
     mask : ndarray of shape (X, Y, Z), bool, or None
         The brain mask.
     """
-    check_headers(image_path, mask_path)
-    data, affine = read_volume(image_path)
+    image = open_nifti(image_path)
+    data, affine = read_voxels(image, image_path), read_affine(image)[0]
     if mask_path is None:
         return data, affine, None
-    mask = as_mask(read_volume(mask_path)[0])
+    mask = _open_beside(mask_path, "mask", image, affine, image_path)
+    mask = as_mask(read_voxels(mask, mask_path))
     if not mask.any():
         raise InputError(f"{mask_path}: the brain mask is all zero, expected a brain")
     return data, affine, mask

@@ -15,6 +15,10 @@ from scipy.ndimage import (
 
 from dipy_synth.data.intensities import offset_of
 from dipy_synth.errors import InputError
+from dipy_synth.grid import times
+
+_FIELD = 6.0  # mm, voxel size at which the bias field is fitted
+_NUDGE = 4.0  # mm, less than aligned brains differ
 
 
 def voxel_sizes(affine):
@@ -22,7 +26,7 @@ def voxel_sizes(affine):
     return np.linalg.norm(np.asarray(affine)[:3, :3], axis=0)
 
 
-def correct_bias(data, mask, affine, *, spacing=6.0, threads=1):
+def correct_bias(data, mask, affine, *, threads=1):
     """Correct the bias field of a T1 volume, as estimated by N4 [1]_.
 
     The field is fitted on a coarse copy, which loses nothing: it is smooth by
@@ -37,8 +41,6 @@ def correct_bias(data, mask, affine, *, spacing=6.0, threads=1):
         The brain. The field is fitted in it, and the result is exact only there.
     affine : ndarray of shape (4, 4)
         Voxel-to-world affine, in mm; only the voxel sizes are used.
-    spacing : float, optional
-        Voxel size at which the field is fitted, in mm.
     threads : int, optional
         Threads that N4 may use.
 
@@ -63,7 +65,7 @@ def correct_bias(data, mask, affine, *, spacing=6.0, threads=1):
     )
     for picture in (image, inside):
         picture.SetSpacing(sizes.tolist())
-    shrink = [max(1, int(spacing / size + 1e-3)) for size in sizes]
+    shrink = [max(1, int(_FIELD / size + 1e-3)) for size in sizes]
     shrink = [min(factor, n) for factor, n in zip(shrink, data.shape)]
     fit = sitk.N4BiasFieldCorrectionImageFilter()
     fit.SetNumberOfThreads(threads)
@@ -195,7 +197,7 @@ def bounding_corners(mask, affine):
     return points.min(axis=0), points.max(axis=0)
 
 
-def nudge(mask, matrix, grid, *, limit=4.0):
+def nudge(mask, matrix, grid):
     """Compute the shift of an aligned brain that avoids a cut by the grid.
 
     Parameters
@@ -206,18 +208,16 @@ def nudge(mask, matrix, grid, *, limit=4.0):
         Map from grid voxel to native voxel.
     grid : Grid
         The grid.
-    limit : float, optional
-        Largest shift along an axis, in mm: less than aligned brains differ.
 
     Returns
     -------
     ndarray of shape (3,)
         The shift in mm, right, anterior and superior; 0 along an axis where the brain
-        fits, or where no shift within the limit makes it fit.
+        fits, or where no shift within 4 mm makes it fit.
     """
     below, above = _excess(mask, matrix, grid)
     move = np.maximum(below, 0) - np.maximum(above, 0)
-    helps = (below + above <= 0) & (np.abs(move) <= limit)
+    helps = (below + above <= 0) & (np.abs(move) <= _NUDGE)
     return np.where(helps, move, 0.0)
 
 
@@ -249,9 +249,9 @@ def check_fit(mask, matrix, grid):
     shape = grid.shape + 2 * np.ceil(margin).astype(int)
     shape = -(-shape // 8) * 8  # divisible by 2 three times
     raise InputError(
-        f"the brain does not fit the grid of {_times(grid.shape)} voxels of "
-        f"{_times(grid.voxel_size)} mm: it reaches beyond by {beyond}; expected a "
-        f"brain inside of the grid; one of {_times(shape)} voxels would hold it"
+        f"the brain does not fit the grid of {times(grid.shape)} voxels of "
+        f"{times(grid.voxel_size)} mm: it reaches beyond by {beyond}; expected a "
+        f"brain inside of the grid; one of {times(shape)} voxels would hold it"
     )
 
 
@@ -260,11 +260,6 @@ def _excess(mask, matrix, grid):
     low, high = bounding_corners(mask, np.linalg.inv(matrix))
     sizes = np.array(grid.voxel_size)
     return (-0.5 - low) * sizes, (high - np.array(grid.shape) + 0.5) * sizes
-
-
-def _times(values):
-    """Format sizes as 80 x 96 x 80."""
-    return " x ".join(f"{value:g}" for value in values)
 
 
 def scale_to_unit(data, mask, *, percentiles=(0.5, 99.5)):

@@ -209,7 +209,8 @@ class Participants:
         rows, what = self._matched.get(record.subject, []), f"sub-{record.subject}"
         if self._session is None or not rows:
             return _merged(rows, f"{self.path}: {what}")
-        own = [row for row in rows if self._is_of(row, record.session)]
+        session = record.session and fold(record.session)
+        own = [r for r in rows if fold(_session(r.get(self._session))) == session]
         general = [row for row in rows if row.get(self._session) is None]
         others = [] if own or general else rows
         rest = [{k: v for k, v in r.items() if k != self._session} for r in others]
@@ -221,11 +222,6 @@ class Participants:
         row |= {k: v for k, v in special.items() if v is not None or k not in row}
         row.pop(self._session, None)
         return row
-
-    def _is_of(self, row, session):
-        """Return whether a row is of a session: bool."""
-        own = row.get(self._session)
-        return None not in (own, session) and fold(_session(own)) == fold(session)
 
 
 def _rows_of(n):
@@ -261,19 +257,15 @@ def _merged(rows, what):
     merged = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         known = [row[name] for row in rows if row.get(name) is not None]
-        values = list({_meaning(name, value): value for value in known}.values())
+        numbers = [column_number(name, value) for value in known]  # 20 and 20.0 agree
+        keys = [v if n is None else n for v, n in zip(known, numbers)]
+        values = list(dict(zip(keys, known)).values())
         if len(values) > 1:
             logger.warning(
                 f"{what} has {name} {' and '.join(values[:3])}; it is taken as missing"
             )
         merged[name] = values[0] if len(values) == 1 else None
     return merged
-
-
-def _meaning(name, value):
-    """Return the key by which a value is compared: 20 and 20.0 are equal."""
-    number = column_number(name, value)
-    return value if number is None else number
 
 
 def _log(records, tables):

@@ -108,10 +108,10 @@ def prepare_cohort(
     if preprocessing.brain in NETWORKS:
         load_network(preprocessing.brain)  # fail now, rather than for every scan
 
-    check = run_parallel(
-        partial(_check, preprocessing=preprocessing), records, verbose=False
-    )
-    errors = _error_messages(records, check)
+    check = partial(_check, preprocessing=preprocessing)
+    checked = list(run_parallel(check, records, verbose=False))
+    errors = _error_messages(records, checked)
+    notes = {record.key: found for record, (found, _) in zip(records, checked)}
     sound = [record for record in records if errors[record.key] is None]
     kept = [] if force else _kept(root, sound, preprocessing, errors)
     todo = [r for r in sound if r not in kept and errors[r.key] is None]
@@ -129,7 +129,8 @@ def prepare_cohort(
         threads=processors_each(**parallel),
     )
     shown = {"desc": "prepared scans", "unit": "scan", "verbose": verbose}
-    answers = list(run_parallel(work, map(_absolute, todo), **parallel, **shown))
+    items = [(_absolute(record), notes[record.key]) for record in todo]
+    answers = list(run_parallel(work, items, **parallel, **shown))
     errors.update(_error_messages(todo, answers))
     _warn(todo, answers)
     good = [record for record in records if errors[record.key] is None]
@@ -142,10 +143,10 @@ def prepare_cohort(
 
 
 def _check(record, *, preprocessing):
-    """Check headers and options of a scan."""
+    """Check headers and options of a scan; return what its header contradicts."""
     if preprocessing.brain == "given" and record.mask is None:
         raise InputError(f"{record.image}: no mask, but brain='given' (mask_path)")
-    check_headers(record.image, record.mask, record.label_map)
+    return check_headers(record.image, record.mask, record.label_map)
 
 
 def _kept(root, records, preprocessing, errors):
@@ -166,9 +167,9 @@ def _absolute(record):
     return replace(record, **paths)
 
 
-def _prepare(record, root, preprocessing, source, threads):
-    """Read, prepare and write one scan; return its warnings."""
-    notes = check_headers(record.image, record.mask, record.label_map)
+def _prepare(item, root, preprocessing, source, threads):
+    """Read, prepare and write one scan, of its record and notes; return warnings."""
+    record, notes = item
     data, affine, mask = read_scan(record.image, record.mask)
     labelled = record.label_map and read_label_map(record.label_map)[0]
     options = {"preprocessing": preprocessing, "threads": threads}

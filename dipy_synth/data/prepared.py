@@ -112,10 +112,26 @@ def write_prepared(root, record, prepared, preprocessing, *, source):
     image = target_path(root, record.key, preprocessing)
     sidecar_path(image).unlink(missing_ok=True)
     uris = [source.uri(path) for path in record.files]
-    _write_mask(image, prepared, preprocessing, uris)
-    if prepared.label_map is not None:
-        _write_label_map(image, prepared, preprocessing, uris)
     space = space_of(preprocessing.align)
+    common = {"Sources": uris, **spatial_reference(preprocessing.to_config())}
+
+    def write_beside(path, data, **content):
+        write_json(sidecar_path(path), {**content, **common})
+        write_volume(path, data, prepared.affine, space=space)
+
+    write_beside(
+        mask_path(image),
+        prepared.mask.astype(np.uint8),
+        Description="Brain mask on the grid of the prepared volume",
+        Type="Brain",
+    )
+    if prepared.label_map is not None:
+        write_beside(
+            label_path(image),
+            smallest_type(prepared.label_map),
+            Description="Labels on the grid of the prepared volume, by nearest voxels",
+            Labels=np.unique(prepared.label_map).tolist(),
+        )
     write_volume(image, prepared.data, prepared.affine, space=space)
     content = {
         "Description": "T1 brain on a common grid, intensities in [0, 1]",
@@ -136,33 +152,6 @@ def write_prepared(root, record, prepared, preprocessing, *, source):
         **spatial_reference(preprocessing.to_config()),
     }
     write_json(sidecar_path(image), content)
-
-
-def _write_mask(image, prepared, preprocessing, uris):
-    """Write the brain mask of a prepared volume, and its sidecar (BIDS)."""
-    path = mask_path(image)
-    content = {
-        "Description": "Brain mask on the grid of the prepared volume",
-        "Type": "Brain",
-        "Sources": uris,
-        **spatial_reference(preprocessing.to_config()),
-    }
-    write_json(sidecar_path(path), content)
-    mask = prepared.mask.astype(np.uint8)
-    write_volume(path, mask, prepared.affine, space=space_of(preprocessing.align))
-
-
-def _write_label_map(image, prepared, preprocessing, uris):
-    """Write the label map of a prepared volume, and its sidecar (BIDS)."""
-    path, maps = label_path(image), smallest_type(prepared.label_map)
-    content = {
-        "Description": "Labels on the grid of the prepared volume, by nearest voxels",
-        "Sources": uris,
-        "Labels": np.unique(maps).tolist(),
-        **spatial_reference(preprocessing.to_config()),
-    }
-    write_json(sidecar_path(path), content)
-    write_volume(path, maps, prepared.affine, space=space_of(preprocessing.align))
 
 
 def read_prepared(image):

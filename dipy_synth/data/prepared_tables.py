@@ -140,16 +140,13 @@ def _known_rows(root, records):
     rows = dict(zip(earlier, read_rows(root, earlier)))
     for row in rows.values():
         row.pop("split", None)
-    rows |= {record.key: _renamed(record.covariates) for record in records}
+    own = {"split": "study_split"}  # the study's column split keeps another name
+    for record in records:
+        rows[record.key] = {own.get(k, k): v for k, v in record.covariates.items()}
     for key, row in rows.items():
         row = {k: v and str(v) for k, v in row.items()}
         known[key.split("_")[0].removeprefix("sub-")][key] = row
     return known
-
-
-def _renamed(row):
-    """Keep the study's own column split under another name."""
-    return {{"split": "study_split"}.get(k, k): v for k, v in row.items()}
 
 
 def _common(known):

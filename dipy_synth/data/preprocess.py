@@ -59,7 +59,7 @@ class PreparedT1:
         Volume of the native brain mask, in mL.
     brain : str, optional
         The extractor of the brain: a key of
-        `dipy_synth.data.brain_extraction.EXTRACTORS`, never "auto".
+        `dipy_synth.data.brain_extraction.EXTRACTORS`, or "given".
     correlation : float or None, optional
         Correlation with the template after the alignment, see
         `dipy_synth.data.align.template_correlation`; None without an alignment.

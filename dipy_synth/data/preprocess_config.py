@@ -7,7 +7,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid, model_grid
 
 CHOICES = {
-    "brain": tuple(EXTRACTORS),
+    "brain": ("auto", "given", *EXTRACTORS),
     "align": ("rigid", "affine", "none"),
     "scaling": ("percentile", "minmax"),
     "order": (1, 3),

@@ -93,15 +93,11 @@ def split_subjects(rows, *, validation_fraction=0.2, seed=0, stratify=(), fixed=
     if validation_fraction > 0 and total > 1:
         number = max(number, 1)
     number -= sum(side == "validation" for side in split.values())
-    chosen = _evenly_spaced(len(new), min(max(number, 0), len(new)))
+    number = min(max(number, 0), len(new))
+    chosen = {int((index + 0.5) * len(new) / number) for index in range(number)}
     for index, subject in enumerate(new):
         split[subject] = "validation" if index in chosen else "train"
     return split
-
-
-def _evenly_spaced(count, number):
-    """Pick `number` of `count` places, evenly."""
-    return {int((index + 0.5) * count / number) for index in range(number)}
 
 
 def _hash(seed, subject):

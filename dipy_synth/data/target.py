@@ -9,8 +9,8 @@ from dipy_synth.data.headers import VOXEL, read_affine
 from dipy_synth.data.nifti import open_nifti
 from dipy_synth.data.operations import bounding_corners, resample, voxel_sizes
 from dipy_synth.errors import InputError
-from dipy_synth.grid import MOST_VOXELS, make_grid
-from dipy_synth.utils.checks import check_number
+from dipy_synth.grid import MOST_VOXELS, make_grid, times
+from dipy_synth.utils.number_checks import check_number
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Target:
         object.__setattr__(self, "affine", np.asarray(self.affine, "float64"))
         if np.prod(self.shape, dtype="float64") > MOST_VOXELS:
             raise InputError(
-                f"{self.name}: a grid of {_times(self.shape)} voxels; expected at most "
+                f"{self.name}: a grid of {times(self.shape)} voxels; expected at most "
                 "512 x 512 x 512"
             )
 
@@ -78,7 +78,7 @@ class Target:
         """
         for size in sizes:
             check_number("voxel_size", size, low=VOXEL[0], high=VOXEL[1])
-        made, name = make_grid(None, sizes, grid), f"voxel_size {_times(sizes)}"
+        made, name = make_grid(None, sizes, grid), f"voxel_size {times(sizes)}"
         return cls(made.shape, made.affine, name)
 
     @property
@@ -149,7 +149,7 @@ def describe_resolution(target, grid):
         ``Resolution``, in words, and ``ContentVoxelSize``, in mm: the size of the
         voxels that the content was made on.
     """
-    here, there = _times(target.voxel_size), _times(grid.voxel_size)
+    here, there = times(target.voxel_size), times(grid.voxel_size)
     return {
         "Resolution": f"Voxels of {here} mm, interpolated once from the grid of the "
         f"model, whose voxels are {there} mm: the content is of that resolution",
@@ -181,13 +181,9 @@ def find_target(*, like=None, voxel_size=None, grid=None):
     """
     if like is not None and voxel_size:
         raise InputError(
-            f"like {Path(like)} with voxel_size {_times(voxel_size)}: expected one of "
+            f"like {Path(like)} with voxel_size {times(voxel_size)}: expected one of "
             "them"
         )
     if like is not None:
         return Target.like(like)
     return Target.of_voxel_size(voxel_size, grid) if voxel_size else None
-
-
-def _times(values):
-    return " x ".join(f"{value:g}" for value in values)

@@ -75,11 +75,10 @@ def run_checks(context, *, quick=False, progress=False):
                     skipped(name, "left out by --quick", "run it without --quick")
                 )
             else:
-                results.append(check(context, partial(_go_on, bar, n)))
+
+                def report(share, most=n):  # fractions may sum to a little above 1
+                    bar.update(min(share, most - bar.n))
+
+                results.append(check(context, report))
             bar.update(n - bar.n)
     return results
-
-
-def _go_on(bar, most, share):
-    """Advance a bar; fractions may sum to a little more than 1."""
-    bar.update(min(share, most - bar.n))

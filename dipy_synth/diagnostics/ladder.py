@@ -40,7 +40,7 @@ class Ladder:
     returned: np.ndarray
 
 
-def climb(context, side, *, ratios=RUNGS, progress=None):
+def climb(context, side, *, progress=None):
     """Add noise to latents, and sample from there with their own conditions.
 
     Parameters
@@ -49,8 +49,6 @@ def climb(context, side, *, ratios=RUNGS, progress=None):
         The model and its latents.
     side : {"latents", "held_out"}
         Latents of the training set, or those held out.
-    ratios : sequence of float, optional
-        Noise-to-signal ratios.
     progress : callable, optional
         Called with the fraction done.
 
@@ -65,7 +63,7 @@ def climb(context, side, *, ratios=RUNGS, progress=None):
     times = ldm.schedule.sampling_times(settings.steps, size=x0[0].size)
     streams = NoiseStreams(context.seed, range(len(x0)), ldm.network.shape)
     denoise = ldm.denoiser(conditions, settings)
-    starts = ldm.schedule.times_at(ratios)
+    starts = ldm.schedule.times_at(RUNGS)
     walks = [np.array([t, *times[times < t]]) for t in starts]
     total, returned = sum(len(walk) - 1 for walk in walks), []
     for walk in walks:
@@ -79,7 +77,7 @@ def climb(context, side, *, ratios=RUNGS, progress=None):
             callback=lambda *_: progress and progress(1 / total),
         )
         returned.append(ldm.decode(x))
-    return Ladder(tuple(ratios), ldm.decode(x0), np.stack(returned))
+    return Ladder(RUNGS, ldm.decode(x0), np.stack(returned))
 
 
 def check_ladder(context, progress=None):

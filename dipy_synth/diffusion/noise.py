@@ -3,7 +3,7 @@
 import numpy as np
 
 from dipy_synth.errors import InputError
-from dipy_synth.utils.checks import check_whole
+from dipy_synth.utils.number_checks import check_whole
 from dipy_synth.utils.random import check_seed, random_stream
 
 

@@ -46,8 +46,8 @@ def sample_ddpm(
         sigma, (alpha_next, sigma_next) = here[1], after
         ratio, forward = _forward(here, after)
         mean = (ratio * sigma_next**2 * x + alpha_next * forward * x0) / sigma**2
-        spread = forward * (1 if variance == "large" else (sigma_next / sigma) ** 2)
-        return mean + math.sqrt(spread) * draw(number) if sigma_next > 0 else mean
+        added = forward * (1 if variance == "large" else (sigma_next / sigma) ** 2)
+        return mean + math.sqrt(added) * draw(number) if sigma_next > 0 else mean
 
     return _walk(step, denoise, noise, times, schedule, callback)
 

@@ -7,7 +7,7 @@ import math
 
 from dipy_synth.diffusion.samplers import SAMPLERS, sample_ddim, sample_dpmpp_2m
 from dipy_synth.errors import InputError
-from dipy_synth.utils.checks import check_number, check_whole
+from dipy_synth.utils.number_checks import check_number, check_whole
 
 _WITH_ETA = {"ddim": sample_ddim, "sde_dpmpp_2m": sample_dpmpp_2m}
 

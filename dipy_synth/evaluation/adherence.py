@@ -64,7 +64,8 @@ def follow_conditions(synthetic, real, fit, *, predictor=None, seed=0):
     notes : tuple of str
         Reasons for requested columns that are missing.
     """
-    columns = [name for name in _columns(synthetic) if _varies(synthetic, name)]
+    columns = dict.fromkeys(name for row in synthetic.rows for name in row)
+    columns = [name for name in columns if _varies(synthetic, name)]
     if not columns:
         why = f"none that was requested differs between {LEAST} volumes or more"
         return (), (f"conditions: {NOT_EVALUATED}, since {why}",)
@@ -140,10 +141,6 @@ def _numbers(ages, measured):
     pairs = [(column_number("age", a), m) for a, m in zip(ages, measured)]
     known = np.array([pair for pair in pairs if pair[0] is not None], "float64")
     return tuple(known.reshape(-1, 2).T)
-
-
-def _columns(volumes):
-    return dict.fromkeys(name for row in volumes.rows for name in row)
 
 
 def _known(volumes, name):

@@ -248,7 +248,7 @@ def in_words(found):
     """Return in one line whether the synthetic brains helped: str."""
     arms = [
         f"{arm.mae:.1f} ({arm.interval[0]:.1f} to {arm.interval[1]:.1f}) years by "
-        f"{arm.n} {_named(arm.trained_on)} brains"
+        f"{arm.n} {arm.trained_on.replace('both', 'real and synthetic')} brains"
         for arm in found.arms
     ]
     low, high = found.interval
@@ -273,7 +273,3 @@ def _ceiling_in_words(found):
         f". Beside half of the real brains, {found.more} synthetic ones save {made} "
         f"years, and {found.more} more real ones, the ceiling, {real}"
     )
-
-
-def _named(arm):
-    return "real and synthetic" if arm == "both" else arm

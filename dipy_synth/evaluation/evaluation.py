@@ -10,6 +10,8 @@ from dipy_synth.metrics.differences import VolumeDifference
 from dipy_synth.metrics.diversity import Similarity
 from dipy_synth.metrics.verdicts import AcceptanceRanges
 
+_OF_REAL_SUBJECTS = ("real_known", "real_predicted")  # values of each, not written
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -94,20 +96,16 @@ class Evaluation:
             "identical": self.identical
             if show_nearest
             else [name for name, _ in self.identical],
-            "asked": [_without_real_values(one) for one in self.asked],
+            "asked": [
+                {k: v for k, v in asdict(one).items() if k not in _OF_REAL_SUBJECTS}
+                for one in self.asked
+            ],
             "ageing": self.ageing,
             "regions": [region._asdict() for region in self.regions],
             "labels": [label._asdict() for label in self.labels],
             "downstream": self.downstream,
         }
         return plain(content)
-
-
-def _without_real_values(followed):
-    """Return adherence to a condition as a dict, without values of real subjects."""
-    config = asdict(followed)
-    del config["real_known"], config["real_predicted"]
-    return config
 
 
 def _described(audit, show_nearest):

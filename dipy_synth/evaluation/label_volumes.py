@@ -27,7 +27,8 @@ def measure_labels(images, names):
     tuple of dict of str to float, or None, (n,)
         From names of labels to mL, the same names in each; None without a map.
     """
-    sizes = [_millilitres(_label_map_of(image)) for image in images]
+    maps = (image.with_name(_T1W.sub("_dseg", image.name)) for image in images)
+    sizes = [*map(_millilitres, maps)]
     values = {value for found in sizes if found is not None for value in found}
     labels = Labels.of(values | set(names), names)
     return tuple(
@@ -36,11 +37,6 @@ def measure_labels(images, names):
         else {n: found.get(v, 0.0) for v, n in zip(labels.values, labels.names)}
         for found in sizes
     )
-
-
-def _label_map_of(image):
-    """Return the path of the label map of an image, which may not exist."""
-    return image.with_name(_T1W.sub("_dseg", image.name))
 
 
 def _millilitres(path):
@@ -74,7 +70,8 @@ def compare_labels(real, synthetic, *, seed=0):
     if min(map(len, sides)) < 2:
         return ()
     shared = [name for name in sides[0][0] if name in sides[1][0]]
-    return compare_volumes(*sides, {name: name for name in shared}, seed=seed)
+    columns = {name: name for name in shared}
+    return compare_volumes(*sides, columns, use="labels: bootstrap", seed=seed)
 
 
 def label_column(name):

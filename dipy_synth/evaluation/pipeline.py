@@ -23,7 +23,7 @@ from dipy_synth.evaluation.extractors import (
 )
 from dipy_synth.evaluation.findings import find_all
 from dipy_synth.evaluation.label_volumes import compare_labels
-from dipy_synth.evaluation.texture import compare_texture
+from dipy_synth.evaluation.texture_comparison import compare_texture
 from dipy_synth.metrics.comparison import CLASS_METRICS, METRICS, Metric, compare
 from dipy_synth.metrics.distribution import fid
 from dipy_synth.metrics.diversity import similarity_within
@@ -104,7 +104,8 @@ def evaluate(
         If cohorts are too small, on different grids, or real and training volumes are
         not disjoint.
     """
-    synthetic = _with_rows(synthetic, asked)
+    if asked is not None:
+        synthetic = replace(synthetic, rows=tuple(asked))
     notes = check_cohorts(real, synthetic, train, noise)
     if downstream:
         check_downstream(real, synthetic, train)
@@ -148,9 +149,11 @@ def evaluate(
         synthetic, compared, fit, predictor=predictor, seed=seed
     )
     notes += words
-    ageing = _ageing(synthetic, verdicts, real, ranges, seed) if tissues else None
-    rows = [verdict.metrics for verdict in verdicts]
-    regions = compare_regions(ranges.real, rows, seed=seed) if tissues else ()
+    rows, ageing, regions = [verdict.metrics for verdict in verdicts], None, ()
+    if tissues:
+        grown, others = ([r["ventricles_ml"] for r in x] for x in (rows, ranges.real))
+        ageing = compare_ageing(synthetic, grown, real, others, seed=seed)
+        regions = compare_regions(ranges.real, rows, seed=seed)
     used = compare_downstream(real, synthetic, train, seed=seed) if downstream else None
     parts = {
         "distribution": distribution,
@@ -181,10 +184,6 @@ def evaluate(
     labels = compare_labels(real, synthetic, seed=seed)
     sizes = {"regions": regions, "labels": labels}
     return Evaluation(about=about, **parts, **sizes, findings=findings)
-
-
-def _with_rows(synthetic, asked):
-    return synthetic if asked is None else replace(synthetic, rows=tuple(asked))
 
 
 def _to_fit_on(real, train, seed):
@@ -247,10 +246,3 @@ def _audits(real, synthetic, train, seed):
         name: audit_copies(*trio, search=search, seed=seed)
         for name, search in searches.items()
     }
-
-
-def _ageing(synthetic, verdicts, real, ranges, seed):
-    name = "ventricles_ml"
-    measured = [verdict.metrics[name] for verdict in verdicts]
-    others = [row[name] for row in ranges.real]
-    return compare_ageing(synthetic, measured, real, others, seed=seed)

@@ -8,6 +8,7 @@ from nibabel import orientations
 import numpy as np
 
 from dipy_synth.data.arrays import as_volumes
+from dipy_synth.data.headers import affine_distance
 from dipy_synth.data.label_table import read_names
 from dipy_synth.data.listing import list_images
 from dipy_synth.data.nifti import read_volume
@@ -19,7 +20,7 @@ from dipy_synth.data.readers import read_records
 from dipy_synth.data.records import entities
 from dipy_synth.errors import InputError
 from dipy_synth.evaluation.label_volumes import measure_labels
-from dipy_synth.grid import Grid
+from dipy_synth.grid import Grid, times
 from dipy_synth.metrics.array_checks import THRESHOLD
 from dipy_synth.utils.files import read_object
 from dipy_synth.utils.rows import stored_rows
@@ -107,7 +108,8 @@ class Volumes:
 
     def hashes(self):
         """Compute the SHA-256 of each volume's values: list of str, (n,)."""
-        return [_digest(volume) for volume in self.volumes]
+        arrays = (np.ascontiguousarray(volume, "float32") for volume in self.volumes)
+        return [hashlib.sha256(array).hexdigest() for array in arrays]
 
     def to_config(self):
         """Return a description in JSON types: dict."""
@@ -119,11 +121,6 @@ class Volumes:
             "grid": self.grid.to_config(),
             "notes": list(self.notes),
         }
-
-
-def _digest(volume):
-    values = np.ascontiguousarray(volume, "float32")
-    return hashlib.sha256(values.tobytes()).hexdigest()
 
 
 def load_volumes(source, *, split=None, grid=None, least=1):
@@ -180,19 +177,14 @@ def load_volumes(source, *, split=None, grid=None, least=1):
 
 def _prepared_files(root, split):
     """List key, file and row of each volume of a prepared cohort."""
-    keys = _keys(root)
+    keys = prepared_keys(root)
+    if not keys:
+        raise InputError(f"{root}: no prepared volume; expected some")
     return [
         (key, prepared_path(root, key), _asked(row))
         for key, row in zip(keys, read_rows(root, keys))
         if split is None or row.get("split") == split
     ]
-
-
-def _keys(root):
-    keys = prepared_keys(root)
-    if not keys:
-        raise InputError(f"{root}: no prepared volume; expected some")
-    return keys
 
 
 def _files(source):
@@ -229,7 +221,8 @@ class _Reader:
         data, affine = _to_ras(data, affine)
         if self.grid is None:
             self.grid = _grid_of(path, data.shape, affine)
-        if data.shape != self.grid.shape or not _same(affine, self.grid):
+        apart = affine_distance(self.grid.shape, affine, self.grid.affine)
+        if data.shape != self.grid.shape or apart >= 0.05 * min(self.grid.voxel_size):
             data = self._moved_to_grid(path, data, affine)
         return data.astype("float16")
 
@@ -239,7 +232,8 @@ class _Reader:
         if self._moved:
             notes += (
                 f"{len(self._moved)} volumes, the first {self._moved[0]}, lie on "
-                f"another grid and were resampled to {_words(self.grid)}",
+                f"another grid and were resampled to {times(self.grid.shape)} voxels "
+                f"of {times(self.grid.voxel_size)} mm",
             )
         if self._cut:
             path, low, high = self._cut[0]
@@ -305,13 +299,6 @@ def _grid_of(path, shape, affine):
     return Grid(shape, tuple(sizes), tuple(middle))
 
 
-def _same(affine, grid):
-    """Return whether the voxels of two grids of one shape coincide."""
-    corner = np.array([*grid.shape, 1])
-    apart = np.abs((affine - grid.affine) * corner).sum(axis=1).max()
-    return apart < 0.05 * min(grid.voxel_size)
-
-
 def _share_on(grid, mask, matrix):
     """Compute the fraction of a mask on a grid; `matrix` maps grid to mask voxels."""
     places = np.argwhere(mask)
@@ -320,11 +307,6 @@ def _share_on(grid, mask, matrix):
     found = places @ np.linalg.inv(matrix)[:3, :3].T + np.linalg.inv(matrix)[:3, 3]
     inside = (found > -1) & (found < np.array(grid.shape))
     return float(inside.all(axis=1).mean())
-
-
-def _words(grid):
-    shape = " x ".join(map(str, grid.shape))
-    return f"{shape} voxels of {' x '.join(f'{s:g}' for s in grid.voxel_size)} mm"
 
 
 def _in_a_line(affine):

@@ -88,6 +88,16 @@ def check_features(features, name, *, least=2, width=None):
     return features
 
 
+def check_pair(real, synthetic, what="features", *, least=2):
+    """Check tables of real and of synthetic volumes, see `check_features`: two ndarray.
+
+    `what` they hold is their name in errors.
+    """
+    real = check_features(real, f"{what} of real volumes", least=least)
+    name, width = f"{what} of synthetic volumes", real.shape[1]
+    return real, check_features(synthetic, name, least=least, width=width)
+
+
 def foreground(volume):
     """Compute the foreground, above 4 % of the range: bool, of the volume's shape.
 

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.array_checks import check_features
+from dipy_synth.metrics.array_checks import check_pair
 from dipy_synth.metrics.texture import (
     FEATURES,
     REGIONS,
@@ -22,10 +22,10 @@ from dipy_synth.metrics.texture import (
 )
 from dipy_synth.utils.random import random_stream
 
-FOLDS = 5
+FOLDS, DIVISIONS = 5, 2
 
 
-def classifier_auc(real, synthetic, *, subjects=None, folds=FOLDS, repeats=2, seed=0):
+def classifier_auc(real, synthetic, *, subjects=None, seed=0):
     """Compute the cross-validated AUC of a linear classifier, real or synthetic.
 
     Linear discriminant analysis with a shrunk covariance [1]_. Features are
@@ -38,39 +38,36 @@ def classifier_auc(real, synthetic, *, subjects=None, folds=FOLDS, repeats=2, se
     subjects : sequence, (n,), optional
         Subject of each real volume; those of one subject share a fold. By default each
         volume is of another subject.
-    folds : int, optional
-        Number of folds; at most the number of volumes of the smaller cohort.
-    repeats : int, optional
-        Random divisions into folds, over which the AUC is averaged.
     seed : int, optional
-        Seed of the divisions.
+        Seed of the divisions into folds.
 
     Returns
     -------
     float
-        Mean over folds; values below 0.5 are chance.
+        Mean over the folds, 5 or as many as volumes of the smaller cohort, of two
+        random divisions; values below 0.5 are chance.
 
     References
     ----------
     .. [1] Chen et al., "Shrinkage algorithms for MMSE covariance estimation", IEEE
        Transactions on Signal Processing 58, 2010, eq. 23.
     """
-    real, synthetic = _pair(real, synthetic)
+    real, synthetic = check_pair(real, synthetic)
     subjects = np.arange(len(real)) if subjects is None else np.asarray(subjects)
     if len(subjects) != len(real):
         raise InputError(f"{len(subjects)} subjects of {len(real)} real volumes")
     n = len(np.unique(subjects))
     rng, found = random_stream("classifier: splits", seed=seed), []
-    for _ in range(repeats):
-        parts = _folds(min(folds, n, len(synthetic)), subjects, len(synthetic), rng)
+    for _ in range(DIVISIONS):
+        parts = _folds(min(FOLDS, n, len(synthetic)), subjects, len(synthetic), rng)
         for a, b in parts:
             direction = _discriminant(real[~a], synthetic[~b])
             found.append(_auc(real[a] @ direction, synthetic[b] @ direction))
     return float(np.mean(found))
 
 
-def block_auc(real, synthetic, *, region="cortex", folds=FOLDS, seed=0):
-    """Compute the AUC of a classifier of single blocks of 16 mm.
+def block_auc(real, synthetic):
+    """Compute the AUC of a classifier of single blocks of 16 mm, of the cortex.
 
     It still varies where the AUC of whole brains is 1. The classifier is that of
     `classifier_auc`, on the features of blocks, in folds of volumes. Scores of blocks
@@ -82,11 +79,6 @@ def block_auc(real, synthetic, *, region="cortex", folds=FOLDS, seed=0):
     real, synthetic : array_like of shape (n, k) and (m, k)
         Moments of each volume, as `dipy_synth.metrics.texture.texture_moments` computes
         them.
-    region : {"cortex", "deep"}, optional
-    folds : int, optional
-        Number of folds.
-    seed : int, optional
-        Seed of the division.
 
     Returns
     -------
@@ -99,20 +91,18 @@ def block_auc(real, synthetic, *, region="cortex", folds=FOLDS, seed=0):
        receiver operating characteristic graph", Journal of Mathematical Psychology 12,
        1975.
     """
-    real, synthetic = _pair(real, synthetic)
-    rng = random_stream("classifier: folds", seed=seed)
-    folds = min(folds, len(real), len(synthetic))
+    real, synthetic = check_pair(real, synthetic)
+    rng = random_stream("classifier: folds", seed=0)
+    folds = min(FOLDS, len(real), len(synthetic))
     found = []
     for a, b in _folds(folds, np.arange(len(real)), len(synthetic), rng):
         (m0, c0), (m1, c1) = (
-            pooled_moments(rows, region) for rows in (real[~a], synthetic[~b])
+            pooled_moments(rows) for rows in (real[~a], synthetic[~b])
         )
         direction = _solve(m1 - m0, (c0 + c1) / 2, len(real) + len(synthetic))
-        (m0, c0), (m1, c1) = (
-            pooled_moments(rows, region) for rows in (real[a], synthetic[b])
-        )
-        spread = np.sqrt(max(direction @ (c0 + c1) @ direction, 1e-12))
-        found.append(ndtr(direction @ (m1 - m0) / spread))
+        (m0, c0), (m1, c1) = (pooled_moments(rows) for rows in (real[a], synthetic[b]))
+        std = np.sqrt(max(direction @ (c0 + c1) @ direction, 1e-12))
+        found.append(ndtr(direction @ (m1 - m0) / std))
     return float(np.mean(found))
 
 
@@ -131,24 +121,12 @@ def texture_features(rows):
         Means and logarithms of standard deviations of the features of blocks, of cortex
         and of deep parts.
     """
-    columns = []
+    columns, diagonal = [], np.equal(*np.triu_indices(len(FEATURES)))
     for region in REGIONS:
         means, seconds = volume_moments(rows, region)
-        squares = seconds[:, _diagonal(len(FEATURES))]
+        squares = seconds[:, diagonal]
         columns += [means, np.log(np.maximum(squares - means**2, 0) + 1e-8) / 2]
     return np.concatenate(columns, axis=1)
-
-
-def _diagonal(d):
-    """Return the indices of the diagonal in the upper triangle of a d x d matrix."""
-    i, j = np.triu_indices(d)
-    return np.flatnonzero(i == j)
-
-
-def _pair(real, synthetic):
-    real = check_features(real, "features of real volumes")
-    width = real.shape[1]
-    return real, check_features(synthetic, "features of synthetic volumes", width=width)
 
 
 def _folds(folds, subjects, m, rng):

@@ -116,12 +116,9 @@ def compare(real, synthetic, noise, *, metrics=None, repeats=100, level=0.95, se
 
     Parameters
     ----------
-    real : array_like of shape (n, d)
-        Features of real volumes, preferably not those the extractor was fitted on.
-    synthetic : array_like of shape (m, d)
-        Features of synthetic volumes.
-    noise : array_like of shape (l, d)
-        Features of noise: of `noise_like`, or of decoded noise.
+    real, synthetic, noise : array_like of shape (n, d), (m, d) and (l, d)
+        Features of real volumes, preferably not those the extractor was fitted on; of
+        synthetic ones; and of noise: of `noise_like`, or of decoded noise.
     metrics : dict of str to Metric, optional
         `METRICS` by default.
     repeats : int, optional
@@ -216,17 +213,18 @@ def _compare_one(name, metric, real, synthetic, draws, level):
             "does not separate them here, so it is not normalised",
         )
         span = float("nan")
-    spread = _interval(halves - halves.mean(), level)
+    tail = (1 - level) / 2
+    reach = np.quantile(halves - halves.mean(), [tail, 1 - tail])
     normalized = float((matched.mean() - floor) / span)
     return Comparison(
         name,
         float(value),
-        tuple(float(edge) for edge in np.clip(_around(value, spread), *metric.bounds)),
+        tuple(float(edge) for edge in np.clip(_around(value, reach), *metric.bounds)),
         float(matched.mean()),
         float(floor),
         float(ceiling),
         normalized,
-        _around(normalized, sorted(spread / span)),
+        _around(normalized, sorted(reach / span)),
         n,
         warnings,
     )
@@ -248,10 +246,5 @@ def _too_few(name, metric, n, width):
     return ()
 
 
-def _interval(values, level):
-    tail = (1 - level) / 2
-    return np.quantile(values, [tail, 1 - tail])
-
-
-def _around(value, spread):
-    return (float(value + spread[0]), float(value + spread[1]))
+def _around(value, reach):
+    return (float(value + reach[0]), float(value + reach[1]))

@@ -149,9 +149,7 @@ class RidgePredictor:
         """Predict numbers or categories, shape (n,), from features, shape (n, d)."""
         width = self._ridge.n_features_in_
         features = check_features(features, "features", least=1, width=width)
-        return self._decide(self._ridge.predict(features))
-
-    def _decide(self, scores):
+        scores = self._ridge.predict(features)
         if self._names is None:
             return scores
         return self._names[scores.argmax(axis=1)]
@@ -277,17 +275,17 @@ def _trend(numbers, measured, shuffles, rng):
 
 def _slope(x, y):
     x = x - x.mean()
-    spread = x @ x
-    return float(x @ y / spread) if spread else 0.0
+    squares = x @ x
+    return float(x @ y / squares) if squares else 0.0
 
 
 def _slope_error(x, y):
     """Compute the standard error of a regression line's slope: float."""
-    spread, slope = np.sum((x - x.mean()) ** 2), _slope(x, y)
-    if not spread or len(x) < 3:
+    squares, slope = np.sum((x - x.mean()) ** 2), _slope(x, y)
+    if not squares or len(x) < 3:
         return float("nan")
     rest = (y - y.mean()) - slope * (x - x.mean())
-    return float(np.sqrt(rest @ rest / (len(x) - 2) / spread))
+    return float(np.sqrt(rest @ rest / (len(x) - 2) / squares))
 
 
 def _middle(draws):

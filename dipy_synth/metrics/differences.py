@@ -33,7 +33,7 @@ class VolumeDifference(NamedTuple):
     interval: tuple
 
 
-def compare_volumes(real, synthetic, columns, *, seed=0):
+def compare_volumes(real, synthetic, columns, *, use="regions: bootstrap", seed=0):
     """Compare the volumes of structures in two cohorts.
 
     Parameters
@@ -42,6 +42,8 @@ def compare_volumes(real, synthetic, columns, *, seed=0):
         Volumes of each brain, in mL.
     columns : dict of str to str
         Name of a structure to its key in these.
+    use : str, optional
+        Use of the random numbers, see `dipy_synth.utils.random.USES`.
     seed : int, optional
         Random seed of the bootstrap.
 
@@ -59,7 +61,7 @@ def compare_volumes(real, synthetic, columns, *, seed=0):
         raise InputError(
             f"{len(real)} and {len(synthetic)} brains: expected 2 or more of each"
         )
-    rng = random_stream("regions: bootstrap", seed=seed)
+    rng = random_stream(use, seed=seed)
     draws = [rng.integers(n, size=(_DRAWS, n)) for n in (len(real), len(synthetic))]
     found = []
     for name, column in columns.items():
@@ -80,6 +82,6 @@ def compare_volumes(real, synthetic, columns, *, seed=0):
 
 def _delta(real, synthetic):
     """Compute Glass's delta along the last axis; NaN where real values are equal."""
-    spread = real.std(axis=-1, ddof=1)
-    spread = np.where(spread > 0, spread, np.nan)
-    return (synthetic.mean(axis=-1) - real.mean(axis=-1)) / spread
+    std = real.std(axis=-1, ddof=1)
+    std = np.where(std > 0, std, np.nan)
+    return (synthetic.mean(axis=-1) - real.mean(axis=-1)) / std

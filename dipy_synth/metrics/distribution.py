@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.distance import cdist, pdist
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.array_checks import check_features
+from dipy_synth.metrics.array_checks import check_features, check_pair
 from dipy_synth.utils.random import random_stream
 
 
@@ -39,8 +39,8 @@ def frechet_distance(mean, covariance, other_mean, other_covariance):
     """
     shift = np.asarray(mean, float) - np.asarray(other_mean, float)
     shared = np.linalg.norm(_root(covariance) @ _root(other_covariance), "nuc")
-    spread = np.trace(covariance) + np.trace(other_covariance)
-    return float(shift @ shift + spread - 2 * shared)
+    traces = np.trace(covariance) + np.trace(other_covariance)
+    return float(shift @ shift + traces - 2 * shared)
 
 
 def fid(real, synthetic):
@@ -51,10 +51,8 @@ def fid(real, synthetic):
 
     Parameters
     ----------
-    real : array_like of shape (n, d)
-        Features of real volumes.
-    synthetic : array_like of shape (m, d)
-        Features of synthetic volumes.
+    real, synthetic : array_like of shape (n, d) and (m, d)
+        Features of each volume.
 
     Returns
     -------
@@ -67,7 +65,7 @@ def fid(real, synthetic):
     .. [1] Heusel et al., "GANs trained by a two time-scale update rule converge to a
        local Nash equilibrium", NeurIPS 2017, eq. 6.
     """
-    real, synthetic = _pair(real, synthetic)
+    real, synthetic = check_pair(real, synthetic)
     shift = real.mean(axis=0) - synthetic.mean(axis=0)
     a, b = _factor(real), _factor(synthetic)
     # C = a'a and C' = b'b, so C C' and (a b')(a b')' have the same eigenvalues.
@@ -80,10 +78,8 @@ def kid(real, synthetic):
 
     Parameters
     ----------
-    real : array_like of shape (n, d)
-        Features of real volumes.
-    synthetic : array_like of shape (m, d)
-        Features of synthetic volumes.
+    real, synthetic : array_like of shape (n, d) and (m, d)
+        Features of each volume.
 
     Returns
     -------
@@ -95,26 +91,22 @@ def kid(real, synthetic):
     ----------
     .. [1] Bińkowski et al., "Demystifying MMD GANs", ICLR 2018.
     """
-    real, synthetic = _pair(real, synthetic)
+    real, synthetic = check_pair(real, synthetic)
     pairs = ((real, real), (synthetic, synthetic), (real, synthetic))
     return _unbiased(*((a @ b.T / a.shape[1] + 1) ** 3 for a, b in pairs))
 
 
-def kid_of_subsets(real, synthetic, *, size=None, subsets=100, level=0.95, seed=0):
+def kid_of_subsets(real, synthetic, *, size=None, subsets=100, seed=0):
     """Compute KID over random subsets of both cohorts, as it is usually reported.
 
     Parameters
     ----------
-    real : array_like of shape (n, d)
-        Features of real volumes.
-    synthetic : array_like of shape (m, d)
-        Features of synthetic volumes.
+    real, synthetic : array_like of shape (n, d) and (m, d)
+        Features of each volume.
     size : int, optional
         Volumes in a subset; half of the smaller cohort by default.
     subsets : int, optional
         Number of subsets.
-    level : float, optional
-        Fraction of the subsets within the interval.
     seed : int, optional
         Random seed.
 
@@ -124,24 +116,24 @@ def kid_of_subsets(real, synthetic, *, size=None, subsets=100, level=0.95, seed=
     sd : float
         Over the subsets, with n as the divisor.
     interval : tuple of float, (2,)
-        The middle `level` of the subsets.
+        The middle 95 % of the subsets.
 
     Raises
     ------
     InputError
         If a subset would be larger than a cohort, or of fewer than two.
     """
-    real, synthetic = _pair(real, synthetic)
+    real, synthetic = check_pair(real, synthetic)
     smaller = min(len(real), len(synthetic))
     size = max(smaller // 2, 2) if size is None else size
     if not 2 <= size <= smaller:
         raise InputError(f"KID: subsets of {size}; expected 2 to {smaller}")
     rng = random_stream("distribution: subsets", seed=seed)
     values = [
-        kid(_some(real, size, rng), _some(synthetic, size, rng)) for _ in range(subsets)
+        kid(*(x[rng.choice(len(x), size, replace=False)] for x in (real, synthetic)))
+        for _ in range(subsets)
     ]
-    tail = (1 - level) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
+    low, high = np.quantile(values, [0.025, 0.975])
     return float(np.mean(values)), float(np.std(values)), (float(low), float(high))
 
 
@@ -150,10 +142,8 @@ def mmd(real, synthetic, *, bandwidth=None):
 
     Parameters
     ----------
-    real : array_like of shape (n, d)
-        Features of real volumes.
-    synthetic : array_like of shape (m, d)
-        Features of synthetic volumes.
+    real, synthetic : array_like of shape (n, d) and (m, d)
+        Features of each volume.
     bandwidth : float, optional
         Standard deviation of the kernel, in units of the features; the median distance
         between two real volumes by default. (Of the real ones only: so it does not
@@ -168,7 +158,7 @@ def mmd(real, synthetic, *, bandwidth=None):
     ----------
     .. [1] Gretton et al., "A kernel two-sample test", JMLR 13, 2012, eq. 3.
     """
-    real, synthetic = _pair(real, synthetic)
+    real, synthetic = check_pair(real, synthetic)
     if bandwidth is None:
         bandwidth = np.median(pdist(real))
     if not bandwidth > 0:
@@ -225,10 +215,8 @@ def precision_recall(real, synthetic, *, k=5):
 
     Parameters
     ----------
-    real : array_like of shape (n, d)
-        Features of real volumes.
-    synthetic : array_like of shape (m, d)
-        Features of synthetic volumes.
+    real, synthetic : array_like of shape (n, d) and (m, d)
+        Features of each volume.
     k : int, optional
         Number of the neighbour.
 
@@ -242,7 +230,7 @@ def precision_recall(real, synthetic, *, k=5):
     .. [1] Kynkäänniemi et al., "Improved precision and recall metric for assessing
        generative models", NeurIPS 2019.
     """
-    real, synthetic = _pair(real, synthetic, least=k + 1)
+    real, synthetic = check_pair(real, synthetic, least=k + 1)
     apart = cdist(real, synthetic)
     precise = (apart < _radii(real, k)[:, np.newaxis]).any(axis=0)
     recalled = (apart < _radii(synthetic, k)).any(axis=1)
@@ -258,10 +246,8 @@ def density_coverage(real, synthetic, *, k=5):
 
     Parameters
     ----------
-    real : array_like of shape (n, d)
-        Features of real volumes.
-    synthetic : array_like of shape (m, d)
-        Features of synthetic volumes.
+    real, synthetic : array_like of shape (n, d) and (m, d)
+        Features of each volume.
     k : int, optional
         Number of the neighbour.
 
@@ -277,19 +263,9 @@ def density_coverage(real, synthetic, *, k=5):
     .. [1] Naeem et al., "Reliable fidelity and diversity metrics for generative
        models", ICML 2020.
     """
-    real, _ = _pair(real, synthetic, least=k + 1)
+    real, _ = check_pair(real, synthetic, least=k + 1)
     inside = cdist(real, synthetic) < _radii(real, k)[:, np.newaxis]
     return float(inside.sum(axis=0).mean() / k), float(inside.any(axis=1).mean())
-
-
-def _pair(real, synthetic, least=2):
-    """Check two tables of features."""
-    real = check_features(real, "real features", least=least)
-    width = real.shape[1]
-    synthetic = check_features(
-        synthetic, "synthetic features", least=least, width=width
-    )
-    return real, synthetic
 
 
 def _root(matrix):
@@ -313,11 +289,6 @@ def _unbiased(within, others, between):
         for matrix in (within, others)
     ]
     return float(sum(means) - 2 * between.mean())
-
-
-def _some(features, size, rng):
-    """Draw rows without replacement."""
-    return features[rng.choice(len(features), size, replace=False)]
 
 
 def _score(p):

@@ -34,9 +34,9 @@ class Similarity:
     pairs: int
     n: int
 
-    def interval(self, level=0.95):
-        """Compute the interval of the mean: tuple of float, (2,)."""
-        reach = self.error * norm.ppf((1 + level) / 2)
+    def interval(self):
+        """Compute the 95 % interval of the mean: tuple of float, (2,)."""
+        reach = self.error * norm.ppf(0.975)
         return (float(max(self.mean - reach, 0)), float(min(self.mean + reach, 1)))
 
 
@@ -82,7 +82,9 @@ def similarity_within(volumes, *, pairs=100, seed=0, each=map):
         raise InputError(f"{pairs} pairs: expected one or more")
     n = len(volumes)
     chosen = choose_pairs(n, pairs, random_stream("diversity: pairs", seed=seed))
-    compare = partial(_similarity, scales=_scales(volumes.shape[1:]))
+    room = min(volumes.shape[1:]) // (2 * RADIUS + 1)
+    scales = min(int(np.log2(max(room, 1))) + 1, len(SCALE_WEIGHTS))
+    compare = partial(_similarity, scales=scales)
     values = np.array([*each(compare, [(volumes[a], volumes[b]) for a, b in chosen])])
     sums, counts = np.zeros(n), np.zeros(n)
     for side in chosen.T:
@@ -105,12 +107,6 @@ def choose_pairs(n, most, rng):
     return np.concatenate(
         [np.stack([order, np.roll(order, -step)], axis=1) for step in steps]
     )
-
-
-def _scales(shape):
-    """Compute the number of scales that fit the shape, of those with a weight."""
-    room = min(shape) // (2 * RADIUS + 1)
-    return min(int(np.log2(max(room, 1))) + 1, len(SCALE_WEIGHTS))
 
 
 def _similarity(pair, *, scales):

@@ -15,6 +15,7 @@ from dipy_synth.utils.files import file_hash
 from dipy_synth.utils.rows import stored_rows, total
 
 _INPUT = 299  # pixels of a slice, as InceptionV3 was trained on
+_BATCH = 16  # slices at a time
 _WEIGHTS = "inception_v3_weights_tf_dim_ordering_tf_kernels{}.h5"  # Keras' own names
 
 
@@ -114,8 +115,6 @@ class InceptionFeatures:
         Slices of each plane, equally spaced in the middle half of the volume.
     size : int, optional
         Pixels along an edge that slices are resized to.
-    batch_size : int, optional
-        Number of slices at a time.
 
     Attributes
     ----------
@@ -133,9 +132,9 @@ class InceptionFeatures:
        CVPR 2016.
     """
 
-    def __init__(self, weights=None, *, slices=5, size=_INPUT, batch_size=16):
+    def __init__(self, weights=None, *, slices=5, size=_INPUT):
         path = None if weights == "random" else _find_weights(weights)
-        self.slices, self.size, self.batch_size = slices, size, batch_size
+        self.slices, self.size = slices, size
         self.hash = path and file_hash(path)
         self.has_classes = path is None or "notop" not in path.name
         self._network = _make_inception(path, self.has_classes)
@@ -169,8 +168,7 @@ class InceptionFeatures:
         found = np.moveaxis(found, axis + 1, 1).astype("float32")
         images = found.reshape(-1, *found.shape[2:], 1)
         parts = [
-            self._predict(images[i : i + self.batch_size])
-            for i in range(0, len(images), self.batch_size)
+            self._predict(images[i : i + _BATCH]) for i in range(0, len(images), _BATCH)
         ]
         lead = (len(volumes), self.slices)
         return {

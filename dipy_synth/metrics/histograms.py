@@ -2,28 +2,27 @@
 
 import numpy as np
 
-from dipy_synth.metrics.array_checks import check_features
+from dipy_synth.metrics.array_checks import check_pair
 
 BINS = 256
 
 
-def intensity_histogram(brain, *, bins=BINS):
+def intensity_histogram(brain):
     """Compute the intensity histogram of a brain.
 
     Parameters
     ----------
     brain : Brain
         A result of `dipy_synth.metrics.regions.cut_brain`.
-    bins : int, optional
-        Number of bins of equal width, from 0 to 1.
 
     Returns
     -------
-    ndarray of shape (bins,), float64
-        Fraction of the brain's voxels in each bin; an empty brain counts as all 0.
+    ndarray of shape (256,), float64
+        Fraction of the brain's voxels in bins of equal width, from 0 to 1; an empty
+        brain counts as all 0.
     """
     values = brain.values[brain.mask] if brain.mask.any() else np.zeros(1)
-    counts = np.histogram(np.clip(values, 0, 1), bins, (0, 1))[0]
+    counts = np.histogram(np.clip(values, 0, 1), BINS, (0, 1))[0]
     return counts / counts.sum()
 
 
@@ -64,9 +63,5 @@ def histogram_distance(real, synthetic):
     float
         1-Wasserstein distance, in units of the range.
     """
-    real = check_features(real, "histograms of real volumes", least=1)
-    width = real.shape[1]
-    synthetic = check_features(
-        synthetic, "histograms of synthetic volumes", least=1, width=width
-    )
+    real, synthetic = check_pair(real, synthetic, "histograms", least=1)
     return float(wasserstein(real.mean(axis=0), synthetic.mean(axis=0)))

@@ -15,7 +15,6 @@ from scipy.ndimage import uniform_filter
 from scipy.spatial.distance import cdist
 from scipy.stats import betabinom
 
-from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import check_features, check_volumes, foreground
 from dipy_synth.metrics.planted_copies import COPIES, plant_copies
 from dipy_synth.utils.random import random_stream
@@ -218,11 +217,11 @@ class FeatureSearch:
         return check_features(self._extractor(volumes), "features", least=1)
 
 
-def audit_copies(samples, train, held_out, *, search=None, alpha=0.05, seed=0):
+def audit_copies(samples, train, held_out, *, search=None, seed=0):
     """Search for copies of training brains among samples.
 
     The threshold is the k-th largest similarity of the held-out brains, with k the
-    largest for which no more than `alpha` of volumes like them are flagged, that is
+    largest for which no more than 5 % of volumes like them are flagged, that is
     k / (h + 1) of h held-out brains, and k at least 1. The number of flags of m such
     volumes then follows a beta-binomial distribution, since h brains leave the rate of
     the binomial one uncertain.
@@ -237,8 +236,6 @@ def audit_copies(samples, train, held_out, *, search=None, alpha=0.05, seed=0):
         Held-out real volumes, prepared in the same way.
     search : callable, optional
         Volumes (m, *shape) -> `Neighbors` in `train`; `VoxelSearch` by default.
-    alpha : float, optional
-        Fraction of the volumes that may be flagged by chance.
     seed : int, optional
         Seed of the planted copies.
 
@@ -255,12 +252,10 @@ def audit_copies(samples, train, held_out, *, search=None, alpha=0.05, seed=0):
     shape = train.shape[1:]
     samples = check_volumes(samples, "samples", shape=shape)
     held_out = check_volumes(held_out, "held-out volumes", shape=shape)
-    if not 0 < alpha < 1:
-        raise InputError(f"alpha {alpha}: expected a number between 0 and 1")
     search = VoxelSearch(train) if search is None else search
     real, found = search(held_out), search(samples)
     n = len(held_out)
-    threshold, k = copy_threshold(real.similarity, alpha=alpha)
+    threshold, k = copy_threshold(real.similarity)
     flagged = found.similarity > threshold
     share, planted = _control(search, train, threshold, seed)
     return CopyAudit(

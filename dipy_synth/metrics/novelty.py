@@ -9,6 +9,7 @@ from dipy_synth.metrics.array_checks import check_features
 from dipy_synth.utils.random import random_stream
 
 LEAST_SD = 0.05  # of a feature's SD: the narrowest Gaussian about a sample
+_STEPS = 100  # of expectation maximisation
 
 
 def authenticity(train, synthetic):
@@ -126,7 +127,7 @@ def feature_likelihood_divergence(train, held_out, synthetic, *, seed=0):
     return float(100 * (found - base) / width)
 
 
-def fit_variances(centers, points, *, steps=100):
+def fit_variances(centers, points):
     """Fit the variance of a Gaussian about each center to points.
 
     Parameters
@@ -135,8 +136,6 @@ def fit_variances(centers, points, *, steps=100):
         Standardised features.
     points : array_like of shape (n, d)
         Points whose likelihood is maximised.
-    steps : int, optional
-        Steps of expectation maximisation.
 
     Returns
     -------
@@ -146,7 +145,7 @@ def fit_variances(centers, points, *, steps=100):
     squares = cdist(points, centers, "sqeuclidean")
     d = points.shape[1]
     variances = np.full(len(centers), np.mean(squares) / d)
-    for _ in range(steps):
+    for _ in range(_STEPS):
         share = np.exp(_log_parts(squares, variances, d))
         share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-300)
         weights = share.sum(axis=0)

@@ -91,7 +91,7 @@ def ssim(reference, image, *, mask=None, data_range=1.0):
     return float(similarity[np.asarray(mask, bool)[box]].mean())
 
 
-def ms_ssim(reference, image, *, scales=5, weights=SCALE_WEIGHTS, data_range=1.0):
+def ms_ssim(reference, image, *, scales=5, weights=SCALE_WEIGHTS):
     r"""Compute the structural similarity over several scales [1]_.
 
     Scale 1 is the image itself; each next one is the mean over blocks of two voxels an
@@ -105,14 +105,12 @@ def ms_ssim(reference, image, *, scales=5, weights=SCALE_WEIGHTS, data_range=1.0
     Parameters
     ----------
     reference, image : array, or nibabel image or its path, (*shape)
-        Two images of one shape, of rank 2 or 3.
+        Two images of one shape, of rank 2 or 3, in [0, 1].
     scales : int, optional
         M. Five scales need 176 voxels an axis, each one less half of that.
     weights : sequence of float, optional
         :math:`w_j`, the finest scale first; those published for five scales by
         default. The first M are used, divided by their sum.
-    data_range : float, optional
-        Difference between the largest and the smallest possible value.
 
     Returns
     -------
@@ -137,7 +135,7 @@ def ms_ssim(reference, image, *, scales=5, weights=SCALE_WEIGHTS, data_range=1.0
     for scale in range(scales):
         if scale:
             reference, image = _halved(reference), _halved(image)
-        luminance, contrast = _maps(reference, image, data_range)
+        luminance, contrast = _maps(reference, image, 1.0)
         last = scale == scales - 1
         factors.append(_inner_mean(luminance * contrast if last else contrast))
     return float(np.prod(np.maximum(factors, 0) ** (shares / shares.sum())))

@@ -7,13 +7,14 @@ and blotches instead of folds. So it complements the metrics of texture.
 import numpy as np
 from scipy import fft
 
-from dipy_synth.metrics.array_checks import check_features
+from dipy_synth.metrics.array_checks import check_pair
 from dipy_synth.utils.random import random_stream
 
 #: Edges of the bands, as parts of the Nyquist frequency along each axis.
 BANDS = ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.0))
 _TAPER = 6.0  # mm over which the window opens, from the outline inwards
 _TINY = 1e-12
+_SHUFFLED = (0.15, 0.6)  # parts of the Nyquist frequency: folds
 
 
 def band_power(brain, *, bands=BANDS):
@@ -43,7 +44,7 @@ def band_power(brain, *, bands=BANDS):
     shape = [fft.next_fast_len(n, real=True) for n in window.shape]
     power = np.abs(fft.rfftn(window * (brain.values - mean), shape)) ** 2
     power *= _multiplicity(shape)
-    radius = _radial_frequency(shape, half=True)
+    radius = _radial_frequency(shape)
     sums = [power[(radius > low) & (radius <= high)].sum() for low, high in bands]
     return np.array(sums, float) / (np.prod(shape) * total)
 
@@ -61,11 +62,7 @@ def power_ratio(real, synthetic):
     ndarray of shape (b,), float64
         Ratio of the means: 1 for equal power, less for blur, more for noise.
     """
-    real = check_features(real, "power of real volumes", least=1)
-    width = real.shape[1]
-    synthetic = check_features(
-        synthetic, "power of synthetic volumes", least=1, width=width
-    )
+    real, synthetic = check_pair(real, synthetic, "power", least=1)
     return (synthetic.mean(axis=0) + _TINY) / (real.mean(axis=0) + _TINY)
 
 
@@ -85,8 +82,8 @@ def power_distance(real, synthetic):
     return float(np.mean(np.abs(np.log(power_ratio(real, synthetic)))))
 
 
-def shuffle_phases(volume, *, band=(0.15, 0.6), seed=0):
-    """Shuffle the phases of one frequency band within the brain.
+def shuffle_phases(volume, *, seed=0):
+    """Shuffle the phases of the band from 0.15 to 0.6 of Nyquist within the brain.
 
     The part of the brain in that band is replaced by noise of the same spectrum,
     cut to the brain and scaled to the same mean square there. It is the positive
@@ -96,8 +93,6 @@ def shuffle_phases(volume, *, band=(0.15, 0.6), seed=0):
     ----------
     volume : array of shape (I, J, K)
         A skull-stripped volume in [0, 1], the background 0.
-    band : tuple of float, (2,), optional
-        Lowest and highest frequency, as parts of the Nyquist frequency.
     seed : int, optional
         Seed of the phases.
 
@@ -110,8 +105,10 @@ def shuffle_phases(volume, *, band=(0.15, 0.6), seed=0):
     inside = volume > 0
     mean = volume[inside].mean() if inside.any() else 0.0
     centered = np.where(inside, volume - mean, 0)
-    radius = _radial_frequency(volume.shape, half=True)
-    spectrum = fft.rfftn(centered) * ((radius > band[0]) & (radius <= band[1]))
+    radius = _radial_frequency(volume.shape)
+    spectrum = fft.rfftn(centered) * (
+        (radius > _SHUFFLED[0]) & (radius <= _SHUFFLED[1])
+    )
     rng = random_stream("spectrum: phases", seed=seed)
     noise = rng.normal(size=volume.shape)
     phases = np.angle(fft.rfftn(noise))  # of a real field: Hermitian
@@ -122,14 +119,12 @@ def shuffle_phases(volume, *, band=(0.15, 0.6), seed=0):
     return np.where(inside, changed, 0).astype("float32")
 
 
-def _radial_frequency(shape, *, half=False):
+def _radial_frequency(shape):
     """Compute the distance of each frequency from 0, in units of the Nyquist frequency.
 
-    With `half` only those of a real transform, the last axis halved.
+    They are those of a real transform, the last axis halved.
     """
-    axes = [2 * fft.fftfreq(n) for n in shape]
-    if half:
-        axes[-1] = 2 * fft.rfftfreq(shape[-1])
+    axes = [*(2 * fft.fftfreq(n) for n in shape[:-1]), 2 * fft.rfftfreq(shape[-1])]
     return np.sqrt(
         sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij", sparse=True))
     )

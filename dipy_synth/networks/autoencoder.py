@@ -193,7 +193,7 @@ class Autoencoder(Network):
         -------
         dict
             ``images`` (batch, *shape, 1); ``latents`` (batch, *latent_shape) before
-            quantisation; and the ``indices`` of their codes (batch, *spatial, books).
+            quantisation; and ``indices`` of their codes (batch, *spatial, codebooks).
         """
         latents = self.encode(images)
         # indices too: metrics, which count them, see no codes on JAX

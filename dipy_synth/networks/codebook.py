@@ -22,10 +22,10 @@ class VectorQuantizer(layers.Layer):
     Parameters
     ----------
     codes : int
-        Codes in a book.
+        Codes in a codebook.
     width : int
         Length of a code.
-    books : int, optional
+    codebooks : int, optional
         Number of codebooks, each for ``width`` of the latent channels.
     decay : float, optional
         Decay of the moving averages per step.
@@ -34,16 +34,16 @@ class VectorQuantizer(layers.Layer):
     restart : float, optional
         A code used less often than this fraction of 1 / codes is reset; 0 for never.
     block : int, optional
-        Largest number of distances (positions x books x codes) in memory.
+        Largest number of distances (positions x codebooks x codes) in memory.
     seed : int, optional
         Seed of the first codes and of the resets.
 
     Attributes
     ----------
     channels : int
-        Latent channels, ``books * width``.
+        Latent channels, ``codebooks * width``.
     sizes : tuple of int
-        Codes of each book.
+        Codes of each codebook.
 
     Notes
     -----
@@ -67,7 +67,7 @@ class VectorQuantizer(layers.Layer):
         codes,
         width,
         *,
-        books=1,
+        codebooks=1,
         decay=0.99,
         commitment=0.25,
         restart=0.05,
@@ -76,25 +76,26 @@ class VectorQuantizer(layers.Layer):
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
-        if codes < 2 or min(width, books, block) < 1:
+        if codes < 2 or min(width, codebooks, block) < 1:
             raise InputError(
-                f"codes {codes}, width {width}, books {books}, block {block}: "
+                f"codes {codes}, width {width}, codebooks {codebooks}, block {block}: "
                 "expected at least 2, 1, 1 and 1"
             )
         if not (0 <= decay < 1 and 0 <= restart < 1):
             raise InputError(f"decay {decay}, restart {restart}: expected in [0, 1)")
-        self.codes, self.width, self.books = int(codes), int(width), int(books)
+        self.codes, self.width, self.codebooks = int(codes), int(width), int(codebooks)
         self.decay, self.commitment, self.restart = decay, commitment, restart
         self.block, self.seed = block, seed
-        self.channels, self.sizes = self.books * self.width, (self.codes,) * self.books
+        self.channels = self.codebooks * self.width
+        self.sizes = (self.codes,) * self.codebooks
         self._add_weights()
 
     def _add_weights(self):
         """Add the state; its mean over replicas is that of the joint batch."""
         own = {"trainable": False, "aggregation": "mean"}
-        shape = (self.books, self.codes)
+        shape = (self.codebooks, self.codes)
         first = keras.initializers.RandomNormal(stddev=1.0, seed=self.seed)
-        self.load = self.add_weight(shape, "ones", name="load", **own)
+        self.usage = self.add_weight(shape, "ones", name="usage", **own)
         self.sums = self.add_weight((*shape, self.width), first, name="sums", **own)
         self.started = self.add_weight((), "zeros", name="started", **own)
         self.draws = keras.random.SeedGenerator(self.seed)
@@ -107,16 +108,16 @@ class VectorQuantizer(layers.Layer):
         gap = ops.square(flat - quantised)
         self.add_loss(self.started * self.commitment * ops.mean(gap))
         if training:
-            self._follow(still, found, ops.stop_gradient(gap))
+            self._update_codes(still, found, ops.stop_gradient(gap))
         passed = flat + ops.stop_gradient(quantised - flat)
         shape = ops.shape(latents)
         on = ops.convert_to_tensor(self.started) > 0
         passed = ops.reshape(ops.where(on, passed, flat), shape)
-        found = ops.reshape(found, (*shape[:-1], self.books))
+        found = ops.reshape(found, (*shape[:-1], self.codebooks))
         return (passed, found) if return_indices else passed
 
     def indices(self, latents):
-        """Compute the index of the nearest code of each book.
+        """Compute the index of the nearest code of each codebook.
 
         Parameters
         ----------
@@ -125,12 +126,12 @@ class VectorQuantizer(layers.Layer):
 
         Returns
         -------
-        tensor of shape (batch, *spatial, books), int32
+        tensor of shape (batch, *spatial, codebooks), int32
             Values from 0 to ``codes - 1``.
         """
         latents = ops.convert_to_tensor(latents)
         found = nearest(self._flatten(latents), self._codes(), block=self.block)
-        return ops.reshape(found, (*ops.shape(latents)[:-1], self.books))
+        return ops.reshape(found, (*ops.shape(latents)[:-1], self.codebooks))
 
     def start(self, latents, seed):
         """Initialise the codes by k-means of latents, and enable quantisation.
@@ -152,10 +153,10 @@ class VectorQuantizer(layers.Layer):
         if not np.isfinite(flat).all():
             raise InputError("latents to start a codebook from: expected finite ones")
         rng = random_stream("codebook", seed=seed)
-        books = np.moveaxis(flat, 1, 0)
-        found = [_k_means(book, self.codes, rng=rng) for book in books]
+        codebooks = np.moveaxis(flat, 1, 0)
+        found = [_k_means(codebook, self.codes, rng=rng) for codebook in codebooks]
         means, counts = (np.stack(parts) for parts in zip(*found))
-        self.load.assign(counts * (self.codes / counts.sum(axis=1, keepdims=True)))
+        self.usage.assign(counts * (self.codes / counts.sum(axis=1, keepdims=True)))
         self.sums.assign(means * ops.convert_to_numpy(self._smoothed())[..., None])
         self.started.assign(1.0)
 
@@ -179,44 +180,46 @@ class VectorQuantizer(layers.Layer):
             )
 
     def _flatten(self, latents):
-        """Reshape latents to (positions, books, width)."""
-        return ops.reshape(ops.cast(latents, "float32"), (-1, self.books, self.width))
+        """Reshape latents to (positions, codebooks, width)."""
+        flat = ops.cast(latents, "float32")
+        return ops.reshape(flat, (-1, self.codebooks, self.width))
 
     def _codes(self):
-        """Return the codes (books, codes, width)."""
+        """Return the codes (codebooks, codes, width)."""
         return ops.convert_to_tensor(self.sums) / self._smoothed()[..., None]
 
     def _smoothed(self):
         """Return the counts with Laplace smoothing, which keeps their sum."""
-        load = ops.convert_to_tensor(self.load)
-        total = ops.sum(load, axis=1, keepdims=True)
-        return (load + TINY) / (total + self.codes * TINY) * total
+        usage = ops.convert_to_tensor(self.usage)
+        total = ops.sum(usage, axis=1, keepdims=True)
+        return (usage + TINY) / (total + self.codes * TINY) * total
 
     def _take(self, codes, found):
-        """Gather the codes (positions, books, width) of indices (positions, books)."""
+        """Gather the codes of indices (positions, codebooks); a last axis is added."""
         rows = ops.reshape(codes, (-1, self.width))
         return ops.stop_gradient(ops.take(rows, self._rows(found), axis=0))
 
     def _rows(self, found):
-        """Return indices into the codes of all books, numbered consecutively."""
-        return found + ops.arange(self.books, dtype="int32") * self.codes
+        """Return indices into the codes of all codebooks, numbered consecutively."""
+        return found + ops.arange(self.codebooks, dtype="int32") * self.codes
 
-    def _follow(self, flat, found, gap):
+    def _update_codes(self, flat, found, gap):
         """Update the moving averages by a batch, and reset dead codes."""
-        rows, n = ops.reshape(self._rows(found), (-1,)), self.books * self.codes
+        rows, n = ops.reshape(self._rows(found), (-1,)), self.codebooks * self.codes
         equal = self.codes / ops.cast(ops.shape(flat)[0], "float32")
         counts = ops.segment_sum(ops.ones_like(rows, "float32"), rows, n)
         sums = ops.segment_sum(ops.reshape(flat, (-1, self.width)), rows, n)
         keep, add = self.decay, (1 - self.decay) * equal
-        old_load, old_sums = (ops.convert_to_tensor(w) for w in (self.load, self.sums))
-        load = keep * old_load + add * ops.reshape(counts, self.load.shape)
+        old_usage = ops.convert_to_tensor(self.usage)
+        old_sums = ops.convert_to_tensor(self.sums)
+        usage = keep * old_usage + add * ops.reshape(counts, self.usage.shape)
         sums = keep * old_sums + add * ops.reshape(sums, self.sums.shape)
         if self.restart:
-            dead = old_load < self.restart
+            dead = old_usage < self.restart
             sums = ops.where(dead[..., None], self._draw(flat, gap, dead), sums)
-            load = ops.where(dead, ops.ones_like(load), load)
+            usage = ops.where(dead, ops.ones_like(usage), usage)
         on = ops.convert_to_tensor(self.started) > 0
-        self.load.assign(ops.where(on, load, old_load))
+        self.usage.assign(ops.where(on, usage, old_usage))
         self.sums.assign(ops.where(on, sums, old_sums))
 
     def _draw(self, flat, gap, dead):
@@ -233,18 +236,18 @@ class VectorQuantizer(layers.Layer):
         )
         last = ops.shape(flat)[0] - 1
         drawn = []
-        for book in range(self.books):
-            aims = share[book] * reach[book, -1]
-            rows = ops.searchsorted(reach[book], aims, side="right")
+        for codebook in range(self.codebooks):
+            aims = share[codebook] * reach[codebook, -1]
+            rows = ops.searchsorted(reach[codebook], aims, side="right")
             rows = ops.minimum(ops.cast(rows, "int32"), last)
-            drawn.append(ops.take(flat[:, book], rows, axis=0))
+            drawn.append(ops.take(flat[:, codebook], rows, axis=0))
         return ops.stack(drawn)
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
     def get_config(self):
-        names = "codes width books decay commitment restart block seed"
+        names = "codes width codebooks decay commitment restart block seed"
         own = {name: getattr(self, name) for name in names.split()}
         return {**super().get_config(), **own}
 
@@ -254,19 +257,19 @@ def nearest(latents, codes, *, block):
 
     Parameters
     ----------
-    latents : tensor of shape (positions, books, width)
+    latents : tensor of shape (positions, codebooks, width)
         The latents.
-    codes : tensor of shape (books, codes, width)
-        The codes of each book.
+    codes : tensor of shape (codebooks, codes, width)
+        The codes of each codebook.
     block : int
         Largest number of distances in memory, at least those of one position.
 
     Returns
     -------
-    tensor of shape (positions, books), int32
+    tensor of shape (positions, codebooks), int32
     """
-    books, size, _ = codes.shape
-    n, most = ops.shape(latents)[0], max(1, block // (books * size))
+    codebooks, size, _ = codes.shape
+    n, most = ops.shape(latents)[0], max(1, block // (codebooks * size))
     chunks = (n + most - 1) // most
     rows = (n + chunks - 1) // chunks
     lengths = ops.sum(ops.square(codes), axis=-1)[:, None]
@@ -281,7 +284,7 @@ def nearest(latents, codes, *, block):
         return ops.cast(ops.transpose(found), "int32")
 
     found = ops.map(search, ops.arange(chunks, dtype="int32"))
-    return ops.reshape(found, (-1, books))[:n]
+    return ops.reshape(found, (-1, codebooks))[:n]
 
 
 def _k_means(points, codes, *, rng):

@@ -9,6 +9,7 @@ from keras import ops
 from dipy_synth.networks.blocks import haar_down
 
 DISTANCES = {"l1": ops.abs, "l2": ops.square}
+_OCTAVES = 2  # of Haar details, from the finest
 
 
 def voxel_distance(x, y, *, distance="l1", background_weight=1.0):
@@ -53,8 +54,8 @@ def gradient_distance(x, y):
     return sum(distances) / len(distances)
 
 
-def frequency_distance(x, y, *, scales=2):
-    """Compute the mean L1 distance of the magnitudes of Haar details.
+def frequency_distance(x, y):
+    """Compute the mean L1 distance of the magnitudes of Haar details, of two octaves.
 
     Without signs, texture of the right strength costs nothing, wherever it is; under an
     L1 distance of voxels no texture at all costs less.
@@ -62,17 +63,14 @@ def frequency_distance(x, y, *, scales=2):
     Parameters
     ----------
     x, y : tensor of shape (batch, *spatial, 1)
-        Originals and reconstructions; spatial sizes are multiples of
-        ``2 ** scales``.
-    scales : int, optional
-        Number of octaves, from the finest.
+        Originals and reconstructions; spatial sizes are multiples of 4.
 
     Returns
     -------
     tensor of shape ()
     """
     distances = []
-    for _ in range(scales):
+    for _ in range(_OCTAVES):
         x, y = haar_down(x), haar_down(y)
         details = ops.abs(x[..., 1:]), ops.abs(y[..., 1:])
         distances.append(ops.mean(ops.abs(details[0] - details[1])))

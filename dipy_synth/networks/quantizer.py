@@ -92,7 +92,7 @@ class CodeUsage(keras.metrics.Metric):
     Parameters
     ----------
     sizes : sequence of int
-        Codes of each book, as a quantiser's ``sizes``.
+        Codes of each codebook, as a quantiser's ``sizes``.
 
     Notes
     -----
@@ -114,13 +114,13 @@ class CodeUsage(keras.metrics.Metric):
 
     def result(self):
         n, counts = len(self.sizes), ops.convert_to_tensor(self.counts)
-        book = ops.convert_to_tensor(np.repeat(np.arange(n), self.sizes), "int32")
+        codebook = ops.convert_to_tensor(np.repeat(np.arange(n), self.sizes), "int32")
         sizes = ops.convert_to_tensor(self.sizes, "float32")
-        total = ops.take(ops.segment_sum(counts, book, n), book)
+        total = ops.take(ops.segment_sum(counts, codebook, n), codebook)
         share = counts / ops.maximum(total, 1.0)
         entropy = -share * ops.log(ops.maximum(share, 1e-30))
-        met = ops.segment_sum(ops.cast(share > 0, "float32"), book, n)
-        perplexity = ops.exp(ops.segment_sum(entropy, book, n))
+        met = ops.segment_sum(ops.cast(share > 0, "float32"), codebook, n)
+        perplexity = ops.exp(ops.segment_sum(entropy, codebook, n))
         return {
             "usage": ops.mean(met / sizes),
             "perplexity": ops.mean(perplexity / sizes),
@@ -135,17 +135,17 @@ def usage(indices, sizes):
 
     Parameters
     ----------
-    indices : array of shape (..., books), int
+    indices : array of shape (..., codebooks), int
         Indices of a quantiser's ``indices``.
     sizes : sequence of int
-        Codes of each book.
+        Codes of each codebook.
 
     Returns
     -------
     usage : float
-        Fraction of the codes used at least once, mean over books.
+        Fraction of the codes used at least once, mean over codebooks.
     perplexity : float
-        Exponential of the codes' entropy over their number, mean over books.
+        Exponential of the codes' entropy over their number, mean over codebooks.
     """
     found = np.asarray(ops.convert_to_numpy(indices)).reshape(-1, len(sizes))
     counts = [np.bincount(column, minlength=n) for column, n in zip(found.T, sizes)]

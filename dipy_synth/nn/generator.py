@@ -14,7 +14,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.grid import model_grid
 from dipy_synth.networks.conversion import need_weights
 from dipy_synth.nn.base import DEFAULT_MODEL, Wrapper
-from dipy_synth.utils.checks import check_whole
+from dipy_synth.utils.number_checks import check_whole
 from dipy_synth.utils.progress import volume_bar
 
 

@@ -36,7 +36,9 @@ from dipy_synth.training import (
     reserve_output,
     train,
 )
-from dipy_synth.training.denoiser import (
+from dipy_synth.training.devices import resolve_precision
+from dipy_synth.training.initial import check_initial, check_match, warn_of_seen
+from dipy_synth.training.train_denoiser import (
     describe_training,
     encode_splits,
     fit_model_gaussian,
@@ -45,11 +47,9 @@ from dipy_synth.training.denoiser import (
     make_unet,
     measure_latents,
 )
-from dipy_synth.training.devices import resolve_precision
-from dipy_synth.training.initial import check_initial, check_match, warn_of_seen
-from dipy_synth.utils.checks import check_number
 from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
+from dipy_synth.utils.number_checks import check_number
 
 
 class LDM(Generator):

@@ -23,7 +23,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.metrics.conditioning import follows_category, follows_number
 from dipy_synth.networks.architectures import check_arguments
 from dipy_synth.networks.conversion import in_batches, need_weights, to_network
-from dipy_synth.networks.predictor import PredictorNetwork
+from dipy_synth.networks.predictor_network import PredictorNetwork
 from dipy_synth.nn.base import Wrapper
 from dipy_synth.store import load_networks, read_config
 from dipy_synth.training import TrainingSettings, building, is_fresh, train

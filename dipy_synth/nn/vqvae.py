@@ -36,7 +36,8 @@ from dipy_synth.training import (
     is_fresh,
     train,
 )
-from dipy_synth.training.autoencoder import (
+from dipy_synth.training.callbacks import AdversarialRamp
+from dipy_synth.training.train_autoencoder import (
     check_known,
     codebook_callbacks,
     initialize,
@@ -45,7 +46,6 @@ from dipy_synth.training.autoencoder import (
     validation_batches,
     with_frozen_encoder,
 )
-from dipy_synth.training.callbacks import AdversarialRamp
 from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
 

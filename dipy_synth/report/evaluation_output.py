@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dipy_synth.evaluation.tables import metric_rows, volume_rows
+from dipy_synth.evaluation.metric_tables import metric_rows, volume_rows
 from dipy_synth.report.evaluation_page import evaluation_page
 from dipy_synth.utils.derivative import OutputFolder
 from dipy_synth.utils.files import write_json

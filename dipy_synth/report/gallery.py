@@ -10,6 +10,7 @@ from dipy_synth.utils.montage import mid_slices
 
 POINT = (0.0, -20.0, 8.0)  # mm in MNI space: midline, thalamus, lateral ventricles
 SHOWN = 8  # volumes of a cohort in a mosaic
+_PAIRS = 8  # nearest pairs
 _VIEWED = 2_500_000  # largest number of voxels of a cohort in a page
 _LARGEST = 1_500_000  # voxels of one volume in the viewer
 
@@ -110,8 +111,8 @@ def mean_and_std(volumes):
     return mean.astype("float32"), np.sqrt(squares).astype("float32")
 
 
-def neighbor_pairs(audit, samples, train, *, most=8):
-    """Draw the samples that are nearest to a training brain, each above it.
+def neighbor_pairs(audit, samples, train):
+    """Draw the 8 samples that are nearest to a training brain, each above it.
 
     Parameters
     ----------
@@ -121,8 +122,6 @@ def neighbor_pairs(audit, samples, train, *, most=8):
         Synthetic volumes.
     train : Volumes or None
         Training volumes; without them the samples alone are drawn.
-    most : int, optional
-        Largest number of pairs.
 
     Yields
     ------
@@ -130,7 +129,7 @@ def neighbor_pairs(audit, samples, train, *, most=8):
         ``name``, ``similarity``, ``is_copy``, ``flagged``, ``pictures`` and
         ``nearest``, the name of the training brain or "".
     """
-    for i in np.argsort(-audit.samples.similarity, kind="stable")[:most]:
+    for i in np.argsort(-audit.samples.similarity, kind="stable")[:_PAIRS]:
         name, nearest = samples.names[i], ""
         pictures = [_planes(samples.volumes[i], samples.grid, name)]
         if train is not None:

@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import correlation
+from dipy_synth.metrics.histograms import wasserstein
 
 BINS = 50
 ENOUGH = 20  # least number of volumes for outlier scores
@@ -167,7 +168,8 @@ def measure_quality(
     if n > 1:
         found = [correlation(volume, total - volume) for volume in volumes]
         metrics["correlation"] = np.array(found)
-        metrics["histogram_distance"] = _distances(histograms)
+        others = (histograms.sum(axis=0) - histograms) / (n - 1)
+        metrics["histogram_distance"] = wasserstein(histograms, others)
     if orientations is not None:
         metrics["tilt"] = tilts(orientations)
     if alignments is not None:
@@ -283,13 +285,3 @@ def _at_one_size(volumes, counts):
         affine_transform(v, np.full(3, f), offset=center * (1 - f), order=1)
         for v, f in zip(volumes, factors)
     ]
-
-
-def _distances(histograms):
-    """Compute the Wasserstein-1 distance of each histogram to the mean of the others.
-
-    In one dimension it is the area between the two cumulative distributions.
-    """
-    others = (histograms.sum(axis=0) - histograms) / (len(histograms) - 1)
-    apart = np.cumsum(histograms - others, axis=1)
-    return np.abs(apart).sum(axis=1) / BINS

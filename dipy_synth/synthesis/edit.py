@@ -20,7 +20,7 @@ from dipy_synth.diffusion.samplers import sample_ddim
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.errors import InputError
 from dipy_synth.utils.cells import as_number
-from dipy_synth.utils.checks import check_number, check_whole
+from dipy_synth.utils.number_checks import check_number, check_whole
 
 STRENGTH, STEPS, GUIDANCE = 1.0, 24, 2.0
 

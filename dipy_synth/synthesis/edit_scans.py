@@ -23,6 +23,9 @@ from dipy_synth.synthesis.scans import (
     each_scan,
     is_made,
     prepare_scans,
+    remove_results,
+    result_path,
+    results_there,
 )
 from dipy_synth.utils.derivative import OutputFolder
 from dipy_synth.utils.files import read_object, write_json
@@ -105,7 +108,7 @@ def edit_scans(ldm, scans, out_dir, edit, *, brain="auto", force=False):
     found = prepare_scans(ldm.config, scans, out_dir, brain=brain, force=force)
     if found.good:
         if different:
-            _remove(out_dir)
+            remove_results(out_dir, EDITED, DIFFERENCE)
         source = found.link(out_dir)
         describe_results(
             folder,
@@ -136,7 +139,7 @@ def _edit(ldm, scans, source, out_dir, edit, force):
 
 def _one(ldm, scans, source, key, row, out_dir, edit, force):
     """Edit one prepared scan; return whether it was not done before."""
-    image, target = prepared_path(scans.root, key), _target(out_dir, key, EDITED)
+    image, target = prepared_path(scans.root, key), result_path(out_dir, key, EDITED)
     origin = scans.origin(key)
     if is_made(target, origin, force=force):
         return False
@@ -192,7 +195,7 @@ def _write_volumes(out_dir, key, prepared, change, native):
         limits = scan[inside].min(), scan[inside].max()
         edited = np.where(difference, edited.clip(*limits), scan)
     for end, data in ((DIFFERENCE, difference), (EDITED, edited.astype("float32"))):
-        write_volume(_target(out_dir, key, end), data, affine, words=SAID)
+        write_volume(result_path(out_dir, key, end), data, affine, words=SAID)
     # a head has three times the voxels of its brain; a brain has a rim
     return bool(np.count_nonzero(scan > low) < 1.5 * np.count_nonzero(inside))
 
@@ -205,39 +208,19 @@ def _write_sidecars(out_dir, key, content):
         EDITED: "T1 scan of a real person, changed by a latent diffusion model",
     }
     for end, text in texts.items():
-        path = sidecar_path(_target(out_dir, key, end))
+        path = sidecar_path(result_path(out_dir, key, end))
         write_json(path, {"Description": text, **content})
-
-
-def _target(out_dir, key, end):
-    return out_dir / key.split("_")[0] / "anat" / f"{key}{end}"
-
-
-def _sidecars(out_dir):
-    return sorted(out_dir.glob(f"sub-*/anat/*{EDITED.replace('.nii.gz', '.json')}"))
-
-
-def _remove(out_dir):
-    """Remove the results of another edit."""
-    for path in _sidecars(out_dir):
-        key = path.name.removesuffix(EDITED.replace(".nii.gz", ".json"))
-        for end in (EDITED, DIFFERENCE):
-            volume = _target(out_dir, key, end)
-            sidecar_path(volume).unlink(missing_ok=True)
-            volume.unlink(missing_ok=True)
 
 
 def _write_table(out_dir):
     """Write edits.tsv: the conditions of each scan, and its mean change."""
     rows = []
-    for path in _sidecars(out_dir):
-        needed = {"OwnConditions": dict, "Conditions": dict, "MeanChange": object}
+    needed = {"OwnConditions": dict, "Conditions": dict, "MeanChange": object}
+    for key, path in results_there(out_dir, EDITED).items():
         sidecar = read_object(path, needed=needed)
-        row = {"scan": path.name.removesuffix(EDITED.replace(".nii.gz", ".json"))}
-        row |= {
-            f"own_{name}": value for name, value in sidecar["OwnConditions"].items()
-        }
-        row |= {f"asked_{name}": value for name, value in sidecar["Conditions"].items()}
+        own, asked = sidecar["OwnConditions"], sidecar["Conditions"]
+        row = {"scan": key, **{f"own_{name}": value for name, value in own.items()}}
+        row |= {f"asked_{name}": value for name, value in asked.items()}
         rows.append({**row, "mean_change": sidecar["MeanChange"]})
     write_table(out_dir / TABLE, rows)
 
@@ -257,7 +240,7 @@ def _draw(root, keys, out_dir):
 
 def _on_grid(out_dir, key, prepared):
     """Bring the difference of a scan to the grid, in the unit of the grid."""
-    difference, affine = read_volume(_target(out_dir, key, DIFFERENCE))
+    difference, affine = read_volume(result_path(out_dir, key, DIFFERENCE))
     low, high = prepared.intensity_range
     if not difference.any():
         return np.zeros_like(prepared.data)

@@ -9,11 +9,11 @@ from dipy_synth.data.target import find_target
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.grid import Grid
 from dipy_synth.store import read_config
-from dipy_synth.synthesis.cohort import synthesize_cohort
 from dipy_synth.synthesis.images import check_for_images, synthesize_images
 from dipy_synth.synthesis.outputs import Outputs
 from dipy_synth.synthesis.qc_filter import QCFilter
 from dipy_synth.synthesis.request import Request, read_matched_participants
+from dipy_synth.synthesis.synthetic_cohort import synthesize_cohort
 from dipy_synth.utils.startup import start_keras
 
 
@@ -50,7 +50,8 @@ def synthesize(
     out_dir : str or Path
         Output folder.
     n : int, optional
-        Number of samples, see `dipy_synth.synthesis.cohort.synthesize_cohort`.
+        Number of samples, see
+        `dipy_synth.synthesis.synthetic_cohort.synthesize_cohort`.
     seed : int, optional
         Seed of the noise.
     conditions : sequence of str, optional

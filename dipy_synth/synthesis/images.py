@@ -1,7 +1,7 @@
 """Synthetic images on disk: one file of arrays, its origin, and a contact sheet.
 
-This corresponds to `dipy_synth.synthesis.cohort` for volumes. Images are small: they
-are generated together, stored in one file, and have no affine.
+Volumes are those of `dipy_synth.synthesis.synthetic_cohort`. Images are small: they are
+generated together, stored in one file, and have no affine.
 """
 
 from pathlib import Path

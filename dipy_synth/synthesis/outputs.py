@@ -49,7 +49,10 @@ class Outputs:
         if config.get("labels"):
             Labels.from_config(config["labels"]).write(out_dir / LEVELS)
         elif self.tissues:
-            write_table(out_dir / LEVELS, _levels())
+            rows = [("0", "Background", "BG")]
+            rows += [(str(i), n, key) for i, (key, n) in enumerate(LABELS.items(), 1)]
+            names = ("index", "name", "abbreviation")
+            write_table(out_dir / LEVELS, [dict(zip(names, row)) for row in rows])
         else:
             (out_dir / LEVELS).unlink(missing_ok=True)
 
@@ -170,12 +173,6 @@ def _millilitres(labels, affine, names):
     size = abs(np.linalg.det(affine[:3, :3])) / 1000
     counts = {name: np.count_nonzero(labels == value) for name, value in names.items()}
     return {name: round(float(n * size), 3) for name, n in counts.items()}
-
-
-def _levels():
-    rows = [("0", "Background", "BG")]
-    rows += [(str(i), name, key) for i, (key, name) in enumerate(LABELS.items(), 1)]
-    return [dict(zip(("index", "name", "abbreviation"), row)) for row in rows]
 
 
 def volume_path(out_dir, number, config):

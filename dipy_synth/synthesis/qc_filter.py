@@ -140,19 +140,16 @@ class QCFilter:
 
     def to_arrays(self):
         """Return its data as arrays: dict of str to ndarray."""
-        return {
+        found = {
             "metrics": np.array([*self.ranges.limits]),
             "limits": np.array([*self.ranges.limits.values()]),
             "mean": self.ranges.mean.astype("float16"),
             "power": np.array(self.ranges.power),
             "n": np.array(self.ranges.n),
-            **self._copies_to_arrays(),
         }
-
-    def _copies_to_arrays(self):
-        if self.search is None:
-            return {}
-        return {"threshold": np.array(self.threshold), **self.search.to_arrays()}
+        if self.search is not None:
+            found |= {"threshold": np.array(self.threshold), **self.search.to_arrays()}
+        return found
 
     def __call__(self, volume):
         """Check a volume.

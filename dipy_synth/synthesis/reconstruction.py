@@ -26,6 +26,9 @@ from dipy_synth.synthesis.scans import (
     each_scan,
     is_made,
     prepare_scans,
+    remove_results,
+    result_path,
+    results_there,
 )
 from dipy_synth.utils.derivative import OutputFolder
 from dipy_synth.utils.files import read_object, write_json
@@ -95,12 +98,13 @@ def reconstruct_cohort(vqvae, scans, out_dir, *, brain="auto", force=False):
     """
     out_dir, _ = Path(out_dir), need_weights(vqvae.network)
     model_grid(vqvae.config)
-    folder, request = _folder(out_dir), _request(vqvae)
+    folder = OutputFolder(out_dir, KIND, besides=(PREPARED,))
+    request = {"ModelHash": vqvae.config["weights_sha256"]}
     different = folder.check(request, force=force)
     found = prepare_scans(vqvae.config, scans, out_dir, brain=brain, force=force)
     if found.good:
         if different:
-            _remove(out_dir)
+            remove_results(out_dir, SUFFIX)
         source = found.link(out_dir)
         describe_results(
             folder,
@@ -131,7 +135,7 @@ def _reconstruct(vqvae, scans, source, out_dir, force):
 
 def _one(vqvae, scans, source, key, out_dir, *, force):
     """Reconstruct one prepared scan; return whether it was not done before."""
-    image, target = prepared_path(scans.root, key), _target(out_dir, key)
+    image, target = prepared_path(scans.root, key), result_path(out_dir, key, SUFFIX)
     sidecar, origin = sidecar_path(target), scans.origin(key)
     if is_made(target, origin, force=force):
         return False
@@ -155,10 +159,6 @@ def _one(vqvae, scans, source, key, out_dir, *, force):
     }
     write_json(sidecar, content)  # last: it marks completion
     return True
-
-
-def _target(out_dir, key):
-    return out_dir / key.split("_")[0] / "anat" / f"{key}{SUFFIX}"
 
 
 def _on_grid(prepared, decoded):
@@ -189,31 +189,10 @@ def _in_native(prepared, restored, native, *, bias):
     }
 
 
-def _folder(out_dir):
-    return OutputFolder(out_dir, KIND, besides=(PREPARED,))
-
-
-def _request(vqvae):
-    return {"ModelHash": vqvae.config["weights_sha256"]}
-
-
-def _remove(out_dir):
-    """Remove the reconstructions of another model."""
-    for old in _sidecars(out_dir):
-        old.unlink()
-        old.with_name(old.name.replace(".json", ".nii.gz")).unlink(missing_ok=True)
-
-
-def _sidecars(out_dir):
-    pattern = f"sub-*/anat/*{SUFFIX.replace('.nii.gz', '.json')}"
-    return sorted(out_dir.glob(pattern))
-
-
 def _write_table(out_dir):
     """Write reconstruction.tsv: the metrics of all reconstructions."""
     rows = []
-    for path in _sidecars(out_dir):
-        scan = path.name.removesuffix(SUFFIX.replace(".nii.gz", ".json"))
+    for scan, path in results_there(out_dir, SUFFIX).items():
         metrics = read_object(path, needed={"Metrics": dict})["Metrics"]
         rows.append({"subject": scan.split("_")[0], "scan": scan, **metrics})
     write_table(out_dir / "reconstruction.tsv", rows)

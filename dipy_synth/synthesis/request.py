@@ -139,7 +139,10 @@ class Request:
             "sweep": {name: list(values) for name, values in self.sweep.items()},
             **self.sampling.to_config(),
         }
-        return {_camel(name): value for name, value in content.items()}
+        return {
+            "".join(word.capitalize() for word in name.split("_")): value
+            for name, value in content.items()
+        }
 
 
 def _plain(row):
@@ -150,10 +153,6 @@ def _plain_value(value):
     """Convert a value to a JSON type; None where missing."""
     value = value.item() if isinstance(value, np.generic) else value
     return None if is_missing(value) else value
-
-
-def _camel(name):
-    return "".join(word.capitalize() for word in name.split("_"))
 
 
 def read_matched_participants(path, schema, *, keep_ids=False):

@@ -120,6 +120,27 @@ def describe_results(folder, request, model, source, **options):
     )
 
 
+def result_path(out_dir, key, end):
+    """Return the path of what is made of a scan, ``out_dir/sub-X/anat/<key><end>``."""
+    return out_dir / key.split("_")[0] / "anat" / f"{key}{end}"
+
+
+def results_there(out_dir, end):
+    """Return the sidecars of the volumes that end so, by the key of the scan: dict."""
+    end = end.replace(".nii.gz", ".json")
+    paths = sorted(out_dir.glob(f"sub-*/anat/*{end}"))
+    return {path.name.removesuffix(end): path for path in paths}
+
+
+def remove_results(out_dir, *ends):
+    """Remove the volumes that end so, and their sidecars; that of the first last."""
+    for key in results_there(out_dir, ends[0]):
+        for end in reversed(ends):
+            volume = result_path(out_dir, key, end)
+            sidecar_path(volume).unlink(missing_ok=True)
+            volume.unlink(missing_ok=True)
+
+
 def each_scan(work, keys, *, desc):
     """Process scans one by one; one that fails does not stop the others.
 

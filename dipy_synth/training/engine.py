@@ -93,7 +93,9 @@ def train(
         If memory runs out, with advice; the last complete epoch is kept.
     """
     run_dir = Path(run_dir)
-    extra = [*callbacks, *_tensorboard(run_dir, settings)]
+    extra = [*callbacks]
+    if settings.tensorboard:
+        extra.append(tensorboard(run_dir / "tensorboard"))
     validates = validation is not None
     reserve_output(
         run_dir, model, settings, about=about, validates=validates, force=force
@@ -141,10 +143,6 @@ def _check_monitor(settings, validates):
             f"patience {settings.patience} with monitor {settings.monitor!r}: expected "
             "validation subjects, and there are none"
         )
-
-
-def _tensorboard(run_dir, settings):
-    return [tensorboard(run_dir / "tensorboard")] if settings.tensorboard else []
 
 
 def tensorboard(folder):

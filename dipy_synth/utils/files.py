@@ -96,14 +96,23 @@ def read_object(path, *, needed=()):
     if not isinstance(content, dict):
         kind = type(content).__name__
         raise InputError(f"{path}: a {kind}, expected a JSON object (names and values)")
+    check_object(content, path, needed=needed)
+    return content
+
+
+def check_object(content, path, *, needed):
+    """Refuse the object of a JSON file that lacks a name, or a type, of `read_object`.
+
+    A type may be a union, such as ``dict | None``.
+    """
     if absent := [name for name in needed if name not in content]:
         there = ", ".join(content) or "none"
         raise InputError(f"{path}: no {', '.join(absent)}; the names are {there}")
     for name, kind in needed.items() if isinstance(needed, dict) else ():
         if not isinstance(content[name], kind):
             found = type(content[name]).__name__
-            raise InputError(f"{path}: {name} is a {found}, expected {kind.__name__}")
-    return content
+            expected = kind.__name__ if isinstance(kind, type) else kind
+            raise InputError(f"{path}: {name} is a {found}, expected {expected}")
 
 
 def read_optional_object(path):

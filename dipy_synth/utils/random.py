@@ -48,6 +48,7 @@ USES = {
     "anatomy: background": 0xC0EF,
     "evaluation: downstream": 0xC0F0,
     "regions: bootstrap": 0xC0F1,
+    "labels: bootstrap": 0xC0F2,
 }
 
 

@@ -33,26 +33,26 @@ def start_keras():
 
 
 @contextmanager
-def quiet_descriptor(number=2):
-    """Redirect a file descriptor (2 is stderr) to a temporary file within a context.
+def quiet_descriptor():
+    """Redirect the descriptor of stderr to a temporary file within a context.
 
     The output is written if the block raises, and logged at DEBUG if not. A crash of
     the process is reported on the descriptor itself.
     """
     sys.stderr.flush()
-    kept = os.dup(number)
+    kept = os.dup(2)
     crashes = not faulthandler.is_enabled()
     with tempfile.TemporaryFile() as log:
         if crashes:
             faulthandler.enable(file=kept)
-        os.dup2(log.fileno(), number)
+        os.dup2(log.fileno(), 2)
         try:
             yield
         except BaseException:
             os.write(kept, _written(log))
             raise
         finally:
-            os.dup2(kept, number)
+            os.dup2(kept, 2)
             if crashes:
                 faulthandler.disable()
             os.close(kept)

@@ -174,19 +174,20 @@ def test_check_cc359_tells_what_is_there_and_what_is_not(tmp_path):
     (tmp_path / "Original" / "CC0009_philips_15_55_M.nii.gz").unlink()
     (tmp_path / "Original.zip").touch()
     (tmp_path / "readme_M.nii.gz").touch()
-    inventory = check_cc359(tmp_path)
-    assert inventory.images == ("CC0001", "CC0003", "CC0007")
-    assert inventory.masks == ("CC0001", "CC0003", "CC0009")
-    assert inventory.missing_masks == ("CC0007",)
-    assert len(inventory.missing_images) == 356
-    assert inventory.missing_images[:2] == ("CC0002", "CC0004")
-    assert inventory.packed == ("Original.zip",)
-    for word in ("3 images", "3 masks", "356", "CC0007", "Original.zip"):
-        assert word in str(inventory)
+    found = check_cc359(tmp_path)
+    assert found["images"] == ["CC0001", "CC0003", "CC0007"]
+    assert found["masks"] == ["CC0001", "CC0003", "CC0009"]
+    assert found["missing masks"] == ["CC0007"]
+    assert len(found["missing images"]) == 356
+    assert found["missing images"][:2] == ["CC0002", "CC0004"]
+    assert found["packed"] == ["Original.zip"]
 
 
 def test_fetch_cc359_tells_where_to_register_until_all_is_there(tmp_path):
-    with pytest.raises(InputError, match=r"Register at https://.*0 images"):
+    put_cc359(tmp_path / "CC359", [1], masks=True)
+    put_cc359(tmp_path / "CC359", [7], masks=False)
+    words = r"Register at https://.*2 images and 1 masks.*: 357 .*masks: 1 \(CC0007\)"
+    with pytest.raises(InputError, match=words):
         fetch_t1("cc359", tmp_path)
     put_cc359(tmp_path / "CC359", range(1, 360), masks=True)
     assert fetch_t1("cc359", tmp_path) == tmp_path / "CC359"
@@ -204,8 +205,8 @@ def flow(server, tmp_path, monkeypatch):
 def test_flow_fetches_and_force_replaces(flow, server, tmp_path):
     flow.run("set", out_dir=str(tmp_path))
     (tmp_path / "Set" / "a.nii.gz").unlink()
-    flow._force_overwrite = True
-    flow.run("SET", keep_archive=True, out_dir=str(tmp_path))
+    again = FetchT1Flow(force=True)
+    again.run("SET", keep_archive=True, out_dir=str(tmp_path))
     assert names_in(tmp_path / "Set") == ["a.nii.gz", "b.nii.gz", "source.json"]
     assert (tmp_path / "set.tar.gz").exists()
 

@@ -15,7 +15,7 @@ from dipy_synth.evaluation import Volumes, evaluate, load_cohorts, load_volumes
 from dipy_synth.evaluation.adherence import Followed, compare_ageing, follow_conditions
 from dipy_synth.evaluation.cohort_checks import find_identical
 from dipy_synth.evaluation.findings import alike, as_asked, diverse, not_copied
-from dipy_synth.evaluation.tables import metric_rows, volume_rows
+from dipy_synth.evaluation.metric_tables import metric_rows, volume_rows
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.comparison import Comparison, noise_like
 from dipy_synth.metrics.conditioning import (

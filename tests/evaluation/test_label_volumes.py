@@ -9,7 +9,7 @@ import pytest
 from dipy_synth.errors import InputError
 from dipy_synth.evaluation import Volumes, evaluate, load_volumes
 from dipy_synth.evaluation.label_volumes import compare_labels
-from dipy_synth.evaluation.tables import metric_rows, volume_rows
+from dipy_synth.evaluation.metric_tables import metric_rows, volume_rows
 from dipy_synth.grid import Grid
 from dipy_synth.phantom import make_phantom
 from dipy_synth.report.evaluation_page import evaluation_page

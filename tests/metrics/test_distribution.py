@@ -139,8 +139,8 @@ def test_neighbours_on_a_line():
 @pytest.mark.parametrize(
     ("real", "synthetic", "words"),
     [
-        (np.zeros((1, 3)), np.zeros((4, 3)), "real features"),
-        (np.zeros((4, 3)), np.zeros((0, 3)), "synthetic features"),
+        (np.zeros((1, 3)), np.zeros((4, 3)), "features of real"),
+        (np.zeros((4, 3)), np.zeros((0, 3)), "features of synthetic"),
         (np.zeros((4, 3)), np.zeros((4, 2)), "2 features; expected 3"),
         (np.full((4, 3), np.nan), np.zeros((4, 3)), "not finite"),
     ],

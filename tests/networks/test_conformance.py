@@ -27,7 +27,7 @@ from dipy_synth.networks.denoising_blocks import (
     PixelShuffle,
 )
 from dipy_synth.networks.discriminator import AdversarialTraining, PatchDiscriminator
-from dipy_synth.networks.predictor import PredictorNetwork
+from dipy_synth.networks.predictor_network import PredictorNetwork
 from dipy_synth.networks.quantizer import FSQ
 from dipy_synth.networks.unet import UNet
 from dipy_synth.networks.unfolding import Unfolding
@@ -151,7 +151,7 @@ CASES = {
         lambda size: (*size, 3),
     ),
     "vector quantizer": Case(
-        lambda rank: VectorQuantizer(8, 2, books=2),
+        lambda rank: VectorQuantizer(8, 2, codebooks=2),
         lambda rank: [image(rank, 4)],
         lambda size: (*size, 4),
     ),

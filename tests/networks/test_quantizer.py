@@ -29,17 +29,17 @@ def normal(*shape, seed=0):
 
 
 def with_codes(codes, **kwargs):
-    """Return a started quantiser with the codes (books, codes, width) asked for."""
-    books, n, width = codes.shape
-    quantizer = VectorQuantizer(n, width, books=books, **kwargs)
+    """Return a started quantiser with the codes (codebooks, codes, width) asked for."""
+    codebooks, n, width = codes.shape
+    quantizer = VectorQuantizer(n, width, codebooks=codebooks, **kwargs)
     quantizer.sums.assign(codes)
-    quantizer.load.assign(np.ones((books, n)))
+    quantizer.usage.assign(np.ones((codebooks, n)))
     quantizer.started.assign(1.0)
     return quantizer
 
 
 def brute_force(latents, codes):
-    """Nearest codes (positions, books), by all differences."""
+    """Nearest codes (positions, codebooks), by all differences."""
     gaps = latents[:, :, None] - codes[None]
     return (gaps.astype(float) ** 2).sum(axis=-1).argmin(axis=-1)
 
@@ -117,17 +117,17 @@ def test_state_stays_float32_whatever_the_policy():
 def test_two_steps_follow_the_moving_averages_by_hand():
     codes = normal(2, 3, 2)
     quantizer = with_codes(codes, decay=0.8, restart=0)
-    load, sums = np.ones((2, 3)), codes.astype(float)
+    usage, sums = np.ones((2, 3)), codes.astype(float)
     for step in range(2):
         latents = normal(1, 5, 4, 4, seed=step + 1)
         flat = latents.reshape(-1, 2, 2)
-        smooth = (load + 1e-5) / (load.sum(1, keepdims=True) + 3e-5)
-        smooth *= load.sum(1, keepdims=True)
+        smooth = (usage + 1e-5) / (usage.sum(1, keepdims=True) + 3e-5)
+        smooth *= usage.sum(1, keepdims=True)
         hot = np.eye(3)[brute_force(flat, sums / smooth[..., None])]
-        load = 0.8 * load + 0.2 * 3 * hot.mean(axis=0)
+        usage = 0.8 * usage + 0.2 * 3 * hot.mean(axis=0)
         sums = 0.8 * sums + 0.2 * 3 * np.einsum("nbk,nbw->bkw", hot, flat) / len(flat)
         quantizer(latents, training=True)
-        np.testing.assert_allclose(numpy(quantizer.load), load, rtol=1e-5)
+        np.testing.assert_allclose(numpy(quantizer.usage), usage, rtol=1e-5)
         np.testing.assert_allclose(numpy(quantizer.sums), sums, atol=1e-5)
     before = [numpy(w) for w in quantizer.weights]
     quantizer(latents, training=False)
@@ -150,13 +150,13 @@ def test_start_puts_codes_on_planted_clusters():
     which = np.random.default_rng(1).integers(5, size=(2, 12, 12, 2))
     planted = np.concatenate([centres[b][which[..., b]] for b in (0, 1)], axis=-1)
     latents = planted + 0.01 * normal(*planted.shape, seed=2)
-    quantizer = VectorQuantizer(5, 3, books=2)
+    quantizer = VectorQuantizer(5, 3, codebooks=2)
     quantizer.start(latents, 0)
     out = quantizer(latents)
     np.testing.assert_allclose(numpy(out), planted, atol=0.02)
     counts = [np.bincount(which[..., b].ravel(), minlength=5) for b in (0, 1)]
     np.testing.assert_allclose(
-        np.sort(numpy(quantizer.load)), np.sort(counts) * 5 / 288, rtol=1e-4
+        np.sort(numpy(quantizer.usage)), np.sort(counts) * 5 / 288, rtol=1e-4
     )
     assert usage(quantizer.indices(latents), quantizer.sizes)[0] == 1
 
@@ -172,15 +172,15 @@ def test_start_tells_what_it_cannot_use():
 def test_dead_codes_come_back_on_what_has_no_code_yet():
     codes = np.array([[[0.0, 0.0], [90, 90], [91, 91], [92, 92]]], "float32")
     quantizer = with_codes(codes, restart=0.1)
-    quantizer.load.assign([[3.7, 0.0, 0.01, 0.3]])
-    quantizer.sums.assign(codes * numpy(quantizer.load)[..., None])
+    quantizer.usage.assign([[3.7, 0.0, 0.01, 0.3]])
+    quantizer.sums.assign(codes * numpy(quantizer.usage)[..., None])
     latents = np.zeros((1, 20, 20, 2), "float32")
     latents[0, 3, 4], latents[0, 9, 1] = (5, 5), (-5, 5)
     quantizer(latents, training=True)
     found = np.sort(numpy(quantizer.sums)[0, 1:3], axis=0)
     np.testing.assert_allclose(found, [[-5, 5], [5, 5]], atol=1e-3)
-    np.testing.assert_allclose(numpy(quantizer.load)[0, 1:3], 1)
-    assert numpy(quantizer.load)[0, 3] == pytest.approx(0.3 * 0.99)
+    np.testing.assert_allclose(numpy(quantizer.usage)[0, 1:3], 1)
+    assert numpy(quantizer.usage)[0, 3] == pytest.approx(0.3 * 0.99)
     np.testing.assert_allclose(numpy(quantizer(latents)), latents, atol=1e-3)
 
 
@@ -274,7 +274,7 @@ class Tiny(keras.Model):
 @pytest.mark.parametrize(
     "config",
     [
-        {"name": "vq", "codes": 16, "width": 2, "books": 2, "block": 3000},
+        {"name": "vq", "codes": 16, "width": 2, "codebooks": 2, "block": 3000},
         {"name": "fsq", "levels": [5, 5, 3]},
     ],
 )
@@ -318,7 +318,7 @@ def test_a_tiny_model_learns_under_stock_fit_and_is_read_back(config, tmp_path):
 @pytest.mark.parametrize(
     "config",
     [
-        {"name": "vq", "codes": 8, "width": 2, "books": 3},
+        {"name": "vq", "codes": 8, "width": 2, "codebooks": 3},
         {"name": "fsq", "levels": (5, 4)},
     ],
 )

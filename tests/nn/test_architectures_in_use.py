@@ -143,8 +143,8 @@ def test_a_decoder_is_trained_further_and_the_latents_stay(digits, vqvae_run, tm
     images = np.random.default_rng(0).uniform(0, 1, (3, 12, 16)).astype("float32")
     latents = known.encode(images)
     np.testing.assert_array_equal(further.encode(images), latents)
-    books = [v.network.quantizer.get_weights() for v in (known, further)]
-    for ours, theirs in zip(*books):
+    codebooks = [v.network.quantizer.get_weights() for v in (known, further)]
+    for ours, theirs in zip(*codebooks):
         np.testing.assert_array_equal(ours, theirs)
     assert np.abs(further.decode(latents) - known.decode(latents)).max() > 1e-3
     assert further.network.get_config()["gradient_weight"] == 1.0

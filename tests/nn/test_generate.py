@@ -21,8 +21,8 @@ from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
-from dipy_synth.synthesis.cohort import Request, synthesize_cohort
 from dipy_synth.synthesis.qc_filter import QCFilter
+from dipy_synth.synthesis.synthetic_cohort import Request, synthesize_cohort
 from dipy_synth.utils.files import read_json
 
 SHAPE = (16, 16, 16)

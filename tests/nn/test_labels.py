@@ -19,11 +19,11 @@ from dipy_synth.grid import Grid
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.phantom import KINDS, make_phantom, simulate_tumor
-from dipy_synth.synthesis.cohort import synthesize_cohort
 from dipy_synth.synthesis.outputs import Outputs
 from dipy_synth.synthesis.reconstruction import reconstruct_cohort
+from dipy_synth.synthesis.synthetic_cohort import synthesize_cohort
 from dipy_synth.training import TrainingSettings
-from dipy_synth.training.denoiser import SPLITS
+from dipy_synth.training.train_denoiser import SPLITS
 from dipy_synth.utils.files import read_json
 from dipy_synth.utils.tables import read_table, write_table
 

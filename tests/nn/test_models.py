@@ -24,7 +24,7 @@ from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.store import config_hash, read_config
 from dipy_synth.synthesis.qc_filter import QCFilter
 from dipy_synth.training import TrainingSettings
-from dipy_synth.training.denoiser import SPLITS
+from dipy_synth.training.train_denoiser import SPLITS
 from dipy_synth.utils.files import read_json
 from dipy_synth.utils.labels import is_split_of
 

@@ -7,12 +7,12 @@ import pytest
 from dipy_synth.data.target import Target, find_target
 from dipy_synth.errors import InputError
 from dipy_synth.grid import TEMPLATE_ADDRESS, Grid
-from dipy_synth.synthesis.cohort import synthesize_cohort
 from dipy_synth.synthesis.images import check_for_images
 from dipy_synth.synthesis.outputs import Outputs
+from dipy_synth.synthesis.synthetic_cohort import synthesize_cohort
 from dipy_synth.utils.files import read_json
 from dipy_synth.utils.tables import read_table
-from tests.synthesis import test_cohort
+from tests.synthesis import test_synthetic_cohort
 
 GRID = Grid((24, 24, 24), (4.0, 4.0, 4.0))
 LEVELS = np.array([0, 0.2, 0.6, 0.9])  # of background, fluid, grey and white
@@ -25,10 +25,10 @@ def shells():
     return (radius < 11).astype(int) + (radius < 9) + (radius < 6)
 
 
-class Model(test_cohort.Model):
+class Model(test_synthetic_cohort.Model):
     """Stands for an LDM whose brains are shells, with some noise."""
 
-    config = {**test_cohort.Model.config, "grid": GRID.to_config()}
+    config = {**test_synthetic_cohort.Model.config, "grid": GRID.to_config()}
 
     def generate(self, *, seed, numbers, conditions, progress, **kwargs):
         self.made += numbers

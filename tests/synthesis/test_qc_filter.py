@@ -13,7 +13,6 @@ from dipy_synth.grid import Grid
 from dipy_synth.metrics.memorization import VoxelSearch, plant_copies
 from dipy_synth.phantom import make_phantom
 from dipy_synth.store import arrays_path, read_config, save_model
-from dipy_synth.synthesis.cohort import MOST_ATTEMPTS, MOST_IN_VAIN, synthesize_cohort
 from dipy_synth.synthesis.qc_filter import (
     COPY,
     QCFilter,
@@ -22,6 +21,11 @@ from dipy_synth.synthesis.qc_filter import (
     qc_filter_files,
 )
 from dipy_synth.synthesis.request import Request
+from dipy_synth.synthesis.synthetic_cohort import (
+    MOST_ATTEMPTS,
+    MOST_IN_VAIN,
+    synthesize_cohort,
+)
 from dipy_synth.utils.files import read_json
 
 GRID = Grid((32, 40, 32), (5.0, 5.0, 5.0))

@@ -2,11 +2,13 @@
 
 import importlib
 import inspect
+import json
 from pathlib import Path
 import re
 import subprocess
 import sys
 import tomllib
+from types import SimpleNamespace
 
 from dipy.workflows.base import IntrospectiveArgumentParser
 from dipy.workflows.docstring_parser import NumpyDocString
@@ -68,14 +70,32 @@ class FakeFlow(Workflow):
             warnings.warn("age=120 is outside", stacklevel=2)
         return False if end == "failed" else 7
 '''
-START = """
+# Forks a process for each line of its input, a folder and the words of a command: so
+# the commands are imported once. What follows the loop is that process.
+SERVER = """
+import json
+import os
 import sys
 
 from dipy_synth.workflows.cli import cli_flows, run
 
+for line in sys.stdin:
+    if not (child := os.fork()):
+        break
+    _, status = os.waitpid(child, 0)
+    print(os.waitstatus_to_exitcode(status), flush=True)
+else:
+    sys.exit()
+folder, *sys.argv = json.loads(line)
+os.chdir(folder)
+for number, name in enumerate((os.devnull, "stdout.txt", "stderr.txt")):
+    os.dup2(os.open(name, os.O_RDWR | os.O_CREAT), number)
 cli_flows["dipy_fake"] = ("fake", "FakeFlow")
-sys.path[:0] = [sys.argv.pop(1)]
-sys.argv[:] = sys.argv[1:]
+sys.path.insert(0, folder)
+if sys.argv[0] == "dipy_evaluate_mri":
+    from dipy_synth.evaluation import evaluate
+
+    evaluate.__kwdefaults__["repeats"] = 4  # of 100, for time
 try:
     status = run()
 finally:
@@ -85,12 +105,31 @@ sys.exit(status)
 """
 
 
-def command(tmp_path, name, *options):
-    """Run a command in a process of its own, `tmp_path` being the current folder."""
-    (tmp_path / "fake.py").write_text(FAKE)
-    start = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{START}"
-    arguments = [sys.executable, "-c", start, str(tmp_path), name, *map(str, options)]
-    return subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path)
+@pytest.fixture(scope="module")
+def server():
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", SERVER], cwd=ROOT, **pipes) as process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture
+def command(server, tmp_path):
+    """Return a function that runs a command in a process of its own."""
+
+    def run(name, *options):
+        (tmp_path / "fake.py").write_text(FAKE)
+        line = json.dumps([str(tmp_path), name, *map(str, options)])
+        print(line, file=server.stdin, flush=True)
+        status = int(server.stdout.readline())
+        texts = [(tmp_path / f"std{end}.txt") for end in ("out", "err")]
+        found = SimpleNamespace(returncode=status)
+        found.stdout, found.stderr = (path.read_text() for path in texts)
+        for path in texts:
+            path.unlink()
+        return found
+
+    return run
 
 
 def command_name(flow_name):
@@ -222,28 +261,28 @@ def test_help_says_a_default_once(name):
 
 
 @pytest.mark.parametrize("name", cli_flows)
-def test_help_loads_no_framework(name, tmp_path):
-    done = command(tmp_path, name, "--help")
+def test_help_loads_no_framework(name, command):
+    done = command(name, "--help")
     assert done.returncode == 0, done.stderr
     assert f"usage: {name}" in done.stdout
     assert done.stdout.splitlines()[-1] == "LOADED"
 
 
 @pytest.mark.parametrize("name", cli_flows)
-def test_absent_input_is_one_line_and_status_1(name, tmp_path):
+def test_absent_input_is_one_line_and_status_1(name, tmp_path, command):
     """What every flow does with an input that is not there, to the end."""
     kinds = {p: k for p, k in documented(load(name)).items() if "optional" not in k}
     values = [f"absent-{p}" if "str" in kind else 1 for p, kind in kinds.items()]
-    done = command(tmp_path, name, *(values or ("--model", "absent-model")))
+    done = command(name, *(values or ("--model", "absent-model")))
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert f"{name}: " in done.stderr and "absent-" in done.stderr
     assert not list(tmp_path.rglob("*.nii.gz"))
 
 
-def test_preparing_and_evaluating_load_no_framework(tmp_path, bids_folder):
+def test_preparing_and_evaluating_load_no_framework(tmp_path, bids_folder, command):
     words = ["--no_bias", "--align", "none", "--voxel_size", 8]
-    done = command(tmp_path, "dipy_preprocess_t1", bids_folder, *words)
+    done = command("dipy_preprocess_t1", bids_folder, *words)
     assert done.returncode == 0, done.stderr
     cohorts = [tmp_path / name for name in ("real", "synthetic")]
     for start, folder in enumerate(cohorts):
@@ -251,7 +290,7 @@ def test_preparing_and_evaluating_load_no_framework(tmp_path, bids_folder):
             phantom = make_phantom(10 * start + seed, shape=(20, 24, 20), voxel_size=8)
             path = folder / f"sub-{seed}_T1w.nii.gz"
             write_volume(path, phantom.data, phantom.affine)
-    judged = command(tmp_path, "dipy_evaluate_mri", *cohorts, "--no_tissues")
+    judged = command("dipy_evaluate_mri", *cohorts, "--no_tissues")
     assert judged.returncode == 0, judged.stderr
     for each in (done, judged):
         loaded = each.stdout.splitlines()[-1].split()
@@ -282,21 +321,21 @@ def test_preparing_and_evaluating_load_no_framework(tmp_path, bids_folder):
         ("", "an argument is empty; expected a value (is a variable not set?)"),
     ],
 )
-def test_user_error_is_one_line_on_stderr(end, line, tmp_path):
-    done = command(tmp_path, "dipy_fake", end)
+def test_user_error_is_one_line_on_stderr(end, line, command):
+    done = command("dipy_fake", end)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == f"ERROR: dipy_fake: {line}"
     assert "Traceback" not in done.stderr + done.stdout
 
 
-def test_user_error_has_a_traceback_when_asked(tmp_path):
-    done = command(tmp_path, "dipy_fake", "input", "--log_level", "debug")
+def test_user_error_has_a_traceback_when_asked(command):
+    done = command("dipy_fake", "input", "--log_level", "debug")
     assert done.returncode == 1
     assert "Traceback" in done.stderr and "scan.nii.gz" in done.stderr
 
 
-def test_ctrl_c_says_that_the_same_command_resumes(tmp_path):
-    done = command(tmp_path, "dipy_fake", "ctrl_c")
+def test_ctrl_c_says_that_the_same_command_resumes(command):
+    done = command("dipy_fake", "ctrl_c")
     assert done.returncode == 130
     assert "same command resumes" in done.stderr
     assert "Traceback" not in done.stderr
@@ -305,45 +344,45 @@ def test_ctrl_c_says_that_the_same_command_resumes(tmp_path):
 @pytest.mark.parametrize(
     "end, told", [("bug", "ZeroDivisionError: ours"), ("device", "Input/output error")]
 )
-def test_what_no_user_can_mend_keeps_its_traceback(end, told, tmp_path):
-    done = command(tmp_path, "dipy_fake", end)
+def test_what_no_user_can_mend_keeps_its_traceback(end, told, command):
+    done = command("dipy_fake", end)
     assert done.returncode == 1
     assert "Traceback" in done.stderr and told in done.stderr
 
 
 @pytest.mark.parametrize("name", ["dipy_fake", "/usr/bin/dipy_fake", "dipy_fake.exe"])
-def test_success_is_status_0_whatever_the_flow_returns(name, tmp_path):
-    done = command(tmp_path, name, "well")
+def test_success_is_status_0_whatever_the_flow_returns(name, command):
+    done = command(name, "well")
     assert done.returncode == 0, done.stderr
 
 
-def test_a_result_that_does_not_pass_is_status_1_without_a_word(tmp_path):
-    done = command(tmp_path, "dipy_fake", "failed")
+def test_a_result_that_does_not_pass_is_status_1_without_a_word(command):
+    done = command("dipy_fake", "failed")
     assert done.returncode == 1
     assert done.stderr.splitlines() == ["WARNING: our warning"]
 
 
-def test_a_warning_is_one_line_without_its_place_in_the_code(tmp_path):
-    done = command(tmp_path, "dipy_fake", "warned")
+def test_a_warning_is_one_line_without_its_place_in_the_code(command):
+    done = command("dipy_fake", "warned")
     assert done.returncode == 0
     assert done.stderr.splitlines()[-1] == "WARNING: dipy_fake: age=120 is outside"
 
 
-def test_unknown_command_lists_what_there_is(tmp_path):
-    done = command(tmp_path, "dipy_sinth_mri")
+def test_unknown_command_lists_what_there_is(command):
+    done = command("dipy_sinth_mri")
     assert done.returncode == 1
     assert "dipy_sinth_mri: no such command" in done.stderr
     assert all(name in done.stderr for name in cli_flows)
 
 
-def test_wrong_option_is_status_2(tmp_path):
-    done = command(tmp_path, "dipy_fake", "well", "--nonsense")
+def test_wrong_option_is_status_2(command):
+    done = command("dipy_fake", "well", "--nonsense")
     assert done.returncode == 2
     assert "--nonsense" in done.stderr
 
 
-def test_version_is_ours(tmp_path):
-    done = command(tmp_path, "dipy_fake", "--version")
+def test_version_is_ours(command):
+    done = command("dipy_fake", "--version")
     assert done.returncode == 0
     assert done.stdout.startswith(f"dipy_synth {__version__} (DIPY ")
 
@@ -357,16 +396,16 @@ def test_version_is_ours(tmp_path):
         ("CRITICAL", [], []),
     ],
 )
-def test_log_level_is_obeyed_and_warnings_go_to_stderr(level, out, err, tmp_path):
-    done = command(tmp_path, "dipy_fake", "exists", "--log_level", level)
+def test_log_level_is_obeyed_and_warnings_go_to_stderr(level, out, err, command):
+    done = command("dipy_fake", "exists", "--log_level", level)
     told = re.compile("(DEBUG|INFO|WARNING): .*")
     assert [line for line in done.stdout.splitlines() if told.match(line)] == out
     assert [line for line in done.stderr.splitlines() if told.match(line)] == err
     assert "ERROR: dipy_fake: out.nii.gz exists" in done.stderr
 
 
-def test_log_file_gets_everything(tmp_path):
-    command(tmp_path, "dipy_fake", "exists", "--log_file", "run.log")
+def test_log_file_gets_everything(tmp_path, command):
+    command("dipy_fake", "exists", "--log_file", "run.log")
     lines = (tmp_path / "run.log").read_text().splitlines()
     assert lines == [
         "INFO: dipy info",
@@ -375,8 +414,8 @@ def test_log_file_gets_everything(tmp_path):
     ]
 
 
-def test_log_file_in_no_folder_is_one_line(tmp_path):
-    done = command(tmp_path, "dipy_fake", "well", "--log_file", "absent/run.log")
+def test_log_file_in_no_folder_is_one_line(command):
+    done = command("dipy_fake", "well", "--log_file", "absent/run.log")
     assert done.returncode == 1
     assert "absent/run.log: No such file or directory" in done.stderr
     assert "Traceback" not in done.stderr

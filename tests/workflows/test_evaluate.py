@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
+from dipy_synth.evaluation import evaluate
 from dipy_synth.evaluation.extractors import make_extractors
 from dipy_synth.grid import Grid
 from dipy_synth.nn.predictor import CovariatePredictor
@@ -53,6 +54,7 @@ def call(cohorts):
         words = [cohorts / "real", cohorts / synthetic, "--no_tissues", *words]
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "argv", ["dipy_evaluate_mri", *map(str, words)])
+            patch.setitem(evaluate.__kwdefaults__, "repeats", 8)  # of 100, for time
             return run()
 
     return typed

@@ -314,19 +314,14 @@ def _reserve(out_dir, identity, ldm, *, outputs, force):
         remove_volume(old)
     shorter = before and len(before["Participants"]) < len(identity["Participants"])
     if before is None or different or shorter or force:
-        _describe(folder, identity, ldm)
+        model = describe_model(ldm.folder, ldm.config, root=folder.root)
+        folder.describe(
+            identity,
+            name="Synthetic T1 brain MRI",
+            readme=README,
+            ignored=(PICTURE,),
+            License=ldm.config.get("license"),
+            SourceDatasets=[{"URL": model["URI"]}] if model["URI"] else None,
+            Model=model,
+        )
     outputs.describe(out_dir, ldm.config)
-
-
-def _describe(folder, identity, ldm):
-    """Write the dataset description of the cohort (BIDS)."""
-    model = describe_model(ldm.folder, ldm.config, root=folder.root)
-    folder.describe(
-        identity,
-        name="Synthetic T1 brain MRI",
-        readme=README,
-        ignored=(PICTURE,),
-        License=ldm.config.get("license"),
-        SourceDatasets=[{"URL": model["URI"]}] if model["URI"] else None,
-        Model=model,
-    )

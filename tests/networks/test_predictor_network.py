@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dipy_synth.errors import InputError
-from dipy_synth.networks.predictor import PredictorNetwork, column_loss
+from dipy_synth.networks.predictor_network import PredictorNetwork, column_loss
 
 SHAPE = (8, 8, 8)
 

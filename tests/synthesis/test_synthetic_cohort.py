@@ -17,7 +17,7 @@ from dipy_synth.conditions import Column, ConditionSchema
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
-from dipy_synth.synthesis.cohort import Request, synthesize_cohort
+from dipy_synth.synthesis.synthetic_cohort import Request, synthesize_cohort
 from dipy_synth.utils.files import read_json
 from dipy_synth.utils.tables import read_table
 
@@ -288,7 +288,7 @@ def test_a_kill_loses_a_batch_at_most(tmp_path):
         f"import sys; sys.path[:0] = [{str(Path(__file__).parent)!r}, "
         f"{str(Path(__file__).parents[1])!r}, "
         f"{str(Path(__file__).parents[2])!r}]\n"
-        "from test_cohort import Model, synthesize_cohort\n"
+        "from test_synthetic_cohort import Model, synthesize_cohort\n"
         "model = Model((32, 32, 32), seconds=0.02)\n"
         f"synthesize_cohort(model, {str(tmp_path / 'killed')!r}, n=60, batch_size=2)"
     )
