@@ -14,6 +14,7 @@ from dipy_synth.data.prepared import label_path
 from dipy_synth.errors import InputError
 from dipy_synth.utils.files import atomic_path, file_stamp, read_json, write_json
 
+_ROUNDING = 1e-3
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -47,7 +48,19 @@ class Kind:
         return self.absent is not None and not path.is_file()
 
 
-VOLUMES = Kind("volumes", np.float16, Path, read_volume)
+def _read_scaled(path):
+    """Read a prepared volume; refuse one that is not in [0, 1], by rounding."""
+    data, affine = read_volume(path)
+    low, high = float(data.min()), float(data.max())
+    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
+        raise InputError(
+            f"{path}: values from {low:g} to {high:g}; expected [0, 1], as "
+            "dipy_preprocess_t1 wrote them"
+        )
+    return data, affine
+
+
+VOLUMES = Kind("volumes", np.float16, Path, _read_scaled)
 LABEL_MAPS = Kind("labels", np.int32, label_path, read_label_map, absent=UNKNOWN)
 
 

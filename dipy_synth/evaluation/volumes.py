@@ -253,7 +253,7 @@ class _Reader:
         low, high = float(data.min()), float(data.max())
         if low == high:
             raise InputError(f"{path}: all voxels are {low:g}; expected a volume")
-        if max(-low, high) > OTHER_UNIT:
+        if max(-low, high) > OTHER_UNIT or high <= THRESHOLD:
             raise InputError(
                 f"{path}: values from {low:g} to {high:g}; expected [0, 1] "
                 "(dipy_preprocess_t1 prepares scans)"

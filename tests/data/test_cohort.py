@@ -146,3 +146,14 @@ def test_a_volume_of_another_shape_is_told(folder):
         InputError, match=r"sub-02.*\(4, 4, 4\), expected \(16, 24, 16\)"
     ):
         Cohort.load(folder).volumes()
+
+
+@pytest.mark.parametrize("value", [np.nan, -0.5, 100])
+def test_a_volume_that_was_changed_is_refused(folder, value):
+    path = prepared_path(folder, "sub-02")
+    image = nib.load(path)
+    data = image.get_fdata(dtype=np.float32)
+    data[0, 0, 0] = value
+    nib.save(nib.Nifti1Image(data, image.affine), path)
+    with pytest.raises(InputError, match=r"sub-02.* expected \[0, 1\]"):
+        Cohort.load(folder).volumes()
