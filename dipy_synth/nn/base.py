@@ -63,6 +63,10 @@ class Wrapper:
         if model is not None:
             self.load_model_weights(model)
 
+    def __repr__(self):
+        """Return the class, and the folder that its weights are from."""
+        return f"{type(self).__name__}({str(self.folder) if self.folder else None!r})"
+
     def fetch_default_weights(self):
         """Load the bundled model, without a download."""
         self.load_model_weights(self.default_model)

@@ -9,6 +9,7 @@ from dipy_synth.conditions import Column, ConditionSchema
 from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.image_cohort import ArrayCohort
 from dipy_synth.errors import InputError
+from dipy_synth.models import find_model
 from dipy_synth.nn.predictor import CovariatePredictor
 from dipy_synth.store import arrays_path, read_config
 from dipy_synth.training import TrainingSettings
@@ -140,6 +141,12 @@ def test_digits_are_read_by_their_label(tmp_path):
     held_out = cohort.volumes("validation")
     assert set(predictor.predict(held_out)["label"]) == {"0", "1"}
     assert predictor.probabilities(held_out, column="label").shape == (80, 2)
+
+
+def test_a_wrapper_says_where_its_weights_are_from():
+    assert repr(CovariatePredictor(None)) == "CovariatePredictor(None)"
+    folder = find_model("predictor-ixi-2mm")
+    assert repr(CovariatePredictor(folder)) == f"CovariatePredictor({str(folder)!r})"
 
 
 def test_wrong_input_is_told(predictor, cohort, run, tmp_path):
