@@ -7,7 +7,7 @@ import numpy as np
 from numpy.testing import assert_array_equal
 import pytest
 
-from dipy_synth.data.cohort import Cohort
+from dipy_synth.data.cohort import Cohort, cohort_config
 from dipy_synth.data.label_maps import read_label_map
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.preprocess_config import PreprocessConfig
@@ -16,6 +16,7 @@ from dipy_synth.diffusion.latents import encode_volumes
 from dipy_synth.errors import InputError
 from dipy_synth.evaluation import load_volumes
 from dipy_synth.grid import Grid
+from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.phantom import KINDS, make_phantom, simulate_tumor
@@ -143,9 +144,10 @@ def test_generated_labels_are_those_of_the_cohort_and_reproducible(ldm):
 
 
 def test_a_model_without_labels_says_so(prepared_folder, tmp_path):
-    vqvae = VQVAE(None)
-    small = {"channels": (8, 8), "blocks": 1}
-    vqvae.fit(prepared_folder, run_dir=tmp_path, settings=SETTINGS, network=small)
+    vqvae, cohort = VQVAE(None), Cohort.load(prepared_folder)
+    vqvae.config = cohort_config(cohort)
+    vqvae.network = PatchAutoencoder(cohort.shape, channels=(8, 8), blocks=1)
+    vqvae = VQVAE(vqvae.save(tmp_path / "model"))
     assert "labels" not in vqvae.config
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert "labels" not in config and "labels" not in config["networks"]["autoencoder"]
