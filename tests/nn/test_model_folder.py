@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -35,16 +36,12 @@ def runs(cohort, tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     small = {"channels": (8, 8), "blocks": 1}
     VQVAE(None).fit(cohort, run_dir=root / "vqvae", settings=ONE, network=small)
-    for name in ("default", "gate"):
-        LDM(None).fit(
-            cohort,
-            root / "vqvae",
-            run_dir=root / name,
-            settings=ONE,
-            conditions=("age", "sex"),
-            with_gate=name == "gate",
-            network={"widths": (8,), "blocks": 1, "attention": (False,)},
-        )
+    options = {"settings": ONE, "conditions": ("age", "sex")}
+    options["network"] = {"widths": (8,), "blocks": 1, "attention": (False,)}
+    LDM(None).fit(cohort, root / "vqvae", run_dir=root / "default", **options)
+    shutil.copytree(root / "default", root / "gate")
+    options |= {"run_dir": root / "gate", "with_gate": True}
+    LDM(None).fit(cohort, root / "vqvae", **options)  # only the model is written
     return root
 
 

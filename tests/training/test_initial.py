@@ -17,14 +17,13 @@ SMALL = {"widths": (8, 16), "blocks": 1, "attention": (False, True)}
 
 @pytest.fixture(scope="module")
 def vqvaes(prepared_folder, tmp_path_factory):
-    """Two autoencoders of the same shape that differ by their seed."""
-    runs = [tmp_path_factory.mktemp(f"vqvae{seed}") for seed in (0, 1)]
-    for seed, run in enumerate(runs):
-        settings = TrainingSettings(epochs=1, batch_size=2, seed=seed)
-        network = {"channels": (8, 8), "blocks": 1}
-        VQVAE(None).fit(
-            prepared_folder, run_dir=run, settings=settings, network=network
-        )
+    """Two autoencoders of the same shape that differ by their weights."""
+    runs, vqvae = [tmp_path_factory.mktemp(f"vqvae{n}") for n in (0, 1)], VQVAE(None)
+    options = {"settings": TrainingSettings(epochs=1, batch_size=2)}
+    options["network"] = {"channels": (8, 8), "blocks": 1}
+    vqvae.fit(prepared_folder, run_dir=runs[0], **options)
+    vqvae.network.set_weights([1.01 * w for w in vqvae.network.get_weights()])
+    vqvae.save(runs[1] / "model")
     return runs
 
 
@@ -37,16 +36,7 @@ def first(prepared_folder, vqvaes, tmp_path_factory):
     return run
 
 
-def test_a_model_starts_where_the_other_ended(prepared_folder, vqvaes, first, tmp_path):
-    options = {"run_dir": tmp_path, "settings": ONE}
-    LDM(None).fit(prepared_folder, vqvaes[0], initial=first, **options)
-    begun, ended = LDM(tmp_path), LDM(first)
-    for ours, theirs in zip(begun.network.get_weights(), ended.network.get_weights()):
-        np.testing.assert_allclose(ours, theirs, atol=1e-4)
-    assert begun.schema.to_config() == ended.schema.to_config()
-
-
-def test_other_training_times_ask_the_same_of_the_network(
+def test_a_model_starts_where_the_other_ended_with_its_own_training_times(
     prepared_folder, vqvaes, first, tmp_path
 ):
     other = RectifiedFlow(
@@ -54,9 +44,22 @@ def test_other_training_times_ask_the_same_of_the_network(
     )
     options = {"run_dir": tmp_path, "settings": ONE, "schedule": other}
     LDM(None).fit(prepared_folder, vqvaes[0], initial=first, **options)
-    assert LDM(tmp_path).schedule.to_config() == other.to_config()
+    begun, ended = LDM(tmp_path), LDM(first)
+    for ours, theirs in zip(begun.network.get_weights(), ended.network.get_weights()):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert begun.schema.to_config() == ended.schema.to_config()
+    assert begun.schedule.to_config() == other.to_config()
+    # the run does not go on without the model that it began from
+    options |= {"conditions": ("age",), "network": SMALL}
+    with pytest.raises(InputError, match="about.initial"):
+        LDM(None).fit(prepared_folder, vqvaes[0], **options)
+
+
+def test_a_schedule_that_asks_something_else_of_the_network_is_refused(
+    prepared_folder, vqvaes, first, tmp_path
+):
+    options = {"run_dir": tmp_path / "v", "schedule": DiscreteDiffusion()}
     with pytest.raises(InputError, match="schedule"):
-        options = {"run_dir": tmp_path / "v", "schedule": DiscreteDiffusion()}
         LDM(None).fit(prepared_folder, vqvaes[0], initial=first, **options)
 
 
@@ -102,12 +105,3 @@ def test_what_the_model_brings_cannot_be_chosen(
         LDM(None).fit(
             prepared_folder, vqvaes[0], run_dir=tmp_path, initial=first, **arguments
         )
-
-
-def test_a_run_begun_from_a_model_does_not_go_on_without(
-    prepared_folder, vqvaes, first, tmp_path
-):
-    options = {"run_dir": tmp_path, "settings": ONE, "conditions": ("age",)}
-    LDM(None).fit(prepared_folder, vqvaes[0], initial=first, **options)
-    with pytest.raises(InputError, match="about.initial"):
-        LDM(None).fit(prepared_folder, vqvaes[0], **options, network=SMALL)
