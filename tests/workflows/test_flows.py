@@ -55,7 +55,7 @@ def runs(bids_folder, tmp_path_factory):
         conditions=["age", "sex"],
         preset="original",
         schedule="rectified_flow",
-        widths=[8, 8, 8],
+        widths=[8, 8],
         out_dir=str(root / "ldm"),
         **QUICK,
     )
@@ -97,8 +97,8 @@ def test_brains_come_out_on_the_cohorts_grid(runs):
 
 def test_a_preset_shapes_the_unet_but_for_what_is_given(runs):
     told = LDM(runs / "ldm").network.get_config()
-    assert told["widths"] == (8, 8, 8) and told["blocks"] == (2, 2, 2)
-    assert told["attention"] == (False, False, False)
+    assert told["widths"] == (8, 8) and told["blocks"] == (2, 2)
+    assert told["attention"] == (False, False)
 
 
 @pytest.mark.parametrize(
