@@ -142,8 +142,8 @@ def with_network(context, kind):
 class ByBatch(UNet):
     """A network with batch normalisation."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def _make_layers(self):
+        super()._make_layers()
         self.by_batch = keras.layers.BatchNormalization(name="by_batch")
 
     def call(self, inputs, training=False):
