@@ -1,5 +1,6 @@
 """Small cohorts of phantoms, written as the programs expect them on disk."""
 
+import gc
 from html.parser import HTMLParser
 import os
 from pathlib import Path
@@ -72,6 +73,14 @@ class Page(HTMLParser):
         assert not self.count("link") + self.count("iframe") + self.count("object")
         assert all(a.get("alt") is not None for tag, a in self.tags if tag == "img")
         assert self.count("main") == self.count("h1") == 1
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_garbage_collection():
+    """Keep what a module leaves, traced graphs, out of later collections of garbage."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -150,7 +150,7 @@ def answers(tmp_path_factory):
 
 @pytest.mark.parametrize("backend", BACKENDS[1:])
 def test_backends_agree(answers, backend):
-    expected, found = answers(BACKENDS[0]), answers(backend)
+    found, expected = answers(backend), answers(BACKENDS[0])  # may skip
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         np.testing.assert_allclose(
