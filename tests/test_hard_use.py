@@ -2,6 +2,8 @@
 
 import importlib.util
 from pathlib import Path
+import signal
+import time
 from types import SimpleNamespace
 
 import nibabel as nib
@@ -10,6 +12,7 @@ import pytest
 
 from dipy_synth.data.nifti import check_headers, read_scan
 from dipy_synth.errors import InputError
+from dipy_synth.utils.lock import LOCK
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "hard_use.py"
 
@@ -32,13 +35,21 @@ def test_broken_inputs_are_read_or_refused_in_words(hard_use, tmp_path):
 
 
 def test_a_command_is_killed_and_another_writes_there(hard_use, tmp_path):
-    options = SimpleNamespace(kills=1, writers=1)
+    options = SimpleNamespace(kills=1)
     ((name, *timed),) = hard_use.prepare_commands(tmp_path, ["preprocess"])
     rng = np.random.default_rng(0)
     assert hard_use.kill(tmp_path, name, *timed, options, rng)[0] == 1
-    (met,) = hard_use.meet(tmp_path, name, timed[0], options)
-    late = "statuses [0, 0], 0 refused, alike True"  # the other had ended
-    assert met in ("statuses [0, 1], 1 refused, alike True", late)
+    words, out_dir = timed[0], tmp_path / "met"
+    process, _ = first = hard_use.start(words, out_dir)
+    while not (out_dir / LOCK).exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGSTOP)  # so that it has not ended before the second
+    status, output = hard_use.finish(hard_use.start(words, out_dir))
+    assert status == 1 and "is writing here" in output
+    process.send_signal(signal.SIGCONT)
+    assert hard_use.finish(first)[0] == 0
+    assert hard_use.digest(out_dir) == hard_use.digest(tmp_path / name)
 
 
 def write(path, **fields):

@@ -43,6 +43,20 @@ def vqvae_run(prepared_folder, tmp_path_factory):
     return run
 
 
+def fit_ldm(prepared_folder, vqvae_run, run):
+    """Train a small model in a run's folder: the model and its history."""
+    ldm = LDM(None)
+    history = ldm.fit(
+        prepared_folder,
+        vqvae_run,
+        run_dir=run,
+        settings=SETTINGS,
+        conditions=("age", "sex"),
+        network=SMALL_UNET,
+    )
+    return ldm, history
+
+
 @pytest.fixture(scope="module")
 def ldm_run(prepared_folder, vqvae_run, tmp_path_factory):
     """A run; beside it, in ``killed``, what a kill in its first picture leaves."""
@@ -56,14 +70,7 @@ def ldm_run(prepared_folder, vqvae_run, tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("dipy_synth.nn.ldm.save_montage", keep_and_draw)
-        LDM(None).fit(
-            prepared_folder,
-            vqvae_run,
-            run_dir=run,
-            settings=SETTINGS,
-            conditions=("age", "sex"),
-            network=SMALL_UNET,
-        )
+        fit_ldm(prepared_folder, vqvae_run, run)
     return run
 
 
@@ -243,15 +250,8 @@ def test_a_model_has_its_qc_filter_where_there_are_brains_enough(
     shutil.copytree(ldm_run, run)
     monkeypatch.setattr("dipy_synth.synthesis.qc_filter.LEAST", 2)
     monkeypatch.setattr("dipy_synth.metrics.verdicts.LEAST", 2)
-    again = LDM(None)
-    again.fit(  # all epochs are done: only the model is written
-        prepared_folder,
-        vqvae_run,
-        run_dir=run,
-        settings=SETTINGS,
-        conditions=("age", "sex"),
-        network=SMALL_UNET,
-    )
+    # all epochs are done: only the model is written
+    again, _ = fit_ldm(prepared_folder, vqvae_run, run)
     qc_filter = QCFilter.load(again.save(tmp_path / "copy"))
     assert qc_filter.ranges.n == 2
     assert qc_filter.threshold == QCFilter.load(run).threshold
@@ -275,14 +275,7 @@ def test_half_precision_weights_stay_close(ldm, ldm_run, tmp_path):
 def test_a_killed_run_ends_as_an_uninterrupted_one(prepared_folder, vqvae_run, ldm_run):
     killed = ldm_run.with_name("killed")
     assert len((killed / "history.csv").read_text().splitlines()) == 2  # one epoch
-    history = LDM(None).fit(
-        prepared_folder,
-        vqvae_run,
-        run_dir=killed,
-        settings=SETTINGS,
-        conditions=("age", "sex"),
-        network=SMALL_UNET,
-    )
+    _, history = fit_ldm(prepared_folder, vqvae_run, killed)
     assert len(history) == SETTINGS.epochs
     with (
         np.load(weights_of(killed / "model")) as resumed,
