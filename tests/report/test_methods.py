@@ -8,7 +8,6 @@ from dipy_synth.utils.files import write_json
 GRID = {"shape": [80, 96, 80], "voxel_size": [2.0, 2.0, 2.0]}
 RECORD = {
     "ModelHash": "0123456789abcdef",
-    "Model": {"Name": "ixi-2mm"},
     "Seed": 3,
     "Steps": 64,
     "Sampler": "sde_dpmpp_2m",
@@ -28,7 +27,7 @@ def evaluation(train=None):
 
 def described(folder, record):
     made = [{"Name": "dipy_synth", "Version": "0.1.0"}]
-    content = {"GeneratedBy": made, "DipySynth": record}
+    content = {"GeneratedBy": made, "Model": {"Name": "ixi-2mm"}, "DipySynth": record}
     write_json(folder / "dataset_description.json", content)
     return folder
 
