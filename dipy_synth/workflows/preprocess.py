@@ -8,15 +8,11 @@ from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.preprocess_config import GRIDS, PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.grid import make_grid
+from dipy_synth.synthesis.scans import report_scans
 
 
 class PreprocessT1Flow(Workflow):
     """Prepare a cohort of T1 scans for training."""
-
-    @classmethod
-    def get_short_name(cls):
-        """Return the short name, for DIPY's combined workflows."""
-        return "preprocess_t1"
 
     def run(
         self,
@@ -140,14 +136,9 @@ class PreprocessT1Flow(Workflow):
             label_names=read_names(labels[0]) if labels else None,
         )
         self.last_generated_outputs = {"out_dir": str(out_dir)}
-        failed = [problem for _, problem in answers if problem]
-        for problem in failed:
-            logger.error(problem)
-        if failed:
-            logger.error(f"{len(failed)} of {len(answers)} scans could not be prepared")
-        if len(failed) < len(answers):
+        passed = report_scans(answers, "prepared", out_dir)
+        if not all(problem for _, problem in answers):
             from dipy_synth.report import quality_page
 
-            logger.info(f"{len(answers) - len(failed)} prepared scans in {out_dir}")
             logger.info(f"Quality page: {quality_page(out_dir)}")
-        return not failed
+        return passed

@@ -9,11 +9,6 @@ from dipy.workflows.workflow import Workflow
 class TrainPredictorFlow(Workflow):
     """Train the covariate predictor."""
 
-    @classmethod
-    def get_short_name(cls):
-        """Return the short name, for DIPY's combined workflows."""
-        return "train_predictor"
-
     def run(
         self,
         prepared,
