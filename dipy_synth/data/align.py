@@ -8,11 +8,12 @@ the template's brain.
 from functools import lru_cache
 
 import SimpleITK as sitk
+from nibabel.affines import voxel_sizes
 import numpy as np
 from scipy.ndimage import affine_transform, gaussian_filter
 
 from dipy_synth.data.intensities import offset_of
-from dipy_synth.data.operations import bounding_corners, resample, voxel_sizes
+from dipy_synth.data.operations import bounding_corners, resample
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 
@@ -24,9 +25,7 @@ KINDS = ("rigid", "affine")
 
 @lru_cache(maxsize=1)
 def load_template():
-    """Load the MNI152 T1 brain (ICBM 2009a nonlinear symmetric) of nilearn.
-
-    Loading takes a second and a cohort needs it for every subject: it is cached.
+    """Load the MNI152 T1 brain (ICBM 2009a nonlinear symmetric) of nilearn, cached.
 
     Returns
     -------
@@ -44,8 +43,8 @@ def load_template():
     return data, head.affine
 
 
-def find_transform(data, mask, affine, *, template=None, kind="rigid", threads=1):
-    """Align a brain to a template by the correlation of their intensities.
+def find_transform(data, mask, affine, *, kind="rigid", threads=1):
+    """Align a brain to MNI152 by the correlation of their intensities.
 
     A similarity transform is optimised from the centres of mass, at 8 mm and then at
     4 mm (displacements of the template itself are recovered within 0.2 mm); for
@@ -53,35 +52,13 @@ def find_transform(data, mask, affine, *, template=None, kind="rigid", threads=1
     is first brought to the template's voxel size, so that the time does not depend on
     the native one.
 
-    Parameters
-    ----------
-    data : ndarray of shape (X, Y, Z)
-        The T1-weighted volume, in any unit and with any offset.
-    mask : ndarray of shape (X, Y, Z), bool
-        The brain; other voxels are ignored.
-    affine : ndarray of shape (4, 4)
-        Voxel-to-world affine, in mm.
-    template : tuple of ndarray, optional
-        A brain of shape (I, J, K), 0 outside of it, and its affine of shape (4, 4), in
-        mm; `load_template` by default.
-    kind : {"rigid", "affine"}, optional
-        "rigid" has six degrees of freedom and keeps sizes.
-    threads : int, optional
-        Threads that the search may use.
-
-    Returns
-    -------
-    ndarray of shape (4, 4)
-        Map from template world to native world, in mm.
-
-    Raises
-    ------
-    InputError
-        If the kind is another one.
+    `data`, in any unit and with any offset, and its `mask` have the shape (X, Y, Z);
+    `affine` is voxel to world, in mm. Return the map from template world to native
+    world, ndarray of shape (4, 4), in mm.
     """
     if kind not in KINDS:
         raise InputError(f"kind {kind!r}: expected one of {', '.join(KINDS)}")
-    fixed, fixed_affine = load_template() if template is None else template
+    fixed, fixed_affine = load_template()
     moving, moving_affine = _coarse(data, mask, affine)
     pictures = [_picture(fixed, fixed_affine), _picture(moving, moving_affine)]
     start = sitk.CenteredTransformInitializer(
@@ -122,22 +99,11 @@ def _search(fixed, moving, transform, *, threads):
 
 
 def template_correlation(data, mask, affine, world):
-    """Compute the correlation of an aligned brain with the template, to check it.
+    """Compute the correlation of an aligned brain with the template: float.
 
     Both are compared at 4 mm over the union of the two brains, after the brain is
-    scaled to the volume of the template's: missing parts count, size does not.
-
-    Parameters
-    ----------
-    data, mask, affine
-        As of `find_transform`.
-    world : ndarray of shape (4, 4)
-        Map from template world to native world, in mm.
-
-    Returns
-    -------
-    float
-        Pearson correlation, -1 to 1.
+    scaled to the volume of the template's: missing parts count, size does not. `data`,
+    `mask` and `affine` are as in `find_transform`, whose result is `world`.
     """
     fixed, fixed_affine = load_template()
     moving, moving_affine = _coarse(data, mask, affine)
@@ -158,7 +124,7 @@ def template_correlation(data, mask, affine, world):
     return float(np.corrcoef(*both)[0, 1])
 
 
-def turn_of(world):
+def rotation_angle(world):
     """Compute the rotation angle of a transform: float, in degrees, 0 to 180."""
     left, _, right = np.linalg.svd(np.asarray(world, dtype=float)[:3, :3])
     return float(
@@ -174,19 +140,10 @@ def _scaling(factor, center):
 
 
 def without_size(matrix, center):
-    """Compute the rigid part of a transform; it moves `center` as the whole does.
+    """Compute the rigid part of an affine transform: ndarray of shape (4, 4).
 
-    Parameters
-    ----------
-    matrix : ndarray of shape (4, 4)
-        An affine transform.
-    center : ndarray of shape (3,)
-        The fixed point of the removed scaling, in mm.
-
-    Returns
-    -------
-    ndarray of shape (4, 4)
-        The nearest rotation (by singular values), and a translation in mm.
+    Its rotation is the nearest one (by singular values), and it moves `center`, shape
+    (3,) in mm, as the whole transform does.
     """
     left, _, right = np.linalg.svd(matrix[:3, :3])
     rigid = np.eye(4)

@@ -19,24 +19,10 @@ def is_image(value):
 
 
 def read_image(image):
-    """Read the voxels and the affine of an image, as they are stored.
+    """Read an image, or its file, as it is stored: voxels, scaled, and affine.
 
-    Parameters
-    ----------
-    image : str, Path or nibabel image
-        One volume.
-
-    Returns
-    -------
-    data : ndarray of shape (X, Y, Z), float32
-        Scaled as the header says.
-    affine : ndarray of shape (4, 4)
-        Voxel-to-world affine, in mm.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read, or it is not one real-valued volume.
+    They are float32 (X, Y, Z), and voxel to world in mm, (4, 4). A file that cannot be
+    read, or an image that is not one real-valued volume, is an InputError.
     """
     if not isinstance(image, SpatialImage):
         opened = open_nifti(Path(image))
@@ -46,18 +32,10 @@ def read_image(image):
 
 
 def as_volume(value):
-    """Return one volume as an array.
+    """Return one volume (*shape) as an array; arrays are taken as they are.
 
-    Parameters
-    ----------
-    value : array_like, str, Path or nibabel image
-        A volume. The axes of an image are turned to run right, anterior, superior, as
-        those of prepared volumes do; arrays are taken as they are.
-
-    Returns
-    -------
-    ndarray
-        (*shape); float32 where `value` is an image.
+    The axes of an image, of nibabel or in a file, are turned to run right, anterior,
+    superior, as those of prepared volumes do; its values are float32.
     """
     if not is_image(value):
         return np.asarray(value)
@@ -66,22 +44,10 @@ def as_volume(value):
 
 
 def as_volumes(values):
-    """Return volumes as an array, or as rows that are read when they are needed.
+    """Return volumes as an array (n, *shape), or as rows that are read when needed.
 
-    Parameters
-    ----------
-    values : array_like, VolumeRows, or sequence of str, Path or nibabel image
-        Volumes; one image stands for one volume, see `as_volume`.
-
-    Returns
-    -------
-    ndarray or VolumeRows
-        (n, *shape); (*shape) of one image.
-
-    Raises
-    ------
-    InputError
-        If images differ in shape.
+    Images are read as by `as_volume` and must have one shape; a single one stands for
+    one volume (*shape).
     """
     if is_image(values):
         return as_volume(values)

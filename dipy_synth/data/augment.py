@@ -52,17 +52,14 @@ class Augmentation:
         volume : ndarray of shape (X, Y[, Z]), float32
             Intensity in [0, 1], 0 in the background.
         rng : numpy.random.Generator
-            Random generator. The number of draws depends on the number of axes
-            and on whether there are shifts.
+            Random generator.
         label_map : ndarray of shape (X, Y[, Z]), int, optional
             Labels, which move with the volume.
 
         Returns
         -------
-        volume : ndarray of shape (X, Y[, Z]), float32
-            Intensity in [0, 1]; the background is exactly 0.
-        label_map : ndarray of shape (X, Y[, Z]), int
-            With labels: the label map.
+        ndarray of shape (X, Y[, Z]), float32
+            In [0, 1]; the background is exactly 0. With labels, a pair with theirs.
         """
         flipped = rng.random() < self.flip
         exponent = math.exp(self.gamma * rng.uniform(-1, 1))
@@ -81,44 +78,16 @@ def flip_left_right(volume):
 
 
 def move(volume, steps):
-    """Shift a volume by whole voxels, without interpolation; new voxels are 0.
-
-    Parameters
-    ----------
-    volume : ndarray of shape (*shape)
-        A volume.
-    steps : sequence of int, (rank,)
-        Voxels along each axis.
-
-    Returns
-    -------
-    ndarray of shape (*shape)
-    """
+    """Shift an array by whole voxels along each axis; voxels that are new are 0."""
     padded = np.pad(volume, [(max(s, 0), max(-s, 0)) for s in steps])
     starts = [max(-s, 0) for s in steps]
     return padded[tuple(slice(a, a + n) for a, n in zip(starts, volume.shape))]
 
 
 def crop_shape(shape, share, *, multiple=1):
-    """Compute the shape of crops whose sides are a fraction of a volume's.
+    """Compute the shape of crops whose sides are a fraction of a volume's, in (0, 1].
 
-    Parameters
-    ----------
-    shape : tuple of int
-        The volume's shape.
-    share : float
-        In (0, 1]; 1 for whole volumes.
-    multiple : int, optional
-        Sides are rounded up to multiples of this.
-
-    Returns
-    -------
-    tuple of int
-
-    Raises
-    ------
-    InputError
-        If the fraction is not in (0, 1].
+    Sides are rounded up to multiples of `multiple`, within the volume.
     """
     if not 0 < share <= 1:
         raise InputError(f"crop {share}: expected above 0 and at most 1 (no crop)")
@@ -126,23 +95,9 @@ def crop_shape(shape, share, *, multiple=1):
 
 
 def random_crop(volume, shape, rng, *, others=None):
-    """Crop a volume around a random voxel of the brain.
+    """Crop a volume, whose background is 0, around a random voxel of the brain.
 
-    Parameters
-    ----------
-    volume : ndarray of shape (X, Y, Z) or (X, Y)
-        The background is 0.
-    shape : tuple of int
-        Shape of the crop, at most the volume's.
-    rng : numpy.random.Generator
-        Random generator.
-    others : list of ndarray of the volume's shape, optional
-        Arrays to crop at the same place.
-
-    Returns
-    -------
-    ndarray of that shape, or list of them
-        With `others`, the crops of the volume and of each of them.
+    With `others`, arrays of the volume's shape, return a list of the crops of all.
     """
     brain = np.flatnonzero(volume)
     drawn = brain[rng.integers(len(brain))] if len(brain) else volume.size // 2

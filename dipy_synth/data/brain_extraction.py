@@ -29,20 +29,7 @@ HOW_TO = (
 
 
 def volume_of(mask, affine):
-    """Compute the volume of a mask.
-
-    Parameters
-    ----------
-    mask : ndarray of shape (X, Y, Z), bool
-        The mask.
-    affine : ndarray of shape (4, 4)
-        Voxel-to-world affine, in mm.
-
-    Returns
-    -------
-    float
-        In mL.
-    """
+    """Compute the volume of a mask (X, Y, Z), with its affine in mm: float, in mL."""
     return float(mask.sum() * abs(np.linalg.det(affine[:3, :3])) / 1000)
 
 

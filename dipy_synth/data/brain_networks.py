@@ -17,21 +17,10 @@ from dipy_synth.errors import InputError
 def load_network(name):
     """Load a brain extraction network; the last one is cached for the next scan.
 
-    Parameters
-    ----------
-    name : {"evac", "synthseg", "deepbet"}
-        EVAC+ (Park et al., 2024) or SynthSeg (Billot et al., 2023) of DIPY, or
-        deepbet (Fisch et al., 2024), a package of its own.
-
-    Returns
-    -------
-    callable
-        ``(data, affine) -> mask``.
-
-    Raises
-    ------
-    InputError
-        If its package is not installed, or its weights cannot be downloaded.
+    It is "evac" (EVAC+; Park et al., 2024) or "synthseg" (SynthSeg; Billot et al.,
+    2023) of DIPY, or "deepbet" (Fisch et al., 2024), a package of its own. Return a
+    callable ``(data, affine) -> mask``. An InputError says what is not installed, or
+    that the weights cannot be downloaded.
     """
     try:
         return NETWORKS[name]()

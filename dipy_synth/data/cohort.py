@@ -14,7 +14,7 @@ from dipy_synth.data.image_cohort import ArrayCohort
 from dipy_synth.data.label_table import TABLE, Labels, read_names
 from dipy_synth.data.prepared import IMAGE, prepared_keys, prepared_path
 from dipy_synth.data.prepared_tables import read_rows
-from dipy_synth.data.split import few_held_out
+from dipy_synth.data.split import SPLITS, few_held_out, on_side
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.utils.files import file_stamp, read_object
@@ -22,7 +22,6 @@ from dipy_synth.utils.labels import hash_labels
 from dipy_synth.utils.rows import VolumeRows
 
 logger = logging.getLogger("dipy_synth")
-SPLITS = ("train", "validation")
 
 
 @dataclass(frozen=True)
@@ -128,11 +127,7 @@ class Cohort:
 
     def where(self, split=None):
         """Return the mask of one side's volumes (all by default): bool, (n,)."""
-        if split is None:
-            return np.ones(len(self.keys), dtype=bool)
-        if split not in SPLITS:
-            raise InputError(f"split {split!r}: expected train or validation")
-        return self.split == split
+        return on_side(self.split, split)
 
     def volumes(self, split=None):
         """Return the volumes, from a cache on disk that is rebuilt when stale.
@@ -145,23 +140,14 @@ class Cohort:
         Returns
         -------
         ndarray or VolumeRows of shape (n, I, J, K), float16
-            In [0, 1], the background exactly 0. The file is memory-mapped: only what
-            is used is read.
+            In [0, 1], the background exactly 0; the file is memory-mapped.
         """
         return self._side(cached(self), split)
 
     def label_maps(self, split=None):
-        """Return the label maps of the volumes, from a cache as that of `volumes`.
+        """Return the label maps of the volumes as `volumes` does, of type int32.
 
-        Parameters
-        ----------
-        split : {"train", "validation"}, optional
-            The side; all by default.
-
-        Returns
-        -------
-        ndarray or VolumeRows of shape (n, I, J, K), int32
-            Values of labels; `UNKNOWN` everywhere where a volume has no label map.
+        They are `UNKNOWN` everywhere where a volume has no label map.
         """
         return self._side(cached(self, LABEL_MAPS), split)
 
@@ -256,21 +242,11 @@ def check_rows(schema, cohort):
 
 
 def fingerprint(cohort, names=()):
-    """Hash the training data of a run.
+    """Hash the training data of a run: str.
 
-    A run must not resume with other subjects than it began with, since its validation
-    subjects could have been trained on, nor with other scans or values.
-
-    Parameters
-    ----------
-    cohort : Cohort or ArrayCohort
-        Its grid, preprocessing, split, volumes and label maps are hashed.
-    names : sequence of str, optional
-        Columns whose values are hashed, too.
-
-    Returns
-    -------
-    str
+    These are grid, preprocessing, split, volumes, label maps, and the values of the
+    columns `names`. A run must not resume with other subjects than it began with, since
+    its validation subjects could have been trained on, nor with other scans or values.
     """
     config = cohort_config(cohort)
     content = {name: config[name] for name in ("grid", "preprocessing", "split")}

@@ -25,24 +25,12 @@ AGE_UNITS = {"month": MONTH, "week": WEEK, "day": DAY}
 
 
 def understand(rows, dictionary=None):
-    """Normalise the notation of the columns of a table.
+    """Normalise the notation of the columns of a table, of `utils.tables.read_table`.
 
-    Ages become years, sexes F and M, decimal commas points. Impossible ages (codes such
-    as 999 and -1) become None.
-
-    Parameters
-    ----------
-    rows : list of dict
-        Column name to str or None, as `dipy_synth.utils.tables.read_table` returns.
-    dictionary : dict, optional
-        The table's data dictionary (``participants.json``): ``Levels`` of sex, and
-        ``Units`` of age.
-
-    Returns
-    -------
-    rows : list of dict
-    notes : list of str
-        Changes beyond spelling, and values that could not be understood.
+    Ages become years, sexes F and M, decimal commas points. Impossible ages (codes
+    such as 999 and -1) become None. `dictionary` is the table's data dictionary
+    (``participants.json``): ``Levels`` of sex, and ``Units`` of age. Return the rows,
+    and notes: changes beyond spelling, and values that could not be understood.
     """
     entries = {known_name(k): v for k, v in (dictionary or {}).items()}
     entries = {name: v for name, v in entries.items() if isinstance(v, dict)}

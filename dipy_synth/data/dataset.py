@@ -91,18 +91,10 @@ class VolumeDataset(keras.utils.PyDataset):
         return rng.permutation(n)
 
     def __getitem__(self, index):
-        """Return one batch.
+        """Return one batch: ndarray of shape (b, ..., 1), float32, in [-1, 1].
 
-        Parameters
-        ----------
-        index : int
-            Number of the batch.
-
-        Returns
-        -------
-        ndarray of shape (b, ..., 1), float32
-            In [-1, 1]; the background is exactly -1. With labels (b, ..., 1 + k), see
-            `Labels.to_channels`. With `targets`, a pair of it and the targets.
+        The background is exactly -1. With labels it is (b, ..., 1 + k), see
+        `Labels.to_channels`; with `targets`, a pair of it and the targets.
         """
         chosen = self.order()[index * self.batch_size : (index + 1) * self.batch_size]
         images = np.stack([self._image(number) for number in chosen])

@@ -38,19 +38,7 @@ class _RefusedError(Exception):
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file on a server.
-
-    Parameters
-    ----------
-    name : str
-        Its name on disk.
-    urls : tuple of str
-        Addresses of the same bytes, tried in this order.
-    size : int, optional
-        Bytes, where known.
-    md5 : str, optional
-        Checksum, 32 hexadecimal digits, where known.
-    """
+    """A file on a server: addresses of the same bytes, in order, size and MD5."""
 
     name: str
     urls: tuple[str, ...]
@@ -66,7 +54,7 @@ def download(
     Parameters
     ----------
     file : RemoteFile
-        What to download.
+        The file.
     folder : str or Path
         Target folder; made when missing.
     retries : int, optional
@@ -76,8 +64,7 @@ def download(
     timeout : float, optional
         Seconds without an answer after which a connection counts as broken.
     room : float, optional
-        Free disk space needed beyond the file's, as a multiple of its size, to unpack
-        it.
+        Free disk space needed to unpack it, as a multiple of its size.
     progress : bool, optional
         Show a progress bar.
 
@@ -89,8 +76,7 @@ def download(
     Raises
     ------
     FetchError
-        If all addresses failed: the message has each with its reason, and the number
-        of bytes received. Also if the disk is too small.
+        If all addresses failed, with their reasons, or the disk is too small.
     """
     path = Path(folder) / file.name
     part = path.with_name(f"{path.name}.part")
@@ -236,20 +222,9 @@ def _fault(path, file):
 def unpack(archive, folder, *, progress=True):
     """Unpack a tar archive into a new folder, and nothing outside of it.
 
-    Parameters
-    ----------
-    archive : str or Path
-        A ``.tar``, plain or compressed.
-    folder : str or Path
-        Replaced: its content is lost. The caller renames it when complete.
-    progress : bool, optional
-        Count the files on a progress bar.
-
-    Raises
-    ------
-    FetchError
-        If the archive is damaged, or a member would lie outside of `folder`; the
-        folder is then removed.
+    An earlier folder is replaced; the caller renames it when complete. A damaged
+    archive, or a member that would lie outside, is a FetchError, and the folder is
+    removed.
     """
     folder = Path(folder)
     shutil.rmtree(folder, ignore_errors=True)

@@ -11,20 +11,10 @@ _EMPTY_GZIP = 20  # bytes; files below have no content to compare
 
 
 def find_duplicates(records):
-    """Find scans of the same content under different subjects.
+    """Find scans of the same content under different subjects: list of lists of Path.
 
     Uncompressed contents are compared: first by size and checksum, with which a
-    ``.gz`` file ends, then byte for byte.
-
-    Parameters
-    ----------
-    records : list of Record
-        The scans; those that cannot be read are ignored.
-
-    Returns
-    -------
-    list of list of Path
-        The files of each content that several subjects share.
+    ``.gz`` file ends, then byte for byte. Files that cannot be read are ignored.
     """
     subjects = {record.image: record.subject for record in records}
     packed = {}

@@ -28,16 +28,12 @@ class Source:
 
     Parameters
     ----------
-    name : str
-        Name on the command line.
-    title : str
-        Title.
+    name, title : str
+        Name on the command line, and title.
     home : str
         Web page: terms, registration, documentation.
-    licence : str
-        Terms, in a few words.
-    credit : str
-        Citation.
+    licence, credit : str
+        Terms in a few words, and citation.
     folder : str
         The folder it is unpacked to.
     volumes : int
@@ -261,20 +257,12 @@ _CC359_NAME = re.compile(r"(CC\d{4})_[a-z]+_\d+_\d+_[MF](_[a-z_]+)?\.nii\.gz", r
 
 
 def check_cc359(folder):
-    """List the present and missing files of Calgary-Campinas-359.
+    """List the present and missing files of Calgary-Campinas-359 in a folder.
 
-    Parameters
-    ----------
-    folder : str or Path
-        A folder that holds, at any depth, images such as
-        ``CC0001_philips_15_55_M.nii.gz`` and masks such as
-        ``CC0001_philips_15_55_M_staple.nii.gz``.
-
-    Returns
-    -------
-    dict of str to list of str
-        Subjects (``CC0001``) with ``images``, with ``masks``, with ``missing images``,
-        and with an image and ``missing masks``; archives still ``packed``.
+    Images are named as ``CC0001_philips_15_55_M.nii.gz``, masks have a further word
+    (``_staple``); both may be at any depth. Return the subjects (``CC0001``) with
+    ``images``, with ``masks``, with ``missing images``, and with an image and ``missing
+    masks``; archives still ``packed``.
     """
     paths = sorted(Path(folder).rglob("*"))
     found = [match for p in paths if (match := _CC359_NAME.fullmatch(p.name))]

@@ -29,17 +29,7 @@ _MENDED = {
 
 
 def header_faults(image):
-    """Describe what nibabel changes of a header's geometry as it opens a file.
-
-    Parameters
-    ----------
-    image : nibabel.Nifti1Pair
-        The image, of a file.
-
-    Returns
-    -------
-    tuple of str
-    """
+    """Describe what nibabel changes of a header's geometry as it opens a file."""
     name = image.file_map.get("header", image.file_map["image"]).filename
     size = image.header.structarr.dtype.itemsize
     with nib.openers.ImageOpener(name) as stream:
@@ -55,19 +45,9 @@ def header_faults(image):
 def read_affine(image):
     """Read the affine of an image in mm, and note contradictions of its header.
 
-    Parameters
-    ----------
-    image : nibabel.Nifti1Pair
-        The image.
-
-    Returns
-    -------
-    affine : ndarray of shape (4, 4)
-        Voxel-to-world affine, in mm: of the sform, else the qform, else the voxel
-        sizes alone. Those that are not set or cannot be inverted are skipped; all
-        zero where none is left.
-    notes : tuple of str
-        Contradictions and assumptions, each with the choice that was made.
+    It is that of the sform, else the qform, else the voxel sizes alone. Those that are
+    not set or cannot be inverted are skipped; it is all zero where none is left. Each
+    note, of a tuple, has the choice that was made.
     """
     header = image.header
     known = {name: _coded(image, name) for name in ("sform", "qform")}

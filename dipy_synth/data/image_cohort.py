@@ -9,6 +9,7 @@ import zlib
 
 import numpy as np
 
+from dipy_synth.data.split import on_side
 from dipy_synth.errors import InputError
 from dipy_synth.utils.files import file_stamp
 
@@ -122,12 +123,12 @@ class ArrayCohort:
         return tuple({"label": str(label)} for label in self.labels)
 
     @cached_property
-    def _validates(self):
+    def split(self):
+        """Side of each image, "train" or "validation": ndarray of shape (n,), str."""
         n = len(self.images)
-        chosen = np.zeros(n, dtype=bool)
         order = np.random.default_rng(self.seed).permutation(n)
-        chosen[order[: round(self.validation_fraction * n)]] = True
-        return chosen
+        chosen = order[: round(self.validation_fraction * n)]
+        return np.where(np.isin(np.arange(n), chosen), "validation", "train")
 
     def stamp(self):
         """Return name, size and time of the file: list of [str, int, int], for JSON."""
@@ -135,25 +136,10 @@ class ArrayCohort:
 
     def where(self, split=None):
         """Return the mask of one side's images (all by default): bool, (n,)."""
-        if split is None:
-            return np.ones(len(self.images), dtype=bool)
-        if split not in ("train", "validation"):
-            raise InputError(f"split {split!r}: expected train or validation")
-        return self._validates if split == "validation" else ~self._validates
+        return on_side(self.split, split)
 
     def volumes(self, split=None):
-        """Return the images of one side, or all.
-
-        Parameters
-        ----------
-        split : {"train", "validation"}, optional
-            The side.
-
-        Returns
-        -------
-        ndarray of shape (n, *shape), float16
-            In [0, 1].
-        """
+        """Return the images of one side, or all: (n, *shape), float16, in [0, 1]."""
         images = self.images[self.where(split)]
         if images.dtype == np.uint8:
             return (images / np.float32(255)).astype(np.float16)
@@ -172,19 +158,19 @@ def _check_range(path, images):
 
 
 def _read_npz(path):
+    """Read the images, and the labels or None, of an .npz file."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            if "images" not in stored.files:
-                raise InputError(
-                    f"{path}: holds {', '.join(stored.files) or 'nothing'}; expected "
-                    "images and, if known, labels"
-                )
-            labels = stored["labels"] if "labels" in stored.files else None
-            return stored["images"], labels
-    except InputError:
-        raise
+            names = stored.files
+            found = [stored[n] if n in names else None for n in ("images", "labels")]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: not a readable .npz file ({error})") from error
+    if found[0] is None:
+        raise InputError(
+            f"{path}: holds {', '.join(names) or 'nothing'}; expected images and, if "
+            "known, labels"
+        )
+    return found
 
 
 def _read_idx_pair(path):

@@ -21,15 +21,7 @@ FLAT = 1e-5  # relative range of a constant image, by rounding
 def background_values(data):
     """List the values that fill 15 % of an image: background and padding, at most 3.
 
-    Parameters
-    ----------
-    data : ndarray of shape (X, Y, Z)
-        The image.
-
-    Returns
-    -------
-    list of float
-        The value of the image's faces first; empty where there is none.
+    The most frequent value of the image's faces is first.
     """
     step = max(1, round((data.size / 1e5) ** (1 / data.ndim)))
     sample = data[(slice(None, None, step),) * data.ndim]  # what fills much is in it
@@ -43,23 +35,12 @@ def background_values(data):
     return sorted(found, key=lambda value: -np.mean(faces == value))
 
 
-def cut_outliers(data, mask):
-    """Clip outliers to the range of the other values.
+def clip_outliers(data, mask):
+    """Clip outliers of an image, in any unit, to the range of the other values.
 
-    Parameters
-    ----------
-    data : ndarray of shape (X, Y, Z)
-        The image, in any unit.
-    mask : ndarray of shape (X, Y, Z), bool
-        The brain.
-
-    Returns
-    -------
-    data : ndarray of shape (X, Y, Z)
-        `data` itself where nothing is clipped.
-    cut : int
-        Number of clipped voxels of the brain: those more than 10 interquartile ranges
-        from the quartiles.
+    Outliers are more than 10 interquartile ranges from the quartiles of the brain, the
+    boolean `mask`. Return the image, itself where nothing is clipped, and the number of
+    clipped voxels of the brain.
     """
     values = data[mask]
     first, third = np.percentile(values, (25, 75))
@@ -75,18 +56,8 @@ def cut_outliers(data, mask):
 def check_contrast(data, mask):
     """Refuse a brain that is almost constant, or has few values, as labels do.
 
-    Parameters
-    ----------
-    data : ndarray of shape (X, Y, Z)
-        The image.
-    mask : ndarray of shape (X, Y, Z), bool
-        The brain.
-
-    Raises
-    ------
-    InputError
-        If the quartiles of its values differ by rounding alone, or there are fewer
-        than 8 different values.
+    The quartiles of its values differ by rounding alone, or there are fewer than 8
+    different values.
     """
     values = data[mask]
     first, third = np.percentile(values, (25, 75))
@@ -103,20 +74,10 @@ def check_contrast(data, mask):
 
 
 def offset_of(data, mask):
-    """Compute the offset that brings the zero of an image to that of a scanner.
+    """Compute the offset that brings the zero of an image to that of a scanner: float.
 
-    Parameters
-    ----------
-    data : ndarray of shape (X, Y, Z)
-        The image, in any unit and with any zero.
-    mask : ndarray of shape (X, Y, Z), bool
-        The brain.
-
-    Returns
-    -------
-    float
-        0 where the 0.5 percentile of the brain is at 0 to 1 times the range up to the
-        99.5 percentile, as in scans; else the offset that brings it to 0.15.
+    It is 0 where the 0.5 percentile of the brain is at 0 to 1 times the range up to the
+    99.5 percentile, as in scans; else it brings that percentile to 0.15.
     """
     low, high = np.percentile(data[mask], (0.5, 99.5))
     width = high - low
@@ -126,17 +87,10 @@ def offset_of(data, mask):
 
 
 def as_mask(values):
-    """Convert probabilities (of 1, per cent, 0 to 255) or labels to a boolean mask.
+    """Convert a mask, probabilities or labels to a boolean mask of the same shape.
 
-    Parameters
-    ----------
-    values : array_like of shape (X, Y, Z)
-        A mask, probabilities of any scale, or labels.
-
-    Returns
-    -------
-    ndarray of shape (X, Y, Z), bool
-        Where a probability is more than half of its scale; where a label is not 0.
+    Probabilities (of 1, per cent, 0 to 255) count above half of their scale, labels
+    where they are not 0.
     """
     values = np.asarray(values)
     if values.dtype == bool:

@@ -16,23 +16,11 @@ logger = logging.getLogger("dipy_synth")
 def read_ixi_table(folder):
     """Read IXI's table beside the scans, or a folder above them.
 
-    Parameters
-    ----------
-    folder : Path
-        Folder of the scans. ``IXI.csv`` (commas) is preferred to ``IXI.tsv`` (tabs),
-        and this to ``IXI.xls``, the spreadsheet of the archive.
-
-    Returns
-    -------
-    dict
-        Subject label to a dict of age (str, years) and sex ("M", "F"), None where it
-        is not known; empty when there is no table.
-
-    Raises
-    ------
-    InputError
-        If a table lacks a column or has words for numbers, or xlrd, which reads the
-        spreadsheet, is not installed.
+    ``IXI.csv`` (commas) is preferred to ``IXI.tsv`` (tabs), and this to ``IXI.xls``,
+    the spreadsheet of the archive. Return for each subject label age (str, years) and
+    sex ("M", "F"), None where not known; an empty dict when there is no table. A table
+    that lacks a column, or has words for numbers, is an InputError, and so is a
+    spreadsheet without xlrd.
     """
     readers = {"IXI.csv": partial(_text, ","), "IXI.tsv": partial(_text, "\t")}
     readers["IXI.xls"] = _spreadsheet

@@ -34,14 +34,9 @@ def read_label_map(path):
 
 
 def as_label_map(data, name="labels"):
-    """Return an array as a label map: ndarray of int32; refuse other numbers.
+    """Return an array as a label map, int32; refuse other numbers.
 
-    Parameters
-    ----------
-    data : array_like of shape (...)
-        The values.
-    name : str or Path, optional
-        What an error calls it.
+    `name` is what an error calls it.
     """
     data = np.asarray(data)
     if data.dtype.kind not in "biuf":
@@ -59,21 +54,9 @@ def as_label_map(data, name="labels"):
 
 
 def resample_labels(maps, matrix, shape):
-    """Resample a label map by the nearest voxel.
+    """Resample a label map by the nearest voxel: int32, 0 outside of the source.
 
-    Parameters
-    ----------
-    maps : ndarray of shape (X, Y, Z), int
-        The label map.
-    matrix : ndarray of shape (4, 4)
-        Map from target voxel to source voxel, see `Grid.voxel_map`.
-    shape : tuple of int, (3,)
-        Shape of the target.
-
-    Returns
-    -------
-    ndarray of shape `shape`, int32
-        0 outside of the source.
+    `matrix` maps a target voxel to a source voxel, see `Grid.voxel_map`.
     """
     return affine_transform(
         np.asarray(maps, "int32"),

@@ -43,18 +43,8 @@ class Labels:
 
     @classmethod
     def of(cls, values, names=None):
-        """Make the table of some values.
-
-        Parameters
-        ----------
-        values : iterable of int
-            Values of label maps; 0 is left out.
-        names : dict of int to str, optional
-            Known names; others are named ``label <value>``.
-
-        Returns
-        -------
-        Labels
+        """Make the table of values of label maps, by their known names.
+        0 is left out; others are named ``label <value>``.
         """
         values = tuple(sorted({int(value) for value in values} - {0}))
         known = names or {}
@@ -78,17 +68,8 @@ class Labels:
         write_table(path, [{**row, "index": str(row["index"])} for row in rows])
 
     def to_channels(self, maps):
-        """Return the channels of label maps.
-
-        Parameters
-        ----------
-        maps : ndarray of shape (...), int
-            Values of labels, or `UNKNOWN`. Others have no label.
-
-        Returns
-        -------
-        ndarray of shape (..., k), float32
-            1 for a label, -1 for another, 0 where unknown.
+        """Return the channels (..., k) of label maps (...): float32.
+        They are 1 for a label, -1 for another or none, 0 where unknown.
         """
         maps = np.asarray(maps)
         channels = np.where(maps[..., None] == np.array(self.values), 1, -1)
@@ -99,34 +80,18 @@ class Labels:
         return np.concatenate([images, self.to_channels(maps)], axis=-1)
 
     def from_channels(self, channels):
-        """Return the label maps of channels.
-
-        Parameters
-        ----------
-        channels : ndarray of shape (..., k), float
-            Mostly in [-1, 1]. The largest decides, if it is above 0.
-
-        Returns
-        -------
-        ndarray of shape (...), int32
+        """Return the label maps (...) of channels (..., k): int32.
+        The largest channel decides, if it is above 0.
         """
         best = channels.argmax(axis=-1)
         there = np.take_along_axis(channels, best[..., None], axis=-1)[..., 0] > 0
         return np.where(there, np.array(self.values)[best], 0).astype("int32")
 
     def check_memory(self, shape):
-        """Refuse more labels than fit in memory.
+        """Refuse more labels than fit in memory, for volumes of a shape.
 
-        Parameters
-        ----------
-        shape : tuple of int
-            Shape of a volume.
-
-        Raises
-        ------
-        InputError
-            If their channels of one volume, or the covariance of their patches, take
-            more than 1 GiB.
+        Their channels of one volume, and the covariance of their patches, may take 1
+        GiB each.
         """
         volume = 4 * len(self) * math.prod(shape)
         patches = 8 * (len(self) * _PATCH ** len(shape)) ** 2
@@ -140,22 +105,10 @@ class Labels:
 
 
 def read_names(folder):
-    """Read the names of labels from the ``dseg.tsv`` of a folder.
+    """Read the names of labels, by value, from the ``dseg.tsv`` of a folder.
 
-    Parameters
-    ----------
-    folder : str or Path
-        A folder with ``dseg.tsv``, or with one other table that ends so.
-
-    Returns
-    -------
-    dict of int to str
-        Empty where there is no table.
-
-    Raises
-    ------
-    InputError
-        If an index is not an integer, or has two names.
+    One other table whose name ends so counts where it is alone. Empty where there is no
+    table; an index that is not an integer, or has two names, is an InputError.
     """
     tables = sorted(Path(folder).glob("*" + TABLE)) if Path(folder).is_dir() else []
     path = Path(folder) / TABLE

@@ -61,26 +61,13 @@ class Listing:
 
 
 def find_images(inputs):
-    """Find the images that folders, files and wildcards stand for.
+    """Find the images that folders, files and wildcards stand for: Listing.
 
-    Links are followed. Left out, unless they are given by name themselves: hidden
-    files and folders, ``sourcedata``, ``__MACOSX`` and the like, and cohorts that
-    dipy_synth wrote.
-
-    Parameters
-    ----------
-    inputs : str, Path or sequence of them
-        A folder stands for every NIfTI image below it (``.nii``, ``.nii.gz``, or
-        ``.img`` with its ``.hdr``, in any case).
-
-    Returns
-    -------
-    Listing
-
-    Raises
-    ------
-    InputError
-        If one of the inputs stands for nothing.
+    A folder stands for every NIfTI image below it (``.nii``, ``.nii.gz``, or ``.img``
+    with its ``.hdr``, in any case); links are followed. Left out, unless they are given
+    by name themselves: hidden files and folders, ``sourcedata``, ``__MACOSX`` and the
+    like, and cohorts that dipy_synth wrote. An input that stands for nothing is an
+    InputError.
     """
     inputs = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
     if not all(str(given).strip() for given in inputs) or not inputs:
@@ -121,7 +108,7 @@ def _meant(given, listing):
         return
     for match in map(Path, sorted(glob.glob(given, recursive=True))):
         folders = _beyond(match, given)
-        if is_hidden(match.name) or any(is_aside(folder.name) for folder in folders):
+        if match.name.startswith(".") or any(is_aside(p.name) for p in folders):
             listing.leave_out(ASIDE_WHY, match)
         elif match.is_dir():
             yield from images_below(match, listing=listing)
@@ -144,14 +131,9 @@ def _names_it(pattern, match):
     return bool(found) and found[1] in pattern
 
 
-def is_hidden(name):
-    """Return whether a file or folder is hidden, by its name."""
-    return name.startswith(".")
-
-
 def is_aside(name):
     """Return whether a folder holds no data of the study, by its name."""
-    return is_hidden(name) or name.casefold() in ASIDE
+    return name.startswith(".") or name.casefold() in ASIDE
 
 
 def is_own_output(folder):
@@ -237,7 +219,7 @@ def _entries(folder, listing):
     """Return what a folder holds, less hidden files; none where it may not be read."""
     try:
         with os.scandir(folder) as entries:
-            return [e for e in entries if not is_hidden(e.name) or _is_dir(e)]
+            return [e for e in entries if e.name[0] != "." or _is_dir(e)]
     except PermissionError:
         listing.leave_out("in folders that may not be read", folder)
         return []

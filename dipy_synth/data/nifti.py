@@ -34,19 +34,8 @@ _BLOCK = 1 << 20
 def open_nifti(path):
     """Open a NIfTI image of three dimensions; the voxels are not read yet.
 
-    Parameters
-    ----------
-    path : str or Path
-        A ``.nii`` or ``.nii.gz`` file. Further axes of length 1 are dropped.
-
-    Returns
-    -------
-    nibabel.Nifti1Image
-
-    Raises
-    ------
-    InputError
-        If the file is absent, not NIfTI, or not one real-valued volume.
+    Further axes of length 1 are allowed. A file that is absent, not NIfTI, or not one
+    real-valued volume is an InputError.
     """
     path = Path(path)
     if problem := not_fetched(path):
@@ -87,7 +76,7 @@ def read_volume(path):
     Parameters
     ----------
     path : str or Path
-        The file.
+        A ``.nii`` or ``.nii.gz`` file.
 
     Returns
     -------
@@ -101,19 +90,8 @@ def read_volume(path):
 
 
 def read_voxels(image, name):
-    """Read the voxels of an image.
-
-    Parameters
-    ----------
-    image : nibabel image
-        One volume; further axes of length 1 are dropped.
-    name : str or Path
-        What an error calls it.
-
-    Returns
-    -------
-    ndarray of shape (X, Y, Z), float32
-        Scaled as the header says.
+    """Read the voxels of an image of one volume: float32 (X, Y, Z).
+    They are scaled by the header. `name` is what an error calls the image.
     """
     _check_volume(image, name)
     try:
@@ -156,21 +134,9 @@ def _check_volume(image, name):
 def nifti_image(data, affine, *, space="scanner", words=""):
     """Make a NIfTI image, in mm, with both its affines set.
 
-    Parameters
-    ----------
-    data : ndarray of shape (X, Y, Z)
-        The volume; its type is kept.
-    affine : ndarray of shape (4, 4)
-        Voxel-to-world affine, in mm.
-    space : {"scanner", "aligned", "mni"}, optional
-        World space, for the codes of the header: the scanner's, that of other volumes,
-        or MNI152.
-    words : str, optional
-        What the image is, for the header's ``descrip``: up to 79 characters.
-
-    Returns
-    -------
-    nibabel.Nifti1Image
+    `space` is the world space, for the codes of the header: the scanner's, that of
+    other volumes ("aligned"), or MNI152 ("mni"). `words`, up to 79 characters, say in
+    the header (``descrip``) what the image is.
     """
     image = nib.Nifti1Image(data, affine)
     image.header["descrip"] = words
@@ -181,21 +147,7 @@ def nifti_image(data, affine, *, space="scanner", words=""):
 
 
 def write_volume(path, data, affine, *, space="scanner", words=""):
-    """Write a NIfTI image atomically, see `nifti_image`.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    data : ndarray of shape (X, Y, Z)
-        The volume; its type is kept.
-    affine : ndarray of shape (4, 4)
-        Voxel-to-world affine, in mm.
-    space : {"scanner", "aligned", "mni"}, optional
-        World space.
-    words : str, optional
-        What the image is.
-    """
+    """Write a volume of any type atomically as NIfTI, see `nifti_image`."""
     image = nifti_image(data, affine, space=space, words=words)
     with atomic_path(path) as temporary:
         nib.save(image, temporary)
@@ -204,24 +156,8 @@ def write_volume(path, data, affine, *, space="scanner", words=""):
 def check_headers(image_path, mask_path=None, label_path=None):
     """Check an image, its mask and its label map by their headers, in milliseconds.
 
-    Parameters
-    ----------
-    image_path : str or Path
-        The scan.
-    mask_path : str or Path, optional
-        Its brain mask.
-    label_path : str or Path, optional
-        Its label map.
-
-    Returns
-    -------
-    tuple of str
-        Contradictions and gaps of the scan's header, see `read_affine`.
-
-    Raises
-    ------
-    InputError
-        If a file is not a readable volume, or they do not share one grid.
+    Return contradictions and gaps of the scan's header, see `read_affine`. A file that
+    is no readable volume, or on another grid than the scan, is an InputError.
     """
     image = open_nifti(image_path)
     affine, notes = read_affine(image)
@@ -250,24 +186,7 @@ def _open_beside(path, kind, image, affine, image_path):
 
 
 def read_scan(image_path, mask_path=None):
-    """Read a scan and its brain mask.
-
-    Parameters
-    ----------
-    image_path : str or Path
-        The scan.
-    mask_path : str or Path, optional
-        Its brain mask.
-
-    Returns
-    -------
-    data : ndarray of shape (X, Y, Z), float32
-        The scan.
-    affine : ndarray of shape (4, 4)
-        Its voxel-to-world affine, in mm.
-    mask : ndarray of shape (X, Y, Z), bool, or None
-        The brain mask.
-    """
+    """Read a scan and its brain mask (bool; None without): data, affine, mask."""
     image = open_nifti(image_path)
     data, affine = read_voxels(image, image_path), read_affine(image)[0]
     if mask_path is None:

@@ -5,6 +5,7 @@ interpolated once.
 """
 
 import SimpleITK as sitk
+from nibabel.affines import voxel_sizes
 import numpy as np
 from scipy.ndimage import (
     affine_transform,
@@ -21,33 +22,13 @@ _FIELD = 6.0  # mm, voxel size at which the bias field is fitted
 _NUDGE = 4.0  # mm, less than aligned brains differ
 
 
-def voxel_sizes(affine):
-    """Compute the voxel sizes of an affine: ndarray of shape (3,), in mm."""
-    return np.linalg.norm(np.asarray(affine)[:3, :3], axis=0)
-
-
 def correct_bias(data, mask, affine, *, threads=1):
-    """Correct the bias field of a T1 volume, as estimated by N4 [1]_.
+    """Correct the bias field of a T1 volume, as estimated by N4 [1]_: float32.
 
-    The field is fitted on a coarse copy, which loses nothing: it is smooth by
-    construction.
-
-    Parameters
-    ----------
-    data : ndarray of shape (X, Y, Z)
-        The volume, in any unit. An offset is added where its zero cannot be a
-        scanner's, see `dipy_synth.data.intensities.offset_of`.
-    mask : ndarray of shape (X, Y, Z), bool
-        The brain. The field is fitted in it, and the result is exact only there.
-    affine : ndarray of shape (4, 4)
-        Voxel-to-world affine, in mm; only the voxel sizes are used.
-    threads : int, optional
-        Threads that N4 may use.
-
-    Returns
-    -------
-    ndarray of shape (X, Y, Z), float32
-        The corrected volume; its mean in the brain is that of `data`.
+    The field is fitted in the mask, on a coarse copy, which loses nothing: it is smooth
+    by construction. The result is exact only there, where it has the mean of `data`. An
+    offset is added where the zero of `data` cannot be a scanner's, see
+    `dipy_synth.data.intensities.offset_of`. Of `affine` only the voxel sizes are used.
 
     References
     ----------
@@ -127,10 +108,8 @@ def continued(data, mask, ratio, *, room=1):
 
     Parameters
     ----------
-    data : ndarray of shape (X, Y, Z)
-        Source volume.
-    mask : ndarray of shape (X, Y, Z), bool
-        Where `data` is meaningful; not empty.
+    data, mask : ndarray of shape (X, Y, Z)
+        Source volume, and where it is meaningful (bool); not empty.
     ratio : ndarray of shape (3,)
         Size of the target's voxels along each source axis, in source voxels.
     room : int, optional
@@ -158,19 +137,7 @@ def continued(data, mask, ratio, *, room=1):
 
 
 def bounding_box(mask, *, margin=0):
-    """Compute the bounding box of a mask, with a margin.
-
-    Parameters
-    ----------
-    mask : ndarray of shape (X, Y, Z), bool
-        Not empty.
-    margin : int, optional
-        Voxels added on every side, within the array.
-
-    Returns
-    -------
-    tuple of slice, (3,)
-    """
+    """Compute the bounding box of a mask, with a margin within the array: slices."""
     box = find_objects(mask.astype(np.uint8))[0]
     return tuple(
         slice(max(edge.start - margin, 0), min(edge.stop + margin, n))
@@ -179,19 +146,9 @@ def bounding_box(mask, *, margin=0):
 
 
 def bounding_corners(mask, affine):
-    """Compute the lowest and highest world coordinates of a mask's voxels.
+    """Compute the lowest and highest coordinates of a mask's voxels, by centres.
 
-    Parameters
-    ----------
-    mask : ndarray of shape (X, Y, Z), bool
-        Not empty.
-    affine : ndarray of shape (4, 4)
-        Voxel-to-world affine, in mm (or to the voxels of another image).
-
-    Returns
-    -------
-    low, high : ndarray of shape (3,)
-        In mm, of voxel centres.
+    Both are of shape (3,), in mm for a voxel-to-world affine.
     """
     points = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
     return points.min(axis=0), points.max(axis=0)
@@ -200,52 +157,29 @@ def bounding_corners(mask, affine):
 def nudge(mask, matrix, grid):
     """Compute the shift of an aligned brain that avoids a cut by the grid.
 
-    Parameters
-    ----------
-    mask : ndarray of shape (X, Y, Z), bool
-        The brain in native space.
-    matrix : ndarray of shape (4, 4)
-        Map from grid voxel to native voxel.
-    grid : Grid
-        The grid.
-
-    Returns
-    -------
-    ndarray of shape (3,)
-        The shift in mm, right, anterior and superior; 0 along an axis where the brain
-        fits, or where no shift within 4 mm makes it fit.
+    `matrix` maps a grid voxel to a native voxel, on which the mask is. The shift, of
+    shape (3,) in mm, is 0 along an axis where the brain fits, or where none within 4 mm
+    makes it fit.
     """
-    below, above = _excess(mask, matrix, grid)
+    below, above = excess(mask, matrix, grid.shape, grid.voxel_size)
     move = np.maximum(below, 0) - np.maximum(above, 0)
     helps = (below + above <= 0) & (np.abs(move) <= _NUDGE)
     return np.where(helps, move, 0.0)
 
 
 def check_fit(mask, matrix, grid):
-    """Refuse a brain that the grid would cut.
+    """Refuse a brain that the grid would cut, with the distance and a shape that fits.
 
-    Parameters
-    ----------
-    mask : ndarray of shape (X, Y, Z), bool
-        The brain in native space.
-    matrix : ndarray of shape (4, 4)
-        Map from grid voxel to native voxel.
-    grid : Grid
-        The grid.
-
-    Raises
-    ------
-    InputError
-        If the centre of a brain voxel lies outside of the grid's field of view. The
-        message has the distance in mm, and a shape that would hold the brain.
+    It is cut where the centre of a brain voxel lies outside of the field of view. The
+    arguments are those of `nudge`.
     """
-    below, above = _excess(mask, matrix, grid)
-    excess = np.stack([below, above], axis=1).ravel()
-    if np.all(excess <= 1e-6):
+    ends = excess(mask, matrix, grid.shape, grid.voxel_size)
+    if np.all(ends <= 1e-6):
         return
     names = ("left", "right", "posterior", "anterior", "inferior", "superior")
-    beyond = ", ".join(f"{v:.1f} mm {n}" for v, n in zip(excess, names) if v > 1e-6)
-    margin = np.maximum(np.maximum(below, above), 0) / grid.voxel_size
+    sides = zip(ends.T.ravel(), names)
+    beyond = ", ".join(f"{v:.1f} mm {name}" for v, name in sides if v > 1e-6)
+    margin = ends.max(axis=0).clip(0) / grid.voxel_size
     shape = grid.shape + 2 * np.ceil(margin).astype(int)
     shape = -(-shape // 8) * 8  # divisible by 2 three times
     raise InputError(
@@ -255,32 +189,21 @@ def check_fit(mask, matrix, grid):
     )
 
 
-def _excess(mask, matrix, grid):
-    """Compute by how many mm a brain exceeds the grid, below and above."""
+def excess(mask, matrix, shape, voxel_size):
+    """Compute by how many mm a brain exceeds a grid, below and above: shape (2, 3).
+
+    `matrix` maps a voxel of the grid to a voxel of the mask.
+    """
     low, high = bounding_corners(mask, np.linalg.inv(matrix))
-    sizes = np.array(grid.voxel_size)
-    return (-0.5 - low) * sizes, (high - np.array(grid.shape) + 0.5) * sizes
+    return np.stack([-0.5 - low, high - np.array(shape) + 0.5]) * voxel_size
 
 
 def scale_to_unit(data, mask, *, percentiles=(0.5, 99.5)):
     """Scale intensities to [0, 1] in the brain; the background is exactly 0.
 
-    Parameters
-    ----------
-    data : ndarray of shape (X, Y, Z)
-        The volume, in any unit.
-    mask : ndarray of shape (X, Y, Z), bool
-        The brain.
-    percentiles : tuple of float, (2,), optional
-        Percentiles of the brain's intensities that become 0 and 1; values beyond
-        are clipped. (0, 100) is the min-max scaling.
-
-    Returns
-    -------
-    scaled : ndarray of shape (X, Y, Z), float32
-        The volume in [0, 1].
-    intensity_range : tuple of float, (2,)
-        The intensities that became 0 and 1.
+    The two percentiles of the brain's intensities become 0 and 1, and values beyond are
+    clipped; (0, 100) is the min-max scaling. Return the volume, float32, and the
+    intensities that became 0 and 1.
     """
     low, high = (float(value) for value in np.percentile(data[mask], percentiles))
     if not high > low:

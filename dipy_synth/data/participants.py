@@ -26,17 +26,8 @@ logger = logging.getLogger("dipy_synth")
 def add_covariates(records, roots=None):
     """Add the rows of the participants tables to each scan, and log the result.
 
-    Parameters
-    ----------
-    records : list of Record
-        The scans. Covariates that a record has already take precedence.
-    roots : dict of Path to Path, optional
-        The input folder of each image below one: tables are searched from the dataset
-        of an image up to there.
-
-    Returns
-    -------
-    list of Record
+    Covariates that a record has already take precedence. `roots` are the input folders
+    of images below one: tables are searched from the dataset of an image up to there.
     """
     roots, tables, looking = roots or {}, {}, {}
     for record in records:
@@ -89,17 +80,7 @@ def _session_row(folder, record):
 
 
 class Participants:
-    """A participants table, its rows by subject.
-
-    Parameters
-    ----------
-    path : Path
-        The table.
-    rows : list of dict
-        Column name to str or None, with ``participant_id``.
-    notes : sequence of str, optional
-        Notes to log.
-    """
+    """A participants table, its rows by subject."""
 
     def __init__(self, path, rows, notes=()):
         self.path, self.notes = path, list(notes)
@@ -119,18 +100,7 @@ class Participants:
 
     @classmethod
     def find(cls, folder):
-        """Read the participants table of a folder: Participants, or None.
-
-        Parameters
-        ----------
-        folder : Path
-            The folder of ``participants.tsv`` or ``.csv``.
-
-        Raises
-        ------
-        InputError
-            If the table cannot be read or has no column ``participant_id``.
-        """
+        """Read ``participants.tsv`` or ``.csv`` of a folder: Participants, or None."""
         there = {}
         if folder.is_dir() and os.access(folder, os.R_OK):
             there = {name.lower(): folder / name for name in sorted(os.listdir(folder))}
@@ -144,36 +114,16 @@ class Participants:
             return None
         for other in paths[1:]:
             logger.warning(f"{other}: not read, since {paths[0].name} is there")
-        return cls.read(paths[0], dictionary=there.get("participants.json"))
-
-    @classmethod
-    def read(cls, path, *, dictionary=None):
-        """Read a table of participants.
-
-        Parameters
-        ----------
-        path : Path
-            The table.
-        dictionary : Path, optional
-            Its data dictionary, a JSON file.
-
-        Returns
-        -------
-        Participants
-        """
-        rows = read_table(path, needed=["participant_id"])
-        return cls(path, *understand(rows, read_optional_object(dictionary)))
+        rows = read_table(paths[0], needed=["participant_id"])
+        dictionary = read_optional_object(there.get("participants.json"))
+        return cls(paths[0], *understand(rows, dictionary))
 
     def match(self, subjects):
         """Match the rows of subjects, by equal or else similar labels.
 
         Labels are similar that differ in case, in zeros before a number, or in blanks,
         dashes and underscores. Where several are similar, only equal ones match.
-
-        Parameters
-        ----------
-        subjects : dict of str to str
-            Labels without ``sub-``, to their possible names in the table.
+        `subjects` are labels without ``sub-``, with their possible names in the table.
         """
         names = {subject_label(name): s for s, name in subjects.items()}
         found = {s: label for label, s in names.items() if label in self._rows}
@@ -193,18 +143,10 @@ class Participants:
             self.notes.append(f"{_rows_of(len(unused))} without a scan: {few(unused)}")
 
     def row(self, record):
-        """Return the row of a scan, after `match`.
+        """Return the row of a scan, after `match`; empty where there is none.
 
-        Parameters
-        ----------
-        record : Record
-            The scan. Of several rows of its subject, those of its session count; in
-            any, a value on which rows differ is None, with a warning.
-
-        Returns
-        -------
-        dict
-            Column name to str or None; empty where there is no row.
+        Of several rows of its subject, those of its session count; in any, a value on
+        which rows differ is None, with a warning.
         """
         rows, what = self._matched.get(record.subject, []), f"sub-{record.subject}"
         if self._session is None or not rows:

@@ -49,21 +49,10 @@ def is_mask(path):
 
 
 def choose_scans(paths, *, keep=()):
-    """Choose the T1 scans among files of any name.
+    """Choose the T1 scans among files of any name; those in `keep` are scans.
 
-    Parameters
-    ----------
-    paths : list of Path
-        Image files.
-    keep : collection of Path, optional
-        Files that are scans, whatever their names.
-
-    Returns
-    -------
-    scans : list of Path
-        One per person and folder, or per subject and session where a name has them.
-    left_out : dict of str to list of Path
-        Reason to files.
+    Return one scan per person and folder, or per subject and session where a name has
+    them, and the other files by the reason that they are left out.
     """
     keep, left_out, groups = set(keep), {}, {}
     names = {(path.parent, stem(path)) for path in paths}

@@ -22,8 +22,10 @@ IMAGE, MASK = "_desc-prepared_T1w.nii.gz", "_desc-brain_mask.nii.gz"
 LABEL_MAP = "_dseg.nii.gz"
 # what a sidecar must have
 _NEEDED = {
-    **dict.fromkeys(("PreparedToNative", "IntensityRange"), list),
-    **dict.fromkeys(("NativeShape", "NativeAffine"), list),
+    "PreparedToNative": list,
+    "IntensityRange": list,
+    "NativeShape": list,
+    "NativeAffine": list,
     "BrainVolume": float,
 }
 _AFTER_KEY = re.compile(rf"(_space-[a-zA-Z0-9]+)?{re.escape(IMAGE)}$")

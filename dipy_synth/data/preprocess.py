@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dipy_synth.data.align import find_transform, template_correlation, turn_of
+from dipy_synth.data.align import find_transform, rotation_angle, template_correlation
 from dipy_synth.data.arrays import is_image, read_image
 from dipy_synth.data.brain_extraction import (
     check_volume_of,
@@ -16,7 +16,7 @@ from dipy_synth.data.brain_extraction import (
 from dipy_synth.data.intensities import (
     background_values,
     check_contrast,
-    cut_outliers,
+    clip_outliers,
 )
 from dipy_synth.data.label_maps import as_label_map, resample_labels
 from dipy_synth.data.operations import (
@@ -135,7 +135,7 @@ def prepare_t1(
     correlation = None
     if preprocessing.align != "none":
         correlation = template_correlation(*given, world)
-        warnings.append(check_alignment(correlation, turn_of(world)))
+        warnings.append(check_alignment(correlation, rotation_angle(world)))
     limits = (
         (0, 100) if preprocessing.scaling == "minmax" else preprocessing.percentiles
     )
@@ -206,7 +206,7 @@ def _sound_values(data, brain):
     without = brain & ~np.isin(data, padding)
     brain = without if without.any() else brain
     check_contrast(data, brain)
-    data, cut = cut_outliers(data, brain)
+    data, cut = clip_outliers(data, brain)
     words = (
         f"{cut} voxels of the brain are far from all others; they were cut to "
         f"{data[brain].min():g} to {data[brain].max():g}"

@@ -194,15 +194,7 @@ def _matched(records, paths, kind):
 
 
 class _Files:
-    """Masks or label maps, indexed by the names and folders that link them to scans.
-
-    Parameters
-    ----------
-    paths : list of Path
-        The files.
-    kind : str
-        What an error calls them.
-    """
+    """Masks or label maps, by the names and folders that link them to scans."""
 
     def __init__(self, paths, kind):
         self._n, self._kind = len(paths), kind

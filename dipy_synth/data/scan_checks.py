@@ -11,21 +11,10 @@ MOST_SHEARED = 2.0  # degrees off right angles; affine registration leaves a lit
 
 
 def check_scan(data, affine, mask=None):
-    """Refuse an image that cannot be a T1 scan.
+    """Return a scan as float32; refuse an image that cannot be a T1 scan.
 
-    Parameters
-    ----------
-    data : array_like of shape (X, Y, Z)
-        The scan.
-    affine : ndarray of shape (4, 4)
-        Its voxel-to-world affine, in mm.
-    mask : array_like of shape (X, Y, Z), optional
-        The brain.
-
-    Returns
-    -------
-    ndarray of shape (X, Y, Z), float32
-        The scan.
+    It has finite values of three dimensions that are not constant, an invertible
+    affine, and a mask, if any, of its shape.
     """
     data = np.asarray(data)
     if data.dtype.kind not in "biuf":

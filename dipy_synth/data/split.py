@@ -7,10 +7,23 @@ import numpy as np
 from dipy_synth.errors import InputError
 from dipy_synth.utils.random import check_seed
 
+SPLITS = ("train", "validation")
 #: Held-out brains that an evaluation needs, for acceptance ranges.
 LEAST_HELD_OUT = 8
 #: Training subjects below which the mean of their latents nearly is each of them.
 LEAST_TRAINED_ON = 8
+
+
+def on_side(sides, split=None):
+    """Return the mask of what is on one side of a split (all by default): bool, (n,).
+
+    `sides` are "train" or "validation" of each volume or subject, ndarray (n,).
+    """
+    if split is None:
+        return np.ones(len(sides), dtype=bool)
+    if split not in SPLITS:
+        raise InputError(f"split {split!r}: expected train or validation")
+    return sides == split
 
 
 def few_held_out(sides):
@@ -30,13 +43,7 @@ def few_held_out(sides):
 
 
 def few_trained_on(subjects):
-    """Describe that a model shows its training subjects; "" if they are enough.
-
-    Parameters
-    ----------
-    subjects : int
-        Number of training subjects.
-    """
+    """Describe that a model shows its training subjects; "" if they are enough."""
     if subjects >= LEAST_TRAINED_ON:
         return ""
     return (

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from nibabel.affines import voxel_sizes
 import numpy as np
 
 from dipy_synth.data.headers import VOXEL, read_affine
 from dipy_synth.data.nifti import open_nifti
-from dipy_synth.data.operations import bounding_corners, resample, voxel_sizes
+from dipy_synth.data.operations import excess, resample
 from dipy_synth.errors import InputError
 from dipy_synth.grid import MOST_VOXELS, make_grid, times
 from dipy_synth.utils.number_checks import check_number
@@ -47,34 +48,15 @@ class Target:
 
     @classmethod
     def like(cls, path):
-        """Read the grid of an image; its voxels are not read.
-
-        Parameters
-        ----------
-        path : str or Path
-            A NIfTI image of three dimensions.
-
-        Returns
-        -------
-        Target
-        """
+        """Read the grid of a NIfTI image of three dimensions, without its voxels."""
         image = open_nifti(path)
         return cls(image.shape[:3], read_affine(image)[0], str(path))
 
     @classmethod
     def of_voxel_size(cls, sizes, grid):
-        """Return a grid of the extent of another, with voxels of another size.
+        """Return a grid with the extent and centre of another, rounded up to 8 voxels.
 
-        Parameters
-        ----------
-        sizes : sequence of float, (3,) or (1,)
-            In mm; one number is that of all axes.
-        grid : Grid
-            Whose extent and centre it has; rounded up to multiples of 8 voxels.
-
-        Returns
-        -------
-        Target
+        The sizes of the voxels are three numbers in mm, or one for all axes.
         """
         for size in sizes:
             check_number("voxel_size", size, low=VOXEL[0], high=VOXEL[1])
@@ -107,47 +89,27 @@ class Target:
         Returns
         -------
         ndarray of shape (*shape), float32
-            The background is exactly 0.
-
-        Raises
-        ------
-        InputError
-            If the brain reaches beyond the grid.
+            The background is exactly 0. A brain beyond the grid is an InputError.
         """
         mask = volume != 0 if mask is None else mask
         if not mask.any():
             return np.zeros(self.shape, "float32")
         matrix = np.linalg.solve(affine, self.affine)
-        self._check_fit(mask, np.linalg.inv(matrix))
-        return resample(volume, mask, matrix, self.shape, order=order)[0]
-
-    def _check_fit(self, mask, to_target):
-        low, high = bounding_corners(mask, to_target)
-        sizes = voxel_sizes(self.affine)
-        beyond = np.maximum(-0.5 - low, high - np.array(self.shape) + 0.5) * sizes
-        if beyond.max() > 1e-6:
+        beyond = excess(mask, matrix, self.shape, voxel_sizes(self.affine)).max()
+        if beyond > 1e-6:
             raise InputError(
                 f"{self.name}: the brain reaches beyond its field of view by "
-                f"{beyond.max():.1f} mm; expected an image of the same space that holds"
-                " a whole brain"
+                f"{beyond:.1f} mm; expected an image of the same space that holds a "
+                "whole brain"
             )
+        return resample(volume, mask, matrix, self.shape, order=order)[0]
 
 
 def describe_resolution(target, grid):
-    """Describe the resolution of a resampled volume, as BIDS sidecars do.
+    """Describe the resolution of a volume on a target, made on a grid: dict, of BIDS.
 
-    Parameters
-    ----------
-    target : Target
-        The grid it is on.
-    grid : Grid
-        The grid it was made on.
-
-    Returns
-    -------
-    dict
-        ``Resolution``, in words, and ``ContentVoxelSize``, in mm: the size of the
-        voxels that the content was made on.
+    It has ``Resolution``, in words, and ``ContentVoxelSize``, the size of the voxels
+    that the content was made on, in mm.
     """
     here, there = times(target.voxel_size), times(grid.voxel_size)
     return {

@@ -1,13 +1,9 @@
 """Resampling by `dipy.nn.utils.transform_img`, as DIPY's networks do."""
 
+from nibabel.affines import voxel_sizes
 import numpy as np
 
-from dipy_synth.data.operations import (
-    bounding_corners,
-    check_fit,
-    continued,
-    voxel_sizes,
-)
+from dipy_synth.data.operations import bounding_corners, check_fit, continued
 
 
 def transform_t1(data, mask, affine, grid, *, order=3):

@@ -24,20 +24,7 @@ def length(points):
 
 
 def world_points(shape, affine):
-    """Compute the world position of every voxel.
-
-    Parameters
-    ----------
-    shape : tuple of int, shape (3,)
-        Voxels on each axis.
-    affine : ndarray of shape (4, 4)
-        Voxel to world in mm.
-
-    Returns
-    -------
-    ndarray of shape (X, Y, Z, 3), float32
-        In mm.
-    """
+    """Compute the world position of every voxel: float32 (X, Y, Z, 3), in mm."""
     index = np.stack(np.indices(shape), axis=-1).astype(np.float32)
     affine = np.asarray(affine, np.float32)
     return np.stack([dot(index, row) + row[3] for row in affine[:3]], axis=-1)
@@ -46,21 +33,8 @@ def world_points(shape, affine):
 def draw_waves(rng, count, wavelength):
     """Draw plane waves of random directions and phases.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Random generator.
-    count : int
-        Number of waves.
-    wavelength : float
-        Mean wavelength in mm; each wave's is within about a quarter of it.
-
-    Returns
-    -------
-    k : ndarray of shape (count, 3), float32
-        Wave vectors in rad/mm.
-    phase : ndarray of shape (count,), float32
-        In rad.
+    Return their wave vectors (count, 3) in rad/mm, and phases (count,) in rad. Each
+    wavelength is within about a quarter of the mean one, in mm.
     """
     k = rng.standard_normal((count, 3))
     k *= 2 * np.pi / wavelength / np.linalg.norm(k, axis=1, keepdims=True)
@@ -69,18 +43,8 @@ def draw_waves(rng, count, wavelength):
 
 
 def random_field(waves, points):
-    """Sum waves to a smooth field of mean 0 and variance 1.
-
-    Parameters
-    ----------
-    waves : tuple of ndarray
-        Waves of `draw_waves`.
-    points : ndarray of shape (..., 3), float32
-        In mm.
-
-    Returns
-    -------
-    ndarray of shape (...), float32
+    """Sum waves of `draw_waves` to a smooth field at points (..., 3), in mm.
+    It has the mean 0 and the variance 1.
     """
     total = np.zeros(points.shape[:-1], np.float32)
     for k, phase in zip(*waves):

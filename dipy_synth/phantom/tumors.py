@@ -40,13 +40,12 @@ LOCATIONS = tuple(f"{lobe}-{side}" for lobe in _LOBES for side in ("left", "righ
 def simulate_tumor(
     data,
     mask,
+    affine,
     *,
     kind="glioblastoma",
     location="frontal-left",
     size_mm=35.0,
     seed=0,
-    affine=None,
-    voxel_size=1.0,
     labels=None,
 ):
     """Simulate a tumour, as seen after contrast agent, in a T1 image of a brain.
@@ -59,6 +58,8 @@ def simulate_tumor(
         Intensity in [0, 1]: a phantom or a prepared brain.
     mask : ndarray of shape (X, Y, Z), bool
         The brain.
+    affine : ndarray of shape (4, 4)
+        Voxel to world in mm, RAS.
     kind : {"glioblastoma", "meningioma", "low-grade"}
         Ring-enhancing with necrosis and oedema; bright, homogeneous and at the edge
         of the brain; dark, diffuse and without enhancement.
@@ -68,11 +69,6 @@ def simulate_tumor(
         Diameter in mm, without oedema.
     seed : int
         Random seed of shape, texture and a small shift of the location.
-    affine : ndarray of shape (4, 4), optional
-        Voxel to world in mm, RAS. By default the axes are taken to be RAS with
-        `voxel_size`.
-    voxel_size : float or tuple of float, shape (3,)
-        In mm; used when `affine` is not given.
     labels : ndarray of shape (X, Y, Z), uint8, optional
         Tissues as in `LABELS`. Oedema spreads in voxels with the intensity of white
         matter, and in those labelled so.
@@ -90,8 +86,6 @@ def simulate_tumor(
         For an unknown kind or location, a size that is not positive, an empty mask,
         or a tumour too small to fill a voxel.
     """
-    if affine is None:
-        affine = np.diag([*np.broadcast_to(voxel_size, (3,)), 1.0])
     if labels is None:
         labels = np.zeros(np.shape(data), np.uint8)
     grown = grow_tumor(data, mask, labels, affine, kind, location, size_mm, seed)

@@ -21,10 +21,8 @@ class Series:
     ----------
     kind : {"line", "area", "dots"}
         A curve; the area between two curves; one dot a point.
-    x : array_like of shape (n,)
-        Coordinates on the first axis.
-    y : array_like of shape (n,), or (2, n) for an area
-        Values; those that are not finite are left out.
+    x, y : array_like of shape (n,)
+        Coordinates and values, those of an area (2, n); only finite ones are drawn.
     style : str
         CSS class, such as "real" or "synthetic".
     names : sequence of str, (n,), optional
@@ -39,25 +37,11 @@ class Series:
 
 
 def chart(series, *, x, y, label, log="", identity=False):
-    """Place series in one pair of axes.
+    """Place series, in this order, in one pair of axes: dict for the macro ``chart``.
 
-    Parameters
-    ----------
-    series : sequence of Series
-        Series, drawn in this order.
-    x, y : str
-        Names of the axes, with units.
-    label : str
-        Text alternative of the picture.
-    log : str, optional
-        Logarithmic axes, for values above 0: "x", "y" or "xy".
-    identity : bool, optional
-        Draw the line of equal coordinates.
-
-    Returns
-    -------
-    dict or None
-        For the macro ``chart``; None without a value to draw.
+    `x` and `y` are the names of the axes, with units, and `label` the text alternative.
+    Axes in `log` ("x", "y" or "xy") are logarithmic, for values above 0; `identity`
+    adds the line of equal coordinates. None without a value to draw.
     """
     drawn = [found for one in series if (found := _finite(one, log))[1].size]
     if not drawn:
@@ -79,23 +63,11 @@ def chart(series, *, x, y, label, log="", identity=False):
 
 
 def strip(values, z, chosen, names):
-    """Place one metric of all volumes on a line, the outliers last.
+    """Place one metric of n volumes on a line, the outliers last.
 
-    Parameters
-    ----------
-    values : array of shape (n,)
-        The metric.
-    z : array of shape (n,)
-        Robust z of the metric, its place on the line; clipped at 8.
-    chosen : sequence of bool, (n,)
-        Outliers.
-    names : sequence of str, (n,)
-        Name of each volume.
-
-    Returns
-    -------
-    list of tuple (float, str, str)
-        Place, in twelfths of a robust standard deviation, CSS class and name.
+    `z` is the robust z of each value, its place on the line, clipped at 8; `chosen` are
+    the outliers. Return for each place, in twelfths of a robust standard deviation, CSS
+    class and name.
     """
     places = (12 * np.clip(np.nan_to_num(z), -_FARTHEST, _FARTHEST)).round(1).tolist()
     return [
@@ -108,18 +80,8 @@ def strip(values, z, chosen, names):
 def band(real, synthetic, limits):
     """Place one metric of two cohorts beside its acceptance range, from 0 to 200.
 
-    Parameters
-    ----------
-    real, synthetic : array_like of shape (n,), (m,)
-        The metric.
-    limits : tuple of float, (2,)
-        Acceptance range; infinite where everything passes.
-
-    Returns
-    -------
-    dict
-        ``left`` and ``width`` of the range, ``real`` and ``synthetic``. Values far
-        outside are at the edge.
+    Return ``left`` and ``width`` of the range, whose limits may be infinite, and the
+    places of ``real`` and ``synthetic``; values far outside are at the edge.
     """
     known = [*np.asarray(real, float), *(end for end in limits if np.isfinite(end))]
     low, high = min(known), max(known)
@@ -137,18 +99,8 @@ def band(real, synthetic, limits):
 def place(value, interval):
     """Place a normalised metric between real against real (0) and noise (1).
 
-    Parameters
-    ----------
-    value : float
-        The normalised metric.
-    interval : tuple of float, (2,)
-        Its interval.
-
-    Returns
-    -------
-    dict or None
-        ``value``, ``low``, ``high`` and ``ticks``, from 0 to 120; beyond -0.2 and 1.2
-        at the edge. None for NaN.
+    Return ``value``, ``low``, ``high`` (of its interval) and ``ticks``, from 0 to 120;
+    beyond -0.2 and 1.2 at the edge. None for NaN.
     """
     if not np.isfinite(value):
         return None
@@ -174,7 +126,7 @@ def _axis(values, log):
     return low - edge, high + edge
 
 
-def _ticks(ends, log, start, stop, most=5):
+def _ticks(ends, log, start, stop):
     """Compute places of round numbers between the ends of an axis, and their texts."""
     if log:
         decades = np.arange(np.floor(ends[0]), np.ceil(ends[1]))
@@ -183,7 +135,7 @@ def _ticks(ends, log, start, stop, most=5):
         found = found[(found >= ends[0]) & (found <= ends[1])]
         texts = [_power_of_ten(value) for value in found]
     else:
-        rough = (ends[1] - ends[0]) / most
+        rough = (ends[1] - ends[0]) / 5
         size = 10.0 ** np.floor(np.log10(rough))
         step = next(size * f for f in (1, 2, 5, 10) if size * f >= rough)
         count = np.arange(np.ceil(ends[0] / step), np.floor(ends[1] / step) + 1)

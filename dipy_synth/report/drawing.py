@@ -12,18 +12,7 @@ GAP = 4.0  # mm between planes
 
 
 def data_uri(plane):
-    """Encode a picture as a data URI.
-
-    Parameters
-    ----------
-    plane : array of shape (rows, columns)
-        The picture, in [0, 1].
-
-    Returns
-    -------
-    str
-        A ``data:`` URI with a JPEG.
-    """
+    """Encode a picture (rows, columns) in [0, 1] as a ``data:`` URI with a JPEG."""
     from matplotlib.image import imsave
 
     grey = np.round(np.clip(plane, 0, 1) * 255).astype(np.uint8)
@@ -34,17 +23,8 @@ def data_uri(plane):
 
 
 def outline(plane):
-    """Trace the edge of a mask along the edges of its pixels.
-
-    Parameters
-    ----------
-    plane : array of shape (rows, columns), bool
-        The mask.
-
-    Returns
-    -------
-    str
-        An SVG path; a pixel is 1 x 1, the top left corner is (0, 0).
+    """Trace a mask (rows, columns) along the edges of its pixels: an SVG path.
+    A pixel is 1 x 1, the top left corner is (0, 0).
     """
     padded = np.pad(np.asarray(plane) > 0, 1).astype(np.int8)
     across, down = np.diff(padded, axis=0), np.diff(padded, axis=1).T
@@ -115,19 +95,8 @@ def pixels(voxel_size):
 
 
 def histogram_path(histogram, top):
-    """Draw a histogram as a line of steps.
-
-    Parameters
-    ----------
-    histogram : array of shape (n,)
-        Fraction of the voxels in each bin.
-    top : float
-        Value at the upper edge; larger ones are clipped.
-
-    Returns
-    -------
-    str
-        An SVG path, n wide and 20 high, closed along the lower edge.
+    """Draw a histogram (n,) as a line of steps: an SVG path, n wide and 20 high.
+    `top` is the value at the upper edge; larger ones are clipped.
     """
     heights = 20 - 20 * np.clip(np.asarray(histogram) / top, 0, 1)
     return "M0 20" + "".join(f"V{h:.1f}h1" for h in heights) + "V20Z"

@@ -16,15 +16,7 @@ _LARGEST = 1_500_000  # voxels of one volume in the viewer
 
 
 def voxel_at(grid, point=POINT):
-    """Return the voxel at a world position, within the grid: tuple of int, (3,).
-
-    Parameters
-    ----------
-    grid : Grid
-        The grid.
-    point : sequence of float, (3,), optional
-        World position in mm.
-    """
+    """Return the voxel at a world position in mm, within the grid: (3,), int."""
     found = np.linalg.solve(grid.affine, [*point, 1])[:3].round().astype(int)
     return tuple(int(i) for i in np.clip(found, 0, np.array(grid.shape) - 1))
 
@@ -35,19 +27,10 @@ def evenly_spaced(n, most):
 
 
 def mosaics(cohorts):
-    """Draw evenly spaced volumes of each cohort in three planes.
+    """Draw evenly spaced volumes of each cohort, by label, in three planes.
 
-    Parameters
-    ----------
-    cohorts : dict of str to Volumes
-        Label to volumes, on one grid.
-
-    Yields
-    ------
-    heading : str
-        The plane.
-    strips : list of dict
-        One picture per cohort: ``label``, ``shape`` (width over height) and ``data``.
+    Yield the heading of each plane, and one picture per cohort: ``label``, ``shape``
+    (width over height) and ``data``.
     """
     grid = next(iter(cohorts.values())).grid
     at = voxel_at(grid)
@@ -77,17 +60,8 @@ def _row(volumes, at, number):
 def means_and_stds(cohorts):
     """Draw the mean and the standard deviation of each cohort, on common scales.
 
-    Parameters
-    ----------
-    cohorts : dict of str to Volumes
-        Label to volumes, on one grid.
-
-    Returns
-    -------
-    pictures : list of dict
-        Of `dipy_synth.report.drawing.slices`.
-    top : float
-        Standard deviation that is drawn white.
+    Return pictures of `dipy_synth.report.drawing.slices`, and the standard deviation
+    that is drawn white.
     """
     found = {words: mean_and_std(v.volumes) for words, v in cohorts.items()}
     top = max(np.percentile(std, 99.9) for _, std in found.values()) or 1.0
@@ -114,20 +88,9 @@ def mean_and_std(volumes):
 def neighbor_pairs(audit, samples, train):
     """Draw the 8 samples that are nearest to a training brain, each above it.
 
-    Parameters
-    ----------
-    audit : CopyAudit
-        What was found.
-    samples : Volumes
-        Synthetic volumes.
-    train : Volumes or None
-        Training volumes; without them the samples alone are drawn.
-
-    Yields
-    ------
-    dict
-        ``name``, ``similarity``, ``is_copy``, ``flagged``, ``pictures`` and
-        ``nearest``, the name of the training brain or "".
+    Without training volumes the samples alone are drawn. Yield ``name``,
+    ``similarity``, ``is_copy``, ``flagged``, ``pictures`` and ``nearest``, the name of
+    the training brain or "".
     """
     for i in np.argsort(-audit.samples.similarity, kind="stable")[:_PAIRS]:
         name, nearest = samples.names[i], ""
@@ -151,20 +114,11 @@ def neighbor_pairs(audit, samples, train):
 
 
 def sprites(cohorts):
-    """Encode volumes as pictures for the viewer.
+    """Encode volumes of each cohort, by label, as pictures for the viewer.
 
-    Each is one JPEG with all axial slices, rows from front to back, side by side.
-
-    Parameters
-    ----------
-    cohorts : dict of str to Volumes
-        Label to volumes, on one grid.
-
-    Yields
-    ------
-    dict
-        Attributes of an ``<img class="volume">``: ``side``, ``name``, ``shape``,
-        ``size``, ``origin``, ``columns`` and ``data``.
+    Each is one JPEG with all axial slices, rows from front to back, side by side. Yield
+    the attributes of an ``<img class="volume">``: ``side``, ``name``, ``shape``,
+    ``size``, ``origin``, ``columns`` and ``data``.
     """
     for words, volumes in cohorts.items():
         size, factor = math.prod(volumes.grid.shape), 1

@@ -29,7 +29,7 @@ COARSE = 4.0  # mm, block size of the comparison: folds differ in all brains
 
 @dataclass(frozen=True)
 class QualityRow:
-    """The metrics of one volume.
+    """The metrics of one volume; NaN where unknown, as in a cohort of one.
 
     Parameters
     ----------
@@ -39,22 +39,20 @@ class QualityRow:
         In mL.
     correlation : float
         Pearson correlation with the mean of all other volumes, over the voxels
-        where either is not 0; all brains at one size, in blocks of about 4 mm. NaN in
-        a cohort of one.
+        where either is not 0; all brains at one size, in blocks of about 4 mm.
     symmetry : float
         Correlation with its left-right mirror image.
     histogram_distance : float
         Wasserstein-1 distance between the intensities in the brain and those of all
-        other volumes, in units of the range. NaN in a cohort of one.
+        other volumes, in units of the range.
     tilt : float
         Angle between the native head and the mean orientation of the cohort's
-        heads, in degrees. NaN where unknown.
+        heads, in degrees.
     alignment : float
-        Correlation with the template after the alignment. NaN where unknown.
+        Correlation with the template after the alignment.
     z : dict
-        Metric to its robust z: distance from the cohort's median, in units of the
-        median absolute deviation (scaled to be the standard deviation of a normal
-        distribution); of a correlation, after Fisher's transformation.
+        Metric to its robust z, see `robust_z`; of a correlation, after Fisher's
+        transformation.
     histogram : ndarray of shape (50,)
         Fraction of the brain's voxels in each bin of [0, 1].
     enough : bool, optional
@@ -197,17 +195,8 @@ def _transform(name, values):
 
 
 def tilts(orientations):
-    """Compute the angle of each head to the cohort's mean orientation.
-
-    Parameters
-    ----------
-    orientations : array_like of shape (n, 3, 3)
-        Matrices, whose scales and shears are ignored.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        Angles in degrees, 0 to 180.
+    """Compute the angle of each head to the cohort's mean orientation, in degrees.
+    Orientations are matrices (n, 3, 3), whose scales and shears are ignored.
     """
     left, _, right = np.linalg.svd(np.asarray(orientations, dtype=float))
     turned = Rotation.from_matrix(left @ right)
@@ -220,19 +209,12 @@ def sorted_by_score(rows):
 
 
 def robust_z(values):
-    """Compute robust z-scores: deviations from the median in robust SDs.
+    """Compute robust z-scores (n,): signed deviations from the median in robust SDs.
 
-    Parameters
-    ----------
-    values : array_like of shape (n,)
-        Any unit; NaN where unknown.
-
-    Returns
-    -------
-    ndarray of shape (n,)
-        Signed; 0 where the value is unknown or all are equal. Where more than half of
-        the values are equal, their median deviation is 0, and the mean absolute
-        deviation is used instead.
+    The unit is the median absolute deviation, scaled to be the standard deviation of a
+    normal distribution; where more than half of the values are equal, it is 0, and the
+    mean absolute deviation is used instead. A value that is unknown (NaN), or equal to
+    all others, has 0.
     """
     values = np.asarray(values, dtype=float)
     z, known = np.zeros(values.shape), np.isfinite(values)

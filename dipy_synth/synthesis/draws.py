@@ -18,16 +18,8 @@ def count_reasons(draws):
 class Draws:
     """Count the draws of a run, show them, and estimate the time once.
 
-    Parameters
-    ----------
-    wanted : int
-        Volumes to generate.
-    most : int
-        Draws of a volume at most.
-    show : callable, optional
-        Called with a line of text that says how far the run is.
-    clock : callable, optional
-        Seconds, as `time.monotonic` gives them.
+    There are `wanted` volumes, each of at most `most` draws. `show` is called with a
+    line of text that says how far the run is; `clock` returns seconds.
     """
 
     def __init__(self, wanted, *, most, show=None, clock=time.monotonic):
@@ -41,13 +33,7 @@ class Draws:
         return self.kept + len(self._dropped)
 
     def add(self, verdicts):
-        """Count some draws.
-
-        Parameters
-        ----------
-        verdicts : sequence of list of str
-            What speaks against each; empty lists for those that are kept.
-        """
+        """Count draws, given the reasons against each; none for those that are kept."""
         first = self.n == 0
         self._dropped += [reasons for reasons in verdicts if reasons]
         self.kept += sum(not reasons for reasons in verdicts)

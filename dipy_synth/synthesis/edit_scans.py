@@ -35,7 +35,7 @@ from dipy_synth.utils.tables import write_table
 
 KIND = "cohort of edited scans"
 EDITED, DIFFERENCE = "_desc-edited_T1w.nii.gz", "_desc-difference_T1w.nii.gz"
-SAID = "edited, not a scan as acquired (dipy_synth)"  # by both headers
+EDITED_TEXT = "edited, not a scan as acquired (dipy_synth)"  # in headers
 PICTURE, TABLE, SHOWN = "edited.png", "edits.tsv", 6
 LEAST_PSNR = 15.0  # dB in the brain, of a scan generated under its own conditions
 README = """
@@ -195,7 +195,7 @@ def _write_volumes(out_dir, key, prepared, change, native):
         limits = scan[inside].min(), scan[inside].max()
         edited = np.where(difference, edited.clip(*limits), scan)
     for end, data in ((DIFFERENCE, difference), (EDITED, edited.astype("float32"))):
-        write_volume(result_path(out_dir, key, end), data, affine, words=SAID)
+        write_volume(result_path(out_dir, key, end), data, affine, words=EDITED_TEXT)
     # a head has three times the voxels of its brain; a brain has a rim
     return bool(np.count_nonzero(scan > low) < 1.5 * np.count_nonzero(inside))
 

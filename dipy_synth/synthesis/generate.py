@@ -41,55 +41,15 @@ def synthesize(
     """Generate synthetic brains, or images, of a model by its name.
 
     The request is checked against the configuration of the model before Keras is
-    imported.
+    imported. Conditions and sweep are words, such as ``age=70`` and ``age=20:90:8``;
+    `participants` is a table of conditions, see
+    `dipy_synth.synthesis.request.read_matched_participants`; `gate` draws samples again
+    that do not pass the QC filter of the model; `like` and `voxel_size` are those of
+    `dipy_synth.data.target.find_target`; `sampling` are those of
+    `dipy_synth.diffusion.sampling_settings.SamplingSettings`. All else, and errors, are
+    as in `synthesize_cohort` and `synthesize_images`.
 
-    Parameters
-    ----------
-    model : str or Path
-        A run, a model folder, or the name of a bundled model.
-    out_dir : str or Path
-        Output folder.
-    n : int, optional
-        Number of samples, see
-        `dipy_synth.synthesis.synthetic_cohort.synthesize_cohort`.
-    seed : int, optional
-        Seed of the noise.
-    conditions : sequence of str, optional
-        Conditions of every sample, such as ``["age=70", "sex=F"]``.
-    participants : str or Path, optional
-        A table of conditions, see
-        `dipy_synth.synthesis.request.read_matched_participants`.
-    keep_ids : bool, optional
-        Keep exact numbers and identifiers of `participants`.
-    sweep : sequence of str, optional
-        Conditions to vary with the same noise, such as ``["age=20:90:8"]``.
-    gate : bool, optional
-        Draw samples again that do not pass the QC filter of the model.
-    like : str or Path, optional
-        An image on whose grid volumes are written.
-    voxel_size : sequence of float, (3,) or (1,), optional
-        Size of the voxels that are written, in mm; that of the model by default.
-    tissues : bool, optional
-        Write tissue maps of each volume.
-    batch_size : int, optional
-        Number of samples at a time; 1 for volumes and 64 for images by default.
-    engine, n_jobs, scheduler : optional
-        See `dipy_synth.utils.parallel.run_parallel`.
-    force : bool, optional
-        Replace results of another request.
-    **sampling
-        Settings of the sampler: those of
-        `dipy_synth.diffusion.sampling_settings.SamplingSettings`.
-
-    Returns
-    -------
-    list of Path
-        The volumes, or the one file of images.
-
-    Raises
-    ------
-    InputError, QualityError
-        As `synthesize_cohort` and `synthesize_images`.
+    Return the paths of the volumes, or of the one file of images.
     """
     folder, config = read_config(model, kinds=("ldm",))
     schema = ConditionSchema.from_config(config["conditions"])

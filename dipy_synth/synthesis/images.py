@@ -21,57 +21,17 @@ from dipy_synth.utils.progress import volume_bar
 
 KIND = "set of synthetic images"
 _COLUMNS, _ROWS = 8, 12  # of the contact sheet
+_DEFAULTS = {"engine": "serial", "n_jobs": 1}  # defaults of options for volumes
 
 
-def check_for_images(
-    *,
-    gate=False,
-    tissues=False,
-    like=None,
-    voxel_size=(),
-    engine="serial",
-    n_jobs=1,
-    scheduler=None,
-):
-    """Refuse options that are for volumes alone.
-
-    Parameters
-    ----------
-    gate : bool, optional
-        Whether the QC filter is requested.
-    tissues : bool, optional
-        Whether tissue maps are to be written.
-    like, voxel_size : optional
-        The grid to write on, see `dipy_synth.data.target.find_target`.
-    engine, n_jobs, scheduler : optional
-        See `dipy_synth.utils.parallel.run_parallel`.
-
-    Raises
-    ------
-    InputError
-        If one differs from its default.
-    """
-    if gate:
-        raise InputError(
-            "gate: the QC filter is for brains, and this is a model of images; "
-            "expected none"
-        )
-    for name, given in (
-        ("tissues", tissues),
-        ("like", like is not None),
-        ("voxel_size", bool(voxel_size)),
-    ):
-        if given:
+def check_for_images(**options):
+    """Refuse options that are for volumes alone, unless they have their defaults."""
+    for name, value in options.items():
+        if value and value != _DEFAULTS.get(name):
             raise InputError(
-                f"{name}: for volumes of brains, and this is a model of images; "
-                "expected to be left out"
+                f"{name}: for volumes of brains, and this is a model of images, which "
+                "are made in one process; expected to be left out"
             )
-    if engine != "serial" or n_jobs != 1 or scheduler is not None:
-        raise InputError(
-            f"engine {engine}, n_jobs {n_jobs}, scheduler {scheduler}: images are made "
-            "in one process; expected none of these options (a larger batch_size is "
-            "faster)"
-        )
 
 
 @locks("out_dir")

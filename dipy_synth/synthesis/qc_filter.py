@@ -55,10 +55,10 @@ class QCFilter:
 
     @classmethod
     def fit(cls, cohort, *, copies=True):
-        """Fit ranges and threshold to a cohort.
+        """Fit ranges and threshold to the validation volumes of a cohort.
 
-        They are fitted to the validation volumes or, where there are fewer than 8, to
-        the training volumes, each compared with those of other subjects.
+        Where there are fewer than 8, training volumes serve, each compared with those
+        of other subjects.
 
         Parameters
         ----------
@@ -152,18 +152,8 @@ class QCFilter:
         return found
 
     def __call__(self, volume):
-        """Check a volume.
-
-        Parameters
-        ----------
-        volume : array of shape (I, J, K)
-            The volume, in [0, 1].
-
-        Returns
-        -------
-        list of str
-            Reasons for rejection, ``metric: value; range of real brains``; empty for a
-            volume that passes.
+        """Check a volume (I, J, K) in [0, 1]: list of str.
+        These are the reasons for rejection, ``metric: value; range of real brains``.
         """
         reasons = [*check_brains(volume[None], self.ranges)[0].reasons]
         if self.search is None:

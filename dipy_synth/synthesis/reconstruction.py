@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dipy_synth import __version__
-from dipy_synth.data.intensities import cut_outliers
+from dipy_synth.data.intensities import clip_outliers
 from dipy_synth.data.nifti import read_volume, write_volume
 from dipy_synth.data.operations import correct_bias
 from dipy_synth.data.prepared import prepared_path, read_prepared, sidecar_path
@@ -178,7 +178,7 @@ def _in_native(prepared, restored, native, *, bias):
     back = restore_t1(replace(prepared, data=mask, intensity_range=(0.0, 1.0)))[0]
     inside, (low, high) = back > 0.5, prepared.intensity_range
     data, affine = read_volume(native)
-    data, _ = cut_outliers(data, inside)
+    data, _ = clip_outliers(data, inside)
     if bias:  # the reconstruction has no bias field
         data = correct_bias(data, inside, affine)
     pair = (np.where(inside, data, 0), restored)

@@ -22,16 +22,10 @@ PREPARED = "prepared"  # where in out_dir the scans on the grid are kept
 
 @dataclass(frozen=True)
 class Scans:
-    """Scans on the grid of a model.
+    """Scans on the grid of a model: the prepared cohort `root` that holds them.
 
-    Parameters
-    ----------
-    root : Path
-        The prepared cohort that holds them.
-    natives : dict of str to Path
-        File of each scan, by key; empty for a cohort that was prepared before.
-    problems : dict of str to str or None
-        Error message of each scan, by key.
+    By key, `natives` has the file of each scan, none for a cohort that was prepared
+    before, and `problems` its error message or None.
     """
 
     root: Path

@@ -134,8 +134,8 @@ def synthesize_cohort(
     runs = [{k: request.sample(k) for k in missing[i : i + batch_size]} for i in starts]
     # a batch is sent with its samples, not with all rows of participants
     common = replace(request, participants=(), sweep={})
-    work = {"out_dir": out_dir, "request": common, "qc_filter": qc_filter}
-    work["outputs"] = outputs
+    work = {"out_dir": out_dir, "request": common, "outputs": outputs}
+    work["qc_filter"] = qc_filter
     if engine == "serial" and scheduler is None:
         _make_here(ldm, runs, work, total=len(missing))
     else:
@@ -242,8 +242,8 @@ def _make(ldm, samples, *, out_dir, request, qc_filter, outputs, progress, draws
                 sidecar |= {
                     "QCFilter": qc_filter.sha256,
                     "QCFilterAttempts": len(dropped[number]) + 1,
+                    "QCFilterDropped": dropped[number],
                 }
-                sidecar |= {"QCFilterDropped": dropped[number]}
             path = volume_path(out_dir, number, ldm.config)
             outputs.write(path, volume, sidecar, ldm.config, label_map=label_map)
             del dropped[number]

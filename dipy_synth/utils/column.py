@@ -66,21 +66,10 @@ class Column:
 
     @classmethod
     def fit(cls, name, values, *, category=False):
-        """Fit a column to its values.
+        """Fit a column to its values, str, float or None where missing.
 
-        Parameters
-        ----------
-        name : str
-            The column's name.
-        values : list of (str, float or None)
-            Its values; None is missing. Where all known ones are numbers, the column is
-            numeric.
-        category : bool, optional
-            The values are categories, even where they look like numbers.
-
-        Returns
-        -------
-        Column
+        It is numeric where all known ones are numbers, unless they are categories
+        (`category`) that look like numbers.
         """
         known = [value for value in values if not is_missing(value)]
         if not known:
@@ -104,23 +93,11 @@ class Column:
         return cls(name, "number", low=low, high=high)
 
     def encode(self, value):
-        """Encode a value as a number.
+        """Encode a value as a number: float.
 
-        Parameters
-        ----------
-        value : str, float or None
-            The value.
-
-        Returns
-        -------
-        float
-            A number, in [-1, 1] within the training range, the index of a category, or
-            NaN when missing.
-
-        Raises
-        ------
-        InputError
-            If the value is no number, or no category of the training.
+        It is in [-1, 1] within the training range, the index of a category, or NaN when
+        missing. A value that is no number, or no category of the training, is an
+        InputError.
         """
         if is_missing(value):
             return math.nan
@@ -131,18 +108,7 @@ class Column:
         return (number - middle) / (half or 1.0)
 
     def decode(self, values):
-        """Decode numbers of `encode` to values.
-
-        Parameters
-        ----------
-        values : array_like of shape (n,)
-            Scaled numbers, or indices of categories.
-
-        Returns
-        -------
-        ndarray of shape (n,), float64, or list of str
-            Numbers in their unit, or categories.
-        """
+        """Decode numbers (n,) of `encode`: float64 in their unit, or a list of str."""
         if self.kind == "category":
             return [self.categories[int(index)] for index in values]
         middle, half = (self.low + self.high) / 2, (self.high - self.low) / 2
@@ -190,16 +156,10 @@ class Column:
         return float(names.index(word.casefold()))
 
     def split(self, text):
-        """Split the values of a sweep, ``first:last:count`` or ``value,value``.
+        """Split the values of a sweep: list of str.
 
-        Parameters
-        ----------
-        text : str
-            Text of the values; categories may contain commas and colons.
-
-        Returns
-        -------
-        list of str
+        They are ``first:last:count`` or ``value,value``; categories may contain commas
+        and colons.
         """
         if self.kind == "number":
             return _range(self.name, text) if ":" in text else text.split(",")

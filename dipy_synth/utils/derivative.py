@@ -55,8 +55,7 @@ class OutputFolder:
     group : str or None, optional
         Key of the request in that file; None where it is the whole file.
     clashes : tuple of str, optional
-        Patterns of files that a folder without a record must not have. Hidden files
-        are ignored.
+        Patterns of files, not hidden, that a folder without a record must not have.
     besides : tuple of str, optional
         Names of files that are allowed all the same.
     """
@@ -69,17 +68,8 @@ class OutputFolder:
     besides: tuple = ()
 
     def read(self):
-        """Read the request of the folder.
-
-        Returns
-        -------
-        dict or None
-            None if there is no record.
-
-        Raises
-        ------
-        InputError
-            If the folder holds something else.
+        """Read the request of the folder: dict, or None if there is no record.
+        A folder that holds something else is an InputError.
         """
         path = self.root / self.record
         if not path.is_file():
@@ -114,26 +104,11 @@ class OutputFolder:
             )
 
     def check(self, request, *, before=None, force=False):
-        """Refuse to mix two requests in one folder.
+        """Refuse to mix two requests, in JSON types, in one folder.
 
-        Parameters
-        ----------
-        request : dict
-            The request, in JSON types.
-        before : dict, optional
-            The request of the folder; read from it by default.
-        force : bool, optional
-            Whether results of another request may be replaced.
-
-        Returns
-        -------
-        list of str
-            Differences of the two; empty for a new folder.
-
-        Raises
-        ------
-        InputError
-            If they differ and `force` is False, or the folder holds something else.
+        That of the folder is `before`, or read from it. Return the differences of the
+        two, empty for a new folder. They are an InputError, unless `force` lets results
+        of another request be replaced.
         """
         before = self.read() if before is None else before
         different = [] if before is None else differences(before, request)
@@ -150,7 +125,7 @@ class OutputFolder:
         """Write the files of BIDS: description, README, CITATION.cff, .bidsignore.
 
         Existing README and CITATION.cff are kept, since users may have edited them.
-         dataset_description.json, the record, is written last.
+        dataset_description.json, the record, is written last.
 
         Parameters
         ----------
@@ -258,16 +233,8 @@ def describe_columns(names, described=None):
 
 @dataclass(frozen=True)
 class SourceLink:
-    """A source dataset of a derivative, for BIDS URIs.
-
-    Parameters
-    ----------
-    name : str
-        Its name in URIs.
-    folder : Path
-        Its folder.
-    links : dict
-        ``DatasetLinks`` of the derivative: name to path, relative to the derivative.
+    """A source dataset of a derivative, for BIDS URIs, where it is called `name`.
+    `links` are the ``DatasetLinks`` of the derivative: name to path, relative to it.
     """
 
     name: str
@@ -276,20 +243,8 @@ class SourceLink:
 
     @classmethod
     def to(cls, folder, *, root, name="raw"):
-        """Link a folder to a derivative, and keep its earlier links.
-
-        Parameters
-        ----------
-        folder : Path
-            The source.
-        root : Path
-            The derivative.
-        name : str, optional
-            Name of the first link; those to other folders get a number.
-
-        Returns
-        -------
-        SourceLink
+        """Link a folder to the derivative `root`, and keep its earlier links.
+        `name` is that of the first link; those to other folders get a number.
         """
         path = root / DESCRIPTION
         links = read_object(path).get("DatasetLinks", {}) if path.is_file() else {}

@@ -73,24 +73,10 @@ def read_json(path):
 
 
 def read_object(path, *, needed=()):
-    """Read a JSON file that holds an object (names with values).
+    """Read a JSON file that holds an object (names with values): dict.
 
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    needed : sequence of str, or dict of str to type, optional
-        Names that it must have, and the types of their values.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    InputError
-        If it is absent, not valid, holds something else, or lacks a name, or a value
-        has another type.
+    `needed` are the names that it must have, or a dict of them with the types of their
+    values. A file that is absent, not valid or lacks one is an InputError.
     """
     content = read_json(path)
     if not isinstance(content, dict):
@@ -116,18 +102,10 @@ def check_object(content, path, *, needed):
 
 
 def read_optional_object(path):
-    """Read a JSON object that describes other files, see `read_object`.
+    """Read a JSON object that describes other files, see `read_object`: dict.
 
-    Parameters
-    ----------
-    path : str or Path or None
-        The file.
-
-    Returns
-    -------
-    dict
-        Empty where there is no such file, and where it is not valid: a warning says
-        that it is not used.
+    It is empty where there is no such file, and where it is not valid: a warning says
+    that it is not used.
     """
     if path is None or not os.path.lexists(path):
         return {}

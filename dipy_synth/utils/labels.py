@@ -23,15 +23,7 @@ def labels_on_side(split, labels, side):
 
 
 def is_split_of(split, train, validation):
-    """Check whether a split has these labels on its sides: bool.
-
-    Parameters
-    ----------
-    split : dict
-        As of `labels_on_side`.
-    train, validation : iterable of str
-        Labels, without ``sub-``.
-    """
+    """Check whether a split of hashes has these labels on its sides: bool."""
     salt = split.get("salt", "")
     sides = {"train": train, "validation": validation}
     return all(

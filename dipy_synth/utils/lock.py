@@ -23,26 +23,12 @@ _BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
 @contextmanager
 def folder_lock(folder):
-    """Hold the lock of a folder, which is made when missing.
+    """Hold the lock of a folder, which is made when missing, and yield its path.
 
     The lock is the operating system's, on the file ``.lock`` in the folder, which
     describes its holder. So the lock of a killed process is free, and what it was
-    writing, temporary files, is removed. A file system without locks has none.
-
-    Parameters
-    ----------
-    folder : str or Path
-        The output folder.
-
-    Yields
-    ------
-    Path
-        The folder.
-
-    Raises
-    ------
-    InputError
-        If another process holds it, or the path is a file.
+    writing, temporary files, is removed. A file system without locks has none. A lock
+    that another process holds, or a path of a file, is an InputError.
     """
     folder = Path(folder)
     made = [p for p in (folder, *folder.parents) if not p.exists()]

@@ -65,17 +65,7 @@ def save_montage(path, rows, *, titles=None, columns=8):
 
 
 def stacked_slices(volume):
-    """Stack the mid-slices of an image vertically, centred on its background.
-
-    Parameters
-    ----------
-    volume : array of shape (*shape)
-        See `mid_slices`.
-
-    Returns
-    -------
-    ndarray of shape (rows, columns)
-    """
+    """Stack the mid-slices of an image vertically, centred on its background."""
     planes = mid_slices(volume)
     width = max(plane.shape[1] for plane in planes)
     padded = []

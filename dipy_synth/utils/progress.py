@@ -16,13 +16,7 @@ _VOLUMES = (
 
 
 class LogBar(text_bar):
-    """A progress bar for a file or a pipe: one line per interval.
-
-    Parameters
-    ----------
-    *args, **kwargs
-        Arguments of `tqdm.tqdm`, except the interval between lines.
-    """
+    """A progress bar of tqdm for a file or a pipe: one line per interval."""
 
     def __init__(self, *args, **kwargs):
         own = {"mininterval": SECONDS, "maxinterval": SECONDS, "miniters": 1}
@@ -47,27 +41,10 @@ class LogBar(text_bar):
 
 
 def progress_bar(iterable=None, *, desc, unit, total=None, shown=True, **options):
-    """Make a progress bar with the remaining time.
+    """Make a progress bar with the remaining time, of `iterable` or by ``update``.
 
-    Parameters
-    ----------
-    iterable : iterable, optional
-        The items; without them call its method ``update``.
-    desc : str
-        Description of the task, in a word or two.
-    unit : str
-        Name of the items.
-    total : int, optional
-        Number of items; by default the length of `iterable`, if it has one.
-    shown : bool, optional
-        Whether to show the bar. An empty one is not shown.
-    **options
-        Further options of `tqdm.tqdm`.
-
-    Returns
-    -------
-    tqdm.tqdm
-        Animated in a terminal or a notebook; a `LogBar` in a file or a pipe.
+    It is animated in a terminal or a notebook, and a `LogBar` in a file or a pipe. An
+    empty one is not shown. `options` are those of `tqdm.tqdm`.
     """
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
@@ -83,13 +60,7 @@ def progress_bar(iterable=None, *, desc, unit, total=None, shown=True, **options
 
 
 class VolumeBar:
-    """A progress bar that advances by fractions of a volume.
-
-    Parameters
-    ----------
-    bar : tqdm.tqdm
-        The bar, in volumes.
-    """
+    """A progress bar that advances by fractions of a volume."""
 
     def __init__(self, bar):
         self._bar = bar
@@ -107,17 +78,7 @@ class VolumeBar:
 @contextmanager
 def volume_bar(total, *, desc="synthetic brains", unit="volume", shown=True):
     """Show a bar that advances by fractions of a volume, for an early estimate of time.
-
-    Parameters
-    ----------
-    total : int
-        Number of volumes.
-    desc, unit, shown : optional
-        See `progress_bar`.
-
-    Yields
-    ------
-    VolumeBar
+    It yields a `VolumeBar`; options are those of `progress_bar`.
     """
     options = {"desc": desc, "unit": unit, "shown": shown, "bar_format": _VOLUMES}
     with progress_bar(total=total, **options) as bar:

@@ -53,26 +53,10 @@ USES = {
 
 
 def random_stream(use, *keys, seed):
-    """Make a generator of random numbers.
+    """Make a generator of random numbers for a use, a key of `USES`.
 
-    Parameters
-    ----------
-    use : str
-        Use of the numbers: a key of `USES`.
-    *keys : int
-        Identify the streams of one use, such as epoch and batch; always as many for
-        one use.
-    seed : int
-        The seed.
-
-    Returns
-    -------
-    numpy.random.Generator
-
-    Raises
-    ------
-    InputError
-        If the seed is no integer, or is negative.
+    The integers `keys` tell the streams of one use apart, such as epoch and batch;
+    there are always as many for one use.
     """
     numbers = [int(key) for key in keys]
     return np.random.default_rng([USES[use], *numbers, check_seed(seed)])

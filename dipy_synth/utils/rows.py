@@ -6,22 +6,7 @@ import numpy as np
 
 
 class VolumeRows:
-    """Rows of an array, which may be memory-mapped, without a copy.
-
-    Parameters
-    ----------
-    array : ndarray of shape (m, *shape)
-        The array.
-    rows : ndarray of shape (n,), int
-        The rows.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        (n, *shape).
-    dtype : numpy.dtype
-        Type of the array.
-    """
+    """Rows (n,) of an array (m, *shape), which may be memory-mapped, without a copy."""
 
     def __init__(self, array, rows):
         self._array, self._rows = array, np.asarray(rows)
@@ -48,19 +33,8 @@ def as_rows(volumes):
 
 
 def stored_rows(rows, n):
-    """Write rows, made one at a time, to a temporary file, and memory-map it.
-
-    Parameters
-    ----------
-    rows : iterable of ndarray of shape (*shape)
-        The rows, of one shape and type.
-    n : int
-        Their number.
-
-    Returns
-    -------
-    ndarray of shape (n, *shape)
-        The file is removed with the array.
+    """Write n rows, made one at a time, to a temporary file, and memory-map it.
+    The rows are ndarrays of one shape and type; the file is removed with the array.
     """
     found = None
     for number, row in enumerate(rows):

@@ -14,14 +14,8 @@ KNOWN = "participant_id session_id age sex gender split".split()
 
 
 def write_table(path, rows):
-    """Write rows as a BIDS table: tab-separated, a header, n/a where empty.
-
-    Parameters
-    ----------
-    path : str or Path
-        The ``.tsv`` file.
-    rows : list of dict
-        One dict a row; the columns are the union of the keys, in order of appearance.
+    """Write rows, a dict each, as a BIDS table: tab-separated, n/a where empty.
+    The columns are the union of the keys, in order of appearance.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
     with atomic_path(path) as temporary:
@@ -34,30 +28,18 @@ def write_table(path, rows):
 
 
 def read_table(path, *, needed=()):
-    """Read a table, separated by tabs, semicolons, commas or blanks.
+    """Read a table, separated by tabs, semicolons, commas or blanks: list of dict.
 
-    Parameters
-    ----------
-    path : str or Path
-        A text with a header, in UTF-8 or as Excel's "Unicode text". Blanks at the ends
-        of cells are ignored, and so are empty lines, repeated headers and columns
-        without a name. Cells may be in quotation marks that open and close on
-        one line; any other quotation mark is a character.
-    needed : sequence of str, optional
-        Required columns.
+    The file is a text with a header, in UTF-8 or as Excel's "Unicode text". Blanks at
+    the ends of cells are ignored, and so are empty lines, repeated headers and columns
+    without a name. Cells may be in quotation marks that open and close on one line; any
+    other quotation mark is a character.
 
-    Returns
-    -------
-    list of dict
-        One dict (column name to str or None) a row; None where the cell is missing, see
-        `dipy_synth.utils.cells.is_missing`. Names such as ``Participant ID`` and
-        ``AGE`` become ``participant_id`` and ``age``.
-
-    Raises
-    ------
-    InputError
-        If the file is absent, is not such a text, has no header, two columns of one
-        name or not those needed, or a row has another number of cells than the header.
+    A row has a str for each column name, or None where the cell is missing, see
+    `dipy_synth.utils.cells.is_missing`. Names such as ``Participant ID`` and ``AGE``
+    become ``participant_id`` and ``age``. A file that is absent or no such text, has no
+    header, two columns of one name or not those `needed`, or a row with another number
+    of cells than the header, is an InputError.
     """
     path = Path(path)
     lines = [(n, line) for n, line in enumerate(_lines(path), 1) if clean(line)]

@@ -7,8 +7,8 @@ import pytest
 from dipy_synth.data.align import (
     find_transform,
     load_template,
+    rotation_angle,
     template_correlation,
-    turn_of,
     without_size,
 )
 from dipy_synth.data.operations import resample
@@ -98,7 +98,7 @@ def test_the_correlation_tells_an_alignment_from_a_failed_one():
     assert template_correlation(data, half, affine, rigid) < 0.4
 
 
-def test_the_turn_of_a_transform_is_an_angle():
+def test_the_rotation_angle_of_a_transform():
     matrix = np.eye(4)
     matrix[:3, :3] = 1.2 * turn(0, 0, 92)
-    assert_allclose(turn_of(matrix), 92)
+    assert_allclose(rotation_angle(matrix), 92)

@@ -284,12 +284,6 @@ def test_orientation_is_read_from_the_affine(brain):
     assert np.allclose(np.flip(np.swapaxes(data, 0, 1), 0), other, atol=1e-4)
 
 
-def test_voxel_size_stands_for_an_affine(brain):
-    by_affine = put(brain, seed=1)
-    by_size = simulate_tumor(brain.data, brain.mask, voxel_size=4.0, seed=1)
-    assert np.array_equal(by_affine[1], by_size[1])
-
-
 def test_phantom_with_a_tumor_is_the_same_brain_with_labels(brain):
     tumor = {"kind": "glioblastoma", "location": "occipital-left", "size_mm": 30.0}
     sick = make_phantom(3, age=50, sex="F", tumor=tumor, **CLEAN)
@@ -329,6 +323,6 @@ def test_tumor_of_a_phantom_is_drawn_when_not_told():
     ],
 )
 def test_bad_tumors_are_refused(brain, bad, word):
-    options = {"data": brain.data, "mask": brain.mask, "voxel_size": 4.0} | bad
+    options = {"data": brain.data, "mask": brain.mask, "affine": brain.affine} | bad
     with pytest.raises(InputError, match=word):
-        simulate_tumor(options.pop("data"), options.pop("mask"), **options)
+        simulate_tumor(**options)
