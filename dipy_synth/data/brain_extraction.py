@@ -107,7 +107,7 @@ def is_installed(package):
     return find_spec(package) is not None
 
 
-def choose_way(data, affine, *, mask=None, brain="auto"):
+def choose_extractor(data, affine, *, mask=None, brain="auto"):
     """Choose the extractor of "auto" for an image: its mask, background, or deepbet.
 
     Return "given" or a key of `EXTRACTORS`. A whole head with no mask, where
@@ -190,9 +190,9 @@ def find_brain(data, affine, *, mask=None, brain="auto"):
     InputError
         If there is no mask and none can be made, or it is empty.
     """
-    way = choose_way(data, affine, mask=mask, brain=brain)
-    if way != "given":
-        found = np.asarray(EXTRACTORS[way](data, affine), dtype=bool)
+    extractor = choose_extractor(data, affine, mask=mask, brain=brain)
+    if extractor != "given":
+        found = np.asarray(EXTRACTORS[extractor](data, affine), dtype=bool)
     elif mask is None:
         raise InputError(
             "brain='given', but there is no mask for this image (mask_path)"

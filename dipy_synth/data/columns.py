@@ -24,7 +24,7 @@ MONTH, WEEK, DAY = 1 / 12, 7 / 365.25, 1 / 365.25  # years
 AGE_UNITS = {"month": MONTH, "week": WEEK, "day": DAY}
 
 
-def understand(rows, dictionary=None):
+def normalize_columns(rows, dictionary=None):
     """Normalise the notation of the columns of a table, of `utils.tables.read_table`.
 
     Ages become years, sexes F and M, decimal commas points. Impossible ages (codes
@@ -37,14 +37,14 @@ def understand(rows, dictionary=None):
     columns, notes = {}, []
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row.get(name) for row in rows]
-        columns[name], more = _understood(name, values, entries.get(name, {}))
+        columns[name], more = _normalized(name, values, entries.get(name, {}))
         notes += [f"{name}: {note}" for note in more]
     return [
         {name: columns[name][i] for name in row} for i, row in enumerate(rows)
     ], notes
 
 
-def _understood(name, values, entry):
+def _normalized(name, values, entry):
     """Return the normalised values of a column, and notes on them."""
     if name == "participant_id" or name == "session_id":
         return values, []

@@ -82,7 +82,7 @@ def download(
     part = path.with_name(f"{path.name}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_file():
-        if _fault(path, file) is None:
+        if _mismatch(path, file) is None:
             return path
         if path.stat().st_size < (file.size or 0) and not part.exists():
             path.rename(part)  # another program's unfinished download
@@ -107,7 +107,7 @@ def _from_url(url, part, file, retries, wait, timeout, room, progress):
         best = max(best, before)
         try:
             _transfer(url, part, file, timeout, room, progress)
-            reason = _fault(part, file)
+            reason = _mismatch(part, file)
             if reason is None:
                 return None
             part.unlink()
@@ -205,7 +205,7 @@ def _size(path):
     return path.stat().st_size if path.is_file() else 0
 
 
-def _fault(path, file):
+def _mismatch(path, file):
     """Return the difference of a file from its record in words, or None."""
     if file.size is not None and _size(path) != file.size:
         return f"{_size(path)} bytes, expected {file.size}"

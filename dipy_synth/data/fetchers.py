@@ -145,7 +145,7 @@ def fetch_t1(source, out_dir=None, *, force=False, keep_archive=False, **options
     root = Path(out_dir or home)
     folder = root / source.folder
     if source.archive is None:
-        return _by_hand(source, folder)
+        return _check_manual(source, folder)
     with folder_lock(root / f".fetch-{source.name}"):
         if folder.exists() and not force:
             return _check_folder(source, folder, options)
@@ -196,7 +196,7 @@ def _check_folder(source, folder, options):
         )
     for extra in source.extras:
         if not (folder / extra.name).exists():
-            _add(extra, folder, options)
+            _add_extra(extra, folder, options)
     logger.info(f"{source.name}: complete in {folder}, nothing to do")
     return folder
 
@@ -209,14 +209,14 @@ def _install(source, archive, folder, options):
         inner = fresh / folder.name  # an archive may contain the folder, or only files
         content = inner if inner.is_dir() else fresh
         for extra in source.extras:
-            _add(extra, content, options)
-        _sign(source, content)
+            _add_extra(extra, content, options)
+        _write_receipt(source, content)
         _replace(content, folder)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _add(extra, folder, options):
+def _add_extra(extra, folder, options):
     try:
         download(extra, folder, **options)
     except FetchError as error:
@@ -224,7 +224,7 @@ def _add(extra, folder, options):
         logger.warning(f"{error} The images are there without it.")
 
 
-def _sign(source, folder):
+def _write_receipt(source, folder):
     found = _count(folder)
     if found != source.volumes:
         logger.warning(
@@ -279,7 +279,7 @@ def check_cc359(folder):
     }
 
 
-def _by_hand(source, folder):
+def _check_manual(source, folder):
     """Return a folder that was downloaded by hand; refuse an incomplete one."""
     found = check_cc359(folder)
     there = f"{len(found['images'])} images and {len(found['masks'])} masks found"

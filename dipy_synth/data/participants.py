@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 
-from dipy_synth.data.columns import describe, few, understand
+from dipy_synth.data.columns import describe, few, normalize_columns
 from dipy_synth.data.records import bids_root, stem
 from dipy_synth.utils.cells import column_number, is_age
 from dipy_synth.utils.files import read_optional_object
@@ -68,7 +68,7 @@ def _session_row(folder, record):
     path = folder / f"sub-{record.subject}" / f"sub-{record.subject}_sessions.tsv"
     if record.session is None or not os.path.lexists(path):
         return {}
-    rows, notes = understand(read_table(path, needed=["session_id"]))
+    rows, notes = normalize_columns(read_table(path, needed=["session_id"]))
     for note in notes:
         logger.warning(f"{path}: {note}")
     own = [r for r in rows if fold(_session(r["session_id"])) == fold(record.session)]
@@ -116,7 +116,7 @@ class Participants:
             logger.warning(f"{other}: not read, since {paths[0].name} is there")
         rows = read_table(paths[0], needed=["participant_id"])
         dictionary = read_optional_object(there.get("participants.json"))
-        return cls(paths[0], *understand(rows, dictionary))
+        return cls(paths[0], *normalize_columns(rows, dictionary))
 
     def match(self, subjects):
         """Match the rows of subjects, by equal or else similar labels.

@@ -15,9 +15,9 @@ from dipy_synth.data.nifti import check_headers, read_scan
 from dipy_synth.data.prepared import write_prepared
 from dipy_synth.data.prepared_folder import (
     check_output,
-    forget,
     is_done,
     link_source,
+    remove_prepared,
     write_description,
     write_label_table,
 )
@@ -119,7 +119,7 @@ def prepare_cohort(
     source = link_source(root, records)
     if todo:
         for record in records if stale else todo:  # also where a check failed
-            forget(root, record)
+            remove_prepared(root, record)
         write_description(root, records, preprocessing, source=source)
     work = partial(
         _prepare,

@@ -73,7 +73,7 @@ def prepared_keys(root):
     return [
         _key_of(path)
         for path in sorted(Path(root).glob(f"sub-*/anat/sub-*{IMAGE}"))
-        if is_whole(path)
+        if is_complete(path)
     ]
 
 
@@ -84,7 +84,7 @@ def is_prepared_cohort(folder):
     return isinstance(group, dict) and "Preprocessing" in group
 
 
-def is_whole(image):
+def is_complete(image):
     """Return whether a prepared scan has all its files."""
     files = (image, mask_path(image), sidecar_path(image))
     return all(path.is_file() for path in files)

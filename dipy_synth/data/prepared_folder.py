@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dipy_synth.data.label_table import TABLE, Labels, read_names
 from dipy_synth.data.prepared import (
-    is_whole,
+    is_complete,
     label_path,
     mask_path,
     prepared_keys,
@@ -45,7 +45,7 @@ def is_done(root, record, preprocessing):
     One that was prepared from other files is an InputError.
     """
     image = target_path(root, record.key, preprocessing)
-    if not is_whole(image):
+    if not is_complete(image):
         return False
     path = sidecar_path(image)
     sidecar = read_object(path, needed={"SourceHash": str, "Preprocessing": dict})
@@ -58,7 +58,7 @@ def is_done(root, record, preprocessing):
     return PreprocessConfig.from_config(sidecar["Preprocessing"]) == preprocessing
 
 
-def forget(root, record):
+def remove_prepared(root, record):
     """Remove the files of a scan that is to be prepared anew.
 
     If it then fails, or the run is killed, no volume of other preprocessing must stay

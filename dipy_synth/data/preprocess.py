@@ -8,7 +8,7 @@ from dipy_synth.data.align import find_transform, rotation_angle, template_corre
 from dipy_synth.data.arrays import is_image, read_image
 from dipy_synth.data.brain_extraction import (
     check_volume_of,
-    choose_way,
+    choose_extractor,
     find_brain,
     volume_of,
     without_islands,
@@ -119,11 +119,11 @@ def prepare_t1(
     data, affine, mask = _as_arrays(data, affine, mask)
     data = check_scan(data, affine, mask)
     label_map = _check_label_map(label_map, data.shape)
-    way = choose_way(data, affine, mask=mask, brain=preprocessing.brain)
-    brain = find_brain(data, affine, mask=mask, brain=way)
+    extractor = choose_extractor(data, affine, mask=mask, brain=preprocessing.brain)
+    brain = find_brain(data, affine, mask=mask, brain=extractor)
     brain, words = without_islands(brain)
     volume, native_shape = volume_of(brain, affine), data.shape
-    warnings = [check_volume_of(volume, way), words, check_axes(affine)]
+    warnings = [check_volume_of(volume, extractor), words, check_axes(affine)]
     data, brain, words = _sound_values(data, brain)
     warnings.append(words)
     if preprocessing.bias:
@@ -153,7 +153,7 @@ def prepare_t1(
         native_shape=native_shape,
         native_affine=affine,
         brain_volume=volume,
-        brain=way,
+        brain=extractor,
         correlation=correlation,
         warnings=tuple(filter(None, warnings)),
         label_map=label_map,

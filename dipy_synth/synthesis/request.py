@@ -6,7 +6,7 @@ import logging
 
 import numpy as np
 
-from dipy_synth.data.columns import describe, understand
+from dipy_synth.data.columns import describe, normalize_columns
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.errors import InputError
 from dipy_synth.utils.cells import is_missing
@@ -141,7 +141,7 @@ def read_matched_participants(path, schema, *, keep_ids=False):
     ----------
     path : str or Path
         A table, one row per subject, such as a ``participants.tsv``, see
-        `dipy_synth.utils.tables.read_table` and `dipy_synth.data.columns.understand`.
+        `dipy_synth.utils.tables.read_table`. Ages become years, sexes F and M.
     schema : ConditionSchema
         The model's conditions. Other columns are ignored, and logged.
     keep_ids : bool, optional
@@ -165,7 +165,7 @@ def read_matched_participants(path, schema, *, keep_ids=False):
         {names.get(column.casefold(), column): value for column, value in row.items()}
         for row in read_table(path)
     ]
-    rows, notes = understand(rows)
+    rows, notes = normalize_columns(rows)
     if not rows:
         raise InputError(f"{path}: no row (expected one per subject)")
     used = [name for name in schema.names if name in rows[0]]

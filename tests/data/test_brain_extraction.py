@@ -147,7 +147,7 @@ def test_deepbet_gets_an_image_and_gives_a_mask(stripped, monkeypatch, fresh):
     data, affine = stripped
     assert_array_equal(extraction.find_brain(data, affine, brain="deepbet"), data > 50)
     head = data + np.random.default_rng(0).random(data.shape)  # by itself
-    assert extraction.choose_way(head, affine) == "deepbet"
+    assert extraction.choose_extractor(head, affine) == "deepbet"
     assert_array_equal(extraction.find_brain(head, affine), data > 50)
 
 

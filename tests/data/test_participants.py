@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dipy_synth.data.columns import describe, understand
+from dipy_synth.data.columns import describe, normalize_columns
 from dipy_synth.data.participants import Participants, add_covariates, fold
 from dipy_synth.data.records import Record
 from dipy_synth.errors import InputError
@@ -195,19 +195,21 @@ def test_a_subject_that_is_matched_by_name_is_not_by_its_label(tmp_path):
     ],
 )
 def test_ages_are_understood(values, expected, told):
-    rows, notes = understand([{"age": value} for value in values])
+    rows, notes = normalize_columns([{"age": value} for value in values])
     assert [row["age"] for row in rows] == expected
     assert told in " ".join(notes) and bool(told) == bool(notes)
 
 
 def test_codes_for_missing_are_no_sexes():
-    rows, (note,) = understand([{"sex": v} for v in ("-9", "m", "999", "none", "f")])
+    rows, (note,) = normalize_columns(
+        [{"sex": v} for v in ("-9", "m", "999", "none", "f")]
+    )
     assert [row["sex"] for row in rows] == [None, "M", None, None, "F"]
     assert note == "sex: -9, 999 taken as missing"
 
 
 def test_words_that_are_no_sexes_are_named():
-    rows, (note,) = understand([{"sex": v} for v in ("F", "weiblich", "M")])
+    rows, (note,) = normalize_columns([{"sex": v} for v in ("F", "weiblich", "M")])
     assert [row["sex"] for row in rows] == ["F", "weiblich", "M"]
     assert note == "sex: weiblich neither F nor M, kept as they are"
 
@@ -218,7 +220,7 @@ def test_other_columns_keep_what_they_say():
         {"height": "1,80", "site": "guys", "n": "-999", "score": "2"},
         {"height": None, "site": None, "n": "3", "score": "3"},
     ]
-    found, notes = understand(rows)
+    found, notes = normalize_columns(rows)
     assert [row["height"] for row in found] == ["1.75", "1.8", None]
     assert [row["score"] for row in found] == ["a", "2", "3"]
     assert [row["n"] for row in found] == ["1", "-999", "3"]
