@@ -77,17 +77,7 @@ class Grid:
         return np.array(self.shape) * np.array(self.voxel_size)
 
     def centered_on(self, point):
-        """Return the same grid with another centre.
-
-        Parameters
-        ----------
-        point : array_like of shape (3,)
-            World coordinates in mm.
-
-        Returns
-        -------
-        Grid
-        """
+        """Return the same grid with another centre, world coordinates in mm."""
         return replace(self, center=tuple(point))
 
     def voxel_map(self, affine, *, world=None):
@@ -110,27 +100,13 @@ class Grid:
         return np.linalg.solve(np.asarray(affine, dtype=float), world @ self.affine)
 
     def to_config(self):
-        """Return the grid as a dict of JSON types.
-
-        Returns
-        -------
-        dict
-        """
+        """Return the grid as a dict of JSON types."""
         names = ("shape", "voxel_size", "center")
         return {name: list(getattr(self, name)) for name in names}
 
     @classmethod
     def from_config(cls, config):
         """Build the grid from the dict of `to_config`.
-
-        Parameters
-        ----------
-        config : dict
-            What `to_config` returned.
-
-        Returns
-        -------
-        Grid
 
         Raises
         ------
@@ -144,22 +120,10 @@ class Grid:
 
 
 def make_grid(shape=None, voxel_size=None, default=None):
-    """Build a grid from a shape, a voxel size, or both.
+    """Build a grid from a shape, a voxel size in mm, or both.
 
-    Without a shape the grid has the extent of the default, in multiples of 8 voxels.
-
-    Parameters
-    ----------
-    shape : sequence of int, (3,), optional
-        Number of voxels.
-    voxel_size : sequence of float, (3,) or (1,), optional
-        In mm; one number is that of all axes.
-    default : Grid, optional
-        The grid without either; ``Grid()`` if None.
-
-    Returns
-    -------
-    Grid
+    One size is that of all axes. Without a shape the grid has the extent of the
+    default, ``Grid()`` if None, in multiples of 8 voxels.
     """
     default = default or Grid()
     sizes = tuple(voxel_size or default.voxel_size)
@@ -180,18 +144,11 @@ def model_grid(config):
 
 
 def template_space(preprocessing):
-    """Return the BIDS label of the space that scans were prepared in.
+    """Return the BIDS label of the space that scans were prepared in: str or None.
 
-    Parameters
-    ----------
-    preprocessing : dict or None
-        Configuration of `dipy_synth.data.preprocess_config.PreprocessConfig`; None
-        where it is not known.
-
-    Returns
-    -------
-    str or None
-        None where scans stay in the scanner's space, or the space is not known.
+    `preprocessing` is the configuration of a
+    `dipy_synth.data.preprocess_config.PreprocessConfig`. The label is None where scans
+    stay in the scanner's space, or the space is not known.
     """
     aligned = (preprocessing or {}).get("align") in ("rigid", "affine")
     return TEMPLATE_SPACE if aligned else None

@@ -31,7 +31,7 @@ from dipy_synth.utils.lock import folder_lock
 
 FORMAT = 2
 _HASH, _DIGITS = "config_sha256", 12
-_OURS = re.compile(r"weights\.npz|qc_filter\.npz|[a-z_]+-[0-9a-f]{12}\.npz")
+_OURS = re.compile(r"[a-z_]+-[0-9a-f]{12}\.npz")
 # required keys of a configuration and the types of their values, by kind of model
 _COMMON = {"grid": dict | None, "split": dict}
 _KEYS = {
@@ -52,12 +52,12 @@ def save_model(
     card=None,
     dtype=None,
 ):
-    """Write a model folder.
+    """Write a model folder, or replace the model in it; return the folder.
 
     Parameters
     ----------
     folder : str or Path
-        Output folder. An existing model is replaced.
+        Output folder.
     kind : str
         ``vqvae``, ``ldm`` or ``predictor``.
     config : dict
@@ -72,11 +72,6 @@ def save_model(
         Text of the model's ``README.md``.
     dtype : str, optional
         ``float16`` halves the weights' size; None keeps float32.
-
-    Returns
-    -------
-    Path
-        The folder.
     """
     folder = Path(folder)
     values = {f"array.{name}": value for name, value in (arrays or {}).items()}
@@ -96,16 +91,12 @@ def save_model(
             content[f"{name}_sha256"] = _write_arrays(folder, name, stored)
         if card is not None:
             write_text(folder / "README.md", card)
-        _write_config(
-            folder, _without_labels(content) if "split" in content else content
-        )
+        _write_config(folder, _without_labels(content))
     return folder
 
 
 def arrays_path(folder, config, name):
     """Find a file of arrays of a model: ``folder/name-<12 digits of its hash>.npz``."""
-    if config["format"] == 1:
-        return Path(folder) / f"{name}.npz"
     return Path(folder) / f"{name}-{config[f'{name}_sha256'][:_DIGITS]}.npz"
 
 
@@ -134,13 +125,7 @@ def _write_config(folder, content):
 
 
 def config_hash(config):
-    """Hash a configuration without its own hash: 64 hexadecimal digits.
-
-    Parameters
-    ----------
-    config : dict
-        The configuration of a model. The order of its keys is ignored.
-    """
+    """Hash a configuration, without its own hash and in any order of its keys: str."""
     content = {key: value for key, value in config.items() if key != _HASH}
     text = json.dumps(content, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -158,25 +143,10 @@ def add_arrays(folder, name, arrays):
 
 
 def load_arrays(folder, config, name):
-    """Read a file of arrays of a model's folder, checked by its hash.
+    """Read a file of arrays of a model, checked by its hash: dict of str to ndarray.
 
-    Parameters
-    ----------
-    folder : Path
-        The model's folder.
-    config : dict
-        Its configuration, from `read_config`.
-    name : str
-        Name of the file, without its suffix.
-
-    Returns
-    -------
-    dict of str to ndarray
-
-    Raises
-    ------
-    InputError
-        If the file is absent, or its hash is not that of the configuration.
+    `name` is that of the file without its hash, as in `add_arrays`. An absent or
+    another file is an InputError.
     """
     path = _checked(folder, config, name)
     with np.load(path, allow_pickle=False) as values:
@@ -202,23 +172,14 @@ def _cast(value, dtype):
 
 
 def read_config(name, *, kinds):
-    """Read and check a model's configuration.
+    """Read and check a model's configuration, a folder's or a bundled model's.
 
-    Parameters
-    ----------
-    name : str or Path
-        Folder or bundled name.
-    kinds : sequence of str
-        The accepted kinds.
-
-    Returns
-    -------
-    folder : Path
-    config : dict
+    Returns the folder and the configuration, dict; `kinds` are the accepted kinds of
+    model.
     """
     folder = find_model(name)
     config = read_object(folder / "config.json")
-    if config.get("format") not in (1, FORMAT):
+    if config.get("format") != FORMAT:
         raise InputError(
             f"{folder}/config.json: format {config.get('format')}, expected {FORMAT} "
             "(written by another version of dipy_synth)"
@@ -228,16 +189,15 @@ def read_config(name, *, kinds):
             f"{folder}: a {config.get('kind')} model, expected {' or '.join(kinds)}"
         )
     _check_config(folder, config)
-    return folder, config if config["format"] == FORMAT else _without_labels(config)
+    return folder, config
 
 
 def _check_config(folder, config):
     """Refuse a configuration that was changed, or is incomplete."""
-    hashed = config["format"] == FORMAT or _HASH in config
-    needed = {"networks": dict, "weights_sha256": str, **_KEYS.get(config["kind"], {})}
-    needed |= {_HASH: str} if hashed else {}
+    needed = {"networks": dict, "weights_sha256": str, _HASH: str}
+    needed |= _KEYS.get(config["kind"], {})
     check_object(config, folder / "config.json", needed=needed)
-    if hashed and config[_HASH] != config_hash(config):
+    if config[_HASH] != config_hash(config):
         raise InputError(
             f"{folder}/config.json: changed since it was saved (its hash is not that "
             "of its content), and may not fit the weights; expected it as it was saved"
@@ -245,9 +205,9 @@ def _check_config(folder, config):
 
 
 def _without_labels(config):
-    """Hash the labels of subjects, which earlier versions stored in clear."""
-    split = config["split"]
-    if "salt" in split:
+    """Hash the labels of subjects, where they are given in clear."""
+    split = config.get("split")
+    if split is None or "salt" in split:
         return config
     salt = config["weights_sha256"][:16]
     sides = {side: hash_labels(labels, salt) for side, labels in split.items()}
@@ -257,24 +217,9 @@ def _without_labels(config):
 def load_networks(folder, config, makers):
     """Build a model's networks and load their weights.
 
-    Parameters
-    ----------
-    folder : Path
-        The model's folder.
-    config : dict
-        Its configuration, from `read_config`.
-    makers : dict of str to callable
-        Functions that build each network from its configuration.
-
-    Returns
-    -------
-    networks : dict of str to keras.Model
-    arrays : dict of str to ndarray
-
-    Raises
-    ------
-    InputError
-        If the weights are absent, or not those of the configuration.
+    `config` is of `read_config`; `makers` are functions that build each network from
+    its configuration. Returns the networks and the other arrays, two dicts. Weights
+    that are absent, or not those of the configuration, are an InputError.
     """
     path = _checked(folder, config, "weights")
     networks = {}
@@ -308,12 +253,7 @@ def _fill(network, name, values, folder):
 def made_from(folder, what):
     """Name the configuration of a model in the errors of what is made from it.
 
-    Parameters
-    ----------
-    folder : str or Path
-        The model's folder.
-    what : str
-        What is made, such as "the unet".
+    `what` is made, such as "the unet".
     """
     try:
         yield

@@ -107,9 +107,9 @@ def test_a_changed_or_partial_configuration_is_refused_in_a_line(tmp_path):
         write_json(path, {**config, **changed})
         with pytest.raises(InputError, match="config.json: changed since"):
             read_config(tmp_path, kinds=("any",))
-    for earlier in (1, True):
-        write_json(path, {**config, "number": 2, "format": earlier})
-        with pytest.raises(InputError, match="config.json: changed since"):
+    for other in (1, True, 3, None):
+        write_json(path, {**config, "format": other})
+        with pytest.raises(InputError, match="config.json: format .*, expected 2"):
             read_config(tmp_path, kinds=("any",))
     for name in ("networks", "weights_sha256", "config_sha256"):
         write_json(path, {k: v for k, v in config.items() if k != name})

@@ -95,18 +95,12 @@ class DiagnosticContext:
         return getattr(self, name), getattr(self, rows)
 
     def chosen(self, name, *, most=None):
-        """Choose latents of one side, evenly spaced.
-
-        Parameters
-        ----------
-        name : {"latents", "held_out"}
-        most : int, optional
-            Largest number; `most` by default.
+        """Choose latents of one side, "latents" or "held_out", evenly spaced.
 
         Returns
         -------
         x0 : ndarray of shape (k, *latent_shape), float32
-            Normalised latents.
+            Normalised latents; k is at most `most`, by default that of the method.
         conditions : ndarray of shape (k, n_conditions)
             Encoded conditions; NaN where unknown.
         """
@@ -119,18 +113,10 @@ class DiagnosticContext:
         return x0, np.asarray(conditions, "float32")[rows]
 
     def denoised(self, name, conditions=None):
-        """Denoise chosen latents of one side from `NOISE_TO_SIGNAL`.
+        """Denoise chosen latents of one side from `NOISE_TO_SIGNAL`: Denoised.
 
-        Parameters
-        ----------
-        name : {"latents", "held_out"}
-            The side.
-        conditions : {None, "null", "others"}, optional
-            Conditions for the network: their own, none, or those of others.
-
-        Returns
-        -------
-        Denoised
+        `conditions` for the network are their own by default, "null" for none, or those
+        of "others".
         """
         key = (name, conditions)
         if key not in self._answers:
@@ -141,20 +127,9 @@ class DiagnosticContext:
     def along_widest(self, name, errors, *, most=32):
         """Denoise from high noise, along the training component of largest variance.
 
-        Parameters
-        ----------
-        name : {"latents", "held_out"}
-            The side.
-        errors : tuple of float
-            The levels of noise: residual fractions of the component's variance of the
-            best linear estimate.
-        most : int, optional
-            Largest number of latent images.
-
-        Returns
-        -------
-        Denoised
-            With coordinates (k, 1) as images; the mean is at 0.
+        `errors` are the levels of noise: residual fractions of the component's variance
+        of the best linear estimate. Returns a Denoised with coordinates (k, 1) as
+        images; the mean is at 0.
         """
         mean, axis, variance = _widest(self.chosen("latents", most=_FOR_WIDEST)[0])
         errors = np.asarray(errors)
@@ -199,19 +174,10 @@ class Denoised:
         return squared / np.mean(self.truth**2)
 
     def wiener_errors(self, variance, ratios):
-        """Compute the errors of a Wiener filter by position and channel.
+        """Compute the errors of a Wiener filter by position and channel: (n,).
 
-        Parameters
-        ----------
-        variance : ndarray of shape (*latent_shape)
-            Variance of the training latents.
-        ratios : ndarray of shape (n,)
-            Noise-to-signal ratios.
-
-        Returns
-        -------
-        ndarray of shape (n,)
-            Relative to predicting 0, as `errors`.
+        `variance` is that of the training latents, `ratios` are the noise-to-signal
+        ratios.
         """
         power = np.mean(self.truth**2)
         return wiener_errors(self.truth, variance, ratios) / power
@@ -257,16 +223,7 @@ def _denoise(context, times, x0, conditions, kind):
 
 
 def far_conditions(conditions):
-    """Return for each image the conditions of one far from it in a known condition.
-
-    Parameters
-    ----------
-    conditions : array of shape (k, n_conditions)
-
-    Returns
-    -------
-    ndarray of shape (k, n_conditions)
-    """
+    """Return for each image the conditions of one far from it in a known condition."""
     column = np.isfinite(conditions).sum(axis=0).argmax()
     order = np.argsort(conditions[:, column], kind="stable")
     mixed = np.empty_like(conditions)

@@ -15,10 +15,8 @@ from dipy_synth.diagnostics.results import (
 WORDS = {"latents": "training", "held_out": "held-out"}
 LEARNED = 0.97  # of a Wiener filter's error
 RISE = 0.02  # largest decrease of the error with rising noise
-FOUND, HARDLY_FOUND = (
-    0.85,
-    0.4,
-)  # fraction of the best linear estimate's explained variance at high noise
+# fractions of the variance that the best linear estimate explains at high noise
+FOUND, HARDLY_FOUND = 0.85, 0.4
 COARSE_ERRORS = (0.1, 0.3, 0.6)  # residual variances of the best linear estimate
 FEW = 8  # least number of training latents for a component
 IGNORED = 1e-3  # relative change of the outputs without conditions

@@ -48,21 +48,9 @@ class Followed:
 def follow_conditions(synthetic, real, fit, *, predictor=None, seed=0):
     """Predict conditions from volumes, and compare them with the requested ones.
 
-    Parameters
-    ----------
-    synthetic, real, fit : Volumes
-        Synthetic volumes with requested conditions; real ones; and those to fit a
-        regression on, where there is no predictor.
-    predictor : CovariatePredictor, optional
-        Object with a method ``predict``: volumes -> dict of column to (n,) values.
-    seed : int, optional
-        Seed of the shuffles.
-
-    Returns
-    -------
-    followed : tuple of Followed
-    notes : tuple of str
-        Reasons for requested columns that are missing.
+    The predictor has a method ``predict``: volumes -> dict of column to values (n,);
+    without one a regression is fitted on the Volumes `fit`. Returns a tuple of
+    Followed, and notes, str, on requested columns that are missing.
     """
     columns = dict.fromkeys(name for row in synthetic.rows for name in row)
     columns = [name for name in columns if _varies(synthetic, name)]

@@ -14,24 +14,10 @@ HELD_OUT = (
 
 
 def check_cohorts(real, synthetic, train, noise):
-    """Refuse cohorts that cannot be compared; return notes on unusual ones.
+    """Refuse cohorts that cannot be compared; return notes, str, on unusual ones.
 
-    Parameters
-    ----------
-    real, synthetic : Volumes
-        The held-out real volumes, and the synthetic ones.
-    train, noise : Volumes or None
-        Training volumes, and volumes decoded from noise.
-
-    Returns
-    -------
-    tuple of str
-
-    Raises
-    ------
-    InputError
-        If cohorts are too small, on different grids, or real and training volumes are
-        not disjoint.
+    They are refused if they are too small, on different grids, or real and training
+    volumes are not disjoint. `train` and `noise` may be None.
     """
     sides = [(real, LEAST_HELD_OUT), (synthetic, LEAST_SYNTHETIC)]
     sides += [(x, n) for x, n in ((train, 2), (noise, 4)) if x is not None]
@@ -80,15 +66,7 @@ def find_identical(synthetic, train):
 
 
 def check_predictor(predictor, real):
-    """Refuse a predictor of volumes on another grid.
-
-    Parameters
-    ----------
-    predictor : CovariatePredictor
-        The predictor.
-    real : Volumes
-        Real volumes.
-    """
+    """Refuse a predictor of volumes on another grid."""
     grid = predictor.config.get("grid")
     if grid is not None and Grid.from_config(grid) != real.grid:
         raise InputError(

@@ -95,7 +95,7 @@ class Downstream:
     interval : tuple of float, (2,)
         Its 95 % interval: the two arms are compared brain by brain.
     mean_mae : float
-        Error of the mean age of the real training brains, said of every brain.
+        Error of the mean age of the real training brains as the only prediction.
     n : int
         Held-out real brains.
     ceiling : Ceiling

@@ -71,21 +71,9 @@ class Extractor:
 
 
 def voxel_pca(volumes, *, grid, components=COMPONENTS):
-    """Make the extractor that needs no network.
+    """Make the extractor that needs no network from real volumes of a grid: VoxelPCA.
 
-    Parameters
-    ----------
-    volumes : array_like of shape (n, I, J, K)
-        Real volumes.
-    grid : Grid
-        Grid of the volumes.
-    components : int, optional
-        Number of features, at most n - 1.
-
-    Returns
-    -------
-    VoxelPCA
-        PCA of voxels averaged in blocks of about 8 mm, or of two voxels.
+    Voxels are averaged in blocks of about 8 mm, or of two voxels.
     """
     factor = voxels_in(_BLOCK, grid)
     components = min(components, len(volumes) - 1)
@@ -132,24 +120,10 @@ def _digest(*arrays):
 
 
 def make_extractors(features, weights=None):
-    """Make the extractor of `evaluate` by its name.
+    """Return arguments of `evaluate` for a name of `FEATURES`: dict.
 
-    Parameters
-    ----------
-    features : {"pca", "inception", "predictor"}
-        Name of the features.
-    weights : str or Path, optional
-        Weights of the extractor, where it has any.
-
-    Returns
-    -------
-    dict
-        Arguments of `evaluate`: ``extractor`` and ``classes``, or ``predictor``.
-
-    Raises
-    ------
-    InputError
-        If there is no such extractor, or its weights are absent.
+    They are ``extractor`` and ``classes``, or ``predictor``. Absent `weights`, or those
+    of another extractor, are an InputError.
     """
     if features not in FEATURES:
         raise InputError(

@@ -8,18 +8,11 @@ from dipy_synth.metrics.parcellation import column
 
 
 def metric_rows(evaluation):
-    """Build the rows of ``metrics.tsv``.
+    """Build the rows of ``metrics.tsv`` of an Evaluation: list of dict.
 
-    Parameters
-    ----------
-    evaluation : Evaluation
-
-    Returns
-    -------
-    list of dict
-        Each with ``question``, ``metric``, ``value``, ``low`` and ``high`` (95 %), and,
-        where defined, ``floor`` (real against real), ``ceiling``, ``ceiling_is``,
-        ``normalized`` with its interval, ``n`` and ``note``; else None.
+    Each has ``question``, ``metric``, ``value``, ``low`` and ``high`` (95 %), and,
+    where defined, ``floor`` (real against real), ``ceiling``, ``ceiling_is``,
+    ``normalized`` with its interval, ``n`` and ``note``; else None.
     """
     rows = [
         *_distribution(evaluation),

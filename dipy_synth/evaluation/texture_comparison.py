@@ -51,24 +51,11 @@ TEXTURE_METRICS = {
 
 
 def compare_texture(real, synthetic, *, repeats=100, seed=0, each=map):
-    """Compare the texture of two cohorts.
+    """Compare the texture of two cohorts on one grid, the real one held out.
 
-    Parameters
-    ----------
-    real, synthetic : Volumes
-        Cohorts on one grid; the real one held out.
-    repeats : int, optional
-        Number of draws of floors, ceilings and intervals.
-    seed : int, optional
-        Random seed.
-    each : callable, optional
-        Map, see `dipy_synth.metrics.verdicts.fit_acceptance_ranges`.
-
-    Returns
-    -------
-    dict of str to tuple of Comparison
-        Ceiling, "blotches" or "voxel noise", to metrics. Both are real volumes with
-        shuffled phases of one band, or with shuffled voxels.
+    Arguments are those of `evaluate`. Returns, for the ceilings "blotches" and "voxel
+    noise", a tuple of Comparison: ceilings are real volumes with shuffled phases of one
+    band, or with shuffled voxels.
     """
     options = {"voxel_size": real.grid.voxel_size, "each": each}
     sides = [_parts(describe(v.volumes, **options)) for v in (real, synthetic)]

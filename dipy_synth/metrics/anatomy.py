@@ -22,54 +22,22 @@ _BETA, _ITERATIONS = 0.1, 10
 
 
 def largest_component_share(volume):
-    """Compute the fraction of the foreground in its largest face-connected component.
-
-    Parameters
-    ----------
-    volume : array of shape (*shape)
-        A volume in [0, 1].
-
-    Returns
-    -------
-    float
-        In [0, 1]; 0 for an empty volume. Near 1 for a brain.
-    """
+    """Compute the fraction of the foreground in its largest connected component."""
     labels, n = ndimage.label(foreground(volume))
     counts = np.bincount(labels.ravel(), minlength=2)[1:]
     return float(counts.max() / counts.sum()) if n else 0.0
 
 
 def brain_volume(volume, *, voxel_size):
-    """Compute the volume of the foreground.
-
-    Parameters
-    ----------
-    volume : array of shape (*shape)
-        A volume in [0, 1], the skull stripped.
-    voxel_size : tuple of float, (rank,)
-        In mm.
-
-    Returns
-    -------
-    float
-        In mL.
-    """
+    """Compute the volume of the foreground, in mL: float."""
     return float(np.count_nonzero(foreground(volume)) * np.prod(voxel_size) / 1000)
 
 
 def symmetry(volume):
-    """Compute the correlation of a volume with its left-right mirror image.
+    """Compute the correlation of a volume with its left-right mirror image: float.
 
-    Parameters
-    ----------
-    volume : array of shape (*shape)
-        A volume in [0, 1]; the midline of the brain is in the middle of the first
-        axis, as on a `Grid` whose centre has x = 0.
-
-    Returns
-    -------
-    float
-        In [-1, 1], over the voxels where either is not 0; 0 for an empty volume.
+    The midline of the brain is in the middle of the first axis, as on a `Grid` whose
+    centre has x = 0.
     """
     volume = as_volume(volume)
     return correlation(volume, volume[::-1])
@@ -151,20 +119,7 @@ def _classify(volume):
 
 
 def tissue_volumes(labels, *, voxel_size):
-    """Compute the volume of each tissue.
-
-    Parameters
-    ----------
-    labels : array of shape (I, J, K), int
-        Labels of `segment_tissues`.
-    voxel_size : tuple of float, (3,)
-        In mm.
-
-    Returns
-    -------
-    dict of str to float
-        ``csf``, ``grey`` and ``white``, in mL.
-    """
+    """Compute the volume, in mL, of each of `TISSUES` in labels: dict."""
     counts = np.bincount(np.ravel(labels), minlength=4)[1:4]
     return {
         name: float(count * np.prod(voxel_size) / 1000)

@@ -5,34 +5,14 @@ import numpy as np
 from dipy_synth.data.arrays import as_volume, as_volumes
 from dipy_synth.errors import InputError
 
-THRESHOLD = (
-    0.04  # of the range: more than the fringe that a decoder leaves around a brain
-)
+THRESHOLD = 0.04  # of the range, above the fringe that a decoder leaves around a brain
 
 
 def check_volumes(volumes, name, *, least=1, shape=None):
-    """Check a cohort of volumes before metrics are computed.
+    """Check that volumes are finite, at `least` so many, and of a `shape` if given.
 
-    Parameters
-    ----------
-    volumes : array_like, or sequence of images, (n, *shape)
-        Volumes in [0, 1]; images as of `dipy_synth.data.arrays.as_volumes`.
-    name : str
-        Name of the volumes in errors.
-    least : int, optional
-        Least number of volumes.
-    shape : tuple of int, optional
-        Expected shape of each.
-
-    Returns
-    -------
-    ndarray or VolumeRows, (n, *shape)
-        The volumes, of their own type.
-
-    Raises
-    ------
-    InputError
-        If there are too few, they are on another grid, or a value is not finite.
+    They are an array (n, *shape), or images as of `dipy_synth.data.arrays.as_volumes`,
+    and returned in their own type. `name` is theirs in errors.
     """
     volumes = as_volumes(volumes)
     if volumes.ndim < 3 or len(volumes) < least:
@@ -51,27 +31,9 @@ def check_volumes(volumes, name, *, least=1, shape=None):
 
 
 def check_features(features, name, *, least=2, width=None):
-    """Check a table of features.
+    """Check that features (n, d) are finite, with at `least` so many rows: float64.
 
-    Parameters
-    ----------
-    features : array_like of shape (n, d)
-        One row per volume.
-    name : str
-        Name of the table in errors.
-    least : int, optional
-        Least number of rows.
-    width : int, optional
-        Expected number of columns.
-
-    Returns
-    -------
-    ndarray of shape (n, d), float64
-
-    Raises
-    ------
-    InputError
-        If the shape differs, or a value is not finite.
+    Where given, `width` is the expected d. `name` is theirs in errors.
     """
     features = np.asarray(features, "float64")
     if features.ndim != 2 or len(features) < least or features.shape[1] < 1:
@@ -99,30 +61,15 @@ def check_pair(real, synthetic, what="features", *, least=2):
 
 
 def foreground(volume):
-    """Compute the foreground, above 4 % of the range: bool, of the volume's shape.
-
-    Parameters
-    ----------
-    volume : array or image, (*shape)
-        A volume in [0, 1], the background 0.
-    """
+    """Compute the foreground of a volume in [0, 1], above 4 % of the range: bool."""
     return as_volume(volume) > THRESHOLD
 
 
 def correlation(volume, other):
     """Compute the correlation over the voxels where one of two volumes is not 0.
 
-    A shared background would raise the correlation, the more the larger the grid.
-
-    Parameters
-    ----------
-    volume, other : array of shape (*shape)
-        Two volumes, not negative, whose background is 0.
-
-    Returns
-    -------
-    float
-        0 where one of them is constant.
+    A shared background would raise the correlation, the more the larger the grid. It is
+    0 where a volume is constant.
     """
     volume, other = as_volume(volume), as_volume(other)
     either = (volume > 1e-6) | (other > 1e-6)  # differences of sums are not exactly 0
@@ -135,18 +82,9 @@ def correlation(volume, other):
 
 
 def block_mean(volumes, factor):
-    """Average blocks of voxels; incomplete blocks at the far ends are dropped.
+    """Average blocks of `factor` voxels an axis of volumes (n, *shape): float32.
 
-    Parameters
-    ----------
-    volumes : array of shape (n, *shape)
-        Volumes or images.
-    factor : int
-        Voxels in a block, along each axis.
-
-    Returns
-    -------
-    ndarray of shape (n, *(shape // factor)), float32
+    Incomplete blocks at the far ends are dropped.
     """
     volumes = np.asarray(volumes)
     small = [size // factor for size in volumes.shape[1:]]

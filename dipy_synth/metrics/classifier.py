@@ -107,19 +107,11 @@ def block_auc(real, synthetic):
 
 
 def texture_features(rows):
-    """Compute features of each volume: means and deviations of its blocks' features.
+    """Compute features of each volume from its moments: (n, 4 * d), float64.
 
-    Parameters
-    ----------
-    rows : array_like of shape (n, k)
-        Moments of each volume, as `dipy_synth.metrics.texture.texture_moments` computes
-        them.
-
-    Returns
-    -------
-    ndarray of shape (n, 4 * d), float64
-        Means and logarithms of standard deviations of the features of blocks, of cortex
-        and of deep parts.
+    They are means and logarithms of standard deviations of the features of blocks, of
+    cortex and of deep parts. `rows` are of
+    `dipy_synth.metrics.texture.texture_moments`.
     """
     columns, diagonal = [], np.equal(*np.triu_indices(len(FEATURES)))
     for region in REGIONS:

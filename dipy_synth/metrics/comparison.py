@@ -7,6 +7,7 @@ it. Metrics are normalised between them: 0 is real against real, 1 noise.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+import math
 
 import numpy as np
 
@@ -94,19 +95,19 @@ class Comparison:
     """
 
     name: str
-    value: float
-    interval: tuple
-    matched: float
-    floor: float
-    ceiling: float
-    normalized: float
-    normalized_interval: tuple
-    n: int
-    warnings: tuple
+    value: float = math.nan
+    interval: tuple = (math.nan, math.nan)
+    matched: float = math.nan
+    floor: float = math.nan
+    ceiling: float = math.nan
+    normalized: float = math.nan
+    normalized_interval: tuple = (math.nan, math.nan)
+    n: int = 0
+    warnings: tuple = ()
 
 
-def compare(real, synthetic, noise, *, metrics=None, repeats=100, level=0.95, seed=0):
-    """Compute each metric with its interval, its floor and its ceiling.
+def compare(real, synthetic, noise, *, metrics=None, repeats=100, seed=0):
+    """Compute each metric with its 95 % interval, its floor and its ceiling.
 
     In each repeat the real volumes are split at random into two disjoint halves. One
     half is compared with the other (floor), with as many synthetic volumes and with as
@@ -123,8 +124,6 @@ def compare(real, synthetic, noise, *, metrics=None, repeats=100, level=0.95, se
         `METRICS` by default.
     repeats : int, optional
         Number of draws. With few, the intervals are uncertain.
-    level : float, optional
-        Fraction of the draws within an interval.
     seed : int, optional
         Seed of the draws.
 
@@ -154,7 +153,7 @@ def compare(real, synthetic, noise, *, metrics=None, repeats=100, level=0.95, se
     draws = [_draw(real, others, n, rng) for _ in range(repeats)]
     metrics = METRICS if metrics is None else metrics
     return [
-        _compare_one(name, metric, real, others[0], draws, level)
+        _compare_one(name, metric, real, others[0], draws)
         for name, metric in metrics.items()
     ]
 
@@ -193,28 +192,26 @@ def _draw(real, others, n, rng):
     return real[:n], [real[n : 2 * n], *(x[:n] for x in others)], halves
 
 
-def _compare_one(name, metric, real, synthetic, draws, level):
+def _compare_one(name, metric, real, synthetic, draws):
     """Compute one metric on all volumes, and on the draws."""
     n, width = len(draws[0][0]), real.shape[1]
     warnings = _too_few(name, metric, n, width)
     if n < metric.least:
-        empty = float("nan"), (float("nan"),) * 2
-        return Comparison(name, *empty, *[empty[0]] * 3, *empty, n, warnings)
+        return Comparison(name, n=n, warnings=warnings)
     value = metric.function(real, synthetic)
     floors, matched, ceilings = np.array(
         [[metric.function(one, x) for x in with_these] for one, with_these, _ in draws]
     ).T
     halves = np.array([metric.function(*halves) for _, _, halves in draws])
     floor, ceiling = floors.mean(), ceilings.mean()
-    span = float("nan") if metric.two_sided else ceiling - floor
+    span = math.nan if metric.two_sided else ceiling - floor
     if abs(span) <= 2 * floors.std():
         warnings += (
             f"{name}: noise gives {ceiling:.4g}, real against real {floor:.4g}; it "
             "does not separate them here, so it is not normalised",
         )
-        span = float("nan")
-    tail = (1 - level) / 2
-    reach = np.quantile(halves - halves.mean(), [tail, 1 - tail])
+        span = math.nan
+    reach = np.quantile(halves - halves.mean(), [0.025, 0.975])
     normalized = float((matched.mean() - floor) / span)
     return Comparison(
         name,

@@ -146,7 +146,7 @@ class RidgePredictor:
         self._ridge = RidgeCV(np.multiply(penalties, squares)).fit(features, numbers)
 
     def __call__(self, features):
-        """Predict numbers or categories, shape (n,), from features, shape (n, d)."""
+        """Predict numbers or categories, (n,), from features, (n, d)."""
         width = self._ridge.n_features_in_
         features = check_features(features, "features", least=1, width=width)
         scores = self._ridge.predict(features)

@@ -8,18 +8,9 @@ BINS = 256
 
 
 def intensity_histogram(brain):
-    """Compute the intensity histogram of a brain.
+    """Compute the fraction of a `Brain`'s voxels in each of 256 bins from 0 to 1.
 
-    Parameters
-    ----------
-    brain : Brain
-        A result of `dipy_synth.metrics.regions.cut_brain`.
-
-    Returns
-    -------
-    ndarray of shape (256,), float64
-        Fraction of the brain's voxels in bins of equal width, from 0 to 1; an empty
-        brain counts as all 0.
+    An empty brain counts as all 0.
     """
     values = brain.values[brain.mask] if brain.mask.any() else np.zeros(1)
     counts = np.histogram(np.clip(values, 0, 1), BINS, (0, 1))[0]
@@ -27,19 +18,10 @@ def intensity_histogram(brain):
 
 
 def wasserstein(histogram, other):
-    """Compute the 1-Wasserstein distance of histograms on [0, 1].
+    """Compute the 1-Wasserstein distance of histograms (..., bins) on [0, 1] [1]_.
 
-    In one dimension it is the area between the distribution functions [1]_.
-
-    Parameters
-    ----------
-    histogram, other : array_like of shape (..., bins)
-        Fractions that sum to 1.
-
-    Returns
-    -------
-    ndarray of shape (...), float64
-        Mean displacement of intensities, in units of the range.
+    In one dimension it is the area between the distribution functions: the mean
+    displacement of intensities, in units of the range.
 
     References
     ----------

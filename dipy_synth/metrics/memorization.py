@@ -271,21 +271,11 @@ def audit_copies(samples, train, held_out, *, search=None, seed=0):
 
 
 def copy_threshold(similarity, *, alpha=0.05):
-    """Compute the similarity above which a volume is flagged.
+    """Compute the similarity above which a volume is flagged, and k.
 
-    Parameters
-    ----------
-    similarity : array_like of shape (h,)
-        Similarity of held-out real brains to their nearest training brains.
-    alpha : float, optional
-        Fraction of the volumes that may be flagged by chance.
-
-    Returns
-    -------
-    threshold : float
-        The k-th largest similarity, with the largest k for which k / (h + 1) is at most
-        `alpha`, and k at least 1.
-    k : int
+    It is the k-th largest similarity of held-out real brains to their nearest training
+    brains, with the largest k for which k / (h + 1), the fraction flagged by chance, is
+    at most `alpha`, and k at least 1.
     """
     k = max(int(alpha * (len(similarity) + 1)), 1)
     return float(np.sort(similarity)[-k]), k

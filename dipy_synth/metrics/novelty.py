@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.spatial.distance import cdist
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import check_features
@@ -128,41 +128,28 @@ def feature_likelihood_divergence(train, held_out, synthetic, *, seed=0):
 
 
 def fit_variances(centers, points):
-    """Fit the variance of a Gaussian about each center to points.
+    """Fit the variance, (m,), of a Gaussian about each center (m, d) to points (n, d).
 
-    Parameters
-    ----------
-    centers : array_like of shape (m, d)
-        Standardised features.
-    points : array_like of shape (n, d)
-        Points whose likelihood is maximised.
-
-    Returns
-    -------
-    ndarray of shape (m,)
-        Variances, at least 0.05 squared.
+    Features are standardised; variances are at least 0.05 squared.
     """
     squares = cdist(points, centers, "sqeuclidean")
     d = points.shape[1]
     variances = np.full(len(centers), np.mean(squares) / d)
     for _ in range(_STEPS):
-        share = np.exp(_log_parts(squares, variances, d))
-        share /= np.maximum(share.sum(axis=1, keepdims=True), 1e-300)
+        share = softmax(_log_densities(squares, variances, d), axis=1)
         weights = share.sum(axis=0)
         fitted = (share * squares).sum(axis=0) / np.maximum(d * weights, 1e-12)
         variances = np.maximum(np.where(weights > 1e-9, fitted, variances), LEAST_SD**2)
     return variances
 
 
-def _log_parts(squares, variances, d):
-    """Return the terms of the log density, less the maximum of each point."""
-    logs = -squares / (2 * variances) - d / 2 * np.log(variances)
-    return logs - logs.max(axis=1, keepdims=True)
+def _log_densities(squares, variances, d):
+    """Return the log density of each Gaussian in d dimensions at each point: (n, m)."""
+    return -squares / (2 * variances) - d / 2 * np.log(2 * np.pi * variances)
 
 
 def _surprise(points, centers, variances):
     """Return the mean negative log density of points under the mixture: float."""
-    d = points.shape[1]
     squares = cdist(points, centers, "sqeuclidean")
-    logs = -squares / (2 * variances) - d / 2 * np.log(2 * np.pi * variances)
+    logs = _log_densities(squares, variances, points.shape[1])
     return float(-np.mean(logsumexp(logs, axis=1) - np.log(len(centers))))

@@ -79,7 +79,7 @@ def parcellate(grid):
 
 
 def grey_matter_by_region(labels, *, grid):
-    """Compute the volume of grey matter in each region.
+    """Compute the volume of grey matter, in mL, in each region: dict by `column`.
 
     Parameters
     ----------
@@ -87,16 +87,6 @@ def grey_matter_by_region(labels, *, grid):
         Labels of `dipy_synth.metrics.anatomy.segment_tissues`.
     grid : Grid
         The grid of the labels. The brain is aligned to MNI152.
-
-    Returns
-    -------
-    dict of str to float
-        `column` of each region to its volume, in mL.
-
-    Raises
-    ------
-    InputError
-        If the labels do not have the grid's shape.
     """
     labels = np.asarray(labels)
     if labels.shape != grid.shape:

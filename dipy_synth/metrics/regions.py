@@ -49,18 +49,10 @@ class Brain:
 
 
 def brain_mask(volume):
-    """Compute the mask of the brain, fluid and small holes included.
+    """Compute the mask of the brain, fluid and small holes included: bool array.
 
-    Parameters
-    ----------
-    volume : array of shape (I, J, K)
-        A skull-stripped volume in [0, 1], the background 0.
-
-    Returns
-    -------
-    ndarray of shape (I, J, K), bool
-        The largest component of the foreground, closed and filled. For shuffled
-        voxels that is nearly the whole volume.
+    It is the largest component of the foreground, closed and filled. For shuffled
+    voxels that is nearly the whole volume.
     """
     padded = np.pad(foreground(volume), 3)
     near = ndimage.uniform_filter(padded.astype("float32"), 3) > 1e-3
@@ -74,20 +66,9 @@ def brain_mask(volume):
 
 
 def cut_brain(volume, *, voxel_size):
-    """Crop the brain from a volume, with its mask and depth.
+    """Crop the brain, and 4 voxels around it, from a volume in [0, 1]: Brain.
 
-    Parameters
-    ----------
-    volume : array of shape (I, J, K)
-        A skull-stripped volume in [0, 1], the background 0.
-    voxel_size : tuple of float, (3,)
-        In mm.
-
-    Returns
-    -------
-    Brain
-        In the bounding box of the brain and 4 voxels around it; with an empty mask for
-        an empty volume.
+    The background is 0. The mask of an empty volume is empty.
     """
     volume = np.asarray(volume, "float32")
     if volume.ndim != 3:

@@ -67,18 +67,7 @@ def power_ratio(real, synthetic):
 
 
 def power_distance(real, synthetic):
-    """Compute the distance of the band powers of synthetic and real brains.
-
-    Parameters
-    ----------
-    real, synthetic : array_like of shape (n, b) and (m, b)
-        Power of each volume, of `band_power`.
-
-    Returns
-    -------
-    float
-        Mean over the bands of the ratio's absolute logarithm; 0 for equal power.
-    """
+    """Compute the mean over bands of the absolute logarithm of `power_ratio`: float."""
     return float(np.mean(np.abs(np.log(power_ratio(real, synthetic)))))
 
 
@@ -120,7 +109,7 @@ def shuffle_phases(volume, *, seed=0):
 
 
 def _radial_frequency(shape):
-    """Compute the distance of each frequency from 0, in units of the Nyquist frequency.
+    """Compute the distance of frequencies from 0, in units of the Nyquist frequency.
 
     They are those of a real transform, the last axis halved.
     """

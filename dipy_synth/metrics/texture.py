@@ -42,18 +42,10 @@ FEATURES = (
 
 
 def texture_moments(brain):
-    """Compute the moments of the texture features of a brain's blocks.
+    """Compute the moments of the texture features of a `Brain`'s blocks: float64.
 
-    Parameters
-    ----------
-    brain : Brain
-        A result of `dipy_synth.metrics.regions.cut_brain`.
-
-    Returns
-    -------
-    ndarray of shape (2 * (d + d * (d + 1) / 2),), float64
-        For cortex, then deep: means of the d `FEATURES` over blocks, and the upper
-        triangle of their second moments; 0 where there is no block.
+    For cortex, then deep: means of the d `FEATURES` over blocks, and the upper triangle
+    of their second moments; 0 where there is no block.
     """
     found = block_features(brain)
     return np.concatenate([block_moments(found[region]) for region in REGIONS])
@@ -131,18 +123,9 @@ def texture_distance(real, synthetic, *, region="cortex"):
 
 
 def pooled_moments(rows, region="cortex"):
-    """Compute mean and covariance of the block features of a cohort.
+    """Compute mean (d,) and covariance (d, d) of the block features of a cohort.
 
-    Parameters
-    ----------
-    rows : array_like of shape (n, k)
-        Moments of each volume, of `texture_moments`.
-    region : {"cortex", "deep"}, optional
-
-    Returns
-    -------
-    mean : ndarray of shape (d,)
-    covariance : ndarray of shape (d, d)
+    `rows` are `texture_moments` of each volume.
     """
     d = len(FEATURES)
     means, seconds = volume_moments(rows, region)
@@ -154,19 +137,10 @@ def pooled_moments(rows, region="cortex"):
 
 
 def volume_moments(rows, region="cortex"):
-    """Split rows into the means and second moments of a region.
+    """Split rows of `texture_moments` into the moments of a region, cortex or deep.
 
-    Parameters
-    ----------
-    rows : array_like of shape (n, k)
-        Moments of each volume, of `texture_moments`.
-    region : {"cortex", "deep"}, optional
-
-    Returns
-    -------
-    means : ndarray of shape (n, d)
-    seconds : ndarray of shape (n, d * (d + 1) / 2)
-        The upper triangle of the second moments.
+    They are means (n, d), and the upper triangle of second moments (n, d * (d + 1) /
+    2).
     """
     d = len(FEATURES)
     half = d + d * (d + 1) // 2
@@ -178,18 +152,9 @@ def volume_moments(rows, region="cortex"):
 
 
 def shrink(covariance, n):
-    """Shrink a covariance towards a multiple of the identity (OAS, Chen et al. 2010).
+    """Shrink a covariance of n samples towards a multiple of the identity.
 
-    Parameters
-    ----------
-    covariance : array_like of shape (d, d)
-    n : int
-        Independent samples that it was estimated from.
-
-    Returns
-    -------
-    ndarray of shape (d, d)
-        The shrunk covariance, of the same trace.
+    The trace is kept (OAS, Chen et al. 2010, eq. 23).
     """
     covariance = np.asarray(covariance, float)
     d, trace = len(covariance), np.trace(covariance)

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.anatomy import describe_brain
 from dipy_synth.metrics.array_checks import check_volumes
@@ -14,6 +13,7 @@ from dipy_synth.metrics.sharpness import high_frequency_power
 from dipy_synth.utils.rows import total
 
 LEAST = 8  # least number of real brains for percentiles
+_PERCENTILES = 5, 50, 95  # of real brains; the band between is widened by its halves
 
 
 class _Rule(NamedTuple):
@@ -91,15 +91,12 @@ class Verdict:
     metrics: dict
 
 
-def fit_acceptance_ranges(
-    real, *, grid, tissues=True, percentile=5.0, widening=1.0, each=map
-):
+def fit_acceptance_ranges(real, *, grid, tissues=True, each=map):
     """Fit acceptance ranges to real brains.
 
-    A band goes from the low to the high percentile and is then widened, on either side,
-    by its distance from the median. With a normally distributed metric and the defaults
-    that is 3.3 standard deviations, so that about 1 of 100 real brains fails by any
-    metric.
+    A band goes from the 5th to the 95th percentile and is then widened, on either side,
+    by its distance from the median. Of a normally distributed metric that is 3.3
+    standard deviations, so that about 1 of 100 real brains fails by any metric.
 
     Parameters
     ----------
@@ -109,10 +106,6 @@ def fit_acceptance_ranges(
         Grid of the volumes.
     tissues : bool, optional
         Evaluate tissues and ventricles, too: 2 s more for each volume at 2 mm.
-    percentile : float, optional
-        The low percentile; the high one is 100 less this.
-    widening : float, optional
-        Widening of the band, in units of the distance from the median.
     each : callable, optional
         Map, as the builtin: ``(function, volumes) -> iterable``, for instance a
         parallel one, or one with a progress bar.
@@ -131,13 +124,12 @@ def fit_acceptance_ranges(
     power = float(np.mean([high_frequency_power(volume) for volume in real]))
     options = {"grid": grid, "power": power, "tissues": tissues}
     rows = tuple(each(partial(_describe_beside, total=summed, **options), real))
-    width = {"percentile": percentile, "widening": widening}
-    others = (rows[:i] + rows[i + 1 :] for i in range(len(rows)))
     left_out = tuple(
-        not _failures(row, _bands(rest, **width)) for row, rest in zip(rows, others)
+        not _failures(row, _bands(rows[:i] + rows[i + 1 :]))
+        for i, row in enumerate(rows)
     )
     return AcceptanceRanges(
-        limits=_bands(rows, **width),
+        limits=_bands(rows),
         mean=summed / len(real),
         n=len(real),
         real=rows,
@@ -146,7 +138,7 @@ def fit_acceptance_ranges(
     )
 
 
-def check_brains(volumes, ranges, *, metrics=None, each=map):
+def check_brains(volumes, ranges, *, each=map):
     """Check each volume by acceptance ranges.
 
     Parameters
@@ -155,9 +147,6 @@ def check_brains(volumes, ranges, *, metrics=None, each=map):
         Volumes in [0, 1].
     ranges : AcceptanceRanges
         Ranges of `fit_acceptance_ranges` for real brains on the same grid.
-    metrics : sequence of str, optional
-        Metrics that count, of `BRAIN_METRICS`; all with a range by default. The others
-        are computed, too.
     each : callable, optional
         As of `fit_acceptance_ranges`.
 
@@ -168,19 +157,12 @@ def check_brains(volumes, ranges, *, metrics=None, each=map):
     Raises
     ------
     InputError
-        If volumes do not fit the grid or are not finite, or a metric has no range.
+        If volumes do not fit the grid or are not finite.
     """
     volumes = check_volumes(volumes, "volumes", shape=ranges.grid.shape)
-    names = set(ranges.limits if metrics is None else metrics)
-    if unknown := names - set(ranges.limits):
-        raise InputError(
-            f"metrics {', '.join(sorted(unknown))}: expected some of "
-            f"{', '.join(ranges.limits)}"
-        )
     options = {"grid": ranges.grid, "power": ranges.power, "tissues": ranges.tissues}
     rows = each(partial(describe_brain, mean=ranges.mean, **options), volumes)
-    limits = {name: band for name, band in ranges.limits.items() if name in names}
-    return [_verdict(row, limits) for row in rows]
+    return [_verdict(row, ranges.limits) for row in rows]
 
 
 def _describe_beside(volume, *, total, **options):
@@ -191,8 +173,7 @@ def _describe_beside(volume, *, total, **options):
 def _verdict(row, limits):
     reasons = tuple(
         f"{BRAIN_METRICS[name].words}: {row[name]:.4g}; real brains "
-        f"{limits[name][0]:.4g} to "
-        f"{limits[name][1]:.4g}"
+        f"{limits[name][0]:.4g} to {limits[name][1]:.4g}"
         for name in _failures(row, limits)
     )
     return Verdict(not reasons, reasons, row)
@@ -203,22 +184,17 @@ def _failures(row, limits):
     return [n for n, (low, high) in limits.items() if not low <= row[n] <= high]
 
 
-def _bands(rows, *, percentile, widening):
+def _bands(rows):
     """Compute the band of each metric from those of real brains: dict."""
-    return {
-        name: _band(
-            [row[name] for row in rows], BRAIN_METRICS[name], percentile, widening
-        )
-        for name in rows[0]
-        if name in BRAIN_METRICS
-    }
+    names = [name for name in rows[0] if name in BRAIN_METRICS]
+    return {n: _band([row[n] for row in rows], BRAIN_METRICS[n]) for n in names}
 
 
-def _band(values, rule, percentile, widening):
+def _band(values, rule):
     """Compute the lowest and the highest value that pass."""
-    low, middle, high = np.percentile(values, [percentile, 50, 100 - percentile])
-    low -= max(widening * (middle - low), rule.margin)
-    high += max(widening * (high - middle), rule.margin)
+    low, middle, high = np.percentile(values, _PERCENTILES)
+    low -= max(middle - low, rule.margin)
+    high += max(high - middle, rule.margin)
     return (
         float(low) if rule.low else -np.inf,
         float(high) if rule.high else np.inf,

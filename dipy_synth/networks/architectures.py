@@ -13,13 +13,12 @@ ARCHITECTURES = {
 
 
 def make_autoencoder(config):
-    """Make an autoencoder.
+    """Make an autoencoder from the dict of its ``get_config``.
 
     Parameters
     ----------
     config : dict
-        The arguments, and under ``architecture`` the name of one of `ARCHITECTURES`:
-        the dict of an autoencoder's ``get_config``.
+        Arguments, and under ``architecture`` the name of one of `ARCHITECTURES`.
 
     Returns
     -------

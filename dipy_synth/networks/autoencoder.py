@@ -104,58 +104,23 @@ class Autoencoder(Network):
         return (*(n // self.factor for n in self.shape), self.quantizer.channels)
 
     def encode(self, images):
-        """Encode images to continuous, not yet quantised latents.
-
-        Parameters
-        ----------
-        images : tensor of shape (batch, *shape, 1)
-            Images in [-1, 1].
-
-        Returns
-        -------
-        tensor of shape (batch, *latent_shape), float32
-        """
+        """Encode images to continuous, not yet quantised latents, in float32."""
         raise NotImplementedError
 
     def reconstruct(self, quantised):
-        """Decode quantised latents to images.
-
-        Parameters
-        ----------
-        quantised : tensor of shape (batch, *latent_shape)
-            Latents on the codebook.
-
-        Returns
-        -------
-        tensor of shape (batch, *shape, 1), float32
-            Images, mostly in [-1, 1]; not clipped.
-        """
+        """Decode quantised latents to images, mostly in [-1, 1]; not clipped."""
         raise NotImplementedError
 
     def decode(self, latents):
-        """Quantise latents and decode them.
-
-        Parameters
-        ----------
-        latents : tensor of shape (batch, *latent_shape)
-            Continuous or quantised latents.
-
-        Returns
-        -------
-        tensor of shape (batch, *shape, 1), float32
-            Images, mostly in [-1, 1]; not clipped.
-        """
+        """Quantise latents, continuous or quantised, and decode them."""
         return self.reconstruct(self.quantizer(latents))
 
     def patch_basis(self):
-        """Return the patches that latents stand for, if there is a linear path.
+        """Return the patches that latents stand for, or None without a linear path.
 
-        Returns
-        -------
-        (coordinates, unfolding) or None
-            Matrices: latents times `coordinates` (channels, channels) are orthonormal
-            coordinates of patches of `factor` voxels a side; times `unfolding`
-            (channels, factor ** rank), those are the voxels of the patch, row-major.
+        They are two matrices: latents times `coordinates` (channels, channels) are
+        orthonormal coordinates of patches of `factor` voxels a side; times `unfolding`
+        (channels, factor ** rank), those are the voxels of the patch, row-major.
         """
 
     def freeze_encoder(self):
@@ -169,31 +134,13 @@ class Autoencoder(Network):
         raise NotImplementedError
 
     def initialize(self, images, *, seed=0):
-        """Initialise from data, where an architecture can.
-
-        Parameters
-        ----------
-        images : ndarray of shape (n, *shape, 1)
-            Some training images in [-1, 1].
-        seed : int, optional
-            Random seed.
-        """
+        """Initialise from training images, where an architecture can."""
 
     def call(self, images, training=False):
         """Encode and decode.
 
-        Parameters
-        ----------
-        images : tensor of shape (batch, *shape, 1)
-            Images in [-1, 1].
-        training : bool, optional
-            Whether the quantiser learns from them.
-
-        Returns
-        -------
-        dict
-            ``images`` (batch, *shape, 1); ``latents`` (batch, *latent_shape) before
-            quantisation; and ``indices`` of their codes (batch, *spatial, codebooks).
+        Returns a dict of ``images``; ``latents`` before quantisation; and ``indices``
+        of their codes (batch, *spatial, codebooks).
         """
         latents = self.encode(images)
         # indices too: metrics, which count them, see no codes on JAX
@@ -206,18 +153,7 @@ class Autoencoder(Network):
         return {"images": decoded, "latents": latents, "indices": indices}
 
     def reconstruction_loss(self, images, decoded):
-        """Compute the reconstruction loss.
-
-        Parameters
-        ----------
-        images, decoded : tensor of shape (batch, *shape, 1)
-            Originals and reconstructions in [-1, 1].
-
-        Returns
-        -------
-        tensor of shape ()
-            The weighted sum of the loss terms, each a mean.
-        """
+        """Compute the weighted sum of the loss terms, each a mean."""
         x = ops.cast(images[..., :1], "float32")
         y = ops.cast(decoded[..., :1], "float32")
         chosen = self._options

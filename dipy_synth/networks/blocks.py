@@ -26,28 +26,10 @@ def convolution(
     dtype=None,
     name=None,
 ):
-    """Make a convolution layer of the given rank, with padding 'same'.
+    """Make a convolution layer of a rank, 2 or 3, with padding 'same'.
 
-    Parameters
-    ----------
-    rank : {2, 3}
-        Number of spatial axes.
-    filters : int
-        Output channels.
-    kernel_size, strides : int, optional
-        Equal on all axes.
-    zero : bool, optional
-        Start from zero weights, so that a residual path begins as the identity.
-    gain : float, optional
-        Variance of the weights times the inputs of an output, at the start.
-    dtype : keras.DTypePolicy or str, optional
-        Precision; the global one by default.
-    name : str, optional
-        The layer's name.
-
-    Returns
-    -------
-    keras.layers.Layer
+    With `zero` weights are 0 at first, so that a residual path begins as the identity.
+    `gain` is the variance of the weights times the inputs of an output, at the start.
     """
     return _CONV[rank](
         filters,
@@ -63,21 +45,7 @@ def convolution(
 
 
 def transposed_convolution(rank, filters, *, kernel_size=4, strides=2):
-    """Make a transposed convolution layer of the given rank, with padding 'same'.
-
-    Parameters
-    ----------
-    rank : {2, 3}
-        Number of spatial axes.
-    filters : int
-        Output channels.
-    kernel_size, strides : int, optional
-        Equal on all axes.
-
-    Returns
-    -------
-    keras.layers.Layer
-    """
+    """Make a transposed convolution layer of a rank, 2 or 3, with padding 'same'."""
     return _TRANSPOSED[rank](
         filters,
         kernel_size,
@@ -90,16 +58,8 @@ def transposed_convolution(rank, filters, *, kernel_size=4, strides=2):
 def space_to_depth(x, factor):
     """Move blocks of ``factor`` voxels a side into the channels.
 
-    Parameters
-    ----------
-    x : tensor of shape (batch, *spatial, channels)
-        Spatial sizes are multiples of `factor`.
-    factor : int
-        Side of a block.
-
-    Returns
-    -------
-    tensor of shape (batch, *spatial / factor, factor ** rank * channels)
+    From (batch, *spatial, channels), spatial sizes multiples of `factor`, to (batch,
+    *spatial / factor, factor ** rank * channels).
     """
     rank, channels = len(x.shape) - 2, x.shape[-1]
     small = [size // factor for size in x.shape[1:-1]]
@@ -119,19 +79,7 @@ def as_patches(image, patch):
 
 
 def depth_to_space(x, factor):
-    """Invert `space_to_depth`: upsampling without a transposed convolution.
-
-    Parameters
-    ----------
-    x : tensor of shape (batch, *spatial, factor ** rank * channels)
-        The image whose channels hold blocks.
-    factor : int
-        Side of a block.
-
-    Returns
-    -------
-    tensor of shape (batch, *spatial * factor, channels)
-    """
+    """Invert `space_to_depth`: upsampling without a transposed convolution."""
     rank, small = len(x.shape) - 2, x.shape[1:-1]
     channels = x.shape[-1] // factor**rank
     x = ops.reshape(x, (-1, *small, *[factor] * rank, channels))
@@ -143,16 +91,8 @@ def depth_to_space(x, factor):
 def haar_matrix(rank):
     """Compute the orthonormal Haar transform of a block of two voxels a side.
 
-    Parameters
-    ----------
-    rank : int
-        Number of spatial axes.
-
-    Returns
-    -------
-    ndarray of shape (2 ** rank, 2 ** rank), float32
-        Symmetric and orthogonal, so that it is its own inverse; the first row is the
-        block's mean times ``2 ** (rank / 2)``.
+    It is symmetric, (2 ** rank, 2 ** rank), so its own inverse; the first row is the
+    block's mean times ``2 ** (rank / 2)``.
     """
     matrix = np.ones((1, 1))
     for _ in range(rank):
@@ -163,31 +103,14 @@ def haar_matrix(rank):
 def haar_down(x):
     """Halve the size of a one-channel image by the Haar transform, without loss.
 
-    Parameters
-    ----------
-    x : tensor of shape (batch, *spatial, 1)
-        Even spatial sizes.
-
-    Returns
-    -------
-    tensor of shape (batch, *spatial / 2, 2 ** rank)
+    From (batch, *spatial, 1), even sizes, to (batch, *spatial / 2, 2 ** rank).
     """
     matrix = ops.cast(haar_matrix(len(x.shape) - 2), x.dtype)
     return ops.matmul(space_to_depth(x, 2), matrix)
 
 
 def haar_up(x):
-    """Invert `haar_down`.
-
-    Parameters
-    ----------
-    x : tensor of shape (batch, *spatial, 2 ** rank)
-        Haar coefficients.
-
-    Returns
-    -------
-    tensor of shape (batch, *spatial * 2, 1)
-    """
+    """Invert `haar_down`."""
     matrix = ops.cast(haar_matrix(len(x.shape) - 2), x.dtype)
     return depth_to_space(ops.matmul(x, matrix), 2)
 

@@ -33,8 +33,6 @@ class VectorQuantizer(layers.Layer):
         Weight of the mean squared distance between latents and their codes.
     restart : float, optional
         A code used less often than this fraction of 1 / codes is reset; 0 for never.
-    block : int, optional
-        Largest number of distances (positions x codebooks x codes) in memory.
     seed : int, optional
         Seed of the first codes and of the resets.
 
@@ -136,17 +134,8 @@ class VectorQuantizer(layers.Layer):
     def start(self, latents, seed):
         """Initialise the codes by k-means of latents, and enable quantisation.
 
-        Parameters
-        ----------
-        latents : array of shape (n, *spatial, channels)
-            Latents of training images, of at least ``codes`` positions in all.
-        seed : int
-            Random seed.
-
-        Raises
-        ------
-        InputError
-            If the latents are too few, or not finite.
+        Latents (n, *spatial, channels) are of training images, of at least ``codes``
+        positions in all.
         """
         flat = ops.convert_to_numpy(self._flatten(ops.convert_to_tensor(latents)))
         self.check_enough(len(flat))
@@ -161,18 +150,7 @@ class VectorQuantizer(layers.Layer):
         self.started.assign(1.0)
 
     def check_enough(self, positions):
-        """Refuse to start from too few latents.
-
-        Parameters
-        ----------
-        positions : int
-            Number of latent positions, over all images.
-
-        Raises
-        ------
-        InputError
-            If they are fewer than the codes.
-        """
+        """Refuse to start from fewer latent positions, over all images, than codes."""
         if positions < self.codes:
             raise InputError(
                 f"{positions} latents to start {self.codes} codes from: expected at "
@@ -225,8 +203,8 @@ class VectorQuantizer(layers.Layer):
     def _draw(self, flat, gap, dead):
         """Draw a latent for each dead code, by the squared distance to its own code.
 
-        A uniform draw would select the background, which has codes already. Sampling is
-        stratified over the cumulated distances, so that few codes get the same latent.
+        A uniform draw would select the background, which has codes already. Draws are
+        stratified, so that few codes get the same latent.
         """
         reach = ops.cumsum(ops.transpose(ops.sum(gap, axis=-1)), axis=1)
         dead = ops.cast(dead, "float32")
@@ -288,10 +266,7 @@ def nearest(latents, codes, *, block):
 
 
 def _k_means(points, codes, *, rng):
-    """Cluster (n, width) points, from 64 times `codes` of them drawn at random.
-
-    Return the means (codes, width), and how many points each has.
-    """
+    """Cluster at most 64 points a code: means (codes, width) and their counts."""
     from sklearn.cluster import KMeans
 
     drawn = points[rng.permutation(len(points))[: 64 * codes]]

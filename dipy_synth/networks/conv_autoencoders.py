@@ -10,17 +10,7 @@ CODEBOOK = {"name": "vq", "codes": 256, "width": 32}
 
 
 class ConvolutionalAutoencoder(Autoencoder):
-    """An encoder and a decoder, each a stack of layers of a subclass.
-
-    Parameters
-    ----------
-    shape : sequence of int
-        Spatial shape of the images.
-    quantizer : dict, optional
-        As `Autoencoder` takes it; by default 256 codes of 32 numbers.
-    **options
-        The loss, as `Autoencoder` takes it.
-    """
+    """An encoder and a decoder, each a stack of layers of a subclass."""
 
     def __init__(self, shape, *, quantizer=None, **options):
         super().__init__(shape, quantizer=quantizer or CODEBOOK, **options)

@@ -22,24 +22,10 @@ def need_weights(network):
 
 
 def to_network(volumes, shape):
-    """Convert volumes in [0, 1] to network images.
+    """Convert prepared volumes (n, *shape) to images in [-1, 1]: (n, *shape, 1).
 
-    Parameters
-    ----------
-    volumes : array of shape (n, *shape)
-        Prepared volumes, background 0.
-    shape : tuple of int
-        The network's shape.
-
-    Returns
-    -------
-    ndarray of shape (n, *shape, 1), float32
-        In [-1, 1].
-
-    Raises
-    ------
-    InputError
-        If the shape is another, or a value is outside [0, 1] or not finite.
+    Volumes of another shape than the network's, or with values outside of [0, 1] or not
+    finite, are an InputError.
     """
     volumes = np.asarray(volumes, "float32")
     if volumes.ndim != len(shape) + 1 or volumes.shape[1:] != tuple(shape):
@@ -81,21 +67,11 @@ def from_network(images, *, background=True, speck=0.01):
 
 
 def to_arrays(images, *, background, labels=None):
-    """Convert network images to volumes and, with labels, label maps.
+    """Convert network images to volumes and, with `labels`, label maps.
 
-    Parameters
-    ----------
-    images : tensor of shape (n, *shape, 1), or (n, *shape, 1 + k) with labels
-        In about [-1, 1].
-    background : bool
-        Set the background of brains to 0, see `from_network`.
-    labels : Labels, optional
-        The labels of the further channels.
-
-    Returns
-    -------
-    ndarray of shape (n, 1, *shape), or (n, 2, *shape) with labels, float32
-        Volumes, and label maps that are 0 in the background of brains.
+    From (n, *shape, 1), or (n, *shape, 1 + k) with labels in the further channels, to
+    (n, 1, *shape), or (n, 2, *shape) with label maps, which are 0 in the background of
+    brains; in float32. `background` is of `from_network`.
     """
     images = np.asarray(ops.convert_to_numpy(images), "float32")
     volumes = from_network(images, background=background)
@@ -117,21 +93,7 @@ def _without_specks(mask, share):
 
 
 def in_batches(function, inputs, batch_size):
-    """Apply a function to arrays in batches, with bounded memory.
-
-    Parameters
-    ----------
-    function : callable
-        Maps a batch (b, ...) to a batch of results (b, ...).
-    inputs : array of shape (n, ...)
-        All inputs.
-    batch_size : int
-        Size of a batch.
-
-    Returns
-    -------
-    ndarray of shape (n, ...)
-    """
+    """Apply a function to arrays (n, ...) in batches, with bounded memory: ndarray."""
     batches = (
         function(inputs[start : start + batch_size])
         for start in range(0, len(inputs), batch_size)

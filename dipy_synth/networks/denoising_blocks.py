@@ -88,14 +88,8 @@ class DenoisingBlock(layers.Layer):
 class LayerNorm(layers.Layer):
     """Normalise over channels, apply FiLM if it is given, then SiLU; in float32.
 
-    Notes
-    -----
     Called with ``(image, film)``, (batch, *spatial, channels) and (batch, 1, ..., 2 *
     channels). The first half of `film`, plus 1, scales the result; the second is added.
-
-    References
-    ----------
-    Ba, Kiros & Hinton (2016). Layer normalization. arXiv:1607.06450.
     """
 
     def build(self, image_shape, film_shape=None):

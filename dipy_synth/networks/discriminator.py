@@ -15,17 +15,6 @@ from dipy_synth.networks.network import Network, default_precision
 def hinge_loss(real, fake, weight=1.0):
     """Compute the discriminator's hinge loss: 0 if all patches are right, 2 by chance.
 
-    Parameters
-    ----------
-    real, fake : tensor of shape (batch, *spatial, 1)
-        Scores of images and of reconstructions.
-    weight : tensor of shape (batch, *spatial, 1), optional
-        Weight of each patch.
-
-    Returns
-    -------
-    tensor of shape ()
-
     References
     ----------
     Lim & Ye (2017). Geometric GAN. arXiv:1705.02894.
@@ -40,13 +29,7 @@ def weighted_mean(values, weight):
 
 
 def foreground(images):
-    """Mark the patches of 2 voxels that hold foreground: tensor of 0 and 1.
-
-    Parameters
-    ----------
-    images : tensor of shape (batch, *spatial, 1)
-        Originals, the background exactly -1.
-    """
+    """Mark the patches of 2 voxels where originals are above -1: tensor of 0 and 1."""
     return ops.max_pool(ops.cast(images[..., :1] > -1, "float32"), 2)
 
 
@@ -137,19 +120,8 @@ class AdversarialTraining(Network):
     def call(self, images, training=False):
         """Reconstruct, and in training compute the scores of both sides.
 
-        Parameters
-        ----------
-        images : tensor of shape (batch, *shape, 1)
-            Images in [-1, 1].
-        training : bool, optional
-            Whether to compute scores.
-
-        Returns
-        -------
-        dict
-            The autoencoder's outputs, and the scores ``real``, ``fake`` (for the
-            discriminator) and ``generated`` (equal, with a gradient for the
-            autoencoder).
+        Returns the autoencoder's outputs, and the scores ``real``, ``fake`` (for the
+        discriminator) and ``generated`` (equal, with a gradient for the autoencoder).
         """
         outputs = self.autoencoder(images, training=training)
         if not training:

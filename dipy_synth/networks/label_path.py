@@ -97,11 +97,8 @@ class LabelPath(layers.Layer):
 
         They are those of the differences from a patch without labels, which thus has
         the numbers 0. Each is scaled so that 99.9 % of the patches are in [-1, 1].
-
-        Parameters
-        ----------
-        patches : ndarray of shape (n, patch ** rank * labels)
-            Patches with some label, in the order of `space_to_depth`.
+        `patches` (n, patch ** rank * labels) have some label, in the order of
+        `space_to_depth`.
         """
         there = np.asarray(patches, "float64") + 1
         vectors = np.linalg.eigh(there.T @ there / max(1, len(there)))[1][:, ::-1]
@@ -119,18 +116,8 @@ class LabelPath(layers.Layer):
 def label_loss(channels, decoded):
     """Compute the mean cross-entropy of decoded labels, where they are known.
 
-    The background is a class of its own, whose logit is 0.
-
-    Parameters
-    ----------
-    channels : tensor of shape (batch, *spatial, labels)
-        The labels: 1, -1, or 0 where unknown.
-    decoded : tensor of shape (batch, *spatial, labels)
-        Decoded channels.
-
-    Returns
-    -------
-    tensor of shape ()
+    Both are (batch, *spatial, labels). The background is a class of its own, whose
+    logit is 0.
     """
     logits = SHARPNESS * decoded
     logits = ops.concatenate([ops.zeros_like(logits[..., :1]), logits], axis=-1)
@@ -149,22 +136,9 @@ def default_levels(labels):
 
 
 def label_patches(channels, patch, *, most=50_000, seed=0):
-    """Draw patches with some label.
+    """Draw up to `most` patches with some label: (n, patch ** rank * labels), float32.
 
-    Parameters
-    ----------
-    channels : ndarray of shape (n, *shape, labels)
-        Channels of labels.
-    patch : int
-        Side of a patch.
-    most : int, optional
-        Number of patches.
-    seed : int, optional
-        Random seed.
-
-    Returns
-    -------
-    ndarray of shape (up to most, patch ** rank * labels), float32
+    `channels` of labels are (n, *shape, labels); a patch has `patch` voxels a side.
     """
     found = [
         blocks[(blocks > 0).any(axis=1)]

@@ -13,22 +13,10 @@ _OCTAVES = 2  # of Haar details, from the finest
 
 
 def voxel_distance(x, y, *, distance="l1", background_weight=1.0):
-    """Compute the weighted mean distance of voxels.
+    """Compute the weighted mean distance of voxels, absolute (l1) or squared (l2).
 
-    Parameters
-    ----------
-    x : tensor of shape (batch, *spatial, 1)
-        Originals; the background is exactly -1.
-    y : tensor of shape (batch, *spatial, 1)
-        Reconstructions.
-    distance : {"l1", "l2"}, optional
-        Absolute or squared difference.
-    background_weight : float, optional
-        Weight of the originals' background; the foreground has 1.
-
-    Returns
-    -------
-    tensor of shape ()
+    The background of the originals `x`, exactly -1, has `background_weight`, the
+    foreground 1.
     """
     background = ops.cast(x <= -1, x.dtype)
     weight = 1 - (1 - background_weight) * background
@@ -36,17 +24,7 @@ def voxel_distance(x, y, *, distance="l1", background_weight=1.0):
 
 
 def gradient_distance(x, y):
-    """Compute the mean L1 distance of the finite differences, over all axes.
-
-    Parameters
-    ----------
-    x, y : tensor of shape (batch, *spatial, 1)
-        Originals and reconstructions.
-
-    Returns
-    -------
-    tensor of shape ()
-    """
+    """Compute the mean L1 distance of the finite differences, over all axes."""
     distances = []
     for axis in range(1, len(x.shape) - 1):
         dx, dy = (ops.diff(image, axis=axis) for image in (x, y))
@@ -58,16 +36,8 @@ def frequency_distance(x, y):
     """Compute the mean L1 distance of the magnitudes of Haar details, of two octaves.
 
     Without signs, texture of the right strength costs nothing, wherever it is; under an
-    L1 distance of voxels no texture at all costs less.
-
-    Parameters
-    ----------
-    x, y : tensor of shape (batch, *spatial, 1)
-        Originals and reconstructions; spatial sizes are multiples of 4.
-
-    Returns
-    -------
-    tensor of shape ()
+    L1 distance of voxels no texture at all costs less. Spatial sizes are multiples of
+    4.
     """
     distances = []
     for _ in range(_OCTAVES):

@@ -7,40 +7,19 @@ from keras import layers, ops
 
 
 def group_norm(channels, *, silu=False, dtype=None):
-    """Make a group normalisation layer, which does not depend on the batch size.
-
-    Parameters
-    ----------
-    channels : int
-        Channels of the input; the groups are their largest common divisor with 8.
-    silu : bool, optional
-        Apply SiLU to the result.
-    dtype : keras.DTypePolicy or str, optional
-        Precision; the global one by default.
-
-    Returns
-    -------
-    GroupNorm
-    """
+    """Make a GroupNorm, its groups the largest common divisor of channels and 8."""
     return GroupNorm(math.gcd(channels, 8), silu=silu, epsilon=1e-5, dtype=dtype)
 
 
 @keras.saving.register_keras_serializable("dipy_synth")
 class GroupNorm(layers.GroupNormalization):
-    """Group normalisation of Keras that stores only its input for the backward pass.
+    """Group normalisation [1]_ of Keras that stores only its input for the gradient.
 
-    Parameters
-    ----------
-    groups : int, optional
-        Groups of channels.
-    silu : bool, optional
-        Apply SiLU to the result.
-    **options
-        ``epsilon``, and what any layer takes.
+    With `silu`, SiLU is applied to the result.
 
     References
     ----------
-    Wu & He (2018). Group normalization. ECCV.
+    .. [1] Wu & He, "Group normalization", ECCV 2018.
     """
 
     def __init__(self, groups=8, *, silu=False, **options):

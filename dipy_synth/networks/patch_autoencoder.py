@@ -198,13 +198,9 @@ class PatchAutoencoder(Autoencoder):
     def initialize_linear(self, patches):
         """Initialise the linear path by PCA of patches.
 
-        Each component is scaled so that 99.9 % of the patches fall within [-1, 1],
-        the range of the quantiser.
-
-        Parameters
-        ----------
-        patches : ndarray of shape (n, 4 ** rank)
-            Patches in [-1, 1] with some foreground, in the order of `space_to_depth`.
+        Each component is scaled so that 99.9 % of the patches fall within [-1, 1], the
+        range of the quantiser. `patches` (n, 4 ** rank) have some foreground, in the
+        order of `space_to_depth`.
         """
         mean = patches.mean(axis=0)
         covariance = np.cov((patches - mean).T)
@@ -249,21 +245,7 @@ def _with_labels(quantizer, levels):
 
 
 def sample_patches(volumes, *, n=50_000, seed=0):
-    """Draw foreground patches at random for `PatchAutoencoder.initialize_linear`.
-
-    Parameters
-    ----------
-    volumes : array of shape (n_volumes, *shape)
-        Images in [-1, 1].
-    n : int, optional
-        Total number of patches.
-    seed : int, optional
-        Random seed.
-
-    Returns
-    -------
-    ndarray of shape (up to n, 4 ** rank), float32
-    """
+    """Draw up to `n` foreground patches of images: (n, 4 ** rank), float32."""
     rng = random_stream("patches", seed=seed)
     share = max(1, n // len(volumes))
     drawn = []

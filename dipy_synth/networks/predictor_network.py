@@ -118,17 +118,7 @@ class PredictorNetwork(Network):
         self.built = True
 
     def describe(self, images):
-        """Compute the features.
-
-        Parameters
-        ----------
-        images : tensor of shape (batch, *shape, 1)
-            Images in [-1, 1].
-
-        Returns
-        -------
-        tensor of shape (batch, features), float32
-        """
+        """Compute the features of images: (batch, features), float32."""
         counts = self.local_histograms(images)
         found = ops.cast(self.body(counts), "float32")
         if self.where:
@@ -161,15 +151,7 @@ class PredictorNetwork(Network):
         return parts
 
     def initialize(self, images, targets):
-        """Initialise by principal components and a ridge regression on them.
-
-        Parameters
-        ----------
-        images : array of shape (n, *shape, 1)
-            Training images in [-1, 1].
-        targets : array of shape (n, n_columns)
-            Targets; NaN where missing.
-        """
+        """Initialise by principal components, and ridge regression on them."""
         flat = np.concatenate(
             [
                 ops.convert_to_numpy(
@@ -224,21 +206,11 @@ def _flat(images):
 
 
 def column_loss(values, outputs, n_categories):
-    """Compute the loss of one column: squared error, or cross-entropy.
+    """Compute the mean loss of a column over its known values; 0 without any.
 
-    Parameters
-    ----------
-    values : tensor of shape (batch,)
-        Numbers, or indices of categories; NaN where missing.
-    outputs : tensor of shape (batch, max(1, n_categories))
-        The prediction, or logits.
-    n_categories : int
-        0 for a number.
-
-    Returns
-    -------
-    tensor of shape ()
-        The mean over the known values; 0 where there are none.
+    Values (batch,) are numbers, or indices of categories, NaN where missing. Outputs
+    (batch, max(1, n_categories)) are the prediction, of the squared error, or logits,
+    of the cross-entropy.
     """
     missing = ops.isnan(values)
     known = ops.where(missing, ops.zeros_like(values), values)

@@ -173,45 +173,17 @@ UNET_PRESETS = {
 
 
 def find_preset(name, presets=PRESETS):
-    """Return one row of a table.
-
-    Parameters
-    ----------
-    name : str
-        One of the table's rows.
-    presets : dict, optional
-        `PRESETS` of autoencoders, or `UNET_PRESETS`.
-
-    Returns
-    -------
-    dict
-        ``network``, ``training``, ``crop``, ``command``, ``hardware``, ``time`` and
-        ``score``, and of U-Nets ``schedule``.
-
-    Raises
-    ------
-    InputError
-        If the name is unknown.
-    """
+    """Return one row of a table, dict, by default of that of autoencoders."""
     if name not in presets:
         raise InputError(f"preset {name!r}: expected one of {', '.join(presets)}")
     return presets[name]
 
 
 def unet_arguments(preset, changes=None):
-    """Combine the arguments of a U-Net's preset with those that differ from it.
+    """Combine the arguments of a U-Net's preset with changes: dict.
 
-    Parameters
-    ----------
-    preset : dict
-        A row of `UNET_PRESETS`.
-    changes : dict, optional
-        Arguments of `UNet`. Of other ``widths``, levels beyond those of the preset have
-        as many blocks as its last.
-
-    Returns
-    -------
-    dict
+    Of other ``widths``, levels beyond those of the preset have as many blocks as its
+    last.
     """
     arguments = {**preset["network"], **(changes or {})}
     blocks, levels = preset["network"]["blocks"], len(arguments["widths"])

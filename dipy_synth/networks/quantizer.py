@@ -59,18 +59,7 @@ class FSQ(layers.Layer):
         return (passed, self.indices(latents)) if return_indices else passed
 
     def indices(self, latents):
-        """Compute the level of each channel.
-
-        Parameters
-        ----------
-        latents : tensor of shape (batch, *spatial, channels)
-            Continuous or quantised latents.
-
-        Returns
-        -------
-        tensor of shape (batch, *spatial, channels), int32
-            Values from 0 to ``levels - 1``.
-        """
+        """Compute the level of each channel, from 0: int32, of the same shape."""
         rounded = ops.round((ops.clip(latents, -1, 1) + 1) * self._half())
         return ops.cast(rounded, "int32")
 
@@ -159,21 +148,12 @@ QUANTIZERS = {"fsq": FSQ, "vq": VectorQuantizer}
 
 
 def make_quantizer(config):
-    """Make a quantiser.
-
-    Parameters
-    ----------
-    config : dict
-        ``name``, one of ``fsq`` and ``vq``, and that quantiser's arguments.
-
-    Returns
-    -------
-    FSQ or VectorQuantizer
+    """Make the FSQ or VectorQuantizer of a dict of its ``name`` and arguments.
 
     Raises
     ------
     InputError
-        If the name or an argument is unknown.
+        If the name, ``fsq`` or ``vq``, or an argument is unknown.
     """
     kind = QUANTIZERS.get(config.get("name"))
     if kind is None:

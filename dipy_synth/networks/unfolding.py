@@ -80,11 +80,6 @@ class Unfolding(layers.Layer):
         basis : ndarray of shape (channels, patch ** rank * image_channels), optional
             Orthonormal rows: the voxels of a patch, in row-major order, that each
             channel stands for. Needed where `factor` is above 1.
-
-        Raises
-        ------
-        InputError
-            If the basis is absent or has another shape.
         """
         if self.factor > 1:
             self._set_matrix(basis)
@@ -143,10 +138,7 @@ class Unfolding(layers.Layer):
 
 
 def _block_order(patch, factor, rank):
-    """Compute the order of a patch's voxels by finer blocks: int (patch ** rank,).
-
-    Row-major within the patch before; block by block, row-major in each, after.
-    """
+    """Compute the order by finer blocks of the voxels of a patch, given row by row."""
     inner = patch // factor
     index = np.arange(patch**rank).reshape([factor, inner] * rank)
     outer = range(0, 2 * rank, 2)

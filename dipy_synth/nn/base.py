@@ -18,18 +18,9 @@ def warn_of_few(cohort):
 
 
 def privacy_card(cohort, *, with_gate=False):
-    """Write the README of a trained model: what it holds of its training subjects.
+    """Write the README of a model: what it holds of the training subjects of a cohort.
 
-    Parameters
-    ----------
-    cohort : Cohort or ArrayCohort
-        What it was trained on.
-    with_gate : bool, optional
-        Whether the QC filter has the training brains.
-
-    Returns
-    -------
-    str
+    `with_gate` is whether the QC filter has the training brains.
     """
     subjects = len(subjects_of(cohort, "train"))
     words = few_trained_on(subjects) or (
@@ -46,13 +37,7 @@ def privacy_card(cohort, *, with_gate=False):
 class Wrapper:
     """A model whose weights come with the package, from a folder, or by training.
 
-    Parameters
-    ----------
-    model : str or Path, optional
-        A model folder or the name of a bundled model; by default the bundled one. None
-        makes a model without weights, for `fit`.
-    verbose : bool, optional
-        Log progress and show progress bars.
+    Parameters are those of its subclasses.
     """
 
     default_model = DEFAULT_MODEL
@@ -72,17 +57,11 @@ class Wrapper:
         self.load_model_weights(self.default_model)
 
     def load_model_weights(self, model):
-        """Load a model.
-
-        Parameters
-        ----------
-        model : str or Path
-            A model folder, or the name of a bundled model.
-        """
+        """Load a model folder, or a bundled model by its name."""
         raise NotImplementedError
 
     def save(self, folder, *, dtype=None, card=None):
-        """Write a model folder, complete for use.
+        """Write a model folder, complete for use; return its Path.
 
         Parameters
         ----------
@@ -92,10 +71,6 @@ class Wrapper:
             ``float16`` halves the size; None keeps float32.
         card : str, optional
             Text of its README; by default that of the folder it was loaded from.
-
-        Returns
-        -------
-        Path
         """
         known = self.folder and self.folder / "README.md"
         if card is None and known and known.is_file():

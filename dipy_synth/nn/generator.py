@@ -160,21 +160,11 @@ class Generator(Wrapper):
         return [nifti_image(volume, affine, **said) for volume in volumes]
 
     def denoiser(self, conditions, settings=None, **options):
-        """Build the estimate of clean latents as a function of state and time.
+        """Build ``denoise(x_t, t)``, the estimate of clean latents, for the samplers.
 
-        Parameters
-        ----------
-        conditions : ndarray of shape (batch, n_conditions)
-            Encoded conditions; NaN where missing.
-        settings : SamplingSettings, optional
-            Guidance; by default none, which is the network's own estimate.
-        **options
-            ``gaussian`` of `guided_denoiser`; by default the model's own.
-
-        Returns
-        -------
-        callable
-            ``denoise(x_t, t)``, for the samplers.
+        Conditions (batch, n_conditions) are encoded, NaN where missing. The guidance is
+        that of `settings`; by default there is none, which is the network's own
+        estimate. ``gaussian`` of `guided_denoiser` is by default the model's own.
         """
         settings = settings or SamplingSettings(guidance=1.0)
         return guided_denoiser(
@@ -189,22 +179,11 @@ class Generator(Wrapper):
         )
 
     def sample_latents(self, streams, conditions, settings, *, callback=None):
-        """Sample a batch of normalised latents.
+        """Sample a batch of normalised latents: (batch, *latent_shape), float32.
 
-        Parameters
-        ----------
-        streams : NoiseStreams
-            The noise of the batch.
-        conditions : ndarray of shape (batch, n_conditions)
-            Encoded conditions; NaN where missing.
-        settings : SamplingSettings
-            Completed settings.
-        callback : callable, optional
-            Callback of the samplers.
-
-        Returns
-        -------
-        ndarray of shape (batch, *latent_shape), float32
+        `streams`, NoiseStreams, have the noise; `conditions` are encoded, NaN where
+        missing; `settings` are completed SamplingSettings; `callback` is that of the
+        samplers.
         """
         denoise = self.denoiser(conditions, settings)
         times = self.schedule.sampling_times(
@@ -216,22 +195,7 @@ class Generator(Wrapper):
         )
 
     def decode(self, latents, *, return_labels=False):
-        """Decode normalised latents to volumes.
-
-        Parameters
-        ----------
-        latents : ndarray of shape (n, *latent_shape)
-            Normalised latents.
-        return_labels : bool, optional
-            Return the label maps, too, see `VQVAE.decode`.
-
-        Returns
-        -------
-        volumes : ndarray of shape (n, *shape), float32
-            Volumes in [0, 1].
-        label_maps : ndarray of shape (n, *shape), int32
-            With `return_labels`.
-        """
+        """Decode normalised latents to volumes, see `VQVAE.decode`."""
         latents = self.normalizer.restore(latents)
         return self.vqvae.decode(latents, return_labels=return_labels)
 

@@ -190,18 +190,10 @@ class CovariatePredictor(Wrapper):
         return {"kind": "predictor", "config": config, "networks": networks}
 
     def __call__(self, volumes, *, batch_size=8):
-        """Compute the features of volumes.
+        """Compute the features, (n, d), float32, of prepared volumes in [0, 1].
 
-        Parameters
-        ----------
-        volumes : array of shape (n, *shape), or sequence of images
-            Prepared volumes in [0, 1], see `dipy_synth.data.arrays.as_volumes`.
-        batch_size : int, optional
-            Number of volumes at a time.
-
-        Returns
-        -------
-        ndarray of shape (n, d), float32
+        Volumes are an array (n, *shape), or as of `dipy_synth.data.arrays.as_volumes`;
+        `batch_size` of them at a time.
         """
         return self._run(need_weights(self.network).describe, volumes, batch_size)
 

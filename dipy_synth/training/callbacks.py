@@ -7,11 +7,10 @@ from dipy_synth.networks.conversion import in_batches
 
 
 class StartCodebook(keras.callbacks.Callback):
-    """Initialise a codebook from the latents of the encoder after a warm-up.
+    """Initialise a codebook by k-means of the encoder's latents after a warm-up [1]_.
 
     Before, latents pass unquantised. So the first codes are within the distribution of
-    latents, and few are dead. A quantiser without learned codes (FSQ) and a started
-    codebook are not changed.
+    latents, and few are dead. A started codebook is not changed.
 
     Parameters
     ----------
@@ -26,8 +25,8 @@ class StartCodebook(keras.callbacks.Callback):
 
     References
     ----------
-    Lancucki et al. (2020). Robust training of vector quantized bottleneck models.
-    IJCNN (codes from k-means of the data).
+    .. [1] Lancucki et al., "Robust training of vector quantized bottleneck models",
+       IJCNN 2020.
     """
 
     def __init__(self, network, images, *, epoch, seed=0):

@@ -20,19 +20,7 @@ class CheckpointCallback(keras.callbacks.Callback):
     """Progress bar, checkpoint, history, curves and early stopping of a run.
 
     The validation metrics are those of the averaged weights, the result of a run.
-
-    Parameters
-    ----------
-    run_dir : Path
-        The run's run_folder.
-    data : keras.utils.PyDataset
-        Training batches, with an ``epoch`` to set.
-    settings : TrainingSettings
-        The run's settings.
-    after_epoch : callable, optional
-        Called as ``after_epoch(epoch)`` after an epoch was saved.
-    monitored_from : int, optional
-        First epochs, which cannot be the best.
+    Arguments are those of `dipy_synth.training.train`.
     """
 
     def __init__(self, run_dir, data, settings, after_epoch=None, *, monitored_from=0):

@@ -14,26 +14,12 @@ CPUINFO = Path("/proc/cpuinfo")  # of Linux
 
 
 def resolve_precision(precision="auto"):
-    """Return a Keras dtype policy for a precision of `TrainingSettings`.
+    """Return the Keras dtype policy, str, for a precision of `TrainingSettings`.
 
     ``auto`` is ``mixed_bfloat16`` on processors with AMX, where convolutions take a
     quarter of the time, else ``float32``: with AVX-512 alone bfloat16 takes longer. The
     environment variable ``DIPY_SYNTH_PRECISION`` sets what ``auto`` is; in ``float32``,
     volumes of different batch sizes and processors agree to rounding.
-
-    Parameters
-    ----------
-    precision : str, optional
-
-    Returns
-    -------
-    str
-        ``float32``, ``mixed_bfloat16`` or ``mixed_float16``.
-
-    Raises
-    ------
-    InputError
-        If the variable is neither ``float32`` nor ``mixed_bfloat16``.
     """
     if precision != "auto":
         return precision
@@ -51,11 +37,7 @@ def resolve_precision(precision="auto"):
 
 
 def count_devices(settings):
-    """Count the devices of a run.
-
-    It is an InputError if there are fewer, if the backend does not support several, or
-    if a batch cannot be divided among them.
-    """
+    """Count the devices of a run, which must exist and share a batch equally: int."""
     if settings.devices == 1:
         return 1
     if keras.backend.backend() not in ("tensorflow", "jax"):
@@ -134,8 +116,8 @@ def average_over_replicas(gradients):
     return [None if gradient is None else next(means) for gradient in gradients]
 
 
-def share_own_loss(model):
-    """Divide a model's own loss by the number of replicas, as Keras does.
+def share_loss(model):
+    """Divide a model's loss by the number of replicas, as Keras does with its losses.
 
     The sum of losses, and of gradients, is then the mean over the whole batch.
     """
@@ -149,14 +131,9 @@ def share_own_loss(model):
 
 
 class EqualShares(keras.utils.PyDataset):
-    """Batches that can be divided equally: short ones are padded with their own rows.
+    """Batches whose rows, padded with their own, are multiples of `shares`.
 
-    Parameters
-    ----------
-    data : keras.utils.PyDataset
-        The batches: arrays, or tuples and dicts of them.
-    shares : int
-        Number of rows of every batch, or a divisor of it.
+    `data` are the batches of a PyDataset: arrays, or tuples and dicts of them.
     """
 
     def __init__(self, data, shares):

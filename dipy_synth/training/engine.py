@@ -16,7 +16,7 @@ from dipy_synth.training.devices import (
     placement,
     placement_of,
     resolve_precision,
-    share_own_loss,
+    share_loss,
 )
 from dipy_synth.training.optimizer import make_optimizer
 from dipy_synth.training.run_folder import check_settings, start_anew
@@ -40,7 +40,6 @@ def train(
     run_dir,
     settings,
     validation=None,
-    loss=None,
     about=None,
     force=False,
     after_epoch=None,
@@ -52,7 +51,7 @@ def train(
     Parameters
     ----------
     model : keras.Model
-        A built model, made within `building`.
+        A built model with its own ``compute_loss``, made within `building`.
     data : keras.utils.PyDataset
         Training batches. Its ``epoch`` is set to the number of each epoch, from 0.
         With several devices, a batch they cannot share is padded with its own rows.
@@ -62,8 +61,6 @@ def train(
         The settings of the training.
     validation : keras.utils.PyDataset, optional
         Batches of validation subjects, for the loss of the averaged weights.
-    loss : str or callable, optional
-        A Keras loss; None when the model has its own ``compute_loss``.
     about : dict, optional
         Further identity of the run (JSON), stored and compared with the settings.
     force : bool, optional
@@ -104,7 +101,7 @@ def train(
         run_dir, data, settings, after_epoch, monitored_from=monitored_from
     )
     with _memory_advice(run_dir, settings), placement_of(model, settings):
-        _compile(model, settings, loss=loss, batches=settings.epochs * len(data))
+        _compile(model, settings, batches=settings.epochs * len(data))
         checkpoint.restore(model)
         if not checkpoint.ended:
             _fit(model, data, validation, settings, [*extra, checkpoint])
@@ -117,18 +114,9 @@ def reserve_output(
 ):
     """Reserve a run folder, as `train` does first, before long computations.
 
-    Parameters
-    ----------
-    run_dir, model, settings, about, force
-        As in `train`. `force` removes the state of an existing run after all checks;
-        its model stays until it is replaced.
-    validates : bool, optional
-        Whether there are validation subjects.
-
-    Raises
-    ------
-    InputError
-        If the folder holds a run with other settings, or there is no such metric.
+    Arguments are those of `train`; `validates` is whether there are validation
+    subjects. `force` removes the state of an existing run after all checks; its model
+    stays until it is replaced.
     """
     _check_monitor(settings, validates)
     if force:
@@ -146,17 +134,9 @@ def _check_monitor(settings, validates):
 
 
 def tensorboard(folder):
-    """Make the callback that writes the history for TensorBoard.
+    """Make the callback that writes the history for TensorBoard to a folder.
 
-    Parameters
-    ----------
-    folder : str or Path
-        Where to.
-
-    Raises
-    ------
-    InputError
-        If its packages are not installed.
+    It is an InputError if its packages are not installed.
     """
     missing = [
         name
@@ -171,11 +151,11 @@ def tensorboard(folder):
     return keras.callbacks.TensorBoard(str(folder), write_graph=False)
 
 
-def _compile(model, settings, *, loss, batches):
-    """Compile a model with its optimizer, built, and its loss."""
-    if loss is None and count_replicas() > 1:
-        share_own_loss(model)
-    model.compile(optimizer=make_optimizer(settings, batches=batches), loss=loss)
+def _compile(model, settings, *, batches):
+    """Compile a model with its optimizer, built."""
+    if count_replicas() > 1:
+        share_loss(model)
+    model.compile(optimizer=make_optimizer(settings, batches=batches))
     model.optimizer.build(model.trainable_variables)
 
 

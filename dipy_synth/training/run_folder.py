@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import asdict
+import json
 from pathlib import Path
 
 from keras import ops
@@ -18,26 +19,12 @@ _FILES = ("state.npz", "best.npz", "settings.json", "history.csv")
 
 
 def is_fresh(run_dir, *, force=False):
-    """Return whether a run is new, rather than resumed: bool.
-
-    Parameters
-    ----------
-    run_dir : str or Path
-        The run's folder, which may be absent.
-    force : bool, optional
-        Whether an existing run is overwritten.
-    """
+    """Return whether a run is new or, by `force`, overwritten, not resumed: bool."""
     return force or not (Path(run_dir) / "state.npz").exists()
 
 
 def start_anew(run_dir):
-    """Remove the state of a run; its model and pictures stay until replaced.
-
-    Parameters
-    ----------
-    run_dir : str or Path
-        The run's folder, which may be absent.
-    """
+    """Remove the state of a run; its model and pictures stay until replaced."""
     for name in _FILES:
         (Path(run_dir) / name).unlink(missing_ok=True)
 
@@ -45,9 +32,8 @@ def start_anew(run_dir):
 def check_settings(run_dir, model, settings, about):
     """Refuse to mix two runs in one folder; write the settings of a new one."""
     training = {k: v for k, v in asdict(settings).items() if k not in _FREE}
-    wanted = _as_json(
-        {"network": arguments_of(model), "training": training, "about": about}
-    )
+    wanted = {"network": arguments_of(model), "training": training, "about": about}
+    wanted = json.loads(json.dumps(wanted))  # as it is read: lists, no tuples
     folder = OutputFolder(
         Path(run_dir), "run", record="settings.json", group=None, clashes=()
     )
@@ -55,15 +41,6 @@ def check_settings(run_dir, model, settings, about):
     folder.check(wanted, before=before)
     if before is None:
         write_json(run_dir / "settings.json", wanted)
-
-
-def _as_json(value):
-    """Convert tuples to lists, as JSON does."""
-    if isinstance(value, dict):
-        return {key: _as_json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_as_json(item) for item in value]
-    return value
 
 
 def write_state(run_dir, model, epochs):
@@ -76,13 +53,7 @@ def write_state(run_dir, model, epochs):
 
 
 def read_state(run_dir, model):
-    """Restore a model and its optimizer after the last complete epoch.
-
-    Returns
-    -------
-    int
-        Epochs done; 0 when the folder holds no state.
-    """
+    """Restore a model and its optimizer; return the complete epochs, or 0: int."""
     path = run_dir / "state.npz"
     if not path.exists():
         return 0

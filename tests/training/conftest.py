@@ -75,9 +75,8 @@ class Forgetless(keras.metrics.Metric):
 class LineModel(keras.Model):
     """Two dense layers with a state between them."""
 
-    def __init__(self, own_loss=False, metric=False):
+    def __init__(self, metric=False):
         super().__init__()
-        self.own_loss = own_loss
         self.first = keras.layers.Dense(8, activation="silu")
         self.count = Counting(dtype="float32")
         self.last = keras.layers.Dense(1, dtype="float32")
@@ -93,34 +92,29 @@ class LineModel(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, **kwargs):
         if self.forgetless is not None:
             self.forgetless.update_state()
-        if self.own_loss:
-            return ops.mean(ops.square(y - y_pred))
-        return super().compute_loss(x, y, y_pred, sample_weight, **kwargs)
+        return ops.mean(ops.square(y - y_pred))
 
     def get_config(self):
-        return {"own_loss": self.own_loss}
+        return {}
 
 
 _EXTRA = ("callbacks", "after_epoch", "force")
 
 
-def fit_line(
-    run_dir, data=None, *, validation=None, own_loss=False, metric=False, **options
-):
+def fit_line(run_dir, data=None, *, validation=None, metric=False, **options):
     """Train on a line; give the model and the history."""
     extra = {k: options.pop(k) for k in _EXTRA if k in options}
     settings = TrainingSettings(
         **{"learning_rate": 0.1, "epochs": 3, "batch_size": 4, **options}
     )
     with building(settings):
-        model = LineModel(own_loss, metric)
+        model = LineModel(metric)
     history = train(
         model,
         data or Line(settings.batch_size),
         run_dir=run_dir,
         settings=settings,
         validation=validation,
-        loss=None if own_loss else "mse",
         **extra,
     )
     return model, history

@@ -18,7 +18,6 @@ from dipy_synth.training.devices import (
     resolve_precision,
 )
 
-# The same loss twice: of Keras, which it divides by the replicas, and of the model.
 # The clip is below the gradients' norm: it must see the joint one. 6 rows to validate
 # leave a batch of 2, and a kill comes in the third epoch.
 SCRIPT = """
@@ -37,12 +36,11 @@ if keras.backend.backend() == "tensorflow":
 from conftest import Kill, Killed, Line, fit_line, weights_of
 
 
-def fit(name, devices, *, own_loss=True, **more):
+def fit(name, devices, **more):
     model, history = fit_line(
         f"{sys.argv[2]}/{name}",
         validation=Line(4, rows=6, shuffle=False),
         devices=devices,
-        own_loss=own_loss,
         clip_norm=0.05,
         **more,
     )
@@ -50,8 +48,7 @@ def fit(name, devices, *, own_loss=True, **more):
     return [*weights_of(model).tolist(), *sum(metrics, [])]
 
 
-found = {"one": fit("one", 1), "own loss": fit("two", 2)}
-found["loss of Keras"] = fit("keras", 2, own_loss=False)
+found = {"one": fit("one", 1), "two": fit("two", 2)}
 try:
     fit("killed", -1, callbacks=[Kill()])
 except Killed:
@@ -83,14 +80,13 @@ needs_devices = pytest.mark.skipif(
 
 
 @needs_devices
-@pytest.mark.parametrize("loss", ["own loss", "loss of Keras"])
-def test_two_devices_learn_as_one(found, loss):
-    np.testing.assert_allclose(found[loss], found["one"], atol=1e-6)
+def test_two_devices_learn_as_one(found):
+    np.testing.assert_allclose(found["two"], found["one"], atol=1e-6)
 
 
 @needs_devices
 def test_a_killed_run_on_two_devices_ends_as_an_uninterrupted_one(found):
-    np.testing.assert_array_equal(found["resumed"], found["own loss"])
+    np.testing.assert_array_equal(found["resumed"], found["two"])
 
 
 def test_short_batches_are_filled_with_their_own_rows(line):

@@ -146,8 +146,8 @@ def test_an_update_of_two_batches_is_that_of_their_mean():
 
 
 def test_two_batches_of_one_learn_as_one_batch_of_two(line, tmp_path):
-    small, _ = line.fit(tmp_path / "1", line.Data(1), accumulation=2, own_loss=True)
-    large, _ = line.fit(tmp_path / "2", line.Data(2), own_loss=True)
+    small, _ = line.fit(tmp_path / "1", line.Data(1), accumulation=2)
+    large, _ = line.fit(tmp_path / "2", line.Data(2))
     for one, other in zip(small.trainable_variables, large.trainable_variables):
         np.testing.assert_allclose(np.asarray(one), np.asarray(other), atol=2e-6)
 

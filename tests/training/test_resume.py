@@ -31,7 +31,7 @@ def same(line):
 # batches go over the ends of epochs of 4; a large learning rate stops early.
 EARLY = {"patience": 2, "learning_rate": 3.0, "epochs": 9, "average": 0.1}
 KINDS = {
-    "accumulation, metric": {"accumulation": 3, "metric": True, "own_loss": True},
+    "accumulation, metric": {"accumulation": 3, "metric": True},
     "early stop": EARLY,
     "float16, accumulation, early stop": {
         **EARLY,
