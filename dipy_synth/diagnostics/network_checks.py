@@ -97,15 +97,14 @@ def check_averaged_weights(context):
     weight = context.ldm.network.get_weights()[index]
     is_last = index < len(live) and _equal(live[index], weight)
     is_kept = any(_equal(other, weight) for other in others)
-    words = {
-        (
-            True,
-            False,
-        ): "the model holds the weights of the last step, not their average",
-        (False, True): "the model holds the averaged weights of its run",
-        (True, True): "the averaged weights are those of the last step",
-        (False, False): "the model's weights are not in its run's folder",
-    }[is_last, is_kept]
+    if is_last and is_kept:
+        words = "the averaged weights are those of the last step"
+    elif is_last:
+        words = "the model holds the weights of the last step, not their average"
+    elif is_kept:
+        words = "the model holds the averaged weights of its run"
+    else:
+        words = "the model's weights are not in its run's folder"
     return make_result(
         name,
         grade(passes=is_kept and not is_last, warns=not is_last or is_kept),

@@ -1,6 +1,6 @@
 """Results of checks: a verdict, its values, and advice."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 import math
 
 PASS, WARN, FAIL = "pass", "warn", "fail"
@@ -37,14 +37,8 @@ class CheckResult:
 
     def to_json(self):
         """Return a dict for JSON; numbers that are not finite become None."""
-        return {
-            "name": self.name,
-            "verdict": self.verdict,
-            "message": self.message,
-            "expected": self.expected,
-            "advice": self.advice,
-            "values": {name: _plain(value) for name, value in self.values.items()},
-        }
+        values = {name: _plain(value) for name, value in self.values.items()}
+        return {**asdict(self), "values": values}
 
 
 def grade(*, passes, warns):

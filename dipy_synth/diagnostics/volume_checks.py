@@ -6,6 +6,7 @@ from dipy_synth.diagnostics.data_checks import GIVE_COHORT
 from dipy_synth.diagnostics.results import grade, make_result, skipped
 from dipy_synth.diffusion.noise import NoiseStreams
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
+from dipy_synth.metrics.array_checks import block_mean
 from dipy_synth.metrics.regions import cut_brain
 from dipy_synth.metrics.similarity import psnr
 from dipy_synth.metrics.spectrum import band_power, power_ratio
@@ -13,10 +14,8 @@ from dipy_synth.utils.random import random_stream
 
 SCALE = 0.01, 0.03  # of the range of intensities
 ABOVE = 1.0  # dB
-ALIKE, PLAUSIBLE = (
-    (0.6, 1.5),
-    (0.35, 2.5),
-)  # std of samples over that of training latents
+# standard deviation of samples over that of training latents
+ALIKE, PLAUSIBLE = (0.6, 1.5), (0.35, 2.5)
 
 
 def check_scale(context):
@@ -85,23 +84,9 @@ def _power_kept(context, decoded):
 
 
 def in_blocks(volume, size):
-    """Replace each block of voxels by its mean.
-
-    Parameters
-    ----------
-    volume : array of shape (*shape)
-        Volume whose sides are multiples of `size`.
-    size : int
-        Side of a block in voxels.
-
-    Returns
-    -------
-    ndarray of shape (*shape)
-    """
-    parts = [part for n in volume.shape for part in (n // size, size)]
-    inner = tuple(range(1, len(parts), 2))
-    means = np.asarray(volume, "float64").reshape(parts).mean(axis=inner, keepdims=True)
-    return np.broadcast_to(means, parts).reshape(volume.shape)
+    """Replace each block of `size` voxels a side by its mean."""
+    means = block_mean(volume[np.newaxis], size)[0]
+    return np.kron(means, np.ones((size,) * volume.ndim))
 
 
 def _psnr(volume, image, brains):

@@ -88,15 +88,13 @@ def follow_conditions(synthetic, real, fit, *, predictor=None, seed=0):
 
 def _difference(synthetic, others, name):
     """Describe how a column of real volumes differs in type or categories, or ""."""
-    there, number = _known(synthetic, name)
-    asked = _values(synthetic, name, there, number)
+    asked = _known(synthetic, name)[1]
     for side in others:
-        there, real_number = _known(side, name)
-        if not there.any():
+        real = _known(side, name)[1]
+        if not len(real):
             continue
-        real = _values(side, name, there, real_number)
-        strange = real_number != number or not (number or set(asked) & set(real))
-        if strange:
+        shared = set(asked) & set(real) or _is_number(asked)
+        if _is_number(real) != _is_number(asked) or not shared:
             return (
                 f"since it is {_in_words(asked)} in {synthetic.name} and "
                 f"{_in_words(real)} in {side.name}"
@@ -105,7 +103,7 @@ def _difference(synthetic, others, name):
 
 
 def _in_words(values):
-    if values.dtype.kind == "f":
+    if _is_number(values):
         return "a number"
     return ", ".join(sorted(set(values.tolist()))[:4])
 
@@ -132,24 +130,23 @@ def _numbers(ages, measured):
 
 
 def _known(volumes, name):
-    """Return which volumes have a value, and whether those are numbers."""
+    """Return which volumes have a value, and those values, all numbers or all words."""
     values = volumes.column(name)
     there = np.array([not is_missing(value) for value in values])
-    known = [column_number(name, v) for v, k in zip(values, there) if k]
-    number = bool(known) and None not in known
-    return there, number
+    known = [value for value, k in zip(values, there) if k]
+    numbers = [column_number(name, value) for value in known]
+    if numbers and None not in numbers:
+        return there, np.array(numbers, "float64")
+    return there, np.array([column_word(name, value) for value in known], "str")
 
 
-def _values(volumes, name, there, number):
-    read = column_number if number else column_word
-    values = [read(name, v) for v, k in zip(volumes.column(name), there) if k]
-    return np.array(values, "float64" if number else "str")
+def _is_number(values):
+    return values.dtype.kind == "f"
 
 
 def _varies(volumes, name):
-    there, number = _known(volumes, name)
-    values = _values(volumes, name, there, number)
-    return there.sum() >= LEAST and len(set(values.tolist())) > 1
+    values = _known(volumes, name)[1]
+    return len(values) >= LEAST and len(np.unique(values)) > 1
 
 
 def _by_regression(fit, columns):
@@ -159,9 +156,9 @@ def _by_regression(fit, columns):
     extract = voxel_pca(fit.volumes, grid=fit.grid, components=_FOR_PREDICTION)
     features, readers = in_parts(extract, fit.volumes), {}
     for name in columns:
-        there, number = _known(fit, name)
-        values = _values(fit, name, there, number)
-        kinds, most = len(np.unique(values)), len(values) / (1 if number else 2)
+        there, values = _known(fit, name)
+        kinds = len(np.unique(values))
+        most = len(values) / (1 if _is_number(values) else 2)
         if len(values) >= LEAST and 2 <= kinds <= most:
             readers[name] = RidgePredictor(features[there], values)
 
@@ -174,9 +171,8 @@ def _by_regression(fit, columns):
 
 def _compared(volumes, name, read, seed):
     """Compare predicted with known values; None where they are too few."""
-    there, number = _known(volumes, name)
     if not _varies(volumes, name):
         return None
-    known = _values(volumes, name, there, number)
-    compare = follows_number if number else follows_category
+    there, known = _known(volumes, name)
+    compare = follows_number if _is_number(known) else follows_category
     return compare(known, np.asarray(read)[there], seed=seed)

@@ -101,8 +101,8 @@ class Evaluation:
                 for one in self.asked
             ],
             "ageing": self.ageing,
-            "regions": [region._asdict() for region in self.regions],
-            "labels": [label._asdict() for label in self.labels],
+            "regions": self.regions,
+            "labels": self.labels,
             "downstream": self.downstream,
         }
         return plain(content)

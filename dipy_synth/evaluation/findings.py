@@ -1,5 +1,6 @@
 """Findings: the results of an evaluation in words, one per question."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ from scipy.stats import fisher_exact
 
 from dipy_synth.evaluation.adherence import NOT_EVALUATED
 from dipy_synth.evaluation.downstream import in_words
+from dipy_synth.metrics.memorization import FOUND
 
 ALPHA = 0.05
 # Least number of volumes on either side, half of a cohort, for "not distinguishable";
@@ -97,8 +99,7 @@ def not_noise(verdicts, ranges):
 def count_reasons(verdicts):
     """Count the failures by metric: dict of words to int, the most frequent first."""
     names = [reason.split(":")[0] for v in verdicts for reason in v.reasons]
-    found = {name: names.count(name) for name in dict.fromkeys(names)}
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+    return dict(Counter(names).most_common())
 
 
 def alike(distribution, texture):
@@ -221,7 +222,7 @@ def not_copied(copies, identical=()):
 
 def _copied(name, audit, level):
     """Describe an audit; a void one may still show copies, but not their absence."""
-    missed = [kind for kind, share in audit.found.items() if share < 0.95]
+    missed = [kind for kind, share in audit.found.items() if share < FOUND]
     n, flags, copies = len(audit.flagged), audit.flagged.sum(), audit.copies.sum()
     words = (
         f"{copies} of {n} are as near to a training brain as copies are; {flags} are "

@@ -78,19 +78,16 @@ def _distribution(evaluation):
     comparisons = (*evaluation.distribution.items(), *evaluation.texture.items())
     for ceiling, metrics in comparisons:
         for one in metrics:
-            low, high = one.normalized_interval
             yield {
                 "question": "alike",
                 "metric": one.name,
                 "value": one.value,
-                "low": one.interval[0],
-                "high": one.interval[1],
+                **_ends(one.interval),
                 "floor": one.floor,
                 "ceiling": one.ceiling,
                 "ceiling_is": ceiling,
                 "normalized": one.normalized,
-                "normalized_low": low,
-                "normalized_high": high,
+                **_ends(one.normalized_interval, "normalized_"),
                 "n": one.n,
                 "note": "; ".join(one.warnings),
             }
@@ -130,13 +127,11 @@ def _sizes(differences, named, n):
 
 def _diversity(evaluation):
     found = evaluation.diversity["synthetic"]
-    low, high = found.interval()
     yield {
         "question": "diverse",
         "metric": "ms_ssim_of_pairs",
         "value": found.mean,
-        "low": low,
-        "high": high,
+        **_ends(found.interval()),
         "floor": evaluation.diversity["real"].mean,
         "n": found.n,
         "note": f"{found.pairs} pairs",
@@ -186,8 +181,7 @@ def _asked(evaluation):
             "question": "as asked",
             "metric": "ventricles_ml_a_year",
             "value": trend.slope,
-            "low": trend.interval[0],
-            "high": trend.interval[1],
+            **_ends(trend.interval),
             "floor": trend.real_slope,
             "note": f"p {trend.p_value:.3g}; of real p {trend.real_p_value:.3g}",
         }
@@ -202,31 +196,30 @@ def _downstream(evaluation):
         yield common | {
             "metric": f"age_mae_trained_on_{arm.trained_on.replace(' ', '_')}",
             "value": arm.mae,
-            "low": arm.interval[0],
-            "high": arm.interval[1],
+            **_ends(arm.interval),
             "ceiling": found.mean_mae,
             "ceiling_is": "mean age",
             "note": f"{arm.n} training brains; r {arm.r:.3g}",
         }
-    low, high = found.interval
     yield common | {
         "metric": "age_mae_gain",
         "value": found.gain,
-        "low": low,
-        "high": high,
+        **_ends(found.interval),
         "note": "error by real brains less that by both, in years",
     }
     more = found.ceiling
-    low, high = more.interval
     yield common | {
         "metric": "age_mae_gain_beside_half",
         "value": more.gain,
-        "low": low,
-        "high": high,
+        **_ends(more.interval),
         "ceiling": more.real_gain,
         "ceiling_is": f"{more.more} more real brains",
         "note": f"of {more.more} synthetic brains, beside half of the real ones",
     }
+
+
+def _ends(interval, prefix=""):
+    return {f"{prefix}low": interval[0], f"{prefix}high": interval[1]}
 
 
 def _cell(value):

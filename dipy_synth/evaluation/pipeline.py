@@ -1,6 +1,5 @@
 """Evaluation of a synthetic cohort against a real one: all metrics and findings."""
 
-from dataclasses import replace
 import logging
 
 import numpy as np
@@ -43,7 +42,6 @@ def evaluate(
     synthetic,
     *,
     train=None,
-    asked=None,
     noise=None,
     extractor=None,
     classes=None,
@@ -62,12 +60,10 @@ def evaluate(
     real : Volumes
         Held-out real volumes. Acceptance ranges are fitted to them.
     synthetic : Volumes
-        The volumes to evaluate, on the same grid.
+        The volumes to evaluate, on the same grid; rows are their requested conditions.
     train : Volumes, optional
         Training volumes of the evaluated model. Without them there is no search for
         copies, and components and regressions are fitted on half of `real`.
-    asked : sequence of dict, (n,), optional
-        Requested conditions of each synthetic volume; its rows by default.
     noise : Volumes, optional
         Volumes that the model decodes from pure noise: a second ceiling.
     extractor : callable, optional
@@ -104,8 +100,6 @@ def evaluate(
         If cohorts are too small, on different grids, or real and training volumes are
         not disjoint.
     """
-    if asked is not None:
-        synthetic = replace(synthetic, rows=tuple(asked))
     notes = check_cohorts(real, synthetic, train, noise)
     if downstream:
         check_downstream(real, synthetic, train)
@@ -114,12 +108,10 @@ def evaluate(
         check_predictor(predictor, real)
     fit, compared, words = _to_fit_on(real, train, seed)
     notes += words
-    if extractor is None:
-        extractor = predictor
-        if predictor is None:
-            extractor = voxel_pca(fit.volumes, grid=fit.grid)
-    own = predictor is not None and extractor is predictor
-    identity = ("predictor", predictor.config["weights_sha256"]) if own else None
+    extractor = extractor or predictor or voxel_pca(fit.volumes, grid=fit.grid)
+    identity = None
+    if extractor is predictor:
+        identity = "predictor", predictor.config["weights_sha256"]
     features = Extractor.fit(
         extractor, fit.volumes, fitted_on=fit.name, identity=identity
     )

@@ -5,6 +5,7 @@ import hashlib
 from pathlib import Path
 
 from nibabel import orientations
+from nibabel.affines import apply_affine
 import numpy as np
 
 from dipy_synth.data.arrays import as_volumes
@@ -123,7 +124,7 @@ class Volumes:
         }
 
 
-def load_volumes(source, *, split=None, grid=None, least=1):
+def load_volumes(source, *, split=None, grid=None):
     """Read a cohort, one volume at a time.
 
     Parameters
@@ -136,8 +137,6 @@ def load_volumes(source, *, split=None, grid=None, least=1):
     grid : Grid, optional
         Grid of the result; that of the files by default. Volumes of another grid are
         resampled, with a note.
-    least : int, optional
-        Least number of volumes.
 
     Returns
     -------
@@ -148,16 +147,14 @@ def load_volumes(source, *, split=None, grid=None, least=1):
     Raises
     ------
     InputError
-        If there are fewer volumes, or one cannot be read, is constant or not finite,
-        in another unit, or too far off the grid. The message names the file.
+        If there is no volume, or one cannot be read, is constant or not finite, in
+        another unit, or too far off the grid. The message names the file.
     """
     prepared = is_prepared_cohort(source)
     found = _prepared_files(source, split) if prepared else _files(source)
-    if len(found) < least:
-        raise InputError(
-            f"{source}: {len(found)} volumes{f' in {split}' if split else ''}; "
-            f"expected {least} or more"
-        )
+    if not found:
+        where = f" in {split}" if split else ""
+        raise InputError(f"{source}: 0 volumes{where}; expected 1 or more")
     if prepared:  # arrays on one grid, aligned or not, as for a network
         known = read_object(Path(source) / "dataset_description.json")["DipySynth"]
         grid, own = grid or Grid.from_config(known["Grid"]), known["Grid"]
@@ -295,7 +292,7 @@ def _grid_of(path, shape, affine):
             f"{path}: affine {_in_a_line(affine)} is oblique; expected axes along "
             "those of the world (dipy_preprocess_t1 prepares scans)"
         )
-    middle = affine[:3, :3] @ ((np.array(shape) - 1) / 2) + affine[:3, 3]
+    middle = apply_affine(affine, (np.array(shape) - 1) / 2)
     return Grid(shape, tuple(sizes), tuple(middle))
 
 
@@ -304,7 +301,7 @@ def _share_on(grid, mask, matrix):
     places = np.argwhere(mask)
     if not len(places):
         return 0.0
-    found = places @ np.linalg.inv(matrix)[:3, :3].T + np.linalg.inv(matrix)[:3, 3]
+    found = apply_affine(np.linalg.inv(matrix), places)
     inside = (found > -1) & (found < np.array(grid.shape))
     return float(inside.all(axis=1).mean())
 

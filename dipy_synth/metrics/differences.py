@@ -1,6 +1,6 @@
 """Volumes of structures in two cohorts, compared."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from dipy_synth.utils.random import random_stream
 _DRAWS = 1000  # of the bootstrap
 
 
-class VolumeDifference(NamedTuple):
+@dataclass(frozen=True)
+class VolumeDifference:
     """The volume of one structure in two cohorts.
 
     Parameters

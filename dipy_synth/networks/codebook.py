@@ -8,6 +8,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.utils.random import random_stream
 
 TINY = 1e-5
+BLOCK = 2**22  # distances (positions x codebooks x codes) in memory at a time
 
 
 @keras.saving.register_keras_serializable("dipy_synth")
@@ -69,21 +70,20 @@ class VectorQuantizer(layers.Layer):
         decay=0.99,
         commitment=0.25,
         restart=0.05,
-        block=2**22,
         seed=0,
         **kwargs,
     ):
         super().__init__(**{**kwargs, "dtype": "float32"})
-        if codes < 2 or min(width, codebooks, block) < 1:
+        if codes < 2 or min(width, codebooks) < 1:
             raise InputError(
-                f"codes {codes}, width {width}, codebooks {codebooks}, block {block}: "
-                "expected at least 2, 1, 1 and 1"
+                f"codes {codes}, width {width}, codebooks {codebooks}: expected at "
+                "least 2, 1 and 1"
             )
         if not (0 <= decay < 1 and 0 <= restart < 1):
             raise InputError(f"decay {decay}, restart {restart}: expected in [0, 1)")
         self.codes, self.width, self.codebooks = int(codes), int(width), int(codebooks)
         self.decay, self.commitment, self.restart = decay, commitment, restart
-        self.block, self.seed = block, seed
+        self.seed = seed
         self.channels = self.codebooks * self.width
         self.sizes = (self.codes,) * self.codebooks
         self._add_weights()
@@ -101,7 +101,7 @@ class VectorQuantizer(layers.Layer):
     def call(self, latents, training=False, return_indices=False):
         flat = self._flatten(latents)
         codes, still = self._codes(), ops.stop_gradient(flat)
-        found = nearest(still, codes, block=self.block)
+        found = nearest(still, codes)
         quantised = self._take(codes, found)
         gap = ops.square(flat - quantised)
         self.add_loss(self.started * self.commitment * ops.mean(gap))
@@ -117,18 +117,10 @@ class VectorQuantizer(layers.Layer):
     def indices(self, latents):
         """Compute the index of the nearest code of each codebook.
 
-        Parameters
-        ----------
-        latents : tensor of shape (batch, *spatial, channels)
-            Continuous or quantised latents.
-
-        Returns
-        -------
-        tensor of shape (batch, *spatial, codebooks), int32
-            Values from 0 to ``codes - 1``.
+        From latents (batch, *spatial, channels): (batch, *spatial, codebooks), int32.
         """
         latents = ops.convert_to_tensor(latents)
-        found = nearest(self._flatten(latents), self._codes(), block=self.block)
+        found = nearest(self._flatten(latents), self._codes())
         return ops.reshape(found, (*ops.shape(latents)[:-1], self.codebooks))
 
     def start(self, latents, seed):
@@ -225,26 +217,16 @@ class VectorQuantizer(layers.Layer):
         return input_shape
 
     def get_config(self):
-        names = "codes width codebooks decay commitment restart block seed"
+        names = "codes width codebooks decay commitment restart seed"
         own = {name: getattr(self, name) for name in names.split()}
         return {**super().get_config(), **own}
 
 
-def nearest(latents, codes, *, block):
-    """Find the nearest code of each latent, a block of distances at a time.
+def nearest(latents, codes, *, block=BLOCK):
+    """Find the nearest code of each latent, at most `block` distances at a time.
 
-    Parameters
-    ----------
-    latents : tensor of shape (positions, codebooks, width)
-        The latents.
-    codes : tensor of shape (codebooks, codes, width)
-        The codes of each codebook.
-    block : int
-        Largest number of distances in memory, at least those of one position.
-
-    Returns
-    -------
-    tensor of shape (positions, codebooks), int32
+    From latents (positions, codebooks, width) and codes (codebooks, codes, width):
+    (positions, codebooks), int32.
     """
     codebooks, size, _ = codes.shape
     n, most = ops.shape(latents)[0], max(1, block // (codebooks * size))

@@ -10,6 +10,7 @@ from dipy_synth.errors import InputError
 # brains are then as large as the originals (to 1 %); with 0.04 they keep a fringe of
 # 4 % of their volume.
 _THRESHOLD = 0.12
+_SPECK = 0.01  # fraction of the foreground; smaller components are background, too
 
 
 def need_weights(network):
@@ -40,29 +41,16 @@ def to_network(volumes, shape):
     return volumes[..., None] * 2 - 1
 
 
-def from_network(images, *, background=True, speck=0.01):
-    """Convert network images to volumes, of brains with a background of exactly 0.
+def from_network(images, *, background=True):
+    """Convert images (n, *shape, 1) in about [-1, 1] to volumes (n, *shape) in [0, 1].
 
-    Parameters
-    ----------
-    images : tensor of shape (n, *shape, 1)
-        In about [-1, 1].
-    background : bool, optional
-        Set the background of brains to 0; False for other images.
-    speck : float, optional
-        Connected components smaller than this fraction of the foreground are
-        background, too.
-
-    Returns
-    -------
-    ndarray of shape (n, *shape), float32
-        In [0, 1].
+    With `background`, as of brains, the background is set to exactly 0.
     """
     images = np.asarray(ops.convert_to_numpy(images), "float32")[..., 0]
     volumes = np.clip((images + 1) / 2, 0, 1)
     if not background:
         return volumes
-    inside = [_without_specks(volume > _THRESHOLD, speck) for volume in volumes]
+    inside = [_without_specks(volume > _THRESHOLD) for volume in volumes]
     return np.where(inside, volumes, 0).astype("float32")
 
 
@@ -83,11 +71,11 @@ def to_arrays(images, *, background, labels=None):
     return np.stack([volumes, label_maps], axis=1)
 
 
-def _without_specks(mask, share):
-    """Fill holes, and remove components smaller than a fraction of the whole."""
+def _without_specks(mask):
+    """Fill holes, and remove small connected components."""
     pieces, _ = ndimage.label(ndimage.binary_fill_holes(mask))
     sizes = np.bincount(pieces.ravel())
-    kept = sizes >= share * sizes[1:].sum()
+    kept = sizes >= _SPECK * sizes[1:].sum()
     kept[0] = False
     return kept[pieces]
 

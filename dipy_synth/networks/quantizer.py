@@ -120,28 +120,15 @@ class CodeUsage(keras.metrics.Metric):
 
 
 def usage(indices, sizes):
-    """Compute usage and perplexity of the codebooks from the indices of many images.
+    """Compute usage and perplexity of the codebooks over many images: two floats.
 
-    Parameters
-    ----------
-    indices : array of shape (..., codebooks), int
-        Indices of a quantiser's ``indices``.
-    sizes : sequence of int
-        Codes of each codebook.
-
-    Returns
-    -------
-    usage : float
-        Fraction of the codes used at least once, mean over codebooks.
-    perplexity : float
-        Exponential of the codes' entropy over their number, mean over codebooks.
+    Usage is the fraction of the codes used at least once, perplexity the exponential of
+    the codes' entropy over their number, both means over codebooks. Arguments are those
+    of `CodeUsage`.
     """
-    found = np.asarray(ops.convert_to_numpy(indices)).reshape(-1, len(sizes))
-    counts = [np.bincount(column, minlength=n) for column, n in zip(found.T, sizes)]
-    shares = [count / count.sum() for count in counts]
-    entropy = [-(p[p > 0] * np.log(p[p > 0])).sum() for p in shares]
-    met = np.mean([np.mean(count > 0) for count in counts])
-    return float(met), float(np.mean(np.exp(entropy) / np.asarray(sizes)))
+    counter = CodeUsage(sizes)
+    counter.update_state(indices)
+    return tuple(float(value) for value in counter.result().values())
 
 
 QUANTIZERS = {"fsq": FSQ, "vq": VectorQuantizer}

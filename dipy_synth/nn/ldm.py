@@ -1,5 +1,6 @@
 """LDM: a latent diffusion model of T1 volumes, with DIPY's interface."""
 
+from functools import partial
 from pathlib import Path
 
 from dipy_synth.conditions import ConditionSchema
@@ -13,6 +14,7 @@ from dipy_synth.data.cohort import (
     rows_of,
     subjects_of,
 )
+from dipy_synth.diffusion.denoising import choose_threshold, fit_gaussian
 from dipy_synth.diffusion.gaussian import GaussianDenoiser
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.sampling_settings import DEFAULT_SAMPLING
@@ -41,8 +43,6 @@ from dipy_synth.training.initial import check_initial, check_match, warn_of_seen
 from dipy_synth.training.train_denoiser import (
     describe_training,
     encode_splits,
-    fit_model_gaussian,
-    lower_threshold,
     make_pairs,
     make_unet,
     measure_latents,
@@ -103,7 +103,6 @@ class LDM(Generator):
     def load_model_weights(self, model):
         """Load a model folder, or a bundled model by its name."""
         folder, config = read_config(model, kinds=("ldm",))
-        _check_current(folder, config)
         networks, arrays = load_networks(
             folder, config, {"autoencoder": make_autoencoder, "unet": _make_denoiser}
         )
@@ -258,8 +257,13 @@ class LDM(Generator):
         )
 
     def _train(self, training, validation, run):
-        """Train the network and fit the Gaussian denoiser; return the history."""
-        self.gaussian = fit_model_gaussian(self, training)
+        """Train the network and fit the Gaussian denoiser; return the history.
+
+        The Gaussian is used above the noise levels of the network's training, and at
+        those below where it is better on held-out pairs.
+        """
+        self.gaussian = fit_gaussian(training, categories=self.network.categories)
+        self.gaussian.threshold = self.schedule.highest_ratio
         run_dir, epochs = run["run_dir"], run["settings"].epochs
         history = train(
             self.network,
@@ -268,7 +272,13 @@ class LDM(Generator):
             after_epoch=lambda epoch: self._show(run_dir, epoch, epochs),
             **run,
         )
-        lower_threshold(self, validation, seed=run["settings"].seed)
+        if len(validation.latents):
+            self.gaussian.threshold = choose_threshold(
+                partial(self.denoiser, gaussian=None),
+                self.gaussian,
+                validation,
+                seed=run["settings"].seed,
+            )
         return history
 
     def _finish(self, run_dir, cohort, with_gate):
@@ -315,16 +325,6 @@ def _make_denoiser(config):
     """Make the U-Net in the fastest precision of this machine, with float32 weights."""
     with default_precision(resolve_precision()):
         return UNet.from_config(config)
-
-
-def _check_current(folder, config):
-    """Refuse a model with a denoiser of an earlier version."""
-    if "unfold" not in config["networks"].get("unet", ()):
-        raise InputError(
-            f"{folder}: a model of dipy_synth {config.get('version')} from before its "
-            "denoiser worked on unfolded latents; expected one of the present version: "
-            "train it again (dipy_train_ldm; its autoencoder can be kept)"
-        )
 
 
 def _check_agreement(ldm):

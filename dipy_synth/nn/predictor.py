@@ -4,6 +4,7 @@ from pathlib import Path
 
 from keras import ops
 import numpy as np
+from scipy.special import softmax
 
 from dipy_synth.conditions import ConditionSchema
 from dipy_synth.data.arrays import as_volumes
@@ -214,15 +215,12 @@ class CovariatePredictor(Wrapper):
             to a list of str for categories.
         """
         outputs = self._outputs(volumes, batch_size)
-        columns = {column.name: column for column in self.schema.columns}
-        return {
-            name: column.decode(
-                outputs[name].argmax(axis=1)
-                if column.categories
-                else outputs[name][:, 0]
-            )
-            for name, column in columns.items()
-        }
+        found = {}
+        for column in self.schema.columns:
+            values = outputs[column.name]
+            values = values.argmax(axis=1) if column.categories else values[:, 0]
+            found[column.name] = column.decode(values)
+        return found
 
     def probabilities(self, volumes, *, column=None, batch_size=8):
         """Compute the probabilities of the categories of a column.
@@ -255,8 +253,7 @@ class CovariatePredictor(Wrapper):
                 f"{', '.join(there) or 'and this predictor has none'}"
             )
         logits = self._outputs(volumes, batch_size)[chosen[0]].astype("float64")
-        raised = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return raised / raised.sum(axis=1, keepdims=True)
+        return softmax(logits, axis=1)
 
     def evaluate(self, cohort, split="validation"):
         """Evaluate the predictions on one side of a cohort.

@@ -1,9 +1,6 @@
-"""Parts of a latent diffusion model's training: network, pairs, Gaussian denoiser."""
-
-from functools import partial
+"""Parts of a latent diffusion model's training: network, latents, pairs."""
 
 from dipy_synth.data.laterality import labels_name_a_side, names_a_side
-from dipy_synth.diffusion.denoising import choose_threshold, fit_gaussian
 from dipy_synth.diffusion.latents import conditions_of, encode_cohort
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.pairs import NoisyPairs
@@ -97,25 +94,3 @@ def make_pairs(latents, rows, ldm, settings, *, training=False, **options):
         seed=settings.seed,
         **options,
     )
-
-
-def fit_model_gaussian(ldm, pairs):
-    """Fit the Gaussian denoiser of a model to its training pairs.
-
-    It is used above the noise levels of the network's training.
-    """
-    gaussian = fit_gaussian(pairs, categories=ldm.network.categories)
-    gaussian.threshold = ldm.schedule.highest_ratio
-    return gaussian
-
-
-def lower_threshold(ldm, held_out, *, seed=0):
-    """Lower the threshold of the Gaussian denoiser to where it beats the network.
-
-    Without held-out pairs nothing is changed.
-    """
-    if len(held_out.latents):
-        network = partial(ldm.denoiser, gaussian=None)
-        ldm.gaussian.threshold = choose_threshold(
-            network, ldm.gaussian, held_out, seed=seed
-        )

@@ -14,15 +14,15 @@ def test_there_and_back():
 
 
 def test_background_is_exactly_zero_and_holes_and_second_pieces_stay():
-    image = np.full((1, 16, 16, 1), -0.8, "float32")  # brightness 0.1: background
-    image[0, 2:8, 2:8] = 0.5
+    image = np.full((1, 32, 32, 1), -0.8, "float32")  # brightness 0.1: background
+    image[0, 2:20, 2:14] = 0.5
     image[0, 4, 4] = -0.8  # dark, but inside
-    image[0, 10:14, 10:14] = 0.2  # a second piece, not small
-    image[0, 15, 0] = 0.9  # a speck
-    (volume,) = from_network(image, speck=0.05)
-    assert volume[15, 0] == 0 and volume[0, 0] == 0
+    image[0, 24:28, 24:28] = 0.2  # a second piece, not small
+    image[0, 31, 0] = 0.9  # a speck
+    (volume,) = from_network(image)
+    assert volume[31, 0] == 0 and volume[0, 0] == 0
     assert volume[4, 4] > 0
-    assert np.count_nonzero(volume) == 36 + 16
+    assert np.count_nonzero(volume) == 216 + 16
 
 
 def test_values_out_of_range_are_clipped_and_nothing_stays_nothing():
