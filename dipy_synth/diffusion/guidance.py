@@ -1,25 +1,18 @@
-"""Classifier-free guidance."""
+"""Classifier-free guidance and autoguidance."""
 
 from keras import ops
 import numpy as np
 
 
 def guided_denoiser(
-    predict,
-    schedule,
-    conditions,
-    guidance,
-    *,
-    rescale=0.0,
-    interval=None,
-    variance=1.0,
-    gaussian=None,
+    predict, schedule, conditions, settings, *, variance=1.0, gaussian=None
 ):
     """Build the denoiser: the expected latents as a function of state and time.
 
-    With classifier-free guidance, the estimate without conditions is extrapolated
+    Classifier-free guidance extrapolates from the network's estimate without conditions
     through the one with them. Without conditions the two are equal, and only one is
-    computed.
+    computed. Autoguidance then extrapolates from the estimate of a weaker denoiser, here
+    the best linear one, which needs no further call of the network.
 
     Parameters
     ----------
@@ -29,15 +22,10 @@ def guided_denoiser(
         Schedule, which converts predictions to images.
     conditions : ndarray of shape (batch, n_conditions)
         Encoded conditions; NaN where missing.
-    guidance : float
-        Guidance scale; 1 is the network's own estimate.
-    rescale : float, optional
-        Guidance rescale in [0, 1]: the fraction of the standard deviation added by
-        guidance to remove, per sample.
-    interval : (float, float), optional
-        Noise-to-signal ratios between which guidance acts; everywhere by default.
+    settings : SamplingSettings
+        Scales and intervals of guidance; what is None does not act.
     variance : float or ndarray of shape (*latent_shape), optional
-        Variance of the normalised latents, for a preconditioned network.
+        Variance of the normalised latents at each position and channel.
     gaussian : GaussianDenoiser, optional
         Used in place of the network above its threshold.
 
@@ -53,10 +41,13 @@ def guided_denoiser(
     WACV, eq. 14 to 16 (rescale).
     Kynkaanniemi et al. (2024). Applying guidance in a limited interval improves sample
     and distribution quality in diffusion models. NeurIPS.
+    Karras et al. (2024). Guiding a diffusion model with a bad version of itself.
+    NeurIPS (autoguidance).
     """
     unconditional = np.full_like(conditions, np.nan)
-    guided = guidance != 1 and not np.isnan(conditions).all()
-    low, high = interval or (0.0, np.inf)
+    known = not np.isnan(conditions).all()
+    guidance = _scale(settings.guidance if known else None, settings.guidance_interval)
+    autoguidance = _scale(settings.autoguidance, settings.autoguidance_interval)
 
     def estimate(x, t, rows):
         x = np.asarray(x, "float32")
@@ -71,22 +62,32 @@ def guided_denoiser(
 
     def denoise(x, t):
         ratio = schedule.noise_to_signal(t)
-        acts = guided and low <= ratio <= high
+        scale = guidance(ratio)
         if gaussian is not None and ratio > gaussian.threshold:
-            scale = guidance if acts else 1.0
             return gaussian(x, t, schedule, conditions, guidance=scale)
         x0 = estimate(x, t, conditions)
-        if not acts:
-            return x0
-        plain = estimate(x, t, unconditional)
-        moved = plain + guidance * (x0 - plain)
-        return _rescaled(moved, x0, rescale) if rescale else moved
+        if scale != 1:
+            plain = estimate(x, t, unconditional)
+            moved = plain + scale * (x0 - plain)
+            x0 = _rescaled(moved, x0, settings.guidance_rescale or 0.0)
+        if autoguidance(ratio) != 1:
+            linear = schedule.linear_estimate(x, t, variance=variance)
+            x0 = linear + autoguidance(ratio) * (x0 - linear)
+        return x0
 
     return denoise
 
 
+def _scale(scale, interval):
+    """Return the guidance scale as a function of the noise-to-signal ratio."""
+    low, high = interval or (0.0, np.inf)
+    return lambda ratio: scale if scale is not None and low <= ratio <= high else 1.0
+
+
 def _rescaled(moved, prediction, share):
     """Rescale each sample towards its standard deviation without guidance."""
+    if not share:
+        return moved
     axes = tuple(range(1, moved.ndim))
     there, target = (x.std(axis=axes, keepdims=True) for x in (moved, prediction))
     return moved * (1 + share * (target / np.maximum(there, 1e-8) - 1))

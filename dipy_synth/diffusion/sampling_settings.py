@@ -30,6 +30,11 @@ class SamplingSettings:
     guidance_interval : (float, float), optional
         Noise-to-signal ratios between which guidance acts. In completed settings None
         is everywhere.
+    autoguidance : float, optional
+        Scale of autoguidance; 1 is without. Above 1, estimates are extrapolated from
+        the best linear one, which makes texture plainer and samples more alike.
+    autoguidance_interval : (float, float), optional
+        The same as `guidance_interval`, for autoguidance.
     eta : float, optional
         Fraction, from 0 to 1, of fresh noise in a step of the samplers ddim and
         sde_dpmpp_2m; None is the sampler's own.
@@ -45,18 +50,22 @@ class SamplingSettings:
     guidance: float | None = None
     guidance_rescale: float | None = None
     guidance_interval: Sequence[float] | None = None
+    autoguidance: float | None = None
+    autoguidance_interval: Sequence[float] | None = None
     eta: float | None = None
 
     def __post_init__(self):
         if self.steps is not None:
             object.__setattr__(self, "steps", check_whole("steps", self.steps))
-        if self.guidance is not None:
-            check_number("guidance", self.guidance)
+        for name in ("guidance", "autoguidance"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name))
+            interval = f"{name}_interval"
+            if getattr(self, interval) is not None:
+                checked = _interval(interval, getattr(self, interval))
+                object.__setattr__(self, interval, checked)
         if self.guidance_rescale is not None:
             check_number("guidance_rescale", self.guidance_rescale, low=0, high=1)
-        if self.guidance_interval is not None:
-            interval = _interval(self.guidance_interval)
-            object.__setattr__(self, "guidance_interval", interval)
         if self.sampler is not None:
             self._check_sampler()
 
@@ -112,10 +121,12 @@ DEFAULT_SAMPLING = {
     "guidance": 1.5,
     "guidance_rescale": 0.0,
     "guidance_interval": [0.3, 1000.0],
+    "autoguidance": 1.3,
+    "autoguidance_interval": [0.3, 5.0],
 }
 
 
-def _interval(interval):
+def _interval(name, interval):
     """Return an interval of noise-to-signal ratios: list of float, (2,)."""
     try:
         low, high = (float(value) for value in interval)
@@ -123,7 +134,6 @@ def _interval(interval):
         low, high = 0.0, 0.0
     if isinstance(interval, str) or not 0 <= low < high < math.inf:
         raise InputError(
-            f"guidance_interval {interval!r}: expected two noise-to-signal ratios, the "
-            "lower first"
+            f"{name} {interval!r}: expected two noise-to-signal ratios, the lower first"
         )
     return [low, high]

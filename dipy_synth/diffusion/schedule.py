@@ -142,9 +142,9 @@ class Schedule:
         """
         alpha, sigma = self._mixing(t, x_t)
         if self.prediction == "preconditioned":
-            total = alpha**2 * variance + sigma**2
-            linear = alpha * variance / total * x_t
-            return linear + sigma * np.sqrt(variance / total) * prediction
+            linear = self.linear_estimate(x_t, t, variance=variance)
+            scale = sigma * np.sqrt(variance / (alpha**2 * variance + sigma**2))
+            return linear + scale * prediction
         if self.prediction == "noise":
             return (x_t - sigma * prediction) / alpha
         if self.prediction == "image":
@@ -152,6 +152,25 @@ class Schedule:
         if self.prediction == "v":
             return (alpha * x_t - sigma * prediction) / (alpha**2 + sigma**2)
         return (x_t - sigma * prediction) / (alpha + sigma)
+
+    def linear_estimate(self, x_t, t, *, variance=1.0):
+        """Compute the best linear estimate of images of mean 0, a Wiener filter.
+
+        Parameters
+        ----------
+        x_t : array of shape (batch, ...)
+            States.
+        t : float or array of shape (batch,)
+            Times in [0, 1].
+        variance : float or ndarray of shape (...), optional
+            Variance of the images at each position and channel.
+
+        Returns
+        -------
+        array of shape (batch, ...)
+        """
+        alpha, sigma = self._mixing(t, x_t)
+        return alpha * variance / (alpha**2 * variance + sigma**2) * x_t
 
     def error_weight(self, t, x0, *, variance=1.0):
         """Compute the weight of each element's squared error at times t.

@@ -42,6 +42,8 @@ class Generator(Wrapper):
         guidance=None,
         guidance_rescale=None,
         guidance_interval=None,
+        autoguidance=None,
+        autoguidance_interval=None,
         eta=None,
         batch_size=1,
         return_states=False,
@@ -69,10 +71,12 @@ class Generator(Wrapper):
         conditions : dict or sequence of dict, optional
             Values of conditions, such as ``{"age": 70, "sex": "F"}``; one dict for all
             samples, or one each. Others are dropped.
-        steps, sampler, guidance, guidance_rescale, guidance_interval, eta : optional
+        steps, sampler, eta, guidance, guidance_rescale, guidance_interval : optional
             Settings of the sampler, see
             `dipy_synth.diffusion.sampling_settings.SamplingSettings`; by default those
             of the model.
+        autoguidance, autoguidance_interval : optional
+            The same.
         batch_size : int, optional
             Number of volumes at a time.
         return_states : bool, optional
@@ -119,6 +123,8 @@ class Generator(Wrapper):
             guidance=guidance,
             guidance_rescale=guidance_rescale,
             guidance_interval=guidance_interval,
+            autoguidance=autoguidance,
+            autoguidance_interval=autoguidance_interval,
             eta=eta,
         ).completed(self.config["sampling"])
         shown = self.verbose if progress is None else progress is True
@@ -160,20 +166,27 @@ class Generator(Wrapper):
         return [nifti_image(volume, affine, **said) for volume in volumes]
 
     def denoiser(self, conditions, settings=None, **options):
-        """Build ``denoise(x_t, t)``, the estimate of clean latents, for the samplers.
+        """Build the estimate of clean latents as a function of state and time.
 
-        Conditions (batch, n_conditions) are encoded, NaN where missing. The guidance is
-        that of `settings`; by default there is none, which is the network's own
-        estimate. ``gaussian`` of `guided_denoiser` is by default the model's own.
+        Parameters
+        ----------
+        conditions : ndarray of shape (batch, n_conditions)
+            Encoded conditions; NaN where missing.
+        settings : SamplingSettings, optional
+            Guidance; by default none.
+        **options
+            ``gaussian`` of `guided_denoiser`; by default the model's own.
+
+        Returns
+        -------
+        callable
+            ``denoise(x_t, t)``, for the samplers.
         """
-        settings = settings or SamplingSettings(guidance=1.0)
         return guided_denoiser(
             self.network.predict_on_batch,
             self.schedule,
             conditions,
-            settings.guidance,
-            rescale=settings.guidance_rescale or 0.0,
-            interval=settings.guidance_interval,
+            settings or SamplingSettings(),
             variance=self.normalizer.variance,
             **{"gaussian": self.gaussian, **options},
         )

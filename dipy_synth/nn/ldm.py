@@ -109,7 +109,6 @@ class LDM(Generator):
         self.vqvae = VQVAE(None, verbose=self.verbose)
         self.vqvae.network, self.vqvae.config = networks["autoencoder"], config
         self.network, self.config = networks["unet"], config
-        self.config["sampling"] = {**DEFAULT_SAMPLING, **config["sampling"]}
         self.folder = Path(folder).resolve()
         with made_from(folder, "the schedule"):
             self.schedule = make_schedule(config["schedule"])

@@ -25,6 +25,8 @@ _WORKS = (
     "Lu et al. (2022). DPM-Solver++: fast solver for guided sampling of diffusion "
     "probabilistic models. arXiv:2211.01095.",
     "Ho and Salimans (2022). Classifier-free diffusion guidance. arXiv:2207.12598.",
+    "Karras et al. (2024). Guiding a diffusion model with a bad version of itself. "
+    "NeurIPS.",
     "Heusel et al. (2017). GANs trained by a two time-scale update rule converge to a "
     "local Nash equilibrium. NeurIPS.",
     "Gretton et al. (2012). A kernel two-sample test. JMLR 13.",
@@ -72,6 +74,11 @@ def _generated(folder):
         yield (
             "Classifier-free guidance (Ho and Salimans, 2022) had a scale of "
             f"{record['Guidance']:g}{where.format(*inside or ())}."
+        )
+    if record.get("Autoguidance") not in (None, 1, 1.0):
+        yield (
+            "Autoguidance (Karras et al., 2024), with the best linear estimate as the "
+            f"weaker denoiser, had a scale of {record['Autoguidance']:g}."
         )
     if record.get("QCFilter"):
         yield "Volumes outside the acceptance ranges of real brains were drawn again."

@@ -20,6 +20,8 @@ class SynthMRIFlow(Workflow):
         guidance=None,
         guidance_rescale=None,
         guidance_interval=None,
+        autoguidance=None,
+        autoguidance_interval=None,
         eta=None,
         batch_size=None,
         engine="serial",
@@ -76,6 +78,12 @@ class SynthMRIFlow(Workflow):
         guidance_interval : variable float, optional
             Lowest and highest noise-to-signal ratio with guidance (Kynkaanniemi et al.,
             2024). If None, that of the model.
+        autoguidance : float, optional
+            Scale of autoguidance (Karras et al., 2024): above 1, each estimate is
+            extrapolated from a linear one, which makes folds clearer; 1 is without. If
+            None, that of the model.
+        autoguidance_interval : variable float, optional
+            The same as --guidance_interval, for --autoguidance.
         eta : float, optional
             Share of fresh noise in a step of --sampler ddim or sde_dpmpp_2m, from 0
             (none) to 1. If None, that of the model.
@@ -126,6 +134,8 @@ class SynthMRIFlow(Workflow):
             guidance=guidance,
             guidance_rescale=guidance_rescale,
             guidance_interval=guidance_interval or None,
+            autoguidance=autoguidance,
+            autoguidance_interval=autoguidance_interval or None,
             eta=eta,
             batch_size=batch_size,
             engine=engine,

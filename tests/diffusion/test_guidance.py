@@ -6,6 +6,7 @@ import pytest
 from dipy_synth.diffusion.guidance import guided_denoiser
 from dipy_synth.diffusion.noise import NoiseStreams, sample_numbers
 from dipy_synth.diffusion.pairs import NoisyPairs
+from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.diffusion.schedules import RectifiedFlow
 from dipy_synth.errors import InputError
 
@@ -70,7 +71,8 @@ def test_guidance_moves_past_what_the_conditions_say():
         (wanted * np.nan, 2.0, 1.0, 1),
     ):
         calls.clear()
-        denoise = guided_denoiser(constant, RectifiedFlow(), conditions, guidance)
+        settings = SamplingSettings(guidance=guidance)
+        denoise = guided_denoiser(constant, RectifiedFlow(), conditions, settings)
         np.testing.assert_allclose(denoise(state, 0.5), -0.5 * velocity)
         assert calls == [[0.0]] * times  # log(sigma / alpha)
 
@@ -85,9 +87,8 @@ def test_guidance_acts_within_its_interval_alone():
         return np.full_like(inputs["latents"], 3.0 if asked else 1.0)
 
     state, wanted = np.zeros((1, 4, 4, 2), "float32"), np.array([[0.5]], "float32")
-    denoise = guided_denoiser(
-        constant, RectifiedFlow(), wanted, 2.0, interval=(0.25, 1.0)
-    )
+    settings = SamplingSettings(guidance=2.0, guidance_interval=(0.25, 1.0))
+    denoise = guided_denoiser(constant, RectifiedFlow(), wanted, settings)
     for ratio, velocity in ((0.2, 3), (0.25, 5), (1.0, 5), (1.1, 3)):
         calls.clear()
         t = ratio / (1 + ratio)
@@ -109,8 +110,33 @@ def test_preconditioned_states_are_scaled_on_the_way_in_and_out():
         return flow.target(x0, noise, t, variance=variance)
 
     nothing = np.zeros((2, 0), "float32")
-    denoise = guided_denoiser(perfect, flow, nothing, 1.0, variance=variance)
+    settings = SamplingSettings()
+    denoise = guided_denoiser(perfect, flow, nothing, settings, variance=variance)
     np.testing.assert_allclose(denoise(x_t, t), x0, atol=1e-5)
+
+
+@pytest.mark.parametrize("prediction", ["preconditioned", "velocity"])
+def test_autoguidance_extrapolates_from_the_linear_estimate(prediction):
+    """Karras et al. (2024), in its interval alone, without further calls."""
+    flow = RectifiedFlow(prediction=prediction)
+    rng, calls = np.random.default_rng(0), []
+    variance = rng.uniform(0.1, 3, (4, 4, 2)).astype("float32")
+    x_t, output = rng.normal(size=(2, 2, 4, 4, 2)).astype("float32")
+
+    def predict(inputs):
+        calls.append(1)
+        return output
+
+    nothing = np.zeros((2, 0), "float32")
+    settings = SamplingSettings(autoguidance=1.5, autoguidance_interval=(0.5, 2))
+    denoise = guided_denoiser(predict, flow, nothing, settings, variance=variance)
+    for ratio, scale in ((0.4, 1.0), (0.6, 1.5), (1.9, 1.5), (2.1, 1.0)):
+        t = ratio / (1 + ratio)
+        linear = variance / (variance + ratio**2) * x_t / (1 - t)
+        own = flow.to_x0(output, x_t, t, variance=variance)
+        expected = linear + scale * (own - linear)
+        np.testing.assert_allclose(denoise(x_t, t), expected, atol=1e-5)
+    assert len(calls) == 4
 
 
 @pytest.mark.parametrize("share", [0.0, 0.7, 1.0])
@@ -124,9 +150,9 @@ def test_rescaling_takes_back_a_share_of_the_spread(share):
         return plain if np.isnan(inputs["conditions"]).all() else asked
 
     state = np.zeros_like(plain)
-    denoise = guided_denoiser(
-        predict, RectifiedFlow(), np.ones((3, 1), "float32"), 3.0, rescale=share
-    )
+    settings = SamplingSettings(guidance=3.0, guidance_rescale=share)
+    conditions = np.ones((3, 1), "float32")
+    denoise = guided_denoiser(predict, RectifiedFlow(), conditions, settings)
     prediction = -denoise(state, 0.5) / 0.5  # x0 = x - t v
     for got, without, wanted in zip(prediction, plain, asked):
         moved = without + 3 * (wanted - without)

@@ -15,6 +15,8 @@ DEFAULTS = {
     "guidance": 1.5,
     "guidance_rescale": 0.7,
     "guidance_interval": (0.2, 5),
+    "autoguidance": 1.2,
+    "autoguidance_interval": (0.3, 4),
 }
 
 
@@ -23,6 +25,7 @@ def test_defaults_complete_what_is_none():
     assert filled.to_config() == {
         **DEFAULTS,
         "guidance_interval": [0.2, 5],
+        "autoguidance_interval": [0.3, 4],
         "eta": None,
     }
     assert filled.function is sample_euler
@@ -42,10 +45,15 @@ def test_defaults_of_a_new_model_are_complete_and_json():
     [
         *({"steps": value} for value in (0, 2.5, "x", True, np.nan)),
         *({"sampler": value} for value in ("magic", 3, ["euler"])),
-        *({"guidance": value} for value in ("x", np.nan, np.inf, [1.0])),
+        *(
+            {name: value}
+            for name in ("guidance", "autoguidance")
+            for value in ("x", np.nan, np.inf, [1.0])
+        ),
         *({"guidance_rescale": value} for value in (2, -0.1, "half", np.nan)),
         *(
-            {"guidance_interval": value}
+            {name: value}
+            for name in ("guidance_interval", "autoguidance_interval")
             for value in ((2, 1), (1,), (-1, 1), (1, np.inf), "ab", "12", 3, (1, "b"))
         ),
         *({"eta": value, "sampler": "ddim"} for value in (1.5, -0.1, "x", np.nan)),

@@ -13,6 +13,7 @@ RECORD = {
     "Sampler": "sde_dpmpp_2m",
     "Guidance": 1.5,
     "GuidanceInterval": [0.3, 1000.0],
+    "Autoguidance": 1.3,
     "QCFilter": None,
 }
 
@@ -39,6 +40,7 @@ def test_the_paragraph_says_what_was_done_and_cites_it(tmp_path):
         "the model ixi-2mm (weights 0123456789ab)",
         "SDE-DPM-Solver++(2M) (Lu et al., 2022) with 64 steps and seed 3",
         "a scale of 1.5 between noise-to-signal ratios of 0.3 and 1000",
+        "Autoguidance (Karras et al., 2024)",
         "30 synthetic volumes (80 × 96 × 80 voxels of 2 × 2 × 2 mm)",
         "28 real volumes",
         "Diverse: as diverse as real ones.",
@@ -51,7 +53,12 @@ def test_the_paragraph_says_what_was_done_and_cites_it(tmp_path):
 
 
 def test_what_was_not_done_is_not_said(tmp_path):
-    record = {**RECORD, "Guidance": 1.0, "QCFilter": {"sha256": "0"}}
+    record = {
+        **RECORD,
+        "Guidance": 1.0,
+        "Autoguidance": 1.0,
+        "QCFilter": {"sha256": "0"},
+    }
     text, works = methods_text(evaluation({"n": 114}), described(tmp_path, record))
     assert "guidance" not in text and "were drawn again" in text
     assert "among 114 training volumes" in text

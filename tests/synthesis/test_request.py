@@ -93,9 +93,9 @@ def test_what_is_open_is_filled_and_what_is_set_stays():
         "guidance_rescale": 0.7,
     }
     request = Request(sampling=SamplingSettings(steps=3, guidance=0.0))
-    rest = {"steps": 3, "guidance": 0.0, "guidance_interval": None, "eta": None}
     filled = request.completed(defaults).sampling
-    assert filled.to_config() == {**defaults, **rest}
+    given = {"steps": 3, "sampler": "heun", "guidance": 0.0, "guidance_rescale": 0.7}
+    assert filled == SamplingSettings(**given)
     assert replace(request, sampling=filled) == request.completed(defaults)
 
 
