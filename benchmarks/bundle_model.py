@@ -50,9 +50,9 @@ it.
 SEEN = """outline,
   hemispheres, ventricles, corpus callosum, white matter, cerebellum and stem are in
   place; gyri and sulci can be followed in all three planes, as sharp as real ones.
-  Still off: seen from the side the cortex is patchy, folia of the cerebellum and the
-  corpus callosum are blurred, the edge between grey and white matter is paler, and the
-  outline is a little ragged."""
+  Still off: gyri are thinner and sulci shorter than real ones, between the hemispheres
+  the cortex is patchy, folia of the cerebellum are blurred, the edge between grey and
+  white matter is paler, and the outline is a little ragged."""
 
 
 def main():

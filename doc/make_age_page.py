@@ -1,6 +1,6 @@
 """Make doc/ages.html: one noise, sampled at several ages, for either sex.
 
-    dipy_synth_mri --sweep age=20:80:7 sex=F,M --steps 24 --out_dir AGES
+    dipy_synth_mri --sweep age=20:80:7 sex=F,M --out_dir AGES
     python doc/make_age_page.py AGES [--prepared PREPARED]
 
 With a prepared cohort a real brain stands beside it, of the subjects that the model has

@@ -117,11 +117,11 @@ class SamplingSettings:
 #: Defaults of a new model; those of a model are in its configuration.
 DEFAULT_SAMPLING = {
     "sampler": "sde_dpmpp_2m",
-    "steps": 64,
+    "steps": 40,
     "guidance": 1.5,
     "guidance_rescale": 0.0,
-    "guidance_interval": [0.3, 1000.0],
-    "autoguidance": 1.3,
+    "guidance_interval": [2.0, 1000.0],
+    "autoguidance": 1.15,
     "autoguidance_interval": [0.3, 5.0],
 }
 
