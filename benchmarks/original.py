@@ -201,7 +201,7 @@ def generate(row, network, latents, vqvae):
     flow = not row.chain
     clipped = sample_clipped if row.clip else sample_ddpm
     nothing = np.zeros((SAMPLES, 0), "float32")
-    denoise = guided_denoiser(network.predict_on_batch, row.schedule, nothing, 1.0)
+    denoise = guided_denoiser(network.predict_on_batch, row.schedule, nothing)
     streams = NoiseStreams(0, range(SAMPLES), network.shape)
     times = row.schedule.sampling_times(12 if flow else min(row.calls, row.chain))
     sampler = sample_heun if flow else clipped

@@ -3,16 +3,18 @@
 from keras import ops
 import numpy as np
 
+from dipy_synth.diffusion.sampling_settings import SamplingSettings
+
 
 def guided_denoiser(
-    predict, schedule, conditions, settings, *, variance=1.0, gaussian=None
+    predict, schedule, conditions, settings=None, *, variance=1.0, gaussian=None
 ):
     """Build the denoiser: the expected latents as a function of state and time.
 
     Classifier-free guidance extrapolates from the network's estimate without conditions
     through the one with them. Without conditions the two are equal, and only one is
-    computed. Autoguidance then extrapolates from the estimate of a weaker denoiser, here
-    the best linear one, which needs no further call of the network.
+    computed. Autoguidance then extrapolates from the estimate of a weaker denoiser,
+    here the best linear one, which needs no further call of the network.
 
     Parameters
     ----------
@@ -22,7 +24,7 @@ def guided_denoiser(
         Schedule, which converts predictions to images.
     conditions : ndarray of shape (batch, n_conditions)
         Encoded conditions; NaN where missing.
-    settings : SamplingSettings
+    settings : SamplingSettings, optional
         Scales and intervals of guidance; what is None does not act.
     variance : float or ndarray of shape (*latent_shape), optional
         Variance of the normalised latents at each position and channel.
@@ -44,6 +46,7 @@ def guided_denoiser(
     Karras et al. (2024). Guiding a diffusion model with a bad version of itself.
     NeurIPS (autoguidance).
     """
+    settings = settings or SamplingSettings()
     unconditional = np.full_like(conditions, np.nan)
     known = not np.isnan(conditions).all()
     guidance = _scale(settings.guidance if known else None, settings.guidance_interval)

@@ -186,7 +186,7 @@ class Generator(Wrapper):
             self.network.predict_on_batch,
             self.schedule,
             conditions,
-            settings or SamplingSettings(),
+            settings,
             variance=self.normalizer.variance,
             **{"gaussian": self.gaussian, **options},
         )

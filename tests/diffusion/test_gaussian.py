@@ -174,7 +174,7 @@ def test_it_replaces_the_network_above_its_threshold(gaussian):
     gaussian.threshold = 4.0
     conditions = np.array([[0.5, 1.0]])
     x = draw(1, *SHAPE).astype("float32")
-    denoise = guided_denoiser(predict, FLOW, conditions, 1.0, gaussian=gaussian)
+    denoise = guided_denoiser(predict, FLOW, conditions, gaussian=gaussian)
     np.testing.assert_array_equal(denoise(x, 0.9), gaussian(x, 0.9, FLOW, conditions))
     assert not calls
     denoise(x, 0.5)

@@ -110,8 +110,7 @@ def test_preconditioned_states_are_scaled_on_the_way_in_and_out():
         return flow.target(x0, noise, t, variance=variance)
 
     nothing = np.zeros((2, 0), "float32")
-    settings = SamplingSettings()
-    denoise = guided_denoiser(perfect, flow, nothing, settings, variance=variance)
+    denoise = guided_denoiser(perfect, flow, nothing, variance=variance)
     np.testing.assert_allclose(denoise(x_t, t), x0, atol=1e-5)
 
 

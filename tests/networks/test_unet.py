@@ -238,7 +238,7 @@ def test_an_untrained_network_is_the_best_linear_estimate(shape):
     network, inputs = unet(shape), noisy(shape)
     conditions = np.zeros((2, 0), "float32")
     denoise = guided_denoiser(
-        network.predict_on_batch, schedule, conditions, 1.0, variance=variance
+        network.predict_on_batch, schedule, conditions, variance=variance
     )
     x_t, t = inputs["latents"], 0.4
     wiener = 0.6 * variance / (0.36 * variance + 0.16) * x_t

@@ -156,7 +156,7 @@ def test_the_interval_of_guidance_reaches_the_sidecars(runs, tmp_path):
     (sidecar,) = out.glob("sub-*/anat/*_T1w.json")
     assert read_json(sidecar)["GuidanceInterval"] == [0.3, 5.0]
     (sidecar, _) = sorted((runs / "synthetic").glob("sub-*/anat/*_T1w.json"))
-    assert read_json(sidecar)["GuidanceInterval"] == [0.3, 1000.0]
+    assert read_json(sidecar)["GuidanceInterval"] == [2.0, 1000.0]
 
 
 def test_the_prepared_cohort_comes_with_its_quality_page(runs):
