@@ -77,7 +77,17 @@ class Grid:
         return np.array(self.shape) * np.array(self.voxel_size)
 
     def centered_on(self, point):
-        """Return the same grid with another centre, world coordinates in mm."""
+        """Return the same grid with another centre.
+
+        Parameters
+        ----------
+        point : array_like of shape (3,)
+            World coordinates in mm.
+
+        Returns
+        -------
+        Grid
+        """
         return replace(self, center=tuple(point))
 
     def voxel_map(self, affine, *, world=None):
@@ -100,13 +110,27 @@ class Grid:
         return np.linalg.solve(np.asarray(affine, dtype=float), world @ self.affine)
 
     def to_config(self):
-        """Return the grid as a dict of JSON types."""
+        """Return the grid as a dict of JSON types.
+
+        Returns
+        -------
+        dict
+        """
         names = ("shape", "voxel_size", "center")
         return {name: list(getattr(self, name)) for name in names}
 
     @classmethod
     def from_config(cls, config):
         """Build the grid from the dict of `to_config`.
+
+        Parameters
+        ----------
+        config : dict
+            What `to_config` returned.
+
+        Returns
+        -------
+        Grid
 
         Raises
         ------

@@ -52,12 +52,12 @@ def save_model(
     card=None,
     dtype=None,
 ):
-    """Write a model folder, or replace the model in it; return the folder.
+    """Write a model folder.
 
     Parameters
     ----------
     folder : str or Path
-        Output folder.
+        Output folder. An existing model is replaced.
     kind : str
         ``vqvae``, ``ldm`` or ``predictor``.
     config : dict
@@ -72,6 +72,11 @@ def save_model(
         Text of the model's ``README.md``.
     dtype : str, optional
         ``float16`` halves the weights' size; None keeps float32.
+
+    Returns
+    -------
+    Path
+        The folder.
     """
     folder = Path(folder)
     values = {f"array.{name}": value for name, value in (arrays or {}).items()}

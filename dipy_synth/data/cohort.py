@@ -145,9 +145,17 @@ class Cohort:
         return self._side(cached(self), split)
 
     def label_maps(self, split=None):
-        """Return the label maps of the volumes as `volumes` does, of type int32.
+        """Return the label maps of the volumes, from a cache as that of `volumes`.
 
-        They are `UNKNOWN` everywhere where a volume has no label map.
+        Parameters
+        ----------
+        split : {"train", "validation"}, optional
+            The side; all by default.
+
+        Returns
+        -------
+        ndarray or VolumeRows of shape (n, I, J, K), int32
+            Values of labels; `UNKNOWN` everywhere where a volume has no label map.
         """
         return self._side(cached(self, LABEL_MAPS), split)
 

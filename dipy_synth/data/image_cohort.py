@@ -139,7 +139,18 @@ class ArrayCohort:
         return on_side(self.split, split)
 
     def volumes(self, split=None):
-        """Return the images of one side, or all: (n, *shape), float16, in [0, 1]."""
+        """Return the images of one side, or all.
+
+        Parameters
+        ----------
+        split : {"train", "validation"}, optional
+            The side.
+
+        Returns
+        -------
+        ndarray of shape (n, *shape), float16
+            In [0, 1].
+        """
         images = self.images[self.where(split)]
         if images.dtype == np.uint8:
             return (images / np.float32(255)).astype(np.float16)

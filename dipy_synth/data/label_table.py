@@ -43,8 +43,18 @@ class Labels:
 
     @classmethod
     def of(cls, values, names=None):
-        """Make the table of values of label maps, by their known names.
-        0 is left out; others are named ``label <value>``.
+        """Make the table of some values.
+
+        Parameters
+        ----------
+        values : iterable of int
+            Values of label maps; 0 is left out.
+        names : dict of int to str, optional
+            Known names; others are named ``label <value>``.
+
+        Returns
+        -------
+        Labels
         """
         values = tuple(sorted({int(value) for value in values} - {0}))
         known = names or {}
@@ -68,8 +78,17 @@ class Labels:
         write_table(path, [{**row, "index": str(row["index"])} for row in rows])
 
     def to_channels(self, maps):
-        """Return the channels (..., k) of label maps (...): float32.
-        They are 1 for a label, -1 for another or none, 0 where unknown.
+        """Return the channels of label maps.
+
+        Parameters
+        ----------
+        maps : ndarray of shape (...), int
+            Values of labels, or `UNKNOWN`. Others have no label.
+
+        Returns
+        -------
+        ndarray of shape (..., k), float32
+            1 for a label, -1 for another, 0 where unknown.
         """
         maps = np.asarray(maps)
         channels = np.where(maps[..., None] == np.array(self.values), 1, -1)
@@ -80,18 +99,34 @@ class Labels:
         return np.concatenate([images, self.to_channels(maps)], axis=-1)
 
     def from_channels(self, channels):
-        """Return the label maps (...) of channels (..., k): int32.
-        The largest channel decides, if it is above 0.
+        """Return the label maps of channels.
+
+        Parameters
+        ----------
+        channels : ndarray of shape (..., k), float
+            Mostly in [-1, 1]. The largest decides, if it is above 0.
+
+        Returns
+        -------
+        ndarray of shape (...), int32
         """
         best = channels.argmax(axis=-1)
         there = np.take_along_axis(channels, best[..., None], axis=-1)[..., 0] > 0
         return np.where(there, np.array(self.values)[best], 0).astype("int32")
 
     def check_memory(self, shape):
-        """Refuse more labels than fit in memory, for volumes of a shape.
+        """Refuse more labels than fit in memory.
 
-        Their channels of one volume, and the covariance of their patches, may take 1
-        GiB each.
+        Parameters
+        ----------
+        shape : tuple of int
+            Shape of a volume.
+
+        Raises
+        ------
+        InputError
+            If their channels of one volume, or the covariance of their patches, take
+            more than 1 GiB.
         """
         volume = 4 * len(self) * math.prod(shape)
         patches = 8 * (len(self) * _PATCH ** len(shape)) ** 2

@@ -82,14 +82,29 @@ class PreprocessConfig:
         object.__setattr__(self, "grid", self.grid or GRIDS[self.regrid])
 
     def to_config(self):
-        """Return the configuration as a dict of JSON types."""
+        """Return the configuration as a dict of JSON types.
+
+        Returns
+        -------
+        dict
+        """
         config = {f.name: getattr(self, f.name) for f in fields(self)}
         config.update(percentiles=list(self.percentiles), grid=self.grid.to_config())
         return config
 
     @classmethod
     def from_config(cls, config):
-        """Build the configuration from the dict of `to_config`."""
+        """Build the configuration from the dict of `to_config`.
+
+        Parameters
+        ----------
+        config : dict
+            What `to_config` returned.
+
+        Returns
+        -------
+        PreprocessConfig
+        """
         known = {f.name for f in fields(cls)}
         if not isinstance(config, dict) or not set(config) <= known:
             raise InputError(
@@ -104,9 +119,22 @@ class PreprocessConfig:
     def of_model(cls, config, *, brain="auto"):
         """Build the configuration that the cohort of a model was prepared with.
 
-        Where the model's configuration does not record it, it is the default on the
-        model's grid. `brain` is the source of masks. A model of images is an
-        InputError.
+        Parameters
+        ----------
+        config : dict
+            Configuration of the model; where it does not record the preprocessing, the
+            default is used on its grid.
+        brain : str, optional
+            Source of the brain masks.
+
+        Returns
+        -------
+        PreprocessConfig
+
+        Raises
+        ------
+        InputError
+            If the model is one of images.
         """
         known = config.get("preprocessing") or {}
         return cls.from_config({**known, "grid": model_grid(config), "brain": brain})

@@ -117,7 +117,15 @@ class VectorQuantizer(layers.Layer):
     def indices(self, latents):
         """Compute the index of the nearest code of each codebook.
 
-        From latents (batch, *spatial, channels): (batch, *spatial, codebooks), int32.
+        Parameters
+        ----------
+        latents : tensor of shape (batch, *spatial, channels)
+            Continuous or quantised latents.
+
+        Returns
+        -------
+        tensor of shape (batch, *spatial, codebooks), int32
+            Values from 0 to ``codes - 1``.
         """
         latents = ops.convert_to_tensor(latents)
         found = nearest(self._flatten(latents), self._codes())
@@ -126,8 +134,17 @@ class VectorQuantizer(layers.Layer):
     def start(self, latents, seed):
         """Initialise the codes by k-means of latents, and enable quantisation.
 
-        Latents (n, *spatial, channels) are of training images, of at least ``codes``
-        positions in all.
+        Parameters
+        ----------
+        latents : array of shape (n, *spatial, channels)
+            Latents of training images, of at least ``codes`` positions in all.
+        seed : int
+            Random seed.
+
+        Raises
+        ------
+        InputError
+            If the latents are too few, or not finite.
         """
         flat = ops.convert_to_numpy(self._flatten(ops.convert_to_tensor(latents)))
         self.check_enough(len(flat))
@@ -142,7 +159,18 @@ class VectorQuantizer(layers.Layer):
         self.started.assign(1.0)
 
     def check_enough(self, positions):
-        """Refuse to start from fewer latent positions, over all images, than codes."""
+        """Refuse to start from too few latents.
+
+        Parameters
+        ----------
+        positions : int
+            Number of latent positions, over all images.
+
+        Raises
+        ------
+        InputError
+            If they are fewer than the codes.
+        """
         if positions < self.codes:
             raise InputError(
                 f"{positions} latents to start {self.codes} codes from: expected at "

@@ -97,8 +97,11 @@ class LabelPath(layers.Layer):
 
         They are those of the differences from a patch without labels, which thus has
         the numbers 0. Each is scaled so that 99.9 % of the patches are in [-1, 1].
-        `patches` (n, patch ** rank * labels) have some label, in the order of
-        `space_to_depth`.
+
+        Parameters
+        ----------
+        patches : ndarray of shape (n, patch ** rank * labels)
+            Patches with some label, in the order of `space_to_depth`.
         """
         there = np.asarray(patches, "float64") + 1
         vectors = np.linalg.eigh(there.T @ there / max(1, len(there)))[1][:, ::-1]

@@ -198,9 +198,13 @@ class PatchAutoencoder(Autoencoder):
     def initialize_linear(self, patches):
         """Initialise the linear path by PCA of patches.
 
-        Each component is scaled so that 99.9 % of the patches fall within [-1, 1], the
-        range of the quantiser. `patches` (n, 4 ** rank) have some foreground, in the
-        order of `space_to_depth`.
+        Each component is scaled so that 99.9 % of the patches fall within [-1, 1],
+        the range of the quantiser.
+
+        Parameters
+        ----------
+        patches : ndarray of shape (n, 4 ** rank)
+            Patches in [-1, 1] with some foreground, in the order of `space_to_depth`.
         """
         mean = patches.mean(axis=0)
         covariance = np.cov((patches - mean).T)

@@ -118,7 +118,17 @@ class PredictorNetwork(Network):
         self.built = True
 
     def describe(self, images):
-        """Compute the features of images: (batch, features), float32."""
+        """Compute the features.
+
+        Parameters
+        ----------
+        images : tensor of shape (batch, *shape, 1)
+            Images in [-1, 1].
+
+        Returns
+        -------
+        tensor of shape (batch, features), float32
+        """
         counts = self.local_histograms(images)
         found = ops.cast(self.body(counts), "float32")
         if self.where:
@@ -151,7 +161,15 @@ class PredictorNetwork(Network):
         return parts
 
     def initialize(self, images, targets):
-        """Initialise by principal components, and ridge regression on them."""
+        """Initialise by principal components and a ridge regression on them.
+
+        Parameters
+        ----------
+        images : array of shape (n, *shape, 1)
+            Training images in [-1, 1].
+        targets : array of shape (n, n_columns)
+            Targets; NaN where missing.
+        """
         flat = np.concatenate(
             [
                 ops.convert_to_numpy(

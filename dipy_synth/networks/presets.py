@@ -173,7 +173,26 @@ UNET_PRESETS = {
 
 
 def find_preset(name, presets=PRESETS):
-    """Return one row of a table, dict, by default of that of autoencoders."""
+    """Return one row of a table.
+
+    Parameters
+    ----------
+    name : str
+        One of the table's rows.
+    presets : dict, optional
+        `PRESETS` of autoencoders, or `UNET_PRESETS`.
+
+    Returns
+    -------
+    dict
+        ``network``, ``training``, ``crop``, ``command``, ``hardware``, ``time`` and
+        ``score``, and of U-Nets ``schedule``.
+
+    Raises
+    ------
+    InputError
+        If the name is unknown.
+    """
     if name not in presets:
         raise InputError(f"preset {name!r}: expected one of {', '.join(presets)}")
     return presets[name]

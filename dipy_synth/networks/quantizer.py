@@ -59,7 +59,18 @@ class FSQ(layers.Layer):
         return (passed, self.indices(latents)) if return_indices else passed
 
     def indices(self, latents):
-        """Compute the level of each channel, from 0: int32, of the same shape."""
+        """Compute the level of each channel.
+
+        Parameters
+        ----------
+        latents : tensor of shape (batch, *spatial, channels)
+            Continuous or quantised latents.
+
+        Returns
+        -------
+        tensor of shape (batch, *spatial, channels), int32
+            Values from 0 to ``levels - 1``.
+        """
         rounded = ops.round((ops.clip(latents, -1, 1) + 1) * self._half())
         return ops.cast(rounded, "int32")
 

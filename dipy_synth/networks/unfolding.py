@@ -80,6 +80,11 @@ class Unfolding(layers.Layer):
         basis : ndarray of shape (channels, patch ** rank * image_channels), optional
             Orthonormal rows: the voxels of a patch, in row-major order, that each
             channel stands for. Needed where `factor` is above 1.
+
+        Raises
+        ------
+        InputError
+            If the basis is absent or has another shape.
         """
         if self.factor > 1:
             self._set_matrix(basis)

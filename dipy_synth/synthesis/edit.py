@@ -74,18 +74,43 @@ class Edit:
 
     @classmethod
     def parse(cls, schema, *, conditions=(), change=(), own=(), **options):
-        """Read an edit from words ``name=value``, by the conditions of a model.
-        `options` are ``strength``, ``steps`` and ``guidance``.
+        """Read an edit from words, by the conditions of a model.
+
+        Parameters
+        ----------
+        schema : ConditionSchema
+            The conditions of the model.
+        conditions, change, own : sequence of str, optional
+            Each ``name=value``.
+        **options
+            ``strength``, ``steps``, ``guidance``.
+
+        Returns
+        -------
+        Edit
         """
         steps = dict(_step(word, schema) for word in change)
         return cls(schema.parse(conditions), steps, schema.parse(own), **options)
 
     def rows(self, known, schema):
-        """Return the conditions of a scan, its own and the new ones: two dicts.
+        """Return the conditions of a scan, its own and the new ones.
 
-        They have every condition of the model, None where unknown. `known` is the row
-        of the scan in the tables. A number to change that is not known is an
-        InputError.
+        Parameters
+        ----------
+        known : dict
+            Its row in the tables.
+        schema : ConditionSchema
+            The conditions of the model.
+
+        Returns
+        -------
+        own, wanted : dict
+            Every condition of the model; None where unknown.
+
+        Raises
+        ------
+        InputError
+            If a number to change is not known.
         """
         row = {**known, **self.own}
         own = {c.name: c.typed(row.get(c.name)) for c in schema.columns}

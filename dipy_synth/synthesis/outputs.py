@@ -59,9 +59,18 @@ class Outputs:
     def write(self, path, volume, content, config, *, label_map=None):
         """Write a volume and its sidecar; the volume last, since it marks completion.
 
-        The volume and, of a model that knows labels, its label map are on the grid of
-        the model, both (I, J, K); `content` is further content of the sidecar, and
-        `config` the configuration of the model.
+        Parameters
+        ----------
+        path : Path
+            The volume's, see `volume_path`.
+        volume : ndarray of shape (I, J, K)
+            The volume, on the grid of the model.
+        content : dict
+            Further content of the sidecar.
+        config : dict
+            Configuration of the model.
+        label_map : ndarray of shape (I, J, K), int, optional
+            Its labels, of a model that knows labels.
         """
         grid = Grid.from_config(config["grid"])
         sidecar = {

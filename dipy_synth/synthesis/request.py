@@ -77,8 +77,21 @@ class Request:
         return replace(self, sampling=self.sampling.completed(defaults))
 
     def count(self, n=None):
-        """Count the volumes of n samples; by default of the participants, or one: int.
-        An n below 1, or not the number of participants, is an InputError.
+        """Count the volumes.
+
+        Parameters
+        ----------
+        n : int, optional
+            Number of samples; by default that of the participants, or one.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        InputError
+            If `n` is below 1, or is not the number of participants.
         """
         there = len(self.participants)
         n = (there or 1) if n is None else n
@@ -92,10 +105,18 @@ class Request:
         return n * len(self.variants())
 
     def sample(self, number):
-        """Return the request of one volume, by its number from 0, for its sidecar.
+        """Return the request of one volume, for its sidecar.
 
-        It has ``SampleNumber``, which defines the noise, ``Conditions``, and
-        ``MatchedId`` for a participant with a known id.
+        Parameters
+        ----------
+        number : int
+            Number of the volume in the cohort, from 0.
+
+        Returns
+        -------
+        dict
+            ``SampleNumber``, which defines its noise, ``Conditions``, and ``MatchedId``
+            for a participant with a known id.
         """
         variants = self.variants()
         sample, place = divmod(number, len(variants))
