@@ -23,6 +23,7 @@ from dipy_synth.utils.cells import as_number
 from dipy_synth.utils.number_checks import check_number, check_whole
 
 STRENGTH, STEPS, GUIDANCE = 1.0, 24, 2.0
+_INTERVAL = (0.3, 1000.0)  # noise-to-signal ratios with guidance
 
 
 @dataclass(frozen=True)
@@ -185,8 +186,7 @@ def edit_volume(
     times = partial_times(whole, strength)
     state = invert_ddim(ldm.denoiser(rows[:1]), latents, times, ldm.schedule)
     rows = rows[:1] if same else rows
-    interval = ldm.config["sampling"].get("guidance_interval")
-    settings = SamplingSettings(guidance=guidance, guidance_interval=interval)
+    settings = SamplingSettings(guidance=guidance, guidance_interval=_INTERVAL)
     denoise = ldm.denoiser(rows, settings)
     start = np.repeat(state, len(rows), axis=0)
     decoded = ldm.decode(sample_ddim(denoise, start, times, ldm.schedule))
