@@ -9,6 +9,11 @@ from dipy.workflows.workflow import Workflow
 class SynthDoctorFlow(Workflow):
     """Diagnose a latent diffusion model."""
 
+    @classmethod
+    def get_short_name(cls):
+        """Return the short name, for DIPY's combined workflows."""
+        return "synth_doctor"
+
     def run(
         self, model, prepared=None, vqvae=None, quick=False, seed=0, out_dir="doctor"
     ):

@@ -6,6 +6,11 @@ from dipy.workflows.workflow import Workflow
 class EditMRIFlow(Workflow):
     """Edit T1 scans by a latent diffusion model."""
 
+    @classmethod
+    def get_short_name(cls):
+        """Return the short name, for DIPY's combined workflows."""
+        return "edit_mri"
+
     def run(
         self,
         input_files,

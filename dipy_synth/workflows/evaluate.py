@@ -7,6 +7,11 @@ from dipy.workflows.workflow import Workflow
 class EvaluateMRIFlow(Workflow):
     """Evaluate a cohort of synthetic T1 brains."""
 
+    @classmethod
+    def get_short_name(cls):
+        """Return the short name, for DIPY's combined workflows."""
+        return "evaluate_mri"
+
     def run(
         self,
         real,

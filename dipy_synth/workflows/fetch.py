@@ -9,6 +9,11 @@ from dipy_synth.data.fetchers import SOURCES, fetch_t1
 class FetchT1Flow(Workflow):
     """Fetch a public T1 dataset."""
 
+    @classmethod
+    def get_short_name(cls):
+        """Return the short name, for DIPY's combined workflows."""
+        return "fetch_t1"
+
     def run(self, name, keep_archive=False, out_dir=""):
         """Download and unpack a public T1 dataset, or resume an interrupted download.
 

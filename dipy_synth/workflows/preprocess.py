@@ -14,6 +14,11 @@ from dipy_synth.synthesis.scans import report_scans
 class PreprocessT1Flow(Workflow):
     """Prepare a cohort of T1 scans for training."""
 
+    @classmethod
+    def get_short_name(cls):
+        """Return the short name, for DIPY's combined workflows."""
+        return "preprocess_t1"
+
     def run(
         self,
         input_files,

@@ -6,6 +6,11 @@ from dipy.workflows.workflow import Workflow
 class ReconstructMRIFlow(Workflow):
     """Reconstruct T1 scans by an autoencoder."""
 
+    @classmethod
+    def get_short_name(cls):
+        """Return the short name, for DIPY's combined workflows."""
+        return "reconstruct_mri"
+
     def run(
         self,
         input_files,

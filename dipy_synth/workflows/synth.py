@@ -6,6 +6,11 @@ from dipy.workflows.workflow import Workflow
 class SynthMRIFlow(Workflow):
     """Generate synthetic T1 brains."""
 
+    @classmethod
+    def get_short_name(cls):
+        """Return the short name, for DIPY's combined workflows."""
+        return "synth_mri"
+
     def run(
         self,
         model="ixi-2mm",

@@ -9,6 +9,11 @@ from dipy.workflows.workflow import Workflow
 class TrainLDMFlow(Workflow):
     """Train the latent diffusion model."""
 
+    @classmethod
+    def get_short_name(cls):
+        """Return the short name, for DIPY's combined workflows."""
+        return "train_ldm"
+
     def run(
         self,
         prepared,

@@ -9,6 +9,11 @@ from dipy.workflows.workflow import Workflow
 class TrainPredictorFlow(Workflow):
     """Train the covariate predictor."""
 
+    @classmethod
+    def get_short_name(cls):
+        """Return the short name, for DIPY's combined workflows."""
+        return "train_predictor"
+
     def run(
         self,
         prepared,

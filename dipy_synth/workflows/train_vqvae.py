@@ -6,6 +6,11 @@ from dipy.workflows.workflow import Workflow
 class TrainVQVAEFlow(Workflow):
     """Train the autoencoder."""
 
+    @classmethod
+    def get_short_name(cls):
+        """Return the short name, for DIPY's combined workflows."""
+        return "train_vqvae"
+
     def run(
         self,
         prepared,
