@@ -38,6 +38,7 @@ from dipy_synth.errors import InputError
 CC359 = re.compile(r"^(CC\d{4})_([a-z]+)_(15|3)_(\d+)_([MF])$")
 CC359_START = re.compile(r"^CC\d{4}_[a-z]+_(15|3)_\d+_[MF]")
 IXI = re.compile(r"^(IXI\d{3})-([A-Za-z]+)-\d{4}-T1$")
+DATE = re.compile(r"(19|20)\d\d[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])")
 NFBS = re.compile(r"_T1w_brainmask$")
 # desc- of what dipy_synth writes
 OURS = ("prepared", "synthetic", "reconstructed", "edited", "difference")
@@ -233,6 +234,7 @@ def read_files(paths):
     if len(set(names)) < len(names):
         names = [f"{path.parent.name}{name}" for path, name in zip(named, names)]
     names = dict(zip(named, names))
+    _warn_of_dates(names)
     records = []
     for path in scans:
         found, subject, own = labels(path), _subject(path), None
@@ -241,6 +243,23 @@ def read_files(paths):
         session, run = found.get("ses"), found.get("run")
         records.append(Record(subject, path, None, session, run, name=own or None))
     return records
+
+
+def _warn_of_dates(names):
+    """Warn of scans whose names differ by a date alone, which may be one person's."""
+    groups = {}
+    for path, name in names.items():
+        without = DATE.sub("", name).strip("-_. ")
+        if without and DATE.search(name):
+            groups.setdefault((path.parent, without), []).append(path.name)
+    groups = [group for group in groups.values() if len(group) > 1]
+    if groups:
+        logger.warning(
+            f"{' and '.join(groups[0][:3])} are read as {len(groups[0])} subjects; is "
+            "that one person? Training and validation must not share one: name "
+            "sessions as in sub-anna_ses-20200101_T1w.nii.gz"
+            + (f" ({len(groups)} such names)" if len(groups) > 1 else "")
+        )
 
 
 def _subject(path):

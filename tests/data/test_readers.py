@@ -370,6 +370,21 @@ def test_plain_files(touch):
     assert len(read_records([root / "c.nii", str(root / "a_b-1.nii.gz")])) == 2
 
 
+@pytest.mark.parametrize("first", ["20200131", "2020-01-31", "1999_12_01"])
+def test_names_that_differ_by_a_date_may_be_of_one_person(touch, first, caplog):
+    root = touch(f"anna_{first}_T1.nii", "anna_20210101_T1.nii", "bob_20210101_T1.nii")
+    assert len(read_records(root)) == 3
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert "is that one person?" in warning and "as 2 subjects" in warning
+    assert first in warning and "bob" not in warning
+
+
+def test_other_numbers_and_dates_alone_are_no_reason_to_warn(touch, caplog):
+    root = touch("anna_20209999_T1.nii", "anna_20208888_T1.nii", "20200101.nii")
+    assert len(read_records(root)) == 3
+    assert not [r for r in caplog.records if r.levelname == "WARNING"]
+
+
 def test_plain_files_of_one_name_are_named_after_their_folders(touch):
     root = touch("p1/T1.nii.gz", "p2/T1.nii.gz")
     assert [r.subject for r in read_records(root)] == ["p1T1", "p2T1"]
