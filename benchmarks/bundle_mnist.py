@@ -18,6 +18,12 @@ from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.predictor import CovariatePredictor
 
 N = 500
+SAMPLING = {
+    "sampler": "sde_dpmpp_2m",
+    "steps": 48,
+    "guidance_rescale": 0.0,
+    "guidance_interval": None,
+}
 CARD = """# {name}
 
 A latent diffusion model of handwritten digits, 28x28, by class (`label`, 0 to 9): a
@@ -52,7 +58,7 @@ def main():
     options = parser.parse_args()
     ldm = LDM(options.work / "flow")
     ldm.config["license"] = "CC BY-SA 3.0"
-    ldm.config["sampling"]["guidance"] = options.guidance
+    ldm.config["sampling"] = {**SAMPLING, "guidance": options.guidance}
     small = LDM(ldm.save(options.folder, dtype="float16"))
     small.save(options.folder, dtype="float16", card=card(small, options))
 

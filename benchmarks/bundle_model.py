@@ -41,7 +41,7 @@ it.
   for a short time on few subjects.
 - **Contents**: `config.json` (networks, grid, salted hashes of the subjects of either
   side of the split, conditions with their rounded ranges, recommended sampling),
-  `weights.npz` (float16 arrays) and `qc_filter.npz` (acceptance ranges for
+  `weights-*.npz` (float16 arrays) and `qc_filter-*.npz` (acceptance ranges for
   `dipy_synth_mri --gate`; no training brain at any resolution); nothing in this folder
   can run code.
 """

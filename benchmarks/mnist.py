@@ -107,6 +107,8 @@ def sample(ldm, row, n, path):
         sampler=row.sampler,
         steps=row.steps,
         guidance=row.guidance or 1.0,
+        guidance_interval=(0, 1e4),
+        autoguidance=1.0,
         batch_size=500,
         progress=False,
     )

@@ -33,6 +33,7 @@ from dipy_synth.data.brain_extraction import find_brain
 from dipy_synth.data.nifti import read_scan, write_volume
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.prepared import write_prepared
+from dipy_synth.data.prepared_folder import link_source
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
@@ -164,7 +165,8 @@ def time_scan(record, preprocessing, threads, out_dir):
             data, affine, mask=mask, preprocessing=preprocessing, threads=threads
         )
     with clock(spent, "writing"):
-        write_prepared(out_dir, record, prepared, preprocessing)
+        source = link_source(out_dir, [record])
+        write_prepared(out_dir, record, prepared, preprocessing, source=source)
     spent["all else"] = spent.pop("prepare_t1") - sum(spent[name] for name in TIMED)
     return spent
 

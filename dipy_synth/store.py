@@ -258,7 +258,7 @@ def _fill(network, name, values, folder):
 def made_from(folder, what):
     """Name the configuration of a model in the errors of what is made from it.
 
-    `what` is made, such as "the unet".
+    `what` names what is made, such as "the unet".
     """
     try:
         yield

@@ -260,9 +260,9 @@ def check_cc359(folder):
     """List the present and missing files of Calgary-Campinas-359 in a folder.
 
     Images are named as ``CC0001_philips_15_55_M.nii.gz``, masks have a further word
-    (``_staple``); both may be at any depth. Return the subjects (``CC0001``) with
-    ``images``, with ``masks``, with ``missing images``, and with an image and ``missing
-    masks``; archives still ``packed``.
+    (``_staple``); both may be at any depth. Return a dict of lists: the subjects
+    (``CC0001``) with ``images``, ``masks``, ``missing images`` or ``missing masks`` (of
+    an image that is there), and archives that are still ``packed``.
     """
     paths = sorted(Path(folder).rglob("*"))
     found = [match for p in paths if (match := _CC359_NAME.fullmatch(p.name))]

@@ -89,7 +89,7 @@ def offset_of(data, mask):
 def as_mask(values):
     """Convert a mask, probabilities or labels to a boolean mask of the same shape.
 
-    Probabilities (of 1, per cent, 0 to 255) count above half of their scale, labels
+    Probabilities (scaled to 1, 100 or 255) count above half of their scale, labels
     where they are not 0.
     """
     values = np.asarray(values)

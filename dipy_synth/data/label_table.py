@@ -142,8 +142,9 @@ class Labels:
 def read_names(folder):
     """Read the names of labels, by value, from the ``dseg.tsv`` of a folder.
 
-    One other table whose name ends so counts where it is alone. Empty where there is no
-    table; an index that is not an integer, or has two names, is an InputError.
+    Without it, a single table whose name ends in ``dseg.tsv`` is read. Empty where
+    there is no table; an index that is not an integer, or has two names, is an
+    InputError.
     """
     tables = sorted(Path(folder).glob("*" + TABLE)) if Path(folder).is_dir() else []
     path = Path(folder) / TABLE

@@ -38,7 +38,9 @@ from dipy_synth.errors import InputError
 CC359 = re.compile(r"^(CC\d{4})_([a-z]+)_(15|3)_(\d+)_([MF])$")
 CC359_START = re.compile(r"^CC\d{4}_[a-z]+_(15|3)_\d+_[MF]")
 IXI = re.compile(r"^(IXI\d{3})-([A-Za-z]+)-\d{4}-T1$")
-DATE = re.compile(r"(19|20)\d\d[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])")
+DATE = re.compile(  # and perhaps a time of day
+    r"(19|20)\d\d[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])([-_.T]?\d{6})?"
+)
 NFBS = re.compile(r"_T1w_brainmask$")
 # desc- of what dipy_synth writes
 OURS = ("prepared", "synthetic", "reconstructed", "edited", "difference")
@@ -247,18 +249,20 @@ def read_files(paths):
 
 def _warn_of_dates(names):
     """Warn of scans whose names differ by a date alone, which may be one person's."""
-    groups = {}
+    groups, dated = {}, set()
     for path, name in names.items():
         without = DATE.sub("", name).strip("-_. ")
-        if without and DATE.search(name):
-            groups.setdefault((path.parent, without), []).append(path.name)
-    groups = [group for group in groups.values() if len(group) > 1]
+        groups.setdefault(without, []).append(path)
+        if DATE.search(name):
+            dated.add(without)
+    groups = [g for key, g in groups.items() if key and key in dated and len(g) > 1]
     if groups:
+        first = " and ".join(map(str, groups[0][:3]))
+        more = f" ({len(groups)} such names)" if len(groups) > 1 else ""
         logger.warning(
-            f"{' and '.join(groups[0][:3])} are read as {len(groups[0])} subjects; is "
-            "that one person? Training and validation must not share one: name "
-            "sessions as in sub-anna_ses-20200101_T1w.nii.gz"
-            + (f" ({len(groups)} such names)" if len(groups) > 1 else "")
+            f"{first} are read as {len(groups[0])} subjects; is that one person? "
+            "Training and validation must not share one: name sessions as in "
+            f"sub-anna_ses-20200101_T1w.nii.gz{more}"
         )
 
 

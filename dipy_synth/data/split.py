@@ -43,7 +43,7 @@ def few_held_out(sides):
 
 
 def few_trained_on(subjects):
-    """Describe that a model shows its training subjects; "" if they are enough."""
+    """Return a warning if so few subjects show in a model trained on them, or ""."""
     if subjects >= LEAST_TRAINED_ON:
         return ""
     return (

@@ -127,9 +127,9 @@ class DiagnosticContext:
     def along_widest(self, name, errors, *, most=32):
         """Denoise from high noise, along the training component of largest variance.
 
-        `errors` are the levels of noise: residual fractions of the component's variance
-        of the best linear estimate. Returns a Denoised with coordinates (k, 1) as
-        images; the mean is at 0.
+        `errors` set the noise levels: at each, the best linear estimate leaves this
+        fraction of the component's variance. Returns a Denoised with coordinates (k, 1)
+        as images; the mean is at 0.
         """
         mean, axis, variance = _widest(self.chosen("latents", most=_FOR_WIDEST)[0])
         errors = np.asarray(errors)

@@ -111,7 +111,7 @@ def check_ladder(context, progress=None):
         expected=f"{CLOSE[0]} to {CLOSE[1]} in all bands, from each level",
         advice="below 1 folds become blotches: train longer, with more of the lowest "
         "noise level that fails, and use a sampler with fresh noise (sde_dpmpp_2m); "
-        "above 1 there is noise: more steps",
+        "above 1 there is noise: more steps, or less autoguidance",
         values={
             "noise_to_signal": list(context.ladder.ratios),
             "power_ratio": ratios.tolist(),

@@ -14,7 +14,8 @@ def guided_denoiser(
     Classifier-free guidance extrapolates from the network's estimate without conditions
     through the one with them. Without conditions the two are equal, and only one is
     computed. Autoguidance then extrapolates from the estimate of a weaker denoiser,
-    here the best linear one, which needs no further call of the network.
+    here the best linear one by position and channel (a Wiener filter), which needs no
+    further call of the network.
 
     Parameters
     ----------

@@ -31,10 +31,11 @@ class SamplingSettings:
         Noise-to-signal ratios between which guidance acts. In completed settings None
         is everywhere.
     autoguidance : float, optional
-        Scale of autoguidance; 1 is without. Above 1, estimates are extrapolated from
-        the best linear one, which makes texture plainer and samples more alike.
+        Scale of autoguidance, from 0 to 10; 1 is without. Above 1, estimates are
+        extrapolated from the best linear one: folds are clearer, and too much adds
+        power at high frequencies.
     autoguidance_interval : (float, float), optional
-        The same as `guidance_interval`, for autoguidance.
+        Noise-to-signal ratios between which autoguidance acts.
     eta : float, optional
         Fraction, from 0 to 1, of fresh noise in a step of the samplers ddim and
         sde_dpmpp_2m; None is the sampler's own.
@@ -57,13 +58,14 @@ class SamplingSettings:
     def __post_init__(self):
         if self.steps is not None:
             object.__setattr__(self, "steps", check_whole("steps", self.steps))
-        for name in ("guidance", "autoguidance"):
+        if self.guidance is not None:
+            check_number("guidance", self.guidance)
+        if self.autoguidance is not None:
+            check_number("autoguidance", self.autoguidance, low=0, high=10)
+        for name in ("guidance_interval", "autoguidance_interval"):
             if getattr(self, name) is not None:
-                check_number(name, getattr(self, name))
-            interval = f"{name}_interval"
-            if getattr(self, interval) is not None:
-                checked = _interval(interval, getattr(self, interval))
-                object.__setattr__(self, interval, checked)
+                interval = _interval(name, getattr(self, name))
+                object.__setattr__(self, name, interval)
         if self.guidance_rescale is not None:
             check_number("guidance_rescale", self.guidance_rescale, low=0, high=1)
         if self.sampler is not None:
@@ -93,11 +95,17 @@ class SamplingSettings:
         Returns
         -------
         SamplingSettings
+            Without autoguidance, of a scale of 1, its scale and interval are None.
         """
         given = self.to_config()
         filled = {k: defaults.get(k) if v is None else v for k, v in given.items()}
         if self.eta is None and filled["sampler"] != defaults.get("sampler"):
             filled["eta"] = None
+        if filled["autoguidance"] in (None, 1):
+            filled["autoguidance"] = filled["autoguidance_interval"] = None
+        elif filled["autoguidance_interval"] is None:
+            interval = DEFAULT_SAMPLING["autoguidance_interval"]
+            filled["autoguidance_interval"] = interval
         return SamplingSettings(**filled)
 
     @property

@@ -9,10 +9,10 @@ THRESHOLD = 0.04  # of the range, above the fringe that a decoder leaves around 
 
 
 def check_volumes(volumes, name, *, least=1, shape=None):
-    """Check that volumes are finite, at `least` so many, and of a `shape` if given.
+    """Check that there are `least` volumes or more, finite, and of a `shape` if given.
 
     They are an array (n, *shape), or images as of `dipy_synth.data.arrays.as_volumes`,
-    and returned in their own type. `name` is theirs in errors.
+    and returned in their own type. `name` is what errors call them.
     """
     volumes = as_volumes(volumes)
     if volumes.ndim < 3 or len(volumes) < least:
@@ -31,9 +31,9 @@ def check_volumes(volumes, name, *, least=1, shape=None):
 
 
 def check_features(features, name, *, least=2, width=None):
-    """Check that features (n, d) are finite, with at `least` so many rows: float64.
+    """Check that features (n, d) are finite, with `least` rows or more: float64.
 
-    Where given, `width` is the expected d. `name` is theirs in errors.
+    Where given, `width` is the expected d. `name` is what errors call them.
     """
     features = np.asarray(features, "float64")
     if features.ndim != 2 or len(features) < least or features.shape[1] < 1:

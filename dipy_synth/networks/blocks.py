@@ -29,7 +29,7 @@ def convolution(
     """Make a convolution layer of a rank, 2 or 3, with padding 'same'.
 
     With `zero` weights are 0 at first, so that a residual path begins as the identity.
-    `gain` is the variance of the weights times the inputs of an output, at the start.
+    Initial weights have the variance `gain` / (number of inputs of an output).
     """
     return _CONV[rank](
         filters,

@@ -59,7 +59,7 @@ def to_arrays(images, *, background, labels=None):
 
     From (n, *shape, 1), or (n, *shape, 1 + k) with labels in the further channels, to
     (n, 1, *shape), or (n, 2, *shape) with label maps, which are 0 in the background of
-    brains; in float32. `background` is of `from_network`.
+    brains; in float32. For `background` see `from_network`.
     """
     images = np.asarray(ops.convert_to_numpy(images), "float32")
     volumes = from_network(images, background=background)

@@ -7,7 +7,7 @@ import keras
 
 @contextmanager
 def default_precision(policy):
-    """Make networks in a Keras dtype policy; None for the present one."""
+    """Make networks in a Keras dtype policy; None keeps the current one."""
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy or before)
     try:

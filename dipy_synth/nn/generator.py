@@ -71,12 +71,10 @@ class Generator(Wrapper):
         conditions : dict or sequence of dict, optional
             Values of conditions, such as ``{"age": 70, "sex": "F"}``; one dict for all
             samples, or one each. Others are dropped.
-        steps, sampler, eta, guidance, guidance_rescale, guidance_interval : optional
+        steps, sampler, guidance, ..., eta : optional
             Settings of the sampler, see
             `dipy_synth.diffusion.sampling_settings.SamplingSettings`; by default those
             of the model.
-        autoguidance, autoguidance_interval : optional
-            The same.
         batch_size : int, optional
             Number of volumes at a time.
         return_states : bool, optional

@@ -68,18 +68,20 @@ def _generated(folder):
         f"Sampling used {sampler} with {record['Steps']} steps and seed "
         f"{record['Seed']}."
     )
-    if record.get("Guidance") not in (None, 1, 1.0):
-        inside = record.get("GuidanceInterval")
-        where = " between noise-to-signal ratios of {:g} and {:g}" if inside else ""
-        yield (
-            "Classifier-free guidance (Ho and Salimans, 2022) had a scale of "
-            f"{record['Guidance']:g}{where.format(*inside or ())}."
-        )
-    if record.get("Autoguidance") not in (None, 1, 1.0):
-        yield (
+    for key, words in (
+        ("Guidance", "Classifier-free guidance (Ho and Salimans, 2022)"),
+        (
+            "Autoguidance",
             "Autoguidance (Karras et al., 2024), with the best linear estimate as the "
-            f"weaker denoiser, had a scale of {record['Autoguidance']:g}."
-        )
+            "weaker denoiser,",
+        ),
+    ):
+        if record.get(key) not in (None, 1, 1.0):
+            inside = record.get(f"{key}Interval")
+            where = " between noise-to-signal ratios of {:g} and {:g}" if inside else ""
+            yield (
+                f"{words} had a scale of {record[key]:g}{where.format(*inside or ())}."
+            )
     if record.get("QCFilter"):
         yield "Volumes outside the acceptance ranges of real brains were drawn again."
 

@@ -52,8 +52,9 @@ def synthesize_images(
     out_dir : str or Path
         Folder of the files.
     n : int, optional
-        Number of samples, see `dipy_synth.synthesis.synthesize_cohort`. Existing images
-        are kept; a smaller number changes nothing.
+        Number of samples, see
+        `dipy_synth.synthesis.synthetic_cohort.synthesize_cohort`. Existing images are
+        kept; a smaller number changes nothing.
     request : Request, optional
         Seed, conditions and settings of the sampler.
     batch_size : int, optional

@@ -106,9 +106,9 @@ class OutputFolder:
     def check(self, request, *, before=None, force=False):
         """Refuse to mix two requests, in JSON types, in one folder.
 
-        That of the folder is `before`, or read from it. Return the differences of the
-        two, empty for a new folder. They are an InputError, unless `force` lets results
-        of another request be replaced.
+        The folder's own request is `before`, by default read from the folder. Return
+        the differences of the two, empty for a new folder. They are an InputError,
+        unless `force` lets results of another request be replaced.
         """
         before = self.read() if before is None else before
         different = [] if before is None else differences(before, request)

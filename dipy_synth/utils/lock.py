@@ -27,8 +27,9 @@ def folder_lock(folder):
 
     The lock is the operating system's, on the file ``.lock`` in the folder, which
     describes its holder. So the lock of a killed process is free, and what it was
-    writing, temporary files, is removed. A file system without locks has none. A lock
-    that another process holds, or a path of a file, is an InputError.
+    writing, temporary files, is removed. Where the file system has no locks, nothing is
+    locked. It is an InputError if another process holds the lock, or the path is that
+    of a file.
     """
     folder = Path(folder)
     made = [p for p in (folder, *folder.parents) if not p.exists()]

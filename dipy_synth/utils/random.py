@@ -55,8 +55,8 @@ USES = {
 def random_stream(use, *keys, seed):
     """Make a generator of random numbers for a use, a key of `USES`.
 
-    The integers `keys` tell the streams of one use apart, such as epoch and batch;
-    there are always as many for one use.
+    The integers `keys` distinguish the streams of one use, such as epoch and batch. A
+    use always takes the same number of keys.
     """
     numbers = [int(key) for key in keys]
     return np.random.default_rng([USES[use], *numbers, check_seed(seed)])

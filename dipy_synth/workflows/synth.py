@@ -84,11 +84,12 @@ class SynthMRIFlow(Workflow):
             Lowest and highest noise-to-signal ratio with guidance (Kynkaanniemi et al.,
             2024). If None, that of the model.
         autoguidance : float, optional
-            Scale of autoguidance (Karras et al., 2024): above 1, each estimate is
-            extrapolated from a linear one, which makes folds clearer; 1 is without. If
-            None, that of the model.
+            Scale of autoguidance (Karras et al., 2024), from 0 to 10: above 1, each
+            estimate is extrapolated from a linear one, which makes folds clearer; 1 is
+            without. If None, that of the model.
         autoguidance_interval : variable float, optional
-            The same as --guidance_interval, for --autoguidance.
+            Lowest and highest noise-to-signal ratio with autoguidance. If None, that of
+            the model.
         eta : float, optional
             Share of fresh noise in a step of --sampler ddim or sde_dpmpp_2m, from 0
             (none) to 1. If None, that of the model.
@@ -106,8 +107,7 @@ class SynthMRIFlow(Workflow):
             Reject volumes that fail the QC filter of the model (outside the acceptance
             ranges of real brains or, if trained --with_gate, similar to a training
             brain) and draw them again, at most 20 times each. The command ends with
-            exit status 1 if the first 10 draws are all rejected. It takes several times
-            as long.
+            exit status 1 if the first 10 draws are all rejected.
         like : string or Path, optional
             An image in the space of the model (MNI152 for the bundled one): volumes
             are interpolated once, to its voxels.

@@ -18,7 +18,7 @@ from dipy_synth.nn.predictor import CovariatePredictor
 ###############################################################################
 # The bundled model was trained with age and sex as conditions. Equal ``numbers`` start
 # from the same noise; here are two samples at three ages each, in 16 steps instead of
-# the model's 64, to be quick.
+# the model's 40, to be quick.
 
 ldm = LDM()
 ages = [25, 45, 65]

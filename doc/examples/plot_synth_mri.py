@@ -23,7 +23,7 @@ for column in ldm.schema.columns:
 
 ###############################################################################
 # The same noise with another age: sample 0 of seed 1, twice. Sample ``i`` of a seed
-# does not depend on how many there are. The model's own number of steps is 64; 16 take
+# does not depend on how many there are. The model's own number of steps is 40; 16 take
 # less time.
 
 volumes = ldm.generate(

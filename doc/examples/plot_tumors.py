@@ -86,4 +86,5 @@ for ax, place in zip(axes, places):
 #     dipy_train_vqvae tumors --out_dir vqvae
 #     dipy_train_ldm tumors vqvae --conditions tumor location --out_dir ldm
 #     dipy_synth_mri --model ldm --n_samples 8 --out_dir asked \
-#         --conditions tumor=glioblastoma location=frontal-left --guidance 4
+#         --conditions tumor=glioblastoma location=frontal-left \
+#         --guidance 4 --guidance_interval 0.3 1000

@@ -1,5 +1,6 @@
 """Settings of a sampler: completed by a model's defaults, and checked."""
 
+from dataclasses import replace
 import json
 
 import numpy as np
@@ -35,6 +36,19 @@ def test_defaults_complete_what_is_none():
     assert SamplingSettings().completed(everywhere).guidance_interval is None
 
 
+def test_autoguidance_has_an_interval_where_it_acts():
+    """So that cohorts without it go on, whether the option is there or not."""
+    plain = SamplingSettings(steps=9, sampler="euler")
+    assert SamplingSettings(autoguidance=1.0).completed(DEFAULTS) == replace(
+        SamplingSettings().completed(DEFAULTS),
+        autoguidance=None,
+        autoguidance_interval=None,
+    )
+    given = SamplingSettings(autoguidance=1.3).completed(plain.to_config())
+    assert given.autoguidance_interval == DEFAULT_SAMPLING["autoguidance_interval"]
+    assert plain.completed({}) == plain
+
+
 def test_defaults_of_a_new_model_are_complete_and_json():
     filled = SamplingSettings().completed(DEFAULT_SAMPLING).to_config()
     assert json.loads(json.dumps(filled)) == {**DEFAULT_SAMPLING, "eta": None}
@@ -50,6 +64,7 @@ def test_defaults_of_a_new_model_are_complete_and_json():
             for name in ("guidance", "autoguidance")
             for value in ("x", np.nan, np.inf, [1.0])
         ),
+        *({"autoguidance": value} for value in (-0.1, 11)),
         *({"guidance_rescale": value} for value in (2, -0.1, "half", np.nan)),
         *(
             {name: value}

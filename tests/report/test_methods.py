@@ -14,6 +14,7 @@ RECORD = {
     "Guidance": 1.5,
     "GuidanceInterval": [0.3, 1000.0],
     "Autoguidance": 1.3,
+    "AutoguidanceInterval": [0.5, 5.0],
     "QCFilter": None,
 }
 
@@ -41,6 +42,7 @@ def test_the_paragraph_says_what_was_done_and_cites_it(tmp_path):
         "SDE-DPM-Solver++(2M) (Lu et al., 2022) with 64 steps and seed 3",
         "a scale of 1.5 between noise-to-signal ratios of 0.3 and 1000",
         "Autoguidance (Karras et al., 2024)",
+        "a scale of 1.3 between noise-to-signal ratios of 0.5 and 5",
         "30 synthetic volumes (80 × 96 × 80 voxels of 2 × 2 × 2 mm)",
         "28 real volumes",
         "Diverse: as diverse as real ones.",
