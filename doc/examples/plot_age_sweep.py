@@ -17,8 +17,7 @@ from dipy_synth.nn.predictor import CovariatePredictor
 
 ###############################################################################
 # The bundled model was trained with age and sex as conditions. Equal ``numbers`` start
-# from the same noise; here are two samples at three ages each, in 16 steps instead of
-# the model's 40, to be quick.
+# from the same noise; here are two samples at three ages each.
 
 ldm = LDM()
 ages = [25, 45, 65]
@@ -28,7 +27,6 @@ volumes = np.stack(
             seed=0,
             numbers=[number] * len(ages),
             conditions=[{"age": age, "sex": "F"} for age in ages],
-            steps=16,
             batch_size=len(ages),
         )
         for number in (0, 1)

@@ -23,14 +23,12 @@ for column in ldm.schema.columns:
 
 ###############################################################################
 # The same noise with another age: sample 0 of seed 1, twice. Sample ``i`` of a seed
-# does not depend on how many there are. The model's own number of steps is 40; 16 take
-# less time.
+# does not depend on how many there are.
 
 volumes = ldm.generate(
     seed=1,
     numbers=[0, 0],
     conditions=[{"age": 25, "sex": "F"}, {"age": 80, "sex": "F"}],
-    steps=16,
 )
 
 fig, axes = plt.subplots(1, 2, figsize=(7, 4), layout="constrained")
