@@ -91,6 +91,7 @@ def read_volume(path):
 
 def read_voxels(image, name):
     """Read the voxels of an image of one volume: float32 (X, Y, Z).
+
     They are scaled by the header. `name` is what an error calls the image.
     """
     _check_volume(image, name)

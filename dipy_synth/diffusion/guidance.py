@@ -66,7 +66,7 @@ def guided_denoiser(
 
     def denoise(x, t):
         ratio = schedule.noise_to_signal(t)
-        scale = guidance(ratio)
+        scale, extrapolation = guidance(ratio), autoguidance(ratio)
         if gaussian is not None and ratio > gaussian.threshold:
             return gaussian(x, t, schedule, conditions, guidance=scale)
         x0 = estimate(x, t, conditions)
@@ -74,9 +74,9 @@ def guided_denoiser(
             plain = estimate(x, t, unconditional)
             moved = plain + scale * (x0 - plain)
             x0 = _rescaled(moved, x0, settings.guidance_rescale or 0.0)
-        if autoguidance(ratio) != 1:
+        if extrapolation != 1:
             linear = schedule.linear_estimate(x, t, variance=variance)
-            x0 = linear + autoguidance(ratio) * (x0 - linear)
+            x0 = linear + extrapolation * (x0 - linear)
         return x0
 
     return denoise

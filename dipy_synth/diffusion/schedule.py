@@ -156,18 +156,7 @@ class Schedule:
     def linear_estimate(self, x_t, t, *, variance=1.0):
         """Compute the best linear estimate of images of mean 0, a Wiener filter.
 
-        Parameters
-        ----------
-        x_t : array of shape (batch, ...)
-            States.
-        t : float or array of shape (batch,)
-            Times in [0, 1].
-        variance : float or ndarray of shape (...), optional
-            Variance of the images at each position and channel.
-
-        Returns
-        -------
-        array of shape (batch, ...)
+        Parameters and result are those of `scale_input`.
         """
         alpha, sigma = self._mixing(t, x_t)
         return alpha * variance / (alpha**2 * variance + sigma**2) * x_t

@@ -44,6 +44,7 @@ def draw_waves(rng, count, wavelength):
 
 def random_field(waves, points):
     """Sum waves of `draw_waves` to a smooth field at points (..., 3), in mm.
+
     It has the mean 0 and the variance 1.
     """
     total = np.zeros(points.shape[:-1], np.float32)

@@ -24,6 +24,7 @@ def data_uri(plane):
 
 def outline(plane):
     """Trace a mask (rows, columns) along the edges of its pixels: an SVG path.
+
     A pixel is 1 x 1, the top left corner is (0, 0).
     """
     padded = np.pad(np.asarray(plane) > 0, 1).astype(np.int8)
@@ -96,6 +97,7 @@ def pixels(voxel_size):
 
 def histogram_path(histogram, top):
     """Draw a histogram (n,) as a line of steps: an SVG path, n wide and 20 high.
+
     `top` is the value at the upper edge; larger ones are clipped.
     """
     heights = 20 - 20 * np.clip(np.asarray(histogram) / top, 0, 1)

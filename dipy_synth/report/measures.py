@@ -196,6 +196,7 @@ def _transform(name, values):
 
 def tilts(orientations):
     """Compute the angle of each head to the cohort's mean orientation, in degrees.
+
     Orientations are matrices (n, 3, 3), whose scales and shears are ignored.
     """
     left, _, right = np.linalg.svd(np.asarray(orientations, dtype=float))

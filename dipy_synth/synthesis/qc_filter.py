@@ -153,6 +153,7 @@ class QCFilter:
 
     def __call__(self, volume):
         """Check a volume (I, J, K) in [0, 1]: list of str.
+
         These are the reasons for rejection, ``metric: value; range of real brains``.
         """
         reasons = [*check_brains(volume[None], self.ranges)[0].reasons]

@@ -134,8 +134,12 @@ def synthesize_cohort(
     runs = [{k: request.sample(k) for k in missing[i : i + batch_size]} for i in starts]
     # a batch is sent with its samples, not with all rows of participants
     common = replace(request, participants=(), sweep={})
-    work = {"out_dir": out_dir, "request": common, "outputs": outputs}
-    work["qc_filter"] = qc_filter
+    work = {
+        "out_dir": out_dir,
+        "request": common,
+        "outputs": outputs,
+        "qc_filter": qc_filter,
+    }
     if engine == "serial" and scheduler is None:
         _make_here(ldm, runs, work, total=len(missing))
     else:

@@ -69,6 +69,7 @@ class OutputFolder:
 
     def read(self):
         """Read the request of the folder: dict, or None if there is no record.
+
         A folder that holds something else is an InputError.
         """
         path = self.root / self.record
@@ -234,6 +235,7 @@ def describe_columns(names, described=None):
 @dataclass(frozen=True)
 class SourceLink:
     """A source dataset of a derivative, for BIDS URIs, where it is called `name`.
+
     `links` are the ``DatasetLinks`` of the derivative: name to path, relative to it.
     """
 
@@ -244,6 +246,7 @@ class SourceLink:
     @classmethod
     def to(cls, folder, *, root, name="raw"):
         """Link a folder to the derivative `root`, and keep its earlier links.
+
         `name` is that of the first link; those to other folders get a number.
         """
         path = root / DESCRIPTION

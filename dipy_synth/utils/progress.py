@@ -78,6 +78,7 @@ class VolumeBar:
 @contextmanager
 def volume_bar(total, *, desc="synthetic brains", unit="volume", shown=True):
     """Show a bar that advances by fractions of a volume, for an early estimate of time.
+
     It yields a `VolumeBar`; options are those of `progress_bar`.
     """
     options = {"desc": desc, "unit": unit, "shown": shown, "bar_format": _VOLUMES}

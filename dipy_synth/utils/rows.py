@@ -34,6 +34,7 @@ def as_rows(volumes):
 
 def stored_rows(rows, n):
     """Write n rows, made one at a time, to a temporary file, and memory-map it.
+
     The rows are ndarrays of one shape and type; the file is removed with the array.
     """
     found = None

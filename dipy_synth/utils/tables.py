@@ -15,6 +15,7 @@ KNOWN = "participant_id session_id age sex gender split".split()
 
 def write_table(path, rows):
     """Write rows, a dict each, as a BIDS table: tab-separated, n/a where empty.
+
     The columns are the union of the keys, in order of appearance.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
