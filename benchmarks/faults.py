@@ -15,13 +15,13 @@ from dipy_synth.networks.unet import UNet
 from dipy_synth.training import building
 
 UNET = {"widths": (32, 64), "blocks": 1, "attention": (False, True)}
-SEAT = "dipy_synth.networks.{}.group_norm"
+NETWORKS = "dipy_synth.networks."
 
 
 class BatchNorm(layers.BatchNormalization):
-    """Batch normalisation in the seat of `group_norm`."""
+    """Batch normalisation, then FiLM and SiLU, in place of `LayerNorm`."""
 
-    def __init__(self, channels, *, silu=False, dtype=None):
+    def __init__(self, *, silu=True, dtype=None):
         super().__init__(dtype=dtype)
         self.silu = silu
 
@@ -47,15 +47,20 @@ class TwoModes(UNet):
         return super().call(inputs)
 
 
-def make_unet(shape, norm, settings):
-    """Make the denoiser, with group or batch normalisation."""
+def make_unet(shape, norm, settings, **options):
+    """Make the denoiser, with its own or with batch normalisation."""
     with ExitStack() as stack:
         stack.enter_context(building(settings))
-        if norm == "group":
-            return UNet(shape, **UNET)
-        for module in ("blocks", "unet", "attention"):
-            stack.enter_context(patch(SEAT.format(module), BatchNorm))
-        return TwoModes(shape, **UNET)
+        if norm != "batch":
+            return UNet(shape, **UNET, **options)
+        for module in ("denoising_blocks", "unet"):
+            stack.enter_context(patch(f"{NETWORKS}{module}.LayerNorm", BatchNorm))
+        stack.enter_context(patch(f"{NETWORKS}attention.group_norm", _without_silu))
+        return TwoModes(shape, **UNET, **options)
+
+
+def _without_silu(channels, *, dtype=None):
+    return BatchNorm(silu=False, dtype=dtype)
 
 
 def sample_clipped(denoise, noise, times, schedule, *, draw, callback=None):

@@ -62,7 +62,9 @@ class Row:
     chain: int = 0  # T of linear betas with eps-prediction; 0: rectified flow
     latents: str = "default"  # of which autoencoder
     normalized: bool = True
-    norm: str = "group"
+    prediction: str = "velocity"  # of the flow
+    unfold: int = 1
+    norm: str = "layer"
     average: float = 0.999
     batch_size: int = 12
     seed: int = 0
@@ -80,24 +82,33 @@ class Row:
         """The schedule it is trained with."""
         if self.chain:
             return DiscreteDiffusion(steps=self.chain)
+        if self.preconditioned:
+            return RectifiedFlow(times="log_snr", prediction=self.prediction)
         return RectifiedFlow(spacing="time")
+
+    @property
+    def preconditioned(self):
+        """Whether the network predicts the residual of the best linear estimate."""
+        return self.prediction == "preconditioned"
 
 
 ALL = {"normalized": False, "norm": "batch", "average": 0.0, "clip": True}
 DIFFUSION = {
-    "ours": Row(),
+    "flow": Row(),
+    "flow, preconditioned": Row(prediction="preconditioned"),
+    "flow, preconditioned, unfolded": Row(prediction="preconditioned", unfold=2),
     "noise prediction, T = 1000": Row(1000),
     "noise prediction, T = 300": Row(300),
     "noise prediction, T = 200": Row(200),
     "T = 1000, mean clipped": Row(1000, clip=True),
     "T = 300, mean clipped": Row(300, clip=True),
     "T = 200, mean clipped": Row(200, clip=True),
-    "ours, latents not normalised": Row(normalized=False),
-    "ours, BatchNorm": Row(norm="batch"),
+    "flow, latents not normalised": Row(normalized=False),
+    "flow, BatchNorm": Row(norm="batch"),
     "T = 300, latents not normalised": Row(300, normalized=False),
     "T = 300, BatchNorm": Row(300, norm="batch"),
     "all at once, T = 300": Row(300, **ALL),
-    "residual latents, ours": Row(latents="residual"),
+    "residual latents, flow": Row(latents="residual"),
     "residual latents, all at once, T = 300": Row(300, latents="residual", **ALL),
 }
 
@@ -164,16 +175,20 @@ def encode(cohort, vqvae, path):
     return np.load(path)
 
 
-def normalizer_of(latents, normalized):
+def normalizer_of(row, latents, vqvae):
     """Return the normalizer of latents, or the identity."""
-    if normalized:
+    if row.preconditioned:
+        coordinates, _ = vqvae.network.patch_basis()
+        return LatentNormalizer.fit(latents, coordinates=coordinates)
+    if row.normalized:
         return LatentNormalizer.fit(latents)
     shape = latents.shape[1:]
     return LatentNormalizer(np.zeros(shape), np.eye(shape[-1]), np.ones(shape))
 
 
-def denoiser(row, latents, run_dir):
+def denoiser(row, latents, vqvae, run_dir):
     """Train the network of a row, or read it back."""
+    normalizer = normalizer_of(row, latents, vqvae)
     steps = -(-len(latents) // row.batch_size)
     settings = TrainingSettings(
         epochs=max(1, round(STEPS / steps)),
@@ -182,12 +197,17 @@ def denoiser(row, latents, run_dir):
         average=row.average,
         seed=row.seed,
     )
-    network = make_unet(latents.shape[1:], row.norm, settings)
+    options = {"unfold": row.unfold, "patch": vqvae.network.factor}
+    network = make_unet(latents.shape[1:], row.norm, settings, **options)
+    if row.preconditioned:
+        _, basis = vqvae.network.patch_basis()
+        mean = normalizer.mean @ normalizer.matrix
+        network.unfolding.set_statistics(mean, normalizer.variance, basis=basis)
     data = NoisyPairs(
         latents,
         np.zeros((len(latents), 0)),
         row.schedule,
-        normalizer=normalizer_of(latents, row.normalized),
+        normalizer=normalizer,
         batch_size=row.batch_size,
         seed=row.seed,
     )
@@ -201,12 +221,18 @@ def generate(row, network, latents, vqvae):
     flow = not row.chain
     clipped = sample_clipped if row.clip else sample_ddpm
     nothing = np.zeros((SAMPLES, 0), "float32")
-    denoise = guided_denoiser(network.predict_on_batch, row.schedule, nothing)
+    normalizer = normalizer_of(row, latents, vqvae)
+    denoise = guided_denoiser(
+        network.predict_on_batch,
+        row.schedule,
+        nothing,
+        variance=normalizer.variance if row.preconditioned else 1.0,
+    )
     streams = NoiseStreams(0, range(SAMPLES), network.shape)
     times = row.schedule.sampling_times(12 if flow else min(row.calls, row.chain))
     sampler = sample_heun if flow else clipped
     made = sampler(denoise, streams.start(), times, row.schedule, draw=streams.at_step)
-    made = normalizer_of(latents, row.normalized).restore(made)
+    made = normalizer.restore(made)
     return vqvae.decode(np.nan_to_num(made), batch_size=24)
 
 
@@ -267,7 +293,7 @@ def diffusion_row(row, vqvae, latents, evaluator, out):
     stem = f"samples{'-clipped' if row.clip else ''}-{row.calls}"
     path, metrics_file = run_dir / f"{stem}.npy", run_dir / f"{stem}.json"
     if not path.is_file():
-        network = denoiser(row, latents, run_dir)
+        network = denoiser(row, latents, vqvae, run_dir)
         started = time.perf_counter()
         images = generate(row, network, latents, vqvae)
         print(

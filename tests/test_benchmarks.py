@@ -7,6 +7,8 @@ import sys
 import keras
 import pytest
 
+from dipy_synth.training import TrainingSettings
+
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
 
@@ -31,3 +33,10 @@ def test_a_benchmark_explains_its_options(path, as_script, monkeypatch, capsys):
         as_script(path)
     words = capsys.readouterr().out
     assert not end.value.code and f"usage: {path.name}" in words
+
+
+def test_batch_normalisation_takes_the_place_of_every_norm(as_script):
+    make_unet = as_script(FOLDER / "faults.py")["make_unet"]
+    network = make_unet((4, 4, 3), "batch", TrainingSettings())
+    names = [weight.name for weight in network.weights]
+    assert names.count("gamma") == names.count("moving_mean") > 2
