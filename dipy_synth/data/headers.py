@@ -8,6 +8,8 @@ import numpy as np
 
 UNITS = {"meter": 1000.0, "micron": 0.001}  # in mm; all else is mm
 VOXEL = (0.05, 50.0)  # mm, sizes that a voxel of a head may have
+# of a voxel: rounding in headers moves the far corner of one grid by less
+TOLERANCE = 0.05
 # Errors of nibabel, gzip and zlib for files that are truncated or of another kind.
 BROKEN = (
     nib.filebasedimages.ImageFileError,

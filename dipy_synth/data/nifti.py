@@ -12,6 +12,7 @@ import numpy as np
 
 from dipy_synth.data.headers import (
     BROKEN,
+    TOLERANCE,
     affine_distance,
     header_faults,
     is_invertible,
@@ -176,9 +177,8 @@ def _open_beside(path, kind, image, affine, image_path):
             f"{path}: a {kind} of shape {mask.shape[:3]}, expected that of "
             f"{image_path}, {image.shape[:3]}"
         )
-    # Rounding in headers moves the far corner by less than this part of a voxel.
     apart = affine_distance(image.shape[:3], read_affine(mask)[0], affine)
-    if apart > 0.05 * nib.affines.voxel_sizes(affine).min():
+    if apart > TOLERANCE * nib.affines.voxel_sizes(affine).min():
         raise InputError(
             f"{path}: the {kind}'s affine differs from that of {image_path} by "
             f"up to {apart:.2f} mm; expected the same affine"

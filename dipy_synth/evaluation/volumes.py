@@ -9,7 +9,7 @@ from nibabel.affines import apply_affine
 import numpy as np
 
 from dipy_synth.data.arrays import as_volumes
-from dipy_synth.data.headers import affine_distance
+from dipy_synth.data.headers import TOLERANCE, affine_distance
 from dipy_synth.data.label_table import read_names
 from dipy_synth.data.listing import list_images
 from dipy_synth.data.nifti import read_volume
@@ -219,7 +219,8 @@ class _Reader:
         if self.grid is None:
             self.grid = _grid_of(path, data.shape, affine)
         apart = affine_distance(self.grid.shape, affine, self.grid.affine)
-        if data.shape != self.grid.shape or apart >= 0.05 * min(self.grid.voxel_size):
+        tolerance = TOLERANCE * min(self.grid.voxel_size)
+        if data.shape != self.grid.shape or apart > tolerance:
             data = self._moved_to_grid(path, data, affine)
         return data.astype("float16")
 
