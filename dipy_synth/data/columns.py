@@ -15,13 +15,26 @@ from dipy_synth.utils.cells import (
     is_missing,
     is_sex,
 )
-from dipy_synth.utils.tables import known_name
+from dipy_synth.utils.derivative import COLUMNS
+from dipy_synth.utils.files import files_by_name, read_optional_object
+from dipy_synth.utils.tables import known_name, read_table
 
 CODES = {-9.0, -99.0, -999.0, -9999.0, 999.0, 9999.0}  # customary for "missing"
 YOUNG = 5.0  # years; where all others are older, an age of 0 is a code
 MOST = 5  # names in a line of log
 MONTH, WEEK, DAY = 1 / 12, 7 / 365.25, 1 / 365.25  # years
 AGE_UNITS = {"month": MONTH, "week": WEEK, "day": DAY}
+
+
+def read_columns(path, *, needed=()):
+    """Read a table, normalised by the data dictionary beside it; return rows and notes.
+
+    See `dipy_synth.utils.tables.read_table` and `normalize_columns`. The dictionary is
+    the JSON file of the table's name, in any case.
+    """
+    rows = read_table(path, needed=needed)
+    beside = files_by_name(path.parent).get(f"{path.stem}.json".lower())
+    return normalize_columns(rows, read_optional_object(beside))
 
 
 def normalize_columns(rows, dictionary=None):
@@ -32,9 +45,7 @@ def normalize_columns(rows, dictionary=None):
     (``participants.json``): ``Levels`` of sex, and ``Units`` of age. Return the rows,
     and notes: changes beyond spelling, and values that could not be understood.
     """
-    entries = {known_name(k): v for k, v in (dictionary or {}).items()}
-    entries = {name: v for name, v in entries.items() if isinstance(v, dict)}
-    columns, notes = {}, []
+    entries, columns, notes = _entries(dictionary or {}), {}, []
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row.get(name) for row in rows]
         columns[name], more = _normalized(name, values, entries.get(name, {}))
@@ -42,6 +53,27 @@ def normalize_columns(rows, dictionary=None):
     return [
         {name: columns[name][i] for name in row} for i, row in enumerate(rows)
     ], notes
+
+
+def _entries(dictionary):
+    """Return the entries of a data dictionary by known names of columns: dict."""
+    entries = {known_name(name): entry for name, entry in dictionary.items()}
+    return {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
+
+
+def normalized_dictionary(dictionary):
+    """Return a data dictionary that describes columns of `normalize_columns`.
+
+    Ages are in years, and of the levels of sex those stay that are neither F nor M.
+    """
+    entries = _entries(dictionary)
+    for name, entry in entries.items():
+        if is_age(name):
+            entries[name] = {**entry, "Units": "year"}
+        elif is_sex(name) and isinstance(entry.get("Levels"), dict):
+            levels = {k: v for k, v in entry["Levels"].items() if not _level(name, v)}
+            entries[name] = {**entry, "Levels": COLUMNS["sex"]["Levels"] | levels}
+    return entries
 
 
 def _normalized(name, values, entry):
@@ -89,7 +121,7 @@ def _ages(values, unit):
         among = " among numbers" if others else "; kept as names, not as numbers"
         notes.append(f"{_counted(words)} not understood{among}")
     if unit != 1.0:
-        notes.append(f"brought to years (one is {1 / unit:.5g} of participants.json)")
+        notes.append(f"brought to years (one is {1 / unit:.5g} of the data dictionary)")
     return ages, notes
 
 

@@ -1,14 +1,16 @@
 """Table of IXI: ages and sexes, from the original spreadsheet or a text file."""
 
-import csv
-from functools import partial
 from importlib.util import find_spec
 import logging
-import math
 
+from dipy_synth.data.columns import few
 from dipy_synth.errors import InputError
+from dipy_synth.utils.cells import as_age, as_number, is_missing
+from dipy_synth.utils.files import files_by_name
+from dipy_synth.utils.tables import read_table
 
 SEXES = {1.0: "M", 2.0: "F"}
+NAMES = ("IXI_ID", "AGE", "SEX_ID")
 
 logger = logging.getLogger("dipy_synth")
 
@@ -16,18 +18,18 @@ logger = logging.getLogger("dipy_synth")
 def read_ixi_table(folder):
     """Read IXI's table beside the scans, or a folder above them.
 
-    ``IXI.csv`` (commas) is preferred to ``IXI.tsv`` (tabs), and this to ``IXI.xls``,
-    the spreadsheet of the archive. Return for each subject label age (str, years) and
-    sex ("M", "F"), None where not known; an empty dict when there is no table. A table
-    that lacks a column, or has words for numbers, is an InputError, and so is a
-    spreadsheet without xlrd.
+    ``IXI.csv`` is preferred to ``IXI.tsv``, see `dipy_synth.utils.tables.read_table`,
+    and this to ``IXI.xls``, the spreadsheet of the archive; names in any case. Return
+    for each subject label age (str, years) and sex ("M", "F"), None where not known; an
+    empty dict when there is no table. A table that lacks a column, or has words for
+    numbers, is an InputError, and so is a spreadsheet without xlrd.
     """
-    readers = {"IXI.csv": partial(_text, ","), "IXI.tsv": partial(_text, "\t")}
-    readers["IXI.xls"] = _spreadsheet
+    readers = {"ixi.csv": read_table, "ixi.tsv": read_table, "ixi.xls": _spreadsheet}
     for place in (folder, folder.parent):
+        there = files_by_name(place)
         for name, read in readers.items():
-            if (place / name).is_file():
-                return ages_and_sexes(read(place / name), place / name)
+            if name in there:
+                return ages_and_sexes(read(there[name]), there[name])
     return {}
 
 
@@ -35,22 +37,23 @@ def ages_and_sexes(rows, path):
     """Extract age and sex of each subject, as `read_ixi_table` returns them.
 
     Rows have IXI_ID, AGE, and a column that begins with SEX_ID: 1 male, 2 female. Where
-    rows of a subject disagree, the value is None. An age of 0 means missing.
+    rows of a subject disagree, the value is None. An age of 0 means missing; other
+    values that are not possible are missing with a warning.
     """
-    subjects = {}
+    subjects, odd = {}, []
     for row in rows:
-        row = {str(name).strip().upper()[:6]: value for name, value in row.items()}
-        try:
-            number, age, sex = (_number(row[n]) for n in ("IXI_ID", "AGE", "SEX_ID"))
-        except (KeyError, ValueError) as error:
-            raise InputError(
-                f"{path}: expected the columns IXI_ID, AGE and SEX_ID, and numbers in "
-                f"them ({error})"
-            ) from error
-        if number is not None:  # None: a spreadsheet's empty line
-            known = subjects.setdefault(f"IXI{int(number):03d}", {"age": [], "sex": []})
-            known["age"] += [f"{age:.2f}"] if age and age > 0 else []
-            known["sex"] += [SEXES[sex]] if sex in SEXES else []
+        number, age, sex = _numbers(row, path)
+        if number is None:  # a spreadsheet's empty line
+            continue
+        label = f"IXI{int(number):03d}"
+        known = subjects.setdefault(label, {"age": [], "sex": []})
+        wrong = [f"age {age:g}"] if age and as_age(age) is None else []
+        wrong += [f"sex {sex:g}"] if sex and sex not in SEXES else []
+        odd += [f"{', '.join(wrong)} of {label}"] if wrong else []
+        known["age"] += [f"{age:.2f}"] if age and as_age(age) else []
+        known["sex"] += [SEXES[sex]] if sex in SEXES else []
+    if odd:
+        logger.warning(f"{path}: {few(odd)}, taken as missing")
     return {
         label: {
             name: _agreed(values, label, name, path) for name, values in row.items()
@@ -59,12 +62,27 @@ def ages_and_sexes(rows, path):
     }
 
 
+def _numbers(row, path):
+    """Return number, age and sex of a row: floats, None where missing."""
+    names = [str(name).strip().upper()[:6] for name in row]
+    if any(names.count(name) > 1 for name in NAMES):
+        raise InputError(f"{path}: expected one column each of {', '.join(NAMES)}")
+    row = dict(zip(names, row.values()))
+    try:
+        return [_number(row[name]) for name in NAMES]
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"{path}: expected the columns IXI_ID, AGE and SEX_ID, and numbers in "
+            f"them ({error})"
+        ) from error
+
+
 def _number(value):
     """Convert a cell to a float; None for an empty one."""
-    if value is None or not str(value).strip():
-        return None
-    number = float(value)
-    return number if math.isfinite(number) else None
+    number = as_number(value)
+    if number is None and not is_missing(value):
+        raise ValueError(f"{value!r} is no number")
+    return number
 
 
 def _agreed(values, label, name, path):
@@ -74,15 +92,6 @@ def _agreed(values, label, name, path):
         logger.warning(f"{path}: {label} has {name} {several}; it is taken as missing")
         return None
     return values[0] if values else None
-
-
-def _text(delimiter, path):
-    """Read a table in a text file."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as stream:
-            return list(csv.DictReader(stream, delimiter=delimiter, restkey="more"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a UTF-8 text ({error})") from error
 
 
 def _spreadsheet(path):

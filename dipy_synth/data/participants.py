@@ -6,11 +6,10 @@ import os
 import re
 import unicodedata
 
-from dipy_synth.data.columns import describe, few, normalize_columns
+from dipy_synth.data.columns import describe, few, read_columns
 from dipy_synth.data.records import bids_root, stem
 from dipy_synth.utils.cells import column_number, is_age
-from dipy_synth.utils.files import read_optional_object
-from dipy_synth.utils.tables import read_table
+from dipy_synth.utils.files import files_by_name
 
 NAMES = ("participants.tsv", "participants.csv")
 SESSIONS = ("session_id", "session", "ses", "ses_id")
@@ -68,7 +67,7 @@ def _session_row(folder, record):
     path = folder / f"sub-{record.subject}" / f"sub-{record.subject}_sessions.tsv"
     if record.session is None or not os.path.lexists(path):
         return {}
-    rows, notes = normalize_columns(read_table(path, needed=["session_id"]))
+    rows, notes = read_columns(path, needed=["session_id"])
     for note in notes:
         logger.warning(f"{path}: {note}")
     own = [r for r in rows if fold(_session(r["session_id"])) == fold(record.session)]
@@ -101,9 +100,7 @@ class Participants:
     @classmethod
     def find(cls, folder):
         """Read ``participants.tsv`` or ``.csv`` of a folder: Participants, or None."""
-        there = {}
-        if folder.is_dir() and os.access(folder, os.R_OK):
-            there = {name.lower(): folder / name for name in sorted(os.listdir(folder))}
+        there = files_by_name(folder)
         paths = [there[name] for name in NAMES if name in there]
         if not paths:
             for name in filter(UNREAD.fullmatch, there):
@@ -114,9 +111,7 @@ class Participants:
             return None
         for other in paths[1:]:
             logger.warning(f"{other}: not read, since {paths[0].name} is there")
-        rows = read_table(paths[0], needed=["participant_id"])
-        dictionary = read_optional_object(there.get("participants.json"))
-        return cls(paths[0], *normalize_columns(rows, dictionary))
+        return cls(paths[0], *read_columns(paths[0], needed=["participant_id"]))
 
     def match(self, subjects):
         """Match the rows of subjects, by equal or else similar labels.

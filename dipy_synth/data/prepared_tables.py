@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from dipy_synth.data.columns import few
+from dipy_synth.data.columns import few, normalized_dictionary
 from dipy_synth.data.prepared import prepared_keys
 from dipy_synth.data.records import bids_root, entities
 from dipy_synth.data.split import split_subjects
@@ -93,7 +93,7 @@ def _describe_participants(root, records, *, names):
     described = {}
     paths = [bids_root(record.image) / "participants.json" for record in records]
     for path in dict.fromkeys([root / "participants.json", *paths]):
-        described |= read_optional_object(path)
+        described |= normalized_dictionary(read_optional_object(path))
     columns = describe_columns(sorted(names), described)
     write_json(root / "participants.json", columns)
 

@@ -3,15 +3,15 @@
 from dataclasses import dataclass, field, replace
 from itertools import product
 import logging
+from pathlib import Path
 
 import numpy as np
 
-from dipy_synth.data.columns import describe, normalize_columns
+from dipy_synth.data.columns import describe, read_columns
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.errors import InputError
 from dipy_synth.utils.cells import is_missing
 from dipy_synth.utils.random import check_seed
-from dipy_synth.utils.tables import read_table
 
 _WIDE = 10  # least range in which whole units are precise enough
 logger = logging.getLogger("dipy_synth")
@@ -182,11 +182,11 @@ def read_matched_participants(path, schema, *, keep_ids=False):
         If the table has no row or no condition, or a value that is not valid.
     """
     names = {name.casefold(): name for name in schema.names}
+    rows, notes = read_columns(Path(path))
     rows = [
         {names.get(column.casefold(), column): value for column, value in row.items()}
-        for row in read_table(path)
+        for row in rows
     ]
-    rows, notes = normalize_columns(rows)
     if not rows:
         raise InputError(f"{path}: no row (expected one per subject)")
     used = [name for name in schema.names if name in rows[0]]

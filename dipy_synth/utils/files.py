@@ -116,6 +116,16 @@ def read_optional_object(path):
         return {}
 
 
+def files_by_name(folder):
+    """Return the paths in a folder by their names in lower case: dict.
+
+    It is empty where there is no such folder, or none that may be listed.
+    """
+    if not (folder.is_dir() and os.access(folder, os.R_OK)):
+        return {}
+    return {name.lower(): folder / name for name in sorted(os.listdir(folder))}
+
+
 def file_hash(*paths):
     """Hash the bytes of files, in this order: SHA-256, 64 hexadecimal digits."""
     digest = hashlib.sha256()

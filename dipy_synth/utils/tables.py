@@ -81,9 +81,14 @@ def _lines(path):
 
 
 def _separator(lines):
-    """Return the separator: the first with equally many cells in all lines, or any."""
+    """Return the separator: the first with equally many cells in all lines, or any.
+
+    Blanks are none where the header has another, since cells may contain blanks.
+    """
     counts = {s: [len(_split(line, s)) for line in lines] for s in SEPARATORS}
     there = [s for s, found in counts.items() if found[0] > 1]
+    if len(there) > 1:
+        there = [s for s in there if s != " "]
     alike = [s for s in there if len(set(counts[s])) == 1]
     return (alike or [s for s in there if s != " "] or ["\t"])[0]
 

@@ -46,7 +46,8 @@ def write_xls(path, rows):
 def test_rows_of_one_subject_are_one_and_contradictions_are_told(caplog):
     with caplog.at_level(logging.WARNING, logger="dipy_synth"):
         assert ages_and_sexes(ROWS, Path("IXI.xls")) == TOLD
-    (message,) = caplog.messages
+    impossible, message = caplog.messages
+    assert "age -1, sex 3 of IXI014" in impossible
     assert "IXI.xls: IXI016 has age 60.50 and 20.00" in message
 
 
@@ -95,3 +96,35 @@ def test_what_reads_spreadsheets_may_be_absent(tmp_path, monkeypatch):
 
 def test_no_table_tells_nothing(tmp_path):
     assert read_ixi_table(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("IXI_ID,SEX_ID,HEIGHT,AGE\n2,2,164,5,35.8\n", "line 2: 5 cells, expected 4"),
+        ("IXI_ID,SEX_ID,AGE\n2,2,35,80\n", "line 2: 4 cells, expected 3"),
+        ("IXI_ID,SEX_ID,AGE\n2,2\n", "line 2: 2 cells, expected 3"),
+        ("IXI_ID,SEX_ID,AGE,AGE\n2,2,35.8,40\n", "two columns of one name"),
+        ("IXI_ID,SEX_ID,SEX_ID (1=m),AGE\n2,2,1,40\n", "one column each"),
+    ],
+)
+def test_a_table_that_is_not_rectangular_or_clear_is_refused(tmp_path, text, told):
+    (tmp_path / "IXI.csv").write_text(text)
+    with pytest.raises(InputError, match=f"IXI.csv.*{told}"):
+        read_ixi_table(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["IXI.csv", "ixi.CSV", "Ixi.tsv"])
+def test_a_text_is_read_as_all_tables_are_under_its_name_in_any_case(tmp_path, name):
+    (tmp_path / name).write_text('IXI_ID;SEX_ID;AGE;NOTE\n2;2;35,8;"lefty\n12;1;40;\n')
+    assert read_ixi_table(tmp_path) == {
+        "IXI002": {"age": "35.80", "sex": "F"},
+        "IXI012": {"age": "40.00", "sex": "M"},
+    }
+
+
+def test_impossible_ages_and_sexes_are_missing_and_named(caplog):
+    rows = [{"IXI_ID": 2, SEX: 3, "AGE": 999}, {"IXI_ID": 3, SEX: 1, "AGE": 30}]
+    found = ages_and_sexes(rows, Path("IXI.csv"))
+    assert found["IXI002"] == {"age": None, "sex": None}
+    assert caplog.messages == ["IXI.csv: age 999, sex 3 of IXI002, taken as missing"]

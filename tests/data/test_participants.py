@@ -236,3 +236,14 @@ def test_many_names_are_counted_not_listed():
 def test_folding_keeps_what_makes_two_labels_two():
     different = ["01.2", "012", "0102", "100", "10", "1b"]
     assert len({fold(label) for label in different}) == len(different)
+
+
+def test_a_sessions_table_has_its_own_data_dictionary(study):
+    sessions = {
+        "sub-01/sub-01_sessions.tsv": "session_id\tage\tsex\nses-1\t30\t2\n",
+        "sub-01/sub-01_sessions.json": json.dumps(
+            {"age": {"Units": "months"}, "sex": {"Levels": {"2": "female"}}}
+        ),
+    }
+    found, _ = study("participant_id\nsub-01\n", "01/1", files=sessions)
+    assert found == {"01_ses-1": {"age": "2.5", "sex": "F"}}

@@ -13,6 +13,7 @@ import pytest
 
 from dipy_synth.data import prepare as preparing
 from dipy_synth.data.brain_networks import NETWORKS
+from dipy_synth.data.columns import read_columns
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.prepared import (
     mask_path,
@@ -549,3 +550,22 @@ def test_the_header_says_what_the_space_is(source, tmp_path, monkeypatch, align,
     for path in (image, mask_path(image)):
         header = nib.load(path).header
         assert (int(header["sform_code"]), int(header["qform_code"])) == (code, code)
+
+
+def test_a_prepared_table_reads_the_same_with_its_data_dictionary(source, tmp_path):
+    rows = read_table(source / "participants.tsv")
+    months = [{**row, "age": 240 + i, "sex": "1"} for i, row in enumerate(rows)]
+    write_table(source / "participants.tsv", months)
+    told = {
+        "Age": {"Description": "At scan", "Units": "months"},
+        "sex": {"Levels": {"1": "male", "2": "female", "3": "other"}},
+    }
+    write_json(source / "participants.json", told)
+    prepare(source, tmp_path / "out")
+    prepare(source, tmp_path / "out")
+    described = read_json(tmp_path / "out" / "participants.json")
+    assert described["age"] == {"Description": "At scan", "Units": "year"}
+    assert described["sex"]["Levels"] == {"F": "female", "M": "male", "3": "other"}
+    again, notes = read_columns(tmp_path / "out" / "participants.tsv")
+    assert [float(r["age"]) for r in again] == [20, 20.083, 20.167, 20.25]
+    assert {r["sex"] for r in again} == {"M"} and not notes

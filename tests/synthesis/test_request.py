@@ -217,3 +217,11 @@ def test_a_condition_in_another_case_is_the_same_column(tmp_path):
     (tmp_path / "cohort.tsv").write_text("participant_id\ttumor\nsub-a\tBig\n")
     (row,) = read_matched_participants(tmp_path / "cohort.tsv", schema)
     assert row["Tumor"] == "Big" and schema.encode([row])[0, 0] == 1
+
+
+def test_a_table_to_match_has_its_data_dictionary_beside(tmp_path, schema):
+    (tmp_path / "cohort.tsv").write_text("AGE\tsex\n600\t1\n")
+    told = {"age": {"Units": "months"}, "Sex": {"Levels": {"1": "male"}}}
+    (tmp_path / "cohort.json").write_text(json.dumps(told))
+    rows = read_matched_participants(tmp_path / "cohort.tsv", schema)
+    assert rows == [{"age": 50, "sex": "M"}]

@@ -161,3 +161,10 @@ def test_a_broken_link_is_to_be_fetched(tmp_path):
 )
 def test_known_columns_in_any_spelling(name, known):
     assert known_name(name) == known
+
+
+def test_a_trailing_tab_does_not_make_blanks_the_separator(table):
+    path = table("participant_id\tage\tweight\tnote\na\t25\t7\tok\t\nb\t\t6\tso so\n")
+    rows = read_table(path)
+    assert [row["age"] for row in rows] == ["25", None]
+    assert rows[1]["note"] == "so so"
