@@ -11,7 +11,7 @@ from dipy_synth.data.layouts import LAYOUTS, recognise, scans_of_others, without
 from dipy_synth.data.listing import ASIDE_WHY, OURS, find_images, list_images
 from dipy_synth.data.participants import add_covariates
 from dipy_synth.data.plain_names import choose_scans, is_mask
-from dipy_synth.data.records import Record, labels, stem
+from dipy_synth.data.records import Record, folders_of, labels, stem
 from dipy_synth.errors import InputError
 from dipy_synth.utils.files import not_fetched
 
@@ -155,7 +155,7 @@ def _match_masks(records, mask_paths):
     masks = [p for p in list_images(mask_paths) if p not in {r.image for r in records}]
     if len(masks) > len(records) and any(map(is_mask, masks)):
         masks = [path for path in masks if is_mask(path)]
-    if len(records) == 1 and len(masks) == 1:
+    if len(records) == len(masks) == 1 and not _is_of_another(records[0], masks[0]):
         return [replace(records[0], mask=masks[0])]
     found = _matched(records, masks, "masks")
     for record, mask in zip(records, found):
@@ -188,48 +188,67 @@ def _match_label_maps(records, label_paths):
 
 
 def _matched(records, paths, kind):
-    """Return the file of each scan, None where there is none: list."""
-    index, crowd = _Files(paths, kind), Counter(r.image.parent for r in records)
-    return [index.one_of(r, alone=crowd[r.image.parent] == 1) for r in records]
+    """Return the file of each scan, None where there is none: list.
+
+    Files go by names first; what is left, to the scan that is alone in their folder.
+    """
+    index, crowd = _Files(records, paths), Counter(r.image.parent for r in records)
+    found = [index.named_after(record) for record in records]
+    left = set(paths).difference(*found)
+    for place, record in enumerate(records):
+        if not found[place] and crowd[record.image.parent] == 1:
+            found[place] = index.beside(record, left)
+        if len(found[place]) > 1:
+            raise InputError(
+                f"{record.image}: of the {len(paths)} {kind} given, "
+                f"{', '.join(map(str, found[place]))} belong to it; {_HOW_MATCHED}"
+            )
+    return [files[0] if files else None for files in found]
+
+
+def _is_of_another(record, path):
+    """Return whether the sub, ses or run of a file is not that of a scan: bool."""
+    scan, own = _entities(record.image), _entities(path)
+    both = scan.keys() & own.keys() & {"sub", "ses", "run"}
+    return any(scan[key].casefold() != own[key].casefold() for key in both)
+
+
+def _entities(path):
+    """Return the entities of a file, subject and session also by its folders: dict."""
+    folders = {key: folder.name[4:] for folder, key in folders_of(path)}
+    return {**folders, **labels(path)}
 
 
 class _Files:
     """Masks or label maps, by the names and folders that link them to scans."""
 
-    def __init__(self, paths, kind):
-        self._n, self._kind = len(paths), kind
-        self._labels, self._names, self._folders = {}, {}, {}
+    def __init__(self, records, paths):
+        self._labels, self._names, self._subjects, self._folders = {}, {}, {}, {}
+        scans = {stem(record.image) for record in records}
         for path in paths:
             self._folders.setdefault(path.parent, []).append(path)
-            found = labels(path)
+            found, name = labels(path), stem(path)
             if "sub" in found:
                 key = (found["sub"], found.get("ses"), found.get("run"))
                 self._labels.setdefault(key, []).append(path)
                 continue
-            for name in self._starts(stem(path)):
-                self._names.setdefault(name, []).append(path)
+            subject = _END.sub("", name)
+            if subject != name:
+                self._subjects.setdefault(subject, []).append(path)
+            starts = {name[: m.start()] for m in re.finditer("[_.-]", name)}
+            starts = {*starts, name, subject} & scans
+            if starts:  # p1_2_mask is the mask of p1_2, not of p1
+                self._names.setdefault(max(starts, key=len), []).append(path)
 
-    @staticmethod
-    def _starts(name):
-        """Return the names of scans and subjects that a file's name may begin with."""
-        starts = {name[: found.start()] for found in re.finditer("[_.-]", name)}
-        subject = _END.sub("", name)
-        return {name, subject, *starts} - {""}
-
-    def one_of(self, record, *, alone):
-        """Return the file of a scan, by name, or by a folder in which it is alone."""
+    def named_after(self, record):
+        """Return the files of a scan by their names: list of Path."""
         key = (record.subject, record.session, record.run)
-        by_name = [*self._names.get(stem(record.image), [])]
-        for path in self._names.get(record.subject, []):
-            rest = stem(path).removeprefix(record.subject)
-            if _END.fullmatch(rest):
-                by_name.append(path)
-        found = list(dict.fromkeys([*self._labels.get(key, []), *by_name]))
-        if alone and not found:
-            found = self._folders.get(record.image.parent, [])
-        if len(found) > 1:
-            raise InputError(
-                f"{record.image}: of the {self._n} {self._kind} given, "
-                f"{', '.join(map(str, found))} belong to it; {_HOW_MATCHED}"
-            )
-        return found[0] if found else None
+        found = [*self._labels.get(key, []), *self._names.get(stem(record.image), [])]
+        found += self._subjects.get(record.subject, [])
+        found = [path for path in found if not _is_of_another(record, path)]
+        return list(dict.fromkeys(found))
+
+    def beside(self, record, left):
+        """Return the files among `left` that lie in the folder of a scan: list."""
+        found = [p for p in self._folders.get(record.image.parent, []) if p in left]
+        return [path for path in found if not _is_of_another(record, path)]

@@ -444,6 +444,44 @@ def test_a_mask_in_the_folder_of_one_scan(touch):
         read_records([scans, f"{root}/p2/T1b.nii.gz"], mask_paths=masks)
 
 
+@pytest.mark.parametrize(
+    ("scan", "mask"),
+    [
+        ("sub-01_T1w.nii", "sub-02_desc-brain_mask.nii"),
+        ("sub-01_ses-1_T1w.nii", "sub-01_ses-2_mask.nii"),
+        ("sub-01_run-1_T1w.nii", "sub-01_run-2_mask.nii"),
+        ("sub-01/T1.nii", "sub-02/mask.nii"),
+    ],
+)
+def test_a_mask_of_another_subject_session_or_run_is_refused(touch, scan, mask):
+    root = touch(f"s/{scan}", f"m/{mask}")
+    with pytest.raises(InputError, match=f"{scan}: of the 1 masks .* none belongs"):
+        read_records(root / "s", mask_paths=root / "m")
+
+
+def test_a_label_map_of_another_is_not_taken_for_being_alone_with_a_scan(touch):
+    root = touch(
+        *(f"sub-0{i}/anat/sub-0{i}_run-1_T1w.nii" for i in (1, 2, 3)),
+        "sub-01/anat/sub-02_run-1_dseg.nii",
+        "sub-03/anat/sub-03_run-2_dseg.nii",
+    )
+    found = [
+        r.label_map and r.label_map.name for r in read_records(root, label_paths=root)
+    ]
+    assert found == [None, "sub-02_run-1_dseg.nii", None]
+
+
+def test_a_mask_named_after_a_longer_name_is_of_that_scan_alone(touch):
+    root = touch("s/p1.nii", "s/p1_2.nii", "m/p1_2_mask.nii", "t/q.nii", "t/p1_seg.nii")
+    with pytest.raises(InputError, match="p1.nii: of the 1 masks .* none belongs"):
+        read_records(root / "s", mask_paths=root / "m")
+    found = read_records(
+        [root / "s", root / "t/q.nii"], label_paths=[root / "t", root / "m"]
+    )
+    names = {r.subject: r.label_map and r.label_map.name for r in found}
+    assert names == {"p1": "p1_seg.nii", "p12": "p1_2_mask.nii", "q": None}
+
+
 def test_nothing_there_is_told(touch):
     root = touch("empty/notes.txt", "other/sub-01_bold.nii.gz")
     with pytest.raises(InputError, match="no such file or folder"):
