@@ -97,26 +97,47 @@ def read_voxels(image, name):
     """
     _check_volume(image, name)
     try:
-        data = _read_floats(image)
+        data, rest = _read_floats(image)
     except BROKEN as error:
         raise InputError(
             f"{name}: the voxels cannot be read, is the file cut short? ({error})"
         ) from error
-    return data.reshape(data.shape[:3])
+    data = data.reshape(data.shape[:3])
+    slices = rest // (np.prod(data.shape[:2]) * image.get_data_dtype().itemsize)
+    if slices:  # less is padding
+        raise InputError(
+            f"{name}: {rest} bytes, {slices:.0f} slices, after the voxels of shape "
+            f"{data.shape} that the header gives; expected the whole volume"
+        )
+    return data
 
 
 def _read_floats(image):
-    """Read voxels; of a ``.gz`` file to its end, where the checksum is."""
-    proxy, path = image.dataobj, image.file_map["image"].filename
-    packed = type(proxy) is ArrayProxy and str(path).lower().endswith(".gz")
-    if not packed or image.in_memory:
-        return image.get_fdata(dtype=np.float32, caching="unchanged")
+    """Read voxels; return also how many bytes are left, without zeros at the end.
+
+    A ``.gz`` file is read to its end, where the checksum is.
+    """
+    proxy = image.dataobj
+    path = proxy.file_like if type(proxy) is ArrayProxy else None
+    if not isinstance(path, (str, os.PathLike)) or image.in_memory:
+        return image.get_fdata(dtype=np.float32, caching="unchanged"), 0
     parts = proxy.shape, proxy.dtype, proxy.offset, proxy.slope, proxy.inter
-    with gzip.open(path) as stream:
-        data = np.asarray(ArrayProxy(stream, parts), np.float32)
-        while stream.read(_BLOCK):
-            pass
-    return data
+    if str(path).lower().endswith(".gz"):
+        with gzip.open(path) as stream:
+            return np.asarray(ArrayProxy(stream, parts), np.float32), _rest(stream)
+    data = image.get_fdata(dtype=np.float32, caching="unchanged")
+    with nib.openers.ImageOpener(path) as stream:
+        stream.seek(proxy.offset + data.size * proxy.dtype.itemsize)
+        return data, _rest(stream)
+
+
+def _rest(stream):
+    """Return how many bytes a stream has to its last one that is not 0."""
+    end = start = 0
+    while block := stream.read(_BLOCK):
+        end = start + len(block.rstrip(b"\0")) if block.strip(b"\0") else end
+        start += len(block)
+    return end
 
 
 def _check_volume(image, name):
@@ -130,6 +151,12 @@ def _check_volume(image, name):
     if image.get_data_dtype().kind not in "biuf":
         raise InputError(
             f"{name}: {image.get_data_dtype()} voxels, expected real numbers"
+        )
+    start, header = getattr(image.dataobj, "offset", None), image.header
+    if isinstance(image, nib.Nifti1Image) and start in range(header.sizeof_hdr):
+        raise InputError(
+            f"{name}: the voxels begin at byte {start} (vox_offset), in the header; "
+            f"expected {header.single_vox_offset} or more"
         )
 
 

@@ -3,12 +3,14 @@
 import gzip
 import os
 import re
+import struct
 
 import nibabel as nib
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 import pytest
 
+from dipy_synth.data.arrays import read_image
 from dipy_synth.data.nifti import check_headers, read_scan, read_volume, write_volume
 from dipy_synth.errors import InputError
 
@@ -86,6 +88,49 @@ def test_a_file_cut_short_is_told(save, name):
         read_volume(path)
 
 
+def patched(path, place, kind, *values):
+    """Change bytes of the header of a file, packed or not; give its path."""
+    packed = path.suffix == ".gz"
+    content = bytearray(
+        gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
+    )
+    struct.pack_into(kind, content, place, *values)
+    path.write_bytes(gzip.compress(content) if packed else content)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
+def test_voxels_that_begin_in_the_header_are_refused(save, name):
+    path = patched(save(name), 108, "<f", 0)
+    for read in (check_headers, read_volume, lambda path: read_image(nib.load(path))):
+        with pytest.raises(InputError, match=f"{name}: .* begin at byte 0 .*352"):
+            read(path)
+
+
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.img"])
+@pytest.mark.parametrize("dim", [(3, 6, 7, 5, 1), (3, 6, 7, 4, 2)])
+def test_a_header_that_gives_a_part_of_the_voxels_is_refused(tmp_path, name, dim):
+    data = np.random.default_rng(0).random((6, 7, 8))
+    kind = nib.Nifti1Pair if name == "a.img" else nib.Nifti1Image
+    nib.save(kind(data, np.eye(4)), tmp_path / name)
+    patched(tmp_path / name.replace("img", "hdr"), 40, "<5h", *dim)
+    slices = 8 - dim[3]
+    with pytest.raises(InputError, match=f"{name}: .* {slices} slices, after the vox"):
+        read_volume(tmp_path / name)
+
+
+def test_two_volumes_in_one_gzip_are_refused_and_padding_is_read(save):
+    data = np.random.default_rng(0).random((6, 7, 8))
+    path = save("a.nii.gz", data)
+    packed = path.read_bytes()
+    for padding in (gzip.compress(bytes(99999)), gzip.compress(b"x" * 9), bytes(512)):
+        path.write_bytes(packed + padding)
+        assert_allclose(read_volume(path)[0], data, rtol=1e-6)
+    path.write_bytes(packed + packed)
+    with pytest.raises(InputError, match="a.nii.gz: .* 9 slices, after the voxels"):
+        read_volume(path)
+
+
 @pytest.mark.parametrize("place", [0.5, -8, -4])
 def test_a_damaged_gzip_is_told(save, place):
     path = save("a.nii.gz", np.random.default_rng(0).random((20, 20, 20)))
@@ -110,6 +155,7 @@ def test_a_damaged_gzip_is_told(save, place):
 def test_impossible_headers_are_refused_or_named(save, change, words, caplog):
     path = headers(save, "a.nii", qform=TWO)
     header = nib.load(path).header.structarr.copy()
+    header["vox_offset"] = 352  # nibabel gives 0
     for name, value in change.items():
         header[name] = value
     path.write_bytes(header.tobytes() + path.read_bytes()[header.nbytes :])
