@@ -310,11 +310,11 @@ def test_reading_looks_at_each_table_and_mask_once(touch, monkeypatch):
 
         monkeypatch.setattr(module, name, counting)
 
-    count(participants, "read_table")
+    count(participants, "read_columns")
     count(layouts, "entities")
     records = read_records(root)
     assert all(r.mask and r.covariates for r in records)
-    assert counts["read_table"] == 1
+    assert counts["read_columns"] == 1
     assert counts["entities"] <= 10 * len(names) * 2  # some a file, not one a pair
 
 
