@@ -6,7 +6,7 @@ from scipy.ndimage import affine_transform
 from dipy_synth.data.nifti import read_volume
 from dipy_synth.errors import InputError
 
-_EXACT = 2**24  # integers that float32 holds exactly
+_EXACT = 2**24  # float32 holds the integers below exactly
 
 
 def read_label_map(path):
@@ -27,7 +27,7 @@ def read_label_map(path):
     Raises
     ------
     InputError
-        If a value is not an integer, or beyond 2 ** 24.
+        If a value is not an integer, or not below 2 ** 24.
     """
     data, affine = read_volume(path)
     return as_label_map(data, path), affine
@@ -48,8 +48,8 @@ def as_label_map(data, name="labels"):
             f"{name}: {np.count_nonzero(bad)} voxels, such as {data[bad][0]:g}, are no "
             "integers; expected a label map, each voxel the number of its label"
         )
-    if np.abs(data).max(initial=0) > _EXACT:
-        raise InputError(f"{name}: expected labels of at most {_EXACT}")
+    if np.abs(data).max(initial=0) >= _EXACT:
+        raise InputError(f"{name}: expected labels below {_EXACT}")
     return data.astype("int32")
 
 

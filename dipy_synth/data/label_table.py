@@ -139,6 +139,21 @@ class Labels:
             )
 
 
+def names_beside(inputs):
+    """Read the names of labels, by value, in the folders of label maps.
+
+    `inputs` are folders, files or wildcards; of the last two it is the nearest folder
+    that they name. Two names of one label are an InputError.
+    """
+    names, given = {}, [(Path(path), *Path(path).parents) for path in inputs]
+    folders = [next(path for path in paths if path.is_dir()) for paths in given]
+    for folder in dict.fromkeys(folders):
+        for index, name in read_names(folder).items():
+            if names.setdefault(index, name) != name:
+                raise InputError(f"{folder}: {index} is {names[index]} and {name}")
+    return names
+
+
 def read_names(folder):
     """Read the names of labels, by value, from the ``dseg.tsv`` of a folder.
 

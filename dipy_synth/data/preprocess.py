@@ -13,6 +13,7 @@ from dipy_synth.data.brain_extraction import (
     volume_of,
     without_islands,
 )
+from dipy_synth.data.columns import few
 from dipy_synth.data.intensities import (
     background_values,
     check_contrast,
@@ -142,6 +143,7 @@ def prepare_t1(
     data, intensity_range = scale_to_unit(data, inside, percentiles=limits)
     if label_map is not None:
         matrix = grid.voxel_map(affine, world=world)
+        warnings.append(_labels_outside(label_map, brain))
         label_map, words = _regrid_labels(label_map, matrix, inside)
         warnings.append(words)
     return PreparedT1(
@@ -174,17 +176,24 @@ def _check_label_map(label_map, shape):
     return label_map
 
 
+def _labels_outside(label_map, brain):
+    """Say how many labelled voxels lie outside of the native brain; "" if few."""
+    there = np.count_nonzero(label_map)
+    outside = np.count_nonzero(label_map[~brain])
+    if outside <= MOST_OUTSIDE * there:
+        return ""
+    return (
+        f"{outside / there:.0%} of the labelled voxels lie outside of the brain mask "
+        "and were left out"
+    )
+
+
 def _regrid_labels(label_map, matrix, inside):
-    """Resample labels to the grid, 0 outside of the brain; say what that cuts off."""
-    on_grid = resample_labels(label_map, matrix, inside.shape)
-    there, kept = np.count_nonzero(on_grid), np.count_nonzero(on_grid[inside])
-    words = ""
-    if there - kept > MOST_OUTSIDE * there:
-        words = (
-            f"{(there - kept) / there:.0%} of the labelled voxels lie outside of the "
-            "brain mask and were left out"
-        )
-    return np.where(inside, on_grid, 0), words
+    """Resample labels to the grid, 0 outside of the brain; say which are lost."""
+    on_grid = np.where(inside, resample_labels(label_map, matrix, inside.shape), 0)
+    lost = np.setdiff1d(label_map[label_map != 0], on_grid)
+    words = f"labels lost, without a voxel of the grid's brain: {few(map(str, lost))}"
+    return on_grid, words if lost.size else ""
 
 
 def _as_arrays(data, affine, mask):

@@ -3,7 +3,7 @@
 from dipy.utils.logging import logger
 from dipy.workflows.workflow import Workflow
 
-from dipy_synth.data.label_table import read_names
+from dipy_synth.data.label_table import names_beside
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.preprocess_config import GRIDS, PreprocessConfig
 from dipy_synth.data.readers import read_records
@@ -66,7 +66,7 @@ class PreprocessT1Flow(Workflow):
             Label maps of any integers (lesions, tissues, structures): a folder, files
             or wildcards, matched as masks are. They go to the grid by the nearest
             voxel; models that are trained on the cohort generate them with the image.
-            Names of labels are read from dseg.tsv in the folder. Scans without one
+            Names of labels are read from dseg.tsv in the folders. Scans without one
             train the image alone.
         layout : string, optional
             Naming of the files: auto, bids, nfbs, cc359, ixi or files.
@@ -138,7 +138,7 @@ class PreprocessT1Flow(Workflow):
             validation_fraction=validation_fraction,
             seed=seed,
             stratify=stratify or (),
-            label_names=read_names(labels[0]) if labels else None,
+            label_names=names_beside(labels or ()),
         )
         self.last_generated_outputs = {"out_dir": str(out_dir)}
         passed = report_scans(answers, "prepared", out_dir)

@@ -9,8 +9,13 @@ from numpy.testing import assert_array_equal
 import pytest
 
 from dipy_synth.data.cohort import Cohort, cohort_config, fingerprint
-from dipy_synth.data.label_maps import as_label_map, resample_labels, smallest_type
-from dipy_synth.data.label_table import UNKNOWN, Labels, read_names
+from dipy_synth.data.label_maps import (
+    as_label_map,
+    read_label_map,
+    resample_labels,
+    smallest_type,
+)
+from dipy_synth.data.label_table import UNKNOWN, Labels, names_beside, read_names
 from dipy_synth.data.laterality import labels_name_a_side
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.prepared import label_path, prepared_path, read_prepared
@@ -111,6 +116,34 @@ def test_labels_go_to_the_grid_by_the_nearest_voxel_through_the_scans_matrix(tmp
     assert 2 * (big & again).sum() / (big.sum() + again.sum()) > 0.7
 
 
+def test_labels_that_the_grid_loses_are_named():
+    phantom = make_phantom(1, shape=(44, 48, 44), voxel_size=4.0)
+    label_map = np.where(phantom.mask, 1, 0)
+    label_map[tuple(np.argwhere(phantom.mask)[5000])] = 5  # one voxel of 4 mm
+    label_map[:2, :2, :2] = 6  # in a corner of the image
+    found = prepare_t1(
+        phantom.data, phantom.affine, label_map=label_map, preprocessing=STEPS
+    )
+    assert set(np.unique(found.label_map)) == {0, 1}
+    (warning,) = [words for words in found.warnings if "label" in words]
+    assert warning.startswith("labels lost, ") and warning.endswith(": 5, 6")
+    label_map = np.where(phantom.mask, 0, 2)  # far more than reaches the grid
+    found = prepare_t1(
+        phantom.data, phantom.affine, label_map=label_map, preprocessing=STEPS
+    )
+    assert any("100% of the labelled voxels" in words for words in found.warnings)
+
+
+def test_an_integer_that_float32_cannot_hold_is_refused(tmp_path):
+    data = np.full((3, 4, 5), 2**24 + 1, np.int32)
+    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "a.nii")
+    with pytest.raises(InputError, match="a.nii: expected labels below 16777216"):
+        read_label_map(tmp_path / "a.nii")
+    data -= 2
+    nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / "a.nii")
+    assert (read_label_map(tmp_path / "a.nii")[0] == 2**24 - 1).all()
+
+
 def test_resampling_by_a_whole_shift_is_exact():
     maps = np.random.default_rng(0).integers(-3, 9, (6, 7, 8))
     matrix = np.eye(4)
@@ -198,6 +231,19 @@ def test_names_are_read_from_the_folder(tmp_path):
         read_names(tmp_path)
     write_table(tmp_path / "dseg.tsv", [{"index": "4", "name": "lesion"}])
     assert read_names(tmp_path) == {4: "lesion"}
+
+
+def test_names_of_wildcards_and_of_several_folders_are_read(tmp_path):
+    (tmp_path / "a/sub-1").mkdir(parents=True)
+    (tmp_path / "b").mkdir()
+    write_table(tmp_path / "a/dseg.tsv", [{"index": "4", "name": "lesion"}])
+    write_table(tmp_path / "b/dseg.tsv", [{"index": "7", "name": "oedema"}])
+    both = [f"{tmp_path}/a/sub-*/*_dseg.nii.gz", tmp_path / "b/x_dseg.nii.gz"]
+    assert names_beside(both) == {4: "lesion", 7: "oedema"}
+    assert names_beside([]) == {}
+    write_table(tmp_path / "b/dseg.tsv", [{"index": "4", "name": "oedema"}])
+    with pytest.raises(InputError, match="b: 4 is lesion and oedema"):
+        names_beside(both)
 
 
 def test_labels_of_sides_are_known_by_their_names():

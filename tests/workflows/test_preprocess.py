@@ -140,7 +140,7 @@ def test_a_grid_of_nonsense_is_told():
             make_grid(shape, size)
 
 
-def test_label_maps_are_prepared_by_a_folder_of_them(command, bids_folder, tmp_path):
+def test_label_maps_are_prepared_with_their_names(command, bids_folder, tmp_path):
     first, *_ = sorted(bids_folder.glob("sub-*/anat/*_T1w.nii.gz"))
     image = nib.load(first)
     data = (image.get_fdata() > 700).astype("uint8") * 5
@@ -149,7 +149,8 @@ def test_label_maps_are_prepared_by_a_folder_of_them(command, bids_folder, tmp_p
     name = first.name.replace("T1w", "dseg")
     nib.save(nib.Nifti1Image(data, image.affine), labels / name)
     write_table(labels / "dseg.tsv", [{"index": "5", "name": "white matter"}])
-    words = [bids_folder, "--labels", labels, *QUICK, "--out_dir", tmp_path / "out"]
+    maps = labels / "*_dseg.nii.gz"
+    words = [bids_folder, "--labels", maps, *QUICK, "--out_dir", tmp_path / "out"]
     assert command(*words) == 0
     cohort = Cohort.load(tmp_path / "out")
     assert cohort.label_table.to_config() == [{"index": 5, "name": "white matter"}]
