@@ -103,33 +103,58 @@ def _study_split(records, fixed):
 
     Empty where its column ``split`` has other values, or one side would be empty.
     """
-    words_of = {}
+    words_of = {record.subject: set() for record in records}
     for record in records:
-        if record.covariates.get("split") is not None:
-            words_of.setdefault(record.subject, set()).add(record.covariates["split"])
-    if not words_of:
-        return {}
+        word = record.covariates.get("split")
+        words_of[record.subject] |= set() if word is None else {word}
     words = sorted(set().union(*words_of.values()))
-    sides = {s: {SIDES.get(word.casefold()) for word in t} for s, t in words_of.items()}
-    found = {s: side.pop() for s, side in sides.items() if len(side) == 1}
-    if None in found.values() or len({*found.values(), *fixed.values()}) < 2:
+    if not words:
+        return {}
+    sides = {s: {SIDES.get(w.casefold()) for w in t} for s, t in words_of.items() if t}
+    both = [s for s, side in sides.items() if len(side) > 1]
+    found = {s: "validation" if s in both else [*t][0] for s, t in sides.items()}
+    unknown = None in set().union(*sides.values())
+    if unknown or len({*found.values(), *fixed.values()}) < 2:
         logger.warning(
             f"the study's column split ({few(words)}) is not used: it does not divide "
             "subjects into train and validation; kept as study_split"
         )
         return {}
-    n = sum(side == "train" for side in found.values())
+    if both:
+        logger.warning(
+            f"{_named(both)}: on both sides of the study's split; held out (validation)"
+        )
+    _log_split(words, words_of, found, fixed)
+    return found
+
+
+def _log_split(words, subjects, found, fixed):
+    """Log how far the study's own split is kept."""
+    changed = [s for s, side in found.items() if fixed.get(s, side) != side]
+    if changed:
+        logger.warning(
+            f"{_named(changed)}: the study's split says another side now; the earlier "
+            "one is kept (another out_dir gives the new one)"
+        )
+    n = sum(fixed.get(s, side) == "train" for s, side in found.items())
+    rest = len(set(subjects) - {*found, *fixed})
     logger.info(
         f"the study's own split is kept ({few(words)}): {n} subjects train, "
         f"{len(found) - n} validate"
+        + f"; {rest} without one divided by validation_fraction"
+        * bool(rest)
     )
-    return found
+
+
+def _named(subjects):
+    return few(f"sub-{subject}" for subject in sorted(subjects))
 
 
 def _known_rows(root, records):
     """Return the rows of all scans of the records' subjects, by subject and key.
 
-    Scans that were prepared before keep their rows.
+    Scans that were prepared before keep their rows, and the values of columns that the
+    study's tables no longer have.
     """
     known = {record.subject: {} for record in records}
     earlier = [
@@ -141,8 +166,18 @@ def _known_rows(root, records):
     for row in rows.values():
         row.pop("split", None)
     own = {"split": "study_split"}  # the study's column split keeps another name
+    kept, subjects = set(), set()
     for record in records:
-        rows[record.key] = {own.get(k, k): v for k, v in record.covariates.items()}
+        new = {own.get(k, k): v for k, v in record.covariates.items()}
+        old = rows.get(record.key, {})
+        gone = {k for k, v in old.items() if v is not None and k not in new}
+        kept, subjects = kept | gone, subjects | ({record.subject} if gone else set())
+        rows[record.key] = {**old, **new}
+    if kept:
+        logger.info(
+            f"{few(sorted(kept))} of {_named(subjects)} kept from {root}, since the "
+            "study's tables do not have them"
+        )
     for key, row in rows.items():
         row = {k: v and str(v) for k, v in row.items()}
         known[key.split("_")[0].removeprefix("sub-")][key] = row

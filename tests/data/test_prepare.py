@@ -22,10 +22,15 @@ from dipy_synth.data.prepared import (
     read_prepared,
     sidecar_path,
 )
-from dipy_synth.data.prepared_tables import read_rows
+from dipy_synth.data.prepared_tables import (
+    read_participants,
+    read_rows,
+    write_participants,
+)
 from dipy_synth.data.preprocess import prepare_t1, restore_t1
 from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.readers import read_records
+from dipy_synth.data.records import Record
 from dipy_synth.data.split import few_held_out
 from dipy_synth.errors import InputError
 from dipy_synth.grid import TEMPLATE_ADDRESS, Grid
@@ -419,6 +424,48 @@ def test_a_split_of_the_study_is_kept(source, tmp_path, caplog):
     expected = ["train", "validation", "train", "validation"]
     assert [*sides(tmp_path / "out").values()] == expected
     assert "the study's own split is kept" in caplog.text
+
+
+def test_a_study_split_that_changes_or_has_gaps_is_said_to(source, tmp_path, caplog):
+    _with_split(source, ["train", "test", "train", None])
+    with caplog.at_level(logging.INFO, logger="dipy_synth"):
+        prepare(source, tmp_path / "out")
+    assert "2 subjects train, 1 validate; 1 without one divided by" in caplog.text
+    before = sides(tmp_path / "out")
+    _with_split(source, ["test", "test", "train", None])
+    with caplog.at_level(logging.INFO, logger="dipy_synth"):
+        prepare(source, tmp_path / "out")
+    assert sides(tmp_path / "out") == before
+    assert "sub-01: the study's split says another side now" in caplog.text
+    assert caplog.text.count("2 subjects train, 1 validate") == 2
+
+
+def test_a_subject_on_both_sides_of_the_study_is_not_trained_on(tmp_path, caplog):
+    words = {"a": "train", "b": "test", "c": "train"}
+    records = [
+        Record(s, tmp_path / f"sub-{s}_T1w.nii", covariates={"split": word})
+        for s, word in words.items()
+    ]
+    twin = Record("c", tmp_path / "x.nii", session="2", covariates={"split": "test"})
+    write_participants(tmp_path, [*records, twin])
+    expected = ["train", "validation", "validation"]
+    assert [row["split"] for row in read_participants(tmp_path).values()] == expected
+    assert "sub-c: on both sides of the study's split; held out" in caplog.text
+
+
+def test_values_that_the_study_no_longer_has_are_kept(source, tmp_path, caplog):
+    out = tmp_path / "out"
+    prepare([source / f"sub-0{i}" for i in (1, 2, 3)], out)
+    rows = read_table(out / "participants.tsv")
+    rows[0]["diagnosis"] = "AD"  # by hand
+    write_table(out / "participants.tsv", rows)
+    before = read_table(out / "participants.tsv")
+    (source / "participants.tsv").unlink()
+    with caplog.at_level(logging.INFO, logger="dipy_synth"):
+        prepare(source, out)
+    *found, new = read_table(out / "participants.tsv")
+    assert found == before and new["age"] is None
+    assert "age, diagnosis, sex of sub-01, sub-02, sub-03 kept" in caplog.text
 
 
 @pytest.mark.parametrize("told", [["1", "2", "3", "1"], ["train"] * 4])
