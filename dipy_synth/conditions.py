@@ -11,6 +11,7 @@ import warnings
 import numpy as np
 
 from dipy_synth.errors import InputError
+from dipy_synth.utils.cells import is_bound
 from dipy_synth.utils.column import Column
 
 
@@ -154,9 +155,8 @@ class ConditionSchema:
                     f"condition {name}={value}: expected one number, with a decimal "
                     f"point (dipy_synth_mri --sweep {name}={value} varies it)"
                 )
-        row = {name: self._column(name).typed(value) for name, value in settings}
-        self.encode([row])
-        return row
+            self._check_exact(name, [value])
+        return {name: self._column(name).typed(value) for name, value in settings}
 
     def parse_sweep(self, words):
         """Read values to vary, such as ``["age=20:90:8"]`` or ``"sex=F,M"``.
@@ -181,11 +181,20 @@ class ConditionSchema:
         for name, value in self._settings(words).items():
             column = self._column(name)
             values = column.split(value)
+            self._check_exact(name, values)
             meant = [column.encode(each) for each in values]
             if "" in values or len({*map(str, meant)}) < len(values):
                 raise InputError(f"condition {name}={value}: expected different values")
             sweep[name] = [*map(column.typed, values)]
         return sweep
+
+    def _check_exact(self, name, values):
+        """Refuse bounds such as ``>89``, which a table may have, in a request."""
+        for value in values:
+            if self._column(name).kind == "number" and is_bound(value):
+                raise InputError(
+                    f"condition {name}={value}: expected an exact age, not a bound"
+                )
 
     def _column(self, name):
         return self.columns[self.names.index(name)]

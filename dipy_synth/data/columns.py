@@ -5,6 +5,7 @@ import re
 
 from dipy_synth.utils.cells import (
     AGE,
+    UNITS,
     as_age,
     as_number,
     clean,
@@ -22,8 +23,8 @@ from dipy_synth.utils.tables import known_name, read_table
 CODES = {-9.0, -99.0, -999.0, -9999.0, 999.0, 9999.0}  # customary for "missing"
 YOUNG = 5.0  # years; where all others are older, an age of 0 is a code
 MOST = 5  # names in a line of log
-MONTH, WEEK, DAY = 1 / 12, 7 / 365.25, 1 / 365.25  # years
-AGE_UNITS = {"month": MONTH, "week": WEEK, "day": DAY}
+AGE_UNITS = {**UNITS, "a": 1.0}  # years; a is that of UCUM
+KEYS = {"units": "Units", "unit": "Units", "levels": "Levels"}  # as BIDS spells them
 
 
 def read_columns(path, *, needed=()):
@@ -57,8 +58,11 @@ def normalize_columns(rows, dictionary=None):
 
 def _entries(dictionary):
     """Return the entries of a data dictionary by known names of columns: dict."""
-    entries = {known_name(name): entry for name, entry in dictionary.items()}
-    return {name: entry for name, entry in entries.items() if isinstance(entry, dict)}
+    return {
+        known_name(name): {KEYS.get(k.casefold(), k): v for k, v in entry.items()}
+        for name, entry in dictionary.items()
+        if isinstance(entry, dict)
+    }
 
 
 def normalized_dictionary(dictionary):
@@ -81,7 +85,10 @@ def _normalized(name, values, entry):
     if name == "participant_id" or name == "session_id":
         return values, []
     if is_age(name):
-        return _ages(values, _unit(entry))
+        unit = _unit(entry)
+        ages, notes = _ages(values, unit or 1.0)
+        told = f"Units {entry.get('Units')!r} not understood, taken as years"
+        return ages, notes if unit else [*notes, told]
     if is_sex(name):
         return _sexes(name, values, entry.get("Levels"))
     known = [value for value in values if value is not None]
@@ -91,9 +98,13 @@ def _normalized(name, values, entry):
 
 
 def _unit(entry):
-    """Return the unit of ages of the data dictionary, in years."""
-    unit = str(entry.get("Units", "")).strip().casefold()
-    return next((years for word, years in AGE_UNITS.items() if word in unit), 1.0)
+    """Return the unit of ages of the data dictionary, in years; None if unclear."""
+    unit = clean(str(entry.get("Units", ""))).casefold()
+    if is_missing(unit) or entry["Units"] is None:
+        return 1.0
+    words = [unit, *re.findall("[a-z]{2,}", unit)]
+    found = {AGE_UNITS[word] for word in words if word in AGE_UNITS}
+    return found.pop() if len(found) == 1 else None
 
 
 def _ages(values, unit):

@@ -8,7 +8,7 @@ import unicodedata
 
 from dipy_synth.data.columns import describe, few, read_columns
 from dipy_synth.data.records import bids_root, stem
-from dipy_synth.utils.cells import column_number, is_age
+from dipy_synth.utils.cells import column_number, is_age, is_sex
 from dipy_synth.utils.files import files_by_name
 
 NAMES = ("participants.tsv", "participants.csv")
@@ -38,6 +38,7 @@ def add_covariates(records, roots=None):
     for folder, table in tables.items():
         mine = [r for r in records if folder in looking[r.key]]
         table.match({r.subject: r.name or r.subject for r in mine})
+    _warn_of_sessions(records, looking)
     found = [_with_rows(r, looking[r.key], tables) for r in records]
     _log(found, tables)
     return found
@@ -54,17 +55,56 @@ def _around(image, given):
 
 def _with_rows(record, folders, tables):
     """Return a scan with its rows of the tables merged, the nearest table last."""
-    covariates = {}
+    covariates, what = {}, f"sub-{record.subject}"
     for folder in reversed(folders):
-        if folder in tables:
-            covariates |= tables[folder].row(record)
-        covariates |= _session_row(folder, record)
+        row = tables[folder].row(record) if folder in tables else {}
+        visit = _session_row(folder, record)
+        _warn_of_changes(covariates, row, f"{folder}: {what}")
+        covariates = _filled(row, covariates)
+        sexes = {name: value for name, value in visit.items() if not is_age(name)}
+        _warn_of_changes(covariates, sexes, f"{folder}: {what}")
+        covariates = _filled(visit, covariates)
     return replace(record, covariates={**covariates, **record.covariates})
+
+
+def _filled(near, far):
+    """Return a row whose missing values are those of a farther table's row."""
+    known = {name: value for name, value in near.items() if value is not None}
+    return {**near, **far, **known}
+
+
+def _warn_of_changes(far, near, what):
+    """Warn where a nearer table has another age or sex."""
+    for name, value in near.items():
+        pair = far.get(name), value
+        if None in pair or not (is_age(name) or is_sex(name)):
+            continue
+        if len({_comparable(name, each) for each in pair}) > 1:
+            logger.warning(
+                f"{what} has {name} {pair[0]} in one table and {value} in a nearer "
+                f"one; {value} is taken"
+            )
+
+
+def _sessions_path(folder, record):
+    name = f"sub-{record.subject}"
+    return folder / name / f"{name}_sessions.tsv"
+
+
+def _warn_of_sessions(records, looking):
+    """Name the tables of sessions that are not read."""
+    paths = {_sessions_path(f, r): r for r in records for f in looking[r.key]}
+    without = [p for p, r in paths.items() if r.session is None and os.path.lexists(p)]
+    if without:
+        logger.warning(f"{few(map(str, without))}: not read, the scan has no session")
+    others = [str(p.with_suffix(".csv")) for p in paths]
+    if others := [*filter(os.path.lexists, others)]:
+        logger.warning(f"{few(others)}: not read; expected .tsv, separated by tabs")
 
 
 def _session_row(folder, record):
     """Return the row of a subject's sessions table for one session."""
-    path = folder / f"sub-{record.subject}" / f"sub-{record.subject}_sessions.tsv"
+    path = _sessions_path(folder, record)
     if record.session is None or not os.path.lexists(path):
         return {}
     rows, notes = read_columns(path, needed=["session_id"])
@@ -73,6 +113,7 @@ def _session_row(folder, record):
     own = [r for r in rows if fold(_session(r["session_id"])) == fold(record.session)]
     if rows and not own:
         logger.warning(f"{path}: no row for ses-{record.session}")
+        own = [{name: None for name in rows[0] if is_age(name)}]
     row = _merged(own, f"{path}: {record.session}")
     row.pop("session_id", None)
     return row
@@ -103,10 +144,12 @@ class Participants:
         there = files_by_name(folder)
         paths = [there[name] for name in NAMES if name in there]
         if not paths:
-            for name in filter(UNREAD.fullmatch, there):
+            unread = [there[name] for name in filter(UNREAD.fullmatch, there)]
+            unread += files_by_name(folder / "phenotype").values()
+            if unread := [p for p in unread if p.suffix != ".json"]:
                 logger.warning(
-                    f"{there[name]}: not read; expected participants.tsv or .csv, with "
-                    "a column participant_id"
+                    f"{few(map(str, unread))}: not read; expected participants.tsv or "
+                    ".csv, with a column participant_id"
                 )
             return None
         for other in paths[1:]:
@@ -156,7 +199,7 @@ class Participants:
             logger.warning(f"{self.path}: {what} has no row for ses-{record.session}")
             row = {k: None if is_age(k) else v for k, v in row.items()}
         special = _merged(own, f"{self.path}: {what}, ses-{record.session}")
-        row |= {k: v for k, v in special.items() if v is not None or k not in row}
+        row = _filled(special, row)
         row.pop(self._session, None)
         return row
 
@@ -194,15 +237,19 @@ def _merged(rows, what):
     merged = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         known = [row[name] for row in rows if row.get(name) is not None]
-        numbers = [column_number(name, value) for value in known]  # 20 and 20.0 agree
-        keys = [v if n is None else n for v, n in zip(known, numbers)]
-        values = list(dict(zip(keys, known)).values())
+        values = list({_comparable(name, value): value for value in known}.values())
         if len(values) > 1:
             logger.warning(
                 f"{what} has {name} {' and '.join(values[:3])}; it is taken as missing"
             )
         merged[name] = values[0] if len(values) == 1 else None
     return merged
+
+
+def _comparable(name, value):
+    """Return a value as a number where it is one, since 20 and 20.0 agree."""
+    number = column_number(name, value)
+    return value if number is None else number
 
 
 def _log(records, tables):

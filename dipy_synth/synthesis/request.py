@@ -181,12 +181,8 @@ def read_matched_participants(path, schema, *, keep_ids=False):
     InputError
         If the table has no row or no condition, or a value that is not valid.
     """
-    names = {name.casefold(): name for name in schema.names}
     rows, notes = read_columns(Path(path))
-    rows = [
-        {names.get(column.casefold(), column): value for column, value in row.items()}
-        for row in rows
-    ]
+    rows = _by_condition(rows, schema, path)
     if not rows:
         raise InputError(f"{path}: no row (expected one per subject)")
     used = [name for name in schema.names if name in rows[0]]
@@ -216,6 +212,18 @@ def read_matched_participants(path, schema, *, keep_ids=False):
     ids = [row.get("participant_id") for row in rows]
     typed = [{c.name: c.typed(row.get(c.name)) for c in columns} for row in rows]
     return [{"participant_id": name, **row} for name, row in zip(ids, typed)]
+
+
+def _by_condition(rows, schema, path):
+    """Name columns as the conditions that they are in another case."""
+    there = [*rows[0]] if rows else []
+    names = {}
+    for name in schema.names:
+        alike = [column for column in there if column.casefold() == name.casefold()]
+        if len(alike) > 1:
+            raise InputError(f"{path}: {', '.join(alike)} are one condition, {name}")
+        names |= dict.fromkeys(alike, name)
+    return [{names.get(k, k): value for k, value in row.items()} for row in rows]
 
 
 def _rounded(value, column):

@@ -115,11 +115,11 @@ class Column:
         return middle + np.asarray(values, "float64") * (half or 1.0)
 
     def typed(self, value):
-        """Return a value in JSON's own types: number, str, or None where missing."""
+        """Return a value in JSON's own types: number, category, None where missing."""
         if is_missing(value):
             return None
         if self.kind == "category":
-            return str(value)
+            return self.categories[int(self._index(str(value)))]
         number = float(self._number(value))
         return int(number) if number.is_integer() else number
 

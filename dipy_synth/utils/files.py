@@ -67,9 +67,20 @@ def read_json(path):
     if not path.is_file():
         raise InputError(f"{path}: no such file (expected a JSON file)")
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        text = path.read_text(encoding="utf-8-sig")
+        return json.loads(text, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error})") from error
+
+
+def _object(pairs):
+    """Build an object of JSON; a name that is there twice is a ValueError."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice} is there twice")
+    return found
 
 
 def read_object(path, *, needed=()):

@@ -247,3 +247,62 @@ def test_a_sessions_table_has_its_own_data_dictionary(study):
     }
     found, _ = study("participant_id\nsub-01\n", "01/1", files=sessions)
     assert found == {"01_ses-1": {"age": "2.5", "sex": "F"}}
+
+
+@pytest.mark.parametrize(
+    ("unit", "age"),
+    [("months", "20"), ("mo", "20"), ("Month(s)", "20"), (["months"], "20")]
+    + [("wks", "4.6"), ("d", "0.657"), ("age in weeks", "4.6"), ("a", "240")]
+    + [("years old", "240"), ("yr", "240"), (None, "240"), ("n/a", "240")],
+)
+def test_units_of_age_are_understood(unit, age):
+    for key in ("Units", "units", "Unit"):
+        rows, notes = normalize_columns([{"age": "240"}], {"age": {key: unit}})
+        assert (rows[0]["age"] or "240") == age  # 240 years cannot be
+        assert not any("unit" in note for note in notes)
+
+
+@pytest.mark.parametrize("unit", ["quarters", "decades", "seconds", "years or months"])
+def test_other_units_of_age_are_named_and_taken_as_years(unit):
+    rows, notes = normalize_columns([{"age": "24"}], {"age": {"Units": unit}})
+    assert rows[0]["age"] == "24"
+    assert notes == [f"age: Units {unit!r} not understood, taken as years"]
+
+
+def test_a_value_that_is_missing_in_a_nearer_table_is_filled(study):
+    files = {
+        "sub-01/sub-01_sessions.tsv": "session_id\tage\tsex\nses-1\tn/a\tn/a\n",
+        "sub-02/sub-02_sessions.tsv": "session_id\tage\tsex\nses-1\t27\tM\n",
+        "sub-03/sub-03_sessions.tsv": "session_id\tage\tsex\nses-2\t27\tM\n",
+    }
+    rows = "sub-01\t25\tF\nsub-02\t25\tF\nsub-03\t25\tM\n"
+    found, log = study(HEAD + rows, "01/1", "02/1", "03/1", files=files)
+    assert [*found.values()] == [
+        {"age": "25", "sex": "F"},
+        {"age": "27", "sex": "M"},
+        {"age": "25", "sex": "M"},
+    ]
+    assert "sub-02 has sex F in one table and M in a nearer one; M is taken" in log
+    assert "has age" not in log  # ages differ by session
+
+
+def test_tables_that_disagree_are_said_to(tmp_path, caplog):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "participants.tsv").write_text(f"{HEAD}anna\t25\tF\n")
+    (tmp_path / "site" / "participants.tsv").write_text(f"{HEAD}anna\t80\tF\n")
+    image = tmp_path / "site" / "anna.nii.gz"
+    (found,) = add_covariates([Record("anna", image)], {image: tmp_path})
+    assert found.covariates == {"age": "80", "sex": "F"}
+    assert "sub-anna has age 25 in one table and 80 in a nearer one" in caplog.text
+
+
+def test_tables_in_other_places_are_named_not_read(study):
+    files = {
+        "sub-01/sub-01_sessions.tsv": "session_id\tage\nses-1\t25\n",
+        "sub-02/sub-02_sessions.csv": "session_id,age\nses-1,25\n",
+        "phenotype/demographics.tsv": "participant_id\tage\nsub-01\t25\n",
+    }
+    _, log = study("", "01", "02/1", name="README", files=files)
+    assert "sub-01_sessions.tsv: not read, the scan has no session" in log
+    assert "sub-02_sessions.csv: not read; expected .tsv" in log
+    assert "demographics.tsv: not read; expected participants.tsv" in log

@@ -216,7 +216,7 @@ def test_a_condition_in_another_case_is_the_same_column(tmp_path):
     schema = ConditionSchema((Column("Tumor", "category", categories=("none", "big")),))
     (tmp_path / "cohort.tsv").write_text("participant_id\ttumor\nsub-a\tBig\n")
     (row,) = read_matched_participants(tmp_path / "cohort.tsv", schema)
-    assert row["Tumor"] == "Big" and schema.encode([row])[0, 0] == 1
+    assert row["Tumor"] == "big" and schema.encode([row])[0, 0] == 1
 
 
 def test_a_table_to_match_has_its_data_dictionary_beside(tmp_path, schema):
@@ -225,3 +225,12 @@ def test_a_table_to_match_has_its_data_dictionary_beside(tmp_path, schema):
     (tmp_path / "cohort.json").write_text(json.dumps(told))
     rows = read_matched_participants(tmp_path / "cohort.tsv", schema)
     assert rows == [{"age": 50, "sex": "M"}]
+
+
+def test_columns_of_one_condition_are_refused(tmp_path, schema):
+    (tmp_path / "cohort.tsv").write_text("sex\tSEXE\tAge\nF\tM\t30\n")
+    assert read_matched_participants(tmp_path / "cohort.tsv", schema)
+    site = ConditionSchema((Column("site", "category", categories=("a", "b")),))
+    (tmp_path / "cohort.tsv").write_text("Site\tSITE\na\tb\n")
+    with pytest.raises(InputError, match="cohort.tsv: Site, SITE are one condition"):
+        read_matched_participants(tmp_path / "cohort.tsv", site)

@@ -120,6 +120,7 @@ LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n
         ('{"b": 1}', "no a; the names are b"),
         ('{"a": null}', "a is a NoneType, expected int"),
         ("{bro", "not valid JSON"),
+        ('{"a": 1, "bro": {"b": 1, "b": 2}}', "not valid JSON .b is there twice"),
         (LFS, "pointer of Git LFS"),
         ("[" * 100_000, "not valid JSON"),
     ],
