@@ -18,6 +18,7 @@ from dipy_synth.data.prepared_folder import (
     is_done,
     link_source,
     remove_prepared,
+    warn_of_namesakes,
     write_description,
     write_label_table,
 )
@@ -117,6 +118,7 @@ def prepare_cohort(
     todo = [r for r in sound if r not in kept and errors[r.key] is None]
     logger.info(f"{len(kept)} scans are prepared already, {len(todo)} to do")
     source = link_source(root, records)
+    warn_of_namesakes(root, records, source.links)
     if todo:
         for record in records if stale else todo:  # also where a check failed
             remove_prepared(root, record)

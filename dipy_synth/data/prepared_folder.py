@@ -1,5 +1,6 @@
 """The folder of a prepared cohort: its checks, its descriptions, and what is done."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.utils.derivative import OutputFolder, SourceLink
 from dipy_synth.utils.files import read_object, read_optional_object
 
+logger = logging.getLogger("dipy_synth")
 KIND = "prepared cohort"
 # what is read of the description of the scans' dataset, and its types
 _FIELDS = {
@@ -103,6 +105,41 @@ def link_source(root, records):
     files = [path for record in records for path in record.files]
     folders = {bids_root(path.absolute()) for path in files}
     return SourceLink.to(Path(os.path.commonpath(folders)), root=root)
+
+
+def warn_of_namesakes(root, records, links):
+    """Warn of subjects with scans of two datasets, in this run or with an earlier one.
+
+    `links` are those of `link_source`, by which the earlier scans are found.
+    """
+    scans = [(record.subject, record.image) for record in records]
+    keys, subjects = {record.key for record in records}, {s for s, _ in scans}
+    for key in set(prepared_keys(root)) - keys:
+        subject = key.split("_")[0].removeprefix("sub-")
+        if subject in subjects:
+            scans += [(subject, path) for path in _sources(root, key, links)[:1]]
+    datasets = {}
+    for subject, image in scans:
+        if "derivatives" not in image.parts:
+            places = datasets.setdefault(subject, {})
+            places.setdefault(os.path.realpath(bids_root(image)), image)
+    several = [list(places.values()) for places in datasets.values() if len(places) > 1]
+    if several:
+        first = " and ".join(map(str, several[0][:3]))
+        more = f" ({len(several)} such subjects)" if len(several) > 1 else ""
+        logger.warning(
+            f"{first} are of one subject by their labels, in several datasets; is that "
+            f"one person? Two persons need two labels{more}"
+        )
+
+
+def _sources(root, key, links):
+    """Return the files that a prepared scan was made of, if they are still there."""
+    uris = read_optional_object(sidecar_path(prepared_path(root, key))).get("Sources")
+    parts = [uri.split(":", 2) for uri in uris or () if uri.count(":") > 1]
+    paths = [Path(root, links.get(name, ""), place) for _, name, place in parts]
+    paths = [Path(os.path.normpath(path.absolute())) for path in paths]
+    return [path for path in paths if os.path.lexists(path)]
 
 
 def write_description(root, records, preprocessing, *, source):
