@@ -16,6 +16,7 @@ References
 from collections import Counter
 import logging
 import os
+from pathlib import Path
 import re
 
 from dipy_synth.data.columns import few
@@ -77,21 +78,24 @@ def read_bids(paths):
         root = bids_root(image)
         if root not in masks:
             masks[root] = _masks_below(root)
-        mask, n_masks = _mask_of(image, masks[root])
-        if n_masks > 1:
-            several.append(f"{mask} of {n_masks}")
+        mask = _mask_of(image, masks[root], several)
         records.append(Record(subject, image, mask, session, run))
     if taken:
         logger.warning(
             f"subjects, sessions or runs: {len(taken)} have several T1 scans; taken: "
             f"{few(taken)} (others by wildcards)"
         )
-    if several:
+    _warn_of_several(several)
+    return records
+
+
+def _warn_of_several(masks):
+    """Warn of scans with several brain masks, of which one was taken."""
+    if masks:
         logger.warning(
-            f"{len(several)} scans have several brain masks; taken: {few(several)} "
+            f"{len(masks)} scans have several brain masks; taken: {few(masks)} "
             "(others by --mask_path)"
         )
-    return records
 
 
 def _refuse_datasets(image, alike):
@@ -152,27 +156,37 @@ def _masks_below(root):
     return found
 
 
-def _mask_of(image, masks):
-    """Find the brain mask with the same entities, and how many are as near as it."""
+def _mask_of(image, masks, several):
+    """Find the brain mask with the same entities, see `_nearest`."""
     wanted = {k: v for k, v in labels(image).items() if k not in ("desc", "suffix")}
-    found = masks.get(frozenset(wanted.items()), [])
-    found = [p for p in found if p.parent == image.parent] or found
-    return min(found, key=str, default=None), len(found)
+    return _nearest(image, masks.get(frozenset(wanted.items()), []), several)
+
+
+def _nearest(image, masks, several):
+    """Return one of the masks of a scan, beside it if possible; None without any.
+
+    Where others are as near, it is added to the list `several`.
+    """
+    found = [path for path in masks if path.parent == image.parent] or masks
+    mask = min(found, key=str, default=None)
+    if len(found) > 1:
+        several.append(f"{mask} of {len(found)}")
+    return mask
 
 
 def read_nfbs(paths):
     """Read NFBS: ``sub-X_ses-Y_T1w.nii.gz`` with ``..._T1w_brainmask.nii.gz``."""
-    masks = {NFBS.sub("_T1w", stem(path)): path for path in paths if is_mask(path)}
-    check_names([path for path in paths if is_t1w(path)])
+    scans, masks, several = [path for path in paths if is_t1w(path)], {}, []
+    check_names(scans)
+    beside = [p.with_name(p.name.replace("_T1w.", "_T1w_brainmask.")) for p in scans]
+    for path in {*filter(is_mask, paths), *filter(Path.is_file, beside)}:
+        masks.setdefault(NFBS.sub("_T1w", stem(path)), []).append(path)
     records = []
-    for path in paths:
-        if is_t1w(path):
-            names = entities(path)
-            mask = masks.get(stem(path))
-            beside = path.with_name(path.name.replace("_T1w.", "_T1w_brainmask."))
-            if mask is None and beside.is_file():
-                mask = beside
-            records.append(Record(names["sub"], path, mask, names.get("ses")))
+    for path in scans:
+        names = entities(path)
+        mask = _nearest(path, masks.get(stem(path), []), several)
+        records.append(Record(names["sub"], path, mask, names.get("ses")))
+    _warn_of_several(several)
     return records
 
 
@@ -186,16 +200,16 @@ def read_cc359(paths):
     others = set(paths)
     for folder in {path.parent.parent for path in scans}:
         others.update((folder / "Skull-stripping-masks").rglob("*.nii*"))
-    masks = {}
-    for path in sorted(others):
+    masks, several = {}, []
+    for path in others:
         name = re.sub(r"_(staple|mask|brainmask)$", "", stem(path))
         if name != stem(path):
-            masks[name] = path
-    return [
+            masks.setdefault(name, []).append(path)
+    records = [
         Record(
             subject=match[1],
             image=path,
-            mask=masks.get(stem(path)),
+            mask=_nearest(path, masks.get(stem(path), []), several),
             covariates={
                 "age": match[4],
                 "sex": match[5],
@@ -205,6 +219,8 @@ def read_cc359(paths):
         )
         for path, match in scans.items()
     ]
+    _warn_of_several(several)
+    return records
 
 
 def read_ixi(paths):
@@ -298,8 +314,11 @@ def recognise(paths):
     return best if known[best] else "files"
 
 
-def scans_of_others(paths, layout):
-    """Return the scans that are named as in other layouts: list of Path."""
+def scans_of_others(paths, layout, read):
+    """Return the scans that are named in another way than a layout: list of Path.
+
+    Those named after one of the scans in `read` (``..._T1w_brain``) are left out.
+    """
     if layout == "files":
         return []
     patterns = {"cc359": CC359, "ixi": IXI}
@@ -307,7 +326,15 @@ def scans_of_others(paths, layout):
     found = [p for p in paths if any(pattern.match(stem(p)) for pattern in others)]
     if layout not in ("bids", "nfbs"):
         found += [path for path in paths if is_t1w(path)]
-    return found + plain_scans(paths) * (layout != "nfbs")
+    own = tuple(stem(path) for path in read)
+    paths = [path for path in paths if not stem(path).startswith(own)]
+    return found + plain_scans(paths) + _nearly_cc359(paths)
+
+
+def _nearly_cc359(paths):
+    """Return the scans whose names begin as in CC359, and go on: list of Path."""
+    named = [p for p in paths if CC359_START.match(stem(p)) and "staple" not in p.name]
+    return choose_scans([p for p in named if not CC359.match(stem(p))])[0]
 
 
 def plain_scans(paths):

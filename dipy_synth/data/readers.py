@@ -17,6 +17,7 @@ from dipy_synth.utils.files import not_fetched
 
 __all__ = ["Record", "read_records"]
 
+MOST_LETTERS = 128  # of a key; the names of files have up to 255, entities included
 LABEL = re.compile("[a-zA-Z0-9+]+")
 # Ends of the names of masks and label maps, after that of the subject.
 _END = re.compile(
@@ -59,7 +60,7 @@ def read_records(inputs, *, mask_paths=None, label_paths=None, layout="auto"):
     ------
     InputError
         If there is no scan, a label is not understood as a whole, two scans have one
-        key, a table cannot be read, a scan has no mask among `mask_paths`, it has
+        key or one is too long, a table cannot be read, a scan has no mask among `mask_paths`, it has
         several masks or label maps, or no scan has a label map among `label_paths`.
     """
     if layout != "auto" and layout not in LAYOUTS:
@@ -79,7 +80,7 @@ def read_records(inputs, *, mask_paths=None, label_paths=None, layout="auto"):
             f"{inputs}: no T1 scan in the layout {layout!r}{_left_out_text(left_out)}"
         )
     logger.info(f"{len(records)} T1 scans of {len(paths)} images, layout {layout}")
-    _refuse_collisions(records)
+    _check_keys(records)
     _log_what_is_left(records, paths, layout, left_out)
     records = add_covariates(records, listing.roots)
     records = _match_masks(records, mask_paths) if mask_paths else records
@@ -98,7 +99,8 @@ def _left_out_text(left_out):
 def _log_what_is_left(records, paths, layout, left_out):
     """Log images that are not read, scans not fetched, and duplicates."""
     read = {record.image for record in records}
-    if scans := [p for p in scans_of_others(paths, layout) if p not in read]:
+    others = scans_of_others(paths, layout, read)
+    if scans := [path for path in others if path not in read]:
         left_out[f"not named as in the layout {layout}"] = scans
     if layout == "bids":
         subjects = {record.subject for record in records}
@@ -130,8 +132,8 @@ def _log_what_is_left(records, paths, layout, left_out):
         )
 
 
-def _refuse_collisions(records):
-    """Refuse two scans of one name, which would overwrite each other."""
+def _check_keys(records):
+    """Refuse names that no file can have, and two scans of one name."""
     seen = {}
     for record in records:
         if not record.subject:
@@ -142,6 +144,11 @@ def _refuse_collisions(records):
                     f"{record.image}: the label {label!r}, of its folder; expected "
                     "letters and digits"
                 )
+        if len(record.key) > MOST_LETTERS:
+            raise InputError(
+                f"{record.image}: a name of {len(record.key)} letters in the prepared "
+                f"cohort; expected at most {MOST_LETTERS}: rename it"
+            )
         other = seen.setdefault(record.key.lower(), record.image)
         if other != record.image:
             raise InputError(

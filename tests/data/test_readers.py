@@ -331,6 +331,54 @@ def test_nfbs(touch):
     assert told(read_records(f"{root}/*/*_T1w.nii.gz", layout="nfbs")) == expected
 
 
+def test_the_mask_beside_a_scan_of_nfbs_is_taken_and_several_are_named(touch, caplog):
+    name = "sub-A1_ses-NFB3_T1w"
+    root = touch(
+        f"A1/{name}.nii", f"A1/{name}_brainmask.nii", f"z/{name}_brainmask.nii"
+    )
+    assert read_records(root)[0].mask == root / f"A1/{name}_brainmask.nii"
+    assert "several" not in caplog.text
+    (root / f"A1/{name}_brainmask.nii").rename(root / f"{name}_brainmask.nii")
+    assert read_records(root)[0].mask == root / f"{name}_brainmask.nii"
+    assert "1 scans have several brain masks; taken:" in caplog.text
+
+
+def test_several_masks_of_cc359_are_named(touch, caplog):
+    name, masks = "CC0001_philips_15_55_M", "Skull-stripping-masks"
+    staple = f"{masks}/STAPLE/{name}_staple.nii"
+    root = touch(f"Original/{name}.nii", staple, f"{masks}/old/{name}_mask.nii")
+    assert read_records(root)[0].mask == root / staple
+    assert f"{root / staple} of 2" in caplog.text
+
+
+def test_strays_of_nfbs_and_cc359_are_named(touch, caplog):
+    read, lost = "n/sub-A1_ses-NFB3_T1w", "n/sub-A2_ses-NFB3_T1w"
+    names = [read, f"{read}_brain", f"{read}_brainmask", f"{lost} (1)", "n/anna_T1"]
+    root = touch(*(f"{name}.nii" for name in (*names, "n/sub-A3_ses-NFB3_T1w_brain")))
+    assert [r.subject for r in read_records(root / "n", layout="nfbs")] == ["A1"]
+    (said,) = [
+        r.getMessage() for r in caplog.records if "not named as" in r.getMessage()
+    ]
+    for name in ("A2_ses-NFB3_T1w (1).nii", "A3_ses-NFB3_T1w_brain.nii", "anna_T1.nii"):
+        assert name in said
+    assert "3 not named as in the layout nfbs" in said and "A1" not in said
+    caplog.clear()
+    names = [
+        "1_ge_3_40_F",
+        "1_ge_3_40_F_brain",
+        "1_ge_3_40_F_staple",
+        "2_ge_3_41_F (1)",
+    ]
+    names += ["3_ge_3_41_F_T1", "4_ge_3_40_F_staple"]
+    root = touch(*(f"c/CC000{name}.nii" for name in names))
+    assert [r.subject for r in read_records(root / "c")] == ["CC0001"]
+    (said,) = [
+        r.getMessage() for r in caplog.records if "not named as" in r.getMessage()
+    ]
+    assert "2 not named as in the layout cc359 (CC0002_ge_3_41_F (1).nii" in said
+    assert "CC0003_ge_3_41_F_T1.nii" in said
+
+
 def test_cc359(touch):
     root = touch(
         "Original/CC0001_philips_15_55_M.nii.gz",
@@ -480,6 +528,12 @@ def test_a_mask_named_after_a_longer_name_is_of_that_scan_alone(touch):
     )
     names = {r.subject: r.label_map and r.label_map.name for r in found}
     assert names == {"p1": "p1_seg.nii", "p12": "p1_2_mask.nii", "q": None}
+
+
+def test_a_name_too_long_for_the_files_to_write_is_refused(touch):
+    root = touch(f"{'a' * 240}.nii", "bob.nii")
+    with pytest.raises(InputError, match="aaa.nii: a name of 244 letters .* 128"):
+        read_records(root)
 
 
 def test_nothing_there_is_told(touch):
