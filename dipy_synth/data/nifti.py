@@ -103,17 +103,17 @@ def read_voxels(image, name):
             f"{name}: the voxels cannot be read, is the file cut short? ({error})"
         ) from error
     data = data.reshape(data.shape[:3])
-    slices = rest // (np.prod(data.shape[:2]) * image.get_data_dtype().itemsize)
-    if slices:  # less is padding
+    one_slice = np.prod(data.shape[:2]) * image.get_data_dtype().itemsize
+    if rest >= one_slice:  # less is padding
         raise InputError(
-            f"{name}: {rest} bytes, {slices:.0f} slices, after the voxels of shape "
-            f"{data.shape} that the header gives; expected the whole volume"
+            f"{name}: the header gives a shape of {data.shape}, and the file has "
+            f"{rest} bytes more, {rest // one_slice} slices; expected the whole volume"
         )
     return data
 
 
 def _read_floats(image):
-    """Read voxels; return also how many bytes are left, without zeros at the end.
+    """Read voxels; return also how many bytes are left, see `_rest`.
 
     A ``.gz`` file is read to its end, where the checksum is.
     """
@@ -132,12 +132,12 @@ def _read_floats(image):
 
 
 def _rest(stream):
-    """Return how many bytes a stream has to its last one that is not 0."""
-    end = start = 0
+    """Return how many bytes a stream has left, 0 if all are 0, as in padding."""
+    size, zero = 0, True
     while block := stream.read(_BLOCK):
-        end = start + len(block.rstrip(b"\0")) if block.strip(b"\0") else end
-        start += len(block)
-    return end
+        size += len(block)
+        zero = zero and not block.strip(b"\0")
+    return 0 if zero else size
 
 
 def _check_volume(image, name):

@@ -59,9 +59,10 @@ def read_records(inputs, *, mask_paths=None, label_paths=None, layout="auto"):
     Raises
     ------
     InputError
-        If there is no scan, a label is not understood as a whole, two scans have one
-        key or one is too long, a table cannot be read, a scan has no mask among `mask_paths`, it has
-        several masks or label maps, or no scan has a label map among `label_paths`.
+        If there is no scan, a label is not understood as a whole, a name is too long,
+        two scans have one key, a table cannot be read, a scan has no mask among
+        `mask_paths`, it has several masks or label maps, or no scan has a label map
+        among `label_paths`.
     """
     if layout != "auto" and layout not in LAYOUTS:
         raise InputError(f"layout {layout!r}: expected auto, {', '.join(LAYOUTS)}")

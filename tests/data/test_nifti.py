@@ -111,11 +111,12 @@ def test_voxels_that_begin_in_the_header_are_refused(save, name):
 @pytest.mark.parametrize("dim", [(3, 6, 7, 5, 1), (3, 6, 7, 4, 2)])
 def test_a_header_that_gives_a_part_of_the_voxels_is_refused(tmp_path, name, dim):
     data = np.random.default_rng(0).random((6, 7, 8))
+    data[:, :, 6:] = 0  # empty slices count, too
     kind = nib.Nifti1Pair if name == "a.img" else nib.Nifti1Image
     nib.save(kind(data, np.eye(4)), tmp_path / name)
     patched(tmp_path / name.replace("img", "hdr"), 40, "<5h", *dim)
     slices = 8 - dim[3]
-    with pytest.raises(InputError, match=f"{name}: .* {slices} slices, after the vox"):
+    with pytest.raises(InputError, match=f"{name}: .* more, {slices} slices"):
         read_volume(tmp_path / name)
 
 
@@ -127,7 +128,7 @@ def test_two_volumes_in_one_gzip_are_refused_and_padding_is_read(save):
         path.write_bytes(packed + padding)
         assert_allclose(read_volume(path)[0], data, rtol=1e-6)
     path.write_bytes(packed + packed)
-    with pytest.raises(InputError, match="a.nii.gz: .* 9 slices, after the voxels"):
+    with pytest.raises(InputError, match="a.nii.gz: .* more, 9 slices"):
         read_volume(path)
 
 
