@@ -15,6 +15,7 @@ from dipy_synth.utils.files import file_stamp
 
 _GZIP = b"\x1f\x8b"
 _IDX_UINT8 = 0x08  # the third byte of an IDX file is the type of its values
+_COLOURS = 4  # a last axis of RGB and opacity, or shorter, is none of a volume
 
 
 @dataclass(frozen=True)
@@ -55,16 +56,19 @@ class ArrayCohort:
     categories = ("label",)
 
     def __post_init__(self):
-        if self.images.ndim not in (3, 4) or not len(self.images):
+        in_colours = self.images.ndim == 4 and self.images.shape[-1] <= _COLOURS
+        if self.images.ndim not in (3, 4) or in_colours or not len(self.images):
             raise InputError(
                 f"{self.root}: images of shape {self.images.shape}; expected (n, I, J) "
-                "or (n, I, J, K)"
+                "or (n, I, J, K), one number a pixel, without an axis of colours"
             )
         if self.labels is not None and self.labels.shape != self.images.shape[:1]:
             raise InputError(
                 f"{self.root}: labels of shape {self.labels.shape} for "
                 f"{len(self.images)} images"
             )
+        if self.labels is not None and np.any(self.labels != self.labels):
+            raise InputError(f"{self.root}: labels are NaN; expected a class each")
         if not 0 <= self.validation_fraction < 1:
             raise InputError(
                 f"validation_fraction {self.validation_fraction}: expected 0 or more, "
@@ -172,14 +176,15 @@ def _read_npz(path):
     """Read the images, and the labels or None, of an .npz file."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            names = stored.files
-            found = [stored[n] if n in names else None for n in ("images", "labels")]
+            names = {name.casefold(): name for name in stored.files}
+            wanted = [names.get(name) for name in ("images", "labels")]
+            found = [name and stored[name] for name in wanted]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: not a readable .npz file ({error})") from error
     if found[0] is None:
         raise InputError(
-            f"{path}: holds {', '.join(names) or 'nothing'}; expected images and, if "
-            "known, labels"
+            f"{path}: holds {', '.join(names.values()) or 'nothing'}; expected images "
+            "and, if known, labels"
         )
     return found
 

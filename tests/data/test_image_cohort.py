@@ -39,6 +39,13 @@ def test_an_npz_gives_images_in_range_with_their_labels(stored):
     assert len(set(cohort.keys)) == len(images)
 
 
+def test_names_of_arrays_are_read_in_capitals_too(tmp_path):
+    images, labels = digits()
+    np.savez(tmp_path / "a.npz", Images=images, LABELS=labels)
+    cohort = ArrayCohort.load(tmp_path / "a.npz")
+    assert cohort.shape == (6, 8) and cohort.rows[3] == {"label": str(labels[3])}
+
+
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_idx_files_as_mnist_has_them(tmp_path, pack):
     images, labels = digits()
@@ -72,6 +79,8 @@ def test_the_split_is_whole_disjoint_and_seeded(stored):
             "expected uint8, or floats in \\[0, 1\\]",
         ),
         ({"images": np.zeros((3, 4, 4)), "labels": np.zeros(2)}, "for 3 images"),
+        ({"images": np.zeros((3, 4, 4, 3))}, "without an axis of colours"),
+        ({"images": np.zeros((3, 4, 4)), "labels": [0, 1, np.nan]}, "labels are NaN"),
     ],
 )
 def test_other_arrays_are_told(tmp_path, arrays, told):
