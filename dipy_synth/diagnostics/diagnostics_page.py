@@ -7,7 +7,7 @@ import numpy as np
 from dipy_synth import __version__
 from dipy_synth.diagnostics.denoising_checks import noise_to_signal
 from dipy_synth.diagnostics.ladder import CLOSE
-from dipy_synth.diagnostics.results import FAIL, PASS, WARN, count_verdicts
+from dipy_synth.diagnostics.results import FAIL, PASS, SKIPPED, WARN, count_verdicts
 from dipy_synth.report.charts import Series, chart
 from dipy_synth.report.drawing import data_uri
 from dipy_synth.report.rendering import by, counted, sentence, write_page
@@ -52,7 +52,7 @@ def diagnostics_page(context, results, path):
         title=f"Diagnostics: {_name(context)}",
         summary=_summary(context),
         verdict=_verdict(results),
-        explanation=_EXPLANATION if FAIL in counts else _ALL_WELL,
+        explanation=_EXPLANATION if counts[FAIL] else _ALL_WELL,
         checks=[(result, *_chart(result)) for result in _worst_first(results)],
         pictures=pictures,
         titles={group["anchor"]: group["title"] for group in pictures},
@@ -93,13 +93,15 @@ def _summary(context):
 
 
 def _verdict(results):
-    """Summarise the worst verdicts in a line."""
+    """Summarise the worst verdicts, and the number of skipped checks, in a line."""
     names = {v: [f.name for f in results if f.verdict == v] for v in (FAIL, WARN)}
+    words = "No check failed"
     if names[FAIL]:
-        return f"Failed: {'; '.join(names[FAIL])}"
-    if names[WARN]:
-        return f"No check failed; warnings: {'; '.join(names[WARN])}"
-    return "No check failed"
+        words = f"Failed: {'; '.join(names[FAIL])}"
+    elif names[WARN]:
+        words += f"; warnings: {'; '.join(names[WARN])}"
+    left_out = count_verdicts(results)[SKIPPED]
+    return words + (f" ({left_out} of {len(results)} skipped)" if left_out else "")
 
 
 def _worst_first(results):
@@ -114,7 +116,9 @@ def _chart(result):
     values = result.values
     if "noise_to_signal" not in values:
         return None, ""
-    draw = _power_chart if "power_ratio" in values else _error_chart
+    draw = _error_chart
+    for name, drawing in (("power_ratio", _power_chart), ("ratios", _ratio_chart)):
+        draw = drawing if name in values else draw
     curves, y, words = draw(values)
     axes = {"x": "noise, times the signal", "y": y, "log": "x"}
     label = f"{sentence(result.name)}: {y} by noise level"
@@ -124,15 +128,25 @@ def _chart(result):
 def _error_chart(values):
     """Draw errors of the network beside those of the best linear estimate."""
     noise = values["noise_to_signal"]
-    linear, words = values.get("wiener_errors"), "a Wiener filter"
-    if linear is None:
-        linear, words = values["linear_errors"], "the best linear estimate"
     curves = [
-        Series(kind, noise, errors, style)
-        for errors, style in ((linear, "real"), (values["errors"], "synthetic"))
+        Series(kind, noise, values[name], style)
+        for name, style in (("linear_errors", "real"), ("errors", "synthetic"))
         for kind in ("line", "dots")
     ]
-    return curves, "error", f"Error of the network (orange) and of {words} (blue)."
+    words = "Error of the network (orange) and of the best linear estimate (blue)."
+    return curves, "error", words
+
+
+def _ratio_chart(values):
+    """Draw errors of the network as a share of those of a Wiener filter."""
+    noise, ratios = values["noise_to_signal"], values["ratios"]
+    curves = [
+        Series("line", noise, np.ones(len(noise)), "reference"),
+        *(Series(kind, noise, ratios, "synthetic") for kind in ("line", "dots")),
+    ]
+    each = zip(ratios, noise)
+    words = "; ".join(f"{ratio:.2f} at noise {level:.2g}" for ratio, level in each)
+    return curves, "error, of a Wiener filter's", f"{words}. The line is a Wiener filter."
 
 
 def _power_chart(values):

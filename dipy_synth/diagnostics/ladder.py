@@ -86,7 +86,7 @@ def check_ladder(context, progress=None):
     The ladder is stored in the context, for its pictures. `progress` is called with the
     fraction done.
     """
-    name = "ladder: sampled back from noise"
+    name = "ladder"
     sides = context.sides()
     if not sides:
         return skipped(name, "no latents were given", GIVE_COHORT)

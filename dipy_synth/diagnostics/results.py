@@ -61,9 +61,9 @@ def skipped(name, why, how):
 
 
 def count_verdicts(results):
-    """Count the verdicts: dict of verdict to int, without zeros."""
+    """Count the verdicts: dict of each verdict to int."""
     verdicts = [result.verdict for result in results]
-    return {v: verdicts.count(v) for v in VERDICTS if v in verdicts}
+    return {verdict: verdicts.count(verdict) for verdict in VERDICTS}
 
 
 def text_table(results):

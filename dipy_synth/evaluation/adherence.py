@@ -79,11 +79,21 @@ def follow_conditions(synthetic, real, fit, *, predictor=None, seed=0):
         if name in read
     )
     missing = [name for name in columns if name not in read]
-    reader = "the predictor" if predictor is not None else f"a regression on {fit.name}"
     unread = tuple(
-        f"{name}: {NOT_EVALUATED}, since {reader} cannot predict it" for name in missing
+        f"{name}: {NOT_EVALUATED}, since {_why_unread(fit, name, predictor)}"
+        for name in missing
     )
     return found, notes + unread
+
+
+def _why_unread(fit, name, predictor):
+    """Describe why a column was not predicted."""
+    if predictor is not None:
+        return "the predictor cannot predict it"
+    if len(_known(fit, name)[1]):
+        return f"a regression on {fit.name} cannot predict it"
+    there = ", ".join(sorted({column for row in fit.rows for column in row}))
+    return f"{fit.name} has no values of it (it has {there or 'no columns'})"
 
 
 def _difference(synthetic, others, name):

@@ -36,7 +36,7 @@ class SynthDoctorFlow(Workflow):
             The run of dipy_train_vqvae that it was trained with, to compare with the
             autoencoder in the model.
         quick : bool, optional
-            Skip the slowest checks: overfitting one batch, and samples.
+            Skip the slowest checks: overfitting one batch, the ladder and samples.
         seed : int, optional
             Random seed.
         out_dir : string or Path, optional

@@ -183,7 +183,7 @@ def test_a_sound_model_has_nothing_wrong(results):
     told = "\n".join(text_table(results))
     unsure = {result.name for result in results if result.verdict != "pass"}
     # what little it was trained may not do for the strongest noise
-    ladder = "ladder: sampled back from noise"  # of brains alone
+    ladder = "ladder"  # of brains alone
     assert unsure <= {"denoising, training", "denoising, held-out", ladder}, told
     assert not any(result.verdict == "fail" for result in results), told
 
@@ -494,6 +494,8 @@ def test_the_page_tells_all_and_stands_alone(sound, results, read_page, tmp_path
     # noisy, denoised and errors; the original; samples
     assert page.count("img") == 3 * len(NOISE_TO_SIGNAL) + 1 + 5
     assert page.text.count("No check failed") == 1
+    left_out = sum(result.verdict == "skipped" for result in results)
+    assert left_out and f"({left_out} of {len(results)} skipped)" in page.text
     for result in results:
         assert result.name[:1].upper() + result.name[1:] in page.text
     assert sum(told["verdicts"].values()) == len(results)
@@ -508,8 +510,12 @@ def test_errors_by_noise_are_a_chart_on_the_page(sound, results, read_page, tmp_
         "Large-scale structure at high noise",
     ]
     dots = [a.get("class") for tag, a in page.tags if tag == "circle"]
+    assert dots.count("real") == len(COARSE_ERRORS)
     levels = 2 * len(NOISE_TO_SIGNAL) + len(COARSE_ERRORS)
-    assert dots.count("real") == dots.count("synthetic") == levels
+    assert dots.count("synthetic") == levels
+    held_out = next(r.values for r in results if r.name == "denoising, held-out")
+    ratio, noise = held_out["ratios"][0], held_out["noise_to_signal"][0]
+    assert f"{ratio:.2f} at noise {noise:.2g}; " in page.text
 
 
 def test_the_page_names_what_is_wrong_first(sound, results, read_page, tmp_path):

@@ -364,6 +364,13 @@ def test_a_predictor_gives_features_and_reads_conditions(real, train, others):
     assert as_asked((), None, (unread,)).words == unread
 
 
+def test_a_column_that_real_brains_lack_is_named(real, train, others):
+    rows = tuple({"years": row["age"]} for row in others.rows)
+    found = evaluate(real, replace(others, rows=rows), train=train, **QUICK)
+    (note,) = (note for note in found.about["notes"] if note.startswith("years"))
+    assert f"{train.name} has no values of it (it has age, sex)" in note
+
+
 def test_class_probabilities_give_the_inception_score(coarse):
     middle = np.median(coarse[0].volumes.mean(axis=(1, 2, 3)))
 
