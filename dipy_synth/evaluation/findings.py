@@ -130,7 +130,7 @@ def _by_features(metrics):
     Its kernel is bounded, so that noise is not infinitely far, and few volumes suffice.
     """
     name, found = "features", {metric.name: metric for metric in metrics}
-    answer = _between(name, found["mmd"], "MMD", "noise")
+    answer = _between(name, found["mmd"], "normalised MMD", "noise")
     recall = found["recall"]
     if answer.good is None or not np.isfinite(recall.value):
         return answer
@@ -144,9 +144,8 @@ def _by_features(metrics):
 def _by_texture(metrics):
     """Locate the cohort between real against real and blotches, by texture."""
     name, found = "the texture of the cortex", {m.name: m for m in metrics}
-    answer = _between(
-        name, found["texture_of_cortex"], "Fréchet distance", "brains of blotches"
-    )
+    metric, words = found["texture_of_cortex"], "normalised Fréchet distance"
+    answer = _between(name, metric, words, "brains of blotches")
     brains, block = found["auc_of_brains"], found["auc_of_blocks"]
     if not np.isfinite(brains.value):
         return answer
@@ -289,18 +288,18 @@ def _followed(one, level):
     number = found.kind == "number"
     if number:
         words = (
-            f"{one.column} r {found.r:.2f} (shuffled {found.control_r:.2f}), off by "
-            f"{found.mae:.1f} (shuffled {found.control_mae:.1f})"
+            f"{one.column} r {found.r:.2f} (shuffled {found.control_r:.2f}, p "
+            f"{found.p_value:.2g}), off by {found.mae:.1f} (shuffled "
+            f"{found.control_mae:.1f})"
         )
         other = "" if real is None else f"r {real.r:.2f}, off by {real.mae:.1f}"
     else:
         words = (
             f"{one.column} right in {found.accuracy:.0%} "
-            f"(shuffled {found.control_accuracy:.0%})"
+            f"(shuffled {found.control_accuracy:.0%}, p {found.p_value:.2g})"
         )
         other = "" if real is None else f"{real.accuracy:.0%}"
     words += f"; on real brains {other}" if other else ""
-    words += f", p {found.p_value:.2g}"
     if real is None or real.p_value > ALPHA:
         blind = "" if real is None else ", too little to evaluate by"
         return Finding(one.column, None, f"{words}{blind}: {NOT_SHOWN}")

@@ -105,6 +105,11 @@ class Comparison:
     n: int = 0
     warnings: tuple = ()
 
+    @property
+    def label(self):
+        """Name of the metric for a reader: "FID", "power distance"; str."""
+        return _label(self.name)
+
 
 def compare(real, synthetic, noise, *, metrics=None, repeats=100, seed=0):
     """Compute each metric with its 95 % interval, its floor and its ceiling.
@@ -207,11 +212,12 @@ def _compare_one(name, metric, real, synthetic, draws):
     span = math.nan if metric.two_sided else ceiling - floor
     if abs(span) <= 2 * floors.std():
         warnings += (
-            f"{name}: noise gives {ceiling:.4g}, real against real {floor:.4g}; it "
-            "does not separate them here, so it is not normalised",
+            f"{_label(name)}: its ceiling is {ceiling:.4g}, real against real "
+            f"{floor:.4g}; it does not separate them here, so it is not normalised",
         )
         span = math.nan
-    reach = np.quantile(halves - halves.mean(), [0.025, 0.975])
+    low, high = np.quantile(halves - halves.mean(), [0.025, 0.975])
+    reach = np.array([min(low, 0), max(high, 0)])  # also where most halves are equal
     normalized = float((matched.mean() - floor) / span)
     return Comparison(
         name,
@@ -231,16 +237,22 @@ def _too_few(name, metric, n, width):
     """Describe where there are too few volumes: tuple of str."""
     if n < metric.least:
         return (
-            f"{name}: {n} volumes on either side of its floor; expected "
+            f"{_label(name)}: {n} volumes on either side of its floor; expected "
             f"{metric.least} or more, twice as many in each cohort",
         )
     if n < metric.per_feature * width:
         return (
-            f"{name}: {n} volumes in {width} dimensions are too few; expected "
+            f"{_label(name)}: {n} volumes in {width} dimensions are too few; expected "
             f"{metric.per_feature * width:g} or more, or fewer dimensions (by PCA on "
             "real volumes), or KID",
         )
     return ()
+
+
+def _label(name):
+    """Write the name of a metric for a reader: "FID", "power distance"."""
+    words = name.upper() if len(name) == 3 else name.replace("_", " ")
+    return words.replace("auc", "AUC")
 
 
 def _around(value, reach):

@@ -72,7 +72,6 @@ def evaluation_page(
         means=means,
         top=top,
         placed=place,
-        warnings=list(_warnings(evaluation)),
         bands=[_band(name, evaluation) for name in evaluation.ranges.limits],
         failed=_failed(evaluation, synthetic),
         most_listed=_MOST_LISTED,
@@ -95,12 +94,6 @@ def _summary(evaluation, real, synthetic, train):
         f"{by(real.grid.shape)} voxels of {by(real.grid.voxel_size)} mm; features: "
         f"{evaluation.about['extractor']['name']}"
     )
-
-
-def _warnings(evaluation):
-    groups = (*evaluation.distribution.values(), *evaluation.texture.values())
-    found = [words for group in groups for one in group for words in one.warnings]
-    return dict.fromkeys([*found, *evaluation.about["notes"]])
 
 
 def _band(name, evaluation):

@@ -264,6 +264,17 @@ def test_shuffled_tables_are_not_as_asked():
     assert yes <= 3 and no <= 9
 
 
+def test_the_p_value_stands_beside_the_synthetic_volumes():
+    number = NumberFollowed(0.9, 5.0, 0.01, 15.0, 0.001, 28, 0.9, 0.1, 50, 50, 1)
+    real = replace(number, p_value=0.004)
+    category = CategoryFollowed(0.93, 0.5, 0.002, 28)
+    sex = Followed("sex", category, replace(category, accuracy=0.75), ())
+    words = as_asked((Followed("age", number, real, ()), sex), None).words
+    assert "(shuffled 0.01, p 0.001), off by 5.0 (shuffled 15.0); on real" in words
+    assert "93% (shuffled 50%, p 0.002); on real brains 75%" in words
+    assert words.count(", p ") == 2
+
+
 def comparison(name, n=14, interval=(-0.05, 0.1)):
     middle = sum(interval) / 2
     return Comparison(name, 0.1, (0, 1), 0.1, 0.1, 1, middle, interval, n, ())
@@ -288,6 +299,8 @@ def test_alike_is_shown_by_enough_volumes(n, interval, answer):
     sound = [comparison(name) for name in names]
     assert alike(sound, metrics).good is answer and alike(metrics, sound).good is answer
     assert ("not shown" in finding.words) == (answer is None)
+    for words in ("normalised MMD", "normalised Fréchet distance"):
+        assert f"{words} {sum(interval) / 2:.2f} (" in finding.words
 
 
 @pytest.mark.parametrize(

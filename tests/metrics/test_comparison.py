@@ -1,5 +1,7 @@
 """Metrics beside their floor and their ceiling."""
 
+from itertools import count
+
 import numpy as np
 import pytest
 
@@ -66,6 +68,30 @@ def test_a_metric_that_noise_reaches_is_not_normalised(cohorts):
     real, same, _ = cohorts
     row = compare(real, same, real + 0.01, repeats=10)[0]
     assert np.isnan(row.normalized) and "not normalised" in row.warnings[0]
+    assert row.warnings[0].startswith("FID: its ceiling is")
+
+
+def test_a_warning_names_the_metric_in_words_and_no_kind_of_ceiling(cohorts):
+    metrics = {"power_distance": Metric(lambda a, b: float(len(a)))}
+    (row,) = compare(*cohorts, metrics=metrics, repeats=4)
+    assert row.label == "power distance" and "noise" not in row.warnings[0]
+    assert row.warnings[0].startswith("power distance: its ceiling is 30, real against")
+
+
+def test_an_interval_contains_its_estimate_though_most_halves_are_equal(cohorts):
+    real, same, noise = cohorts
+
+    calls, repeats = count(), 100
+
+    def rare(real, synthetic):  # noise has 1, as does the last half-sample
+        return float(synthetic.mean() > 2 or next(calls) == 3 * repeats)
+
+    options = {"metrics": {"rare": Metric(rare)}, "repeats": repeats}
+    (row,) = compare(real, same, noise, **options)
+    assert next(calls) == 3 * repeats + 1 and row.value == 0
+    for low, high in (row.interval, row.normalized_interval):
+        assert low <= 0 <= high
+    assert row.normalized == 0
 
 
 def test_inception_score_is_compared_like_the_others():

@@ -24,7 +24,9 @@ def evaluation(train=None):
     about = {"real": side, "synthetic": {**side, "n": 30}, "train": train}
     about["extractor"] = {"name": "predictor"}
     finding = SimpleNamespace(question="diverse", words="as diverse as real ones")
-    return SimpleNamespace(about=about, findings=[finding])
+    about["reader"] = "predictor"
+    parts = {"asked": (), "ageing": None, "downstream": None}
+    return SimpleNamespace(about=about, findings=[finding], **parts)
 
 
 def described(folder, record):
@@ -52,6 +54,24 @@ def test_the_paragraph_says_what_was_done_and_cites_it(tmp_path):
     assert any(work.startswith("Lu et al. (2022)") for work in works)
     assert any(work.startswith("Ho and Salimans (2022)") for work in works)
     assert not any(work.startswith("Song") for work in works)
+
+
+def test_intervals_and_readers_are_those_that_were_used(tmp_path):
+    found = evaluation({"n": 114})
+    text, works = methods_text(found, tmp_path)
+    assert "delete-half jackknife (Shao and Wu, 1989)" in text
+    assert "acceptance ranges" in text and "fitted to the 28 real volumes" in text
+    assert "bootstrap" not in text and "predicted" not in text
+    assert any(work.startswith("Shao and Wu (1989)") for work in works)
+    assert not any(work.startswith("Esteban") for work in works)
+    found.asked = [SimpleNamespace(column="age"), SimpleNamespace(column="sex")]
+    found.downstream = found.ageing = object()
+    text, works = methods_text(found, tmp_path)
+    assert "(age and sex) were predicted from the volumes by a network" in text
+    assert any(work.startswith("Esteban et al. (2017)") for work in works)
+    found.about["reader"] = "ridge regression, prepared"
+    text, _ = methods_text(found, tmp_path)
+    assert "by ridge regression on" in text and "fitted to the training vol" in text
 
 
 def test_what_was_not_done_is_not_said(tmp_path):
