@@ -191,7 +191,8 @@ def read_config(name, *, kinds):
         )
     if config.get("kind") not in kinds:
         raise InputError(
-            f"{folder}: a {config.get('kind')} model, expected {' or '.join(kinds)}"
+            f"{folder}: model of kind {config.get('kind')}; expected "
+            f"{' or '.join(kinds)}"
         )
     _check_config(folder, config)
     return folder, config

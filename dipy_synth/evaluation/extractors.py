@@ -140,7 +140,10 @@ def make_extractors(features, weights=None):
         classes = extractor.probabilities if extractor.has_classes else None
         return {"extractor": extractor, "classes": classes}
     if weights is not None:
-        raise InputError(f"weights {weights}: PCA has none; expected --features")
+        raise InputError(
+            f"weights {weights}: features pca has none; expected features predictor, "
+            "or inception"
+        )
     return {}
 
 

@@ -191,8 +191,7 @@ def diverse(*, real, synthetic):
     if apart > reach:
         good, words = False, "more similar to each other than real brains are"
     elif apart < -reach:
-        good = None
-        words = "less similar to each other than real brains are, as in noise"
+        good, words = None, "less similar to each other than real brains are"
     values = f"MS-SSIM of pairs {synthetic.mean:.3f}, of real ones {real.mean:.3f}"
     return Finding("diverse", good, f"{words}: {values} (± {reach:.3f})")
 

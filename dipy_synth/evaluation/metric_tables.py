@@ -5,6 +5,7 @@ import numpy as np
 from dipy_synth.evaluation.findings import count_reasons
 from dipy_synth.evaluation.label_volumes import label_column
 from dipy_synth.metrics.parcellation import column
+from dipy_synth.metrics.verdicts import limits_in_words
 
 
 def metric_rows(evaluation):
@@ -102,12 +103,12 @@ def _anatomy(evaluation):
         "floor": np.mean(ranges.left_out),
         "note": ", ".join(f"{k} {n}" for k, n in count_reasons(verdicts).items()),
     }
-    for name, (low, high) in ranges.limits.items():
+    for name, limits in ranges.limits.items():
         yield common | {
             "metric": f"mean_{name}",
             "value": np.mean([verdict.metrics[name] for verdict in verdicts]),
             "floor": np.mean([row[name] for row in ranges.real]),
-            "note": f"passes from {low:.4g} to {high:.4g}",
+            "note": f"passes: {limits_in_words(*limits)}",
         }
 
 

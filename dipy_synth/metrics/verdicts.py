@@ -173,10 +173,16 @@ def _describe_beside(volume, *, total, **options):
 def _verdict(row, limits):
     reasons = tuple(
         f"{BRAIN_METRICS[name].words}: {row[name]:.4g}; real brains "
-        f"{limits[name][0]:.4g} to {limits[name][1]:.4g}"
+        f"{limits_in_words(*limits[name])}"
         for name in _failures(row, limits)
     )
     return Verdict(not reasons, reasons, row)
+
+
+def limits_in_words(low, high, form="{:.4g}".format):
+    """Write a range, "1 to 2", or "1 or more" where there is no upper limit: str."""
+    upper = f"to {form(high)}" if np.isfinite(high) else "or more"
+    return f"{form(low)} {upper}"
 
 
 def _failures(row, limits):

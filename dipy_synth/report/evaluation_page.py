@@ -6,7 +6,7 @@ import numpy as np
 
 from dipy_synth.metrics.array_checks import foreground
 from dipy_synth.metrics.sharpness import radial_power
-from dipy_synth.metrics.verdicts import BRAIN_METRICS
+from dipy_synth.metrics.verdicts import BRAIN_METRICS, limits_in_words
 from dipy_synth.report.charts import Series, band, chart, place
 from dipy_synth.report.gallery import (
     means_and_stds,
@@ -101,15 +101,12 @@ def _band(name, evaluation):
     real = [row[name] for row in evaluation.ranges.real]
     found = [verdict.metrics[name] for verdict in evaluation.verdicts]
     low, high = evaluation.ranges.limits[name]
-    below = number(low) if np.isfinite(low) else ""
     return {
         "words": BRAIN_METRICS[name].words,
         "places": band(real, found, (low, high)),
         "real": np.mean(real),
         "synthetic": np.mean(found),
-        "passes": f"{below} to {number(high)}"
-        if np.isfinite(high)
-        else f"{below} or more",
+        "passes": limits_in_words(low, high, number),
         "fail": sum(not low <= value <= high for value in found),
     }
 
@@ -264,7 +261,8 @@ def _copies(evaluation, synthetic, train):
     named = [f"{one} is {other}" if train else one for one, other in equal]
     audit = evaluation.copies.get("voxels")
     pairs = neighbor_pairs(audit, synthetic, train) if audit else ()
-    return {"identical": named, "pairs": list(pairs)}
+    threshold = audit.threshold if audit else None
+    return {"identical": named, "pairs": list(pairs), "threshold": threshold}
 
 
 def _how(evaluation):

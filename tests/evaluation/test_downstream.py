@@ -87,8 +87,11 @@ def test_the_answer_is_one_line_with_its_numbers(held_out, few):
     found, arms = compare(held_out, cohort(200, 3, noise=4), few)
     words = str(of_use(found))
     assert of_use(found).good is True and "\n" not in words
-    assert f"{arms['real'].mae:.1f} (" in words and "by 12 real brains" in words
-    assert "by 212 real and synthetic brains" in words
+    assert (
+        f"{arms['real'].mae:.1f} (" in words
+        and "years when trained on 12 real brains" in words
+    )
+    assert "trained on 212 real and synthetic brains" in words
     assert re.search(r"The synthetic brains helped: \+\d+\.\d\d years saved", words)
     more = found.ceiling
     assert f"half of the real brains, 6 synthetic ones save {more.gain:+.2f} (" in words

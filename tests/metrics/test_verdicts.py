@@ -59,6 +59,9 @@ def test_what_is_no_brain_fails_with_its_reason(brains, ranges, name):
     assert not verdict.passed
     assert any(text.startswith(reason) for text in verdict.reasons), verdict.reasons
     assert "real brains" in verdict.reasons[0]
+    assert not any("inf" in text for text in verdict.reasons)
+    if name in ("islands", "half a brain"):  # limited on one side
+        assert any(text.endswith(" or more") for text in verdict.reasons)
 
 
 def test_a_band_is_the_percentiles_widened(brains, ranges):

@@ -462,7 +462,7 @@ def test_volumes_of_another_shape_or_range_are_refused(vqvae_run):
 
 
 def test_damaged_or_foreign_models_are_refused(ldm_run, vqvae_run, tmp_path):
-    with pytest.raises(InputError, match="a vqvae model, expected ldm"):
+    with pytest.raises(InputError, match="model of kind vqvae; expected ldm"):
         LDM(vqvae_run)
     with pytest.raises(InputError, match="no such model"):
         LDM(tmp_path / "nothing")

@@ -163,7 +163,7 @@ def test_wrong_input_is_told(predictor, cohort, run, tmp_path):
         CovariatePredictor(None).fit(
             cohort, run_dir=run, conditions=("age",), network=SMALL
         )
-    with pytest.raises(InputError, match="a predictor model, expected ldm"):
+    with pytest.raises(InputError, match="model of kind predictor; expected ldm"):
         read_config(run, kinds=("ldm",))
 
 

@@ -214,5 +214,5 @@ def test_absent_weights_are_told(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(InputError, match="no weights at"):
         make_extractors("inception")
-    with pytest.raises(InputError, match="PCA has none"):
+    with pytest.raises(InputError, match="expected features predictor"):
         make_extractors("pca", "weights.h5")
