@@ -248,7 +248,8 @@ def in_words(found):
     """Return in one line whether the synthetic brains helped: str."""
     arms = [
         f"{arm.mae:.1f} ({arm.interval[0]:.1f} to {arm.interval[1]:.1f}) years when "
-        f"trained on {arm.n} {arm.trained_on.replace('both', 'real and synthetic')} brains"
+        f"trained on {arm.n} {arm.trained_on.replace('both', 'real and synthetic')} "
+        "brains"
         for arm in found.arms
     ]
     low, high = found.interval

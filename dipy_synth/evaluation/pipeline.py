@@ -30,6 +30,7 @@ from dipy_synth.metrics.fingerprint import Fingerprint
 from dipy_synth.metrics.memorization import FeatureSearch, VoxelSearch, audit_copies
 from dipy_synth.metrics.parcellation import compare_regions
 from dipy_synth.metrics.verdicts import check_brains, fit_acceptance_ranges
+from dipy_synth.utils.parallel import named
 from dipy_synth.utils.random import random_stream
 
 _BLOCK = 6.0  # mm, block size of the search for copies
@@ -124,12 +125,21 @@ def evaluate(
     texture = compare_texture(real, synthetic, repeats=repeats, seed=seed, each=each)
     logger.info("not noise: anatomy of %d volumes", len(real) + len(synthetic))
     ranges = fit_acceptance_ranges(
-        real.volumes, grid=real.grid, tissues=tissues, each=each
+        real.volumes,
+        grid=real.grid,
+        tissues=tissues,
+        each=named(each, "anatomy, real"),
     )
-    verdicts = tuple(check_brains(synthetic.volumes, ranges, each=each))
+    each_made = named(each, "anatomy, synthetic")
+    verdicts = tuple(check_brains(synthetic.volumes, ranges, each=each_made))
     logger.info("diversity: MS-SSIM within each cohort")
     diversity = {
-        side: similarity_within(cohort.volumes, pairs=pairs, seed=seed, each=each)
+        side: similarity_within(
+            cohort.volumes,
+            pairs=pairs,
+            seed=seed,
+            each=named(each, f"diversity, {side}", unit="pair"),
+        )
         for side, cohort in (("real", real), ("synthetic", synthetic))
     }
     copies = {}

@@ -18,6 +18,7 @@ from dipy_synth.metrics.spectrum import (
     shuffle_phases,
 )
 from dipy_synth.metrics.texture import texture_distance
+from dipy_synth.utils.parallel import named
 
 BLOTCHES = "blotches"  # real brains, the phases of one band shuffled
 NOISE = "voxel noise"
@@ -57,13 +58,17 @@ def compare_texture(real, synthetic, *, repeats=100, seed=0, each=map):
     noise", a tuple of Comparison: ceilings are real volumes with shuffled phases of one
     band, or with shuffled voxels.
     """
-    options = {"voxel_size": real.grid.voxel_size, "each": each}
-    sides = [_parts(describe(v.volumes, **options)) for v in (real, synthetic)]
+    options = {"voxel_size": real.grid.voxel_size}
+    sides = [
+        _parts(describe(v.volumes, each=named(each, f"texture, {side}"), **options))
+        for side, v in (("real", real), ("synthetic", synthetic))
+    ]
     found = {}
     for name, change in ((BLOTCHES, shuffle_phases), (NOISE, _noise)):
         items = [(volume, seed + i) for i, volume in enumerate(real.volumes)]
         changed = partial(_describe_changed, change=change)
-        ceiling = _parts(describe(items, function=changed, **options))
+        options |= {"function": changed, "each": named(each, f"texture, {name}")}
+        ceiling = _parts(describe(items, **options))
         found[name] = tuple(
             comparison
             for part, metrics in TEXTURE_METRICS.items()

@@ -110,7 +110,14 @@ def map_in_parallel(**options):
                 raise InputError(f"item {number} of {len(answers)}: {problem}")
         return [answer for answer, _ in answers]
 
+    each.named = lambda **shown: map_in_parallel(**options | shown)
     return each
+
+
+def named(each, desc, *, unit="volume"):
+    """Name the progress bar of a map of `map_in_parallel`; any other is returned."""
+    again = getattr(each, "named", None)
+    return each if again is None else again(desc=desc, unit=unit)
 
 
 def check_engine(engine, *, n_jobs=1, scheduler=None):

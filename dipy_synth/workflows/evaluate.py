@@ -101,7 +101,6 @@ class EvaluateMRIFlow(Workflow):
         }
         if downstream:  # a request of before this option was without it
             request["downstream"] = True
-        shown = {"desc": "measured volumes", "unit": "volume"}
         with folder_lock(out_dir):
             check_folder(out_dir, request, force=self._force_overwrite)
             evaluation = evaluate(
@@ -110,7 +109,7 @@ class EvaluateMRIFlow(Workflow):
                 tissues=not no_tissues,
                 downstream=bool(downstream),
                 seed=seed,
-                each=map_in_parallel(**options, **shown),
+                each=map_in_parallel(**options),
             )
             page = write_evaluation(
                 evaluation,

@@ -16,6 +16,7 @@ from dipy_synth.utils import parallel
 from dipy_synth.utils.parallel import (
     check_engine,
     map_in_parallel,
+    named,
     processors_each,
     run_parallel,
 )
@@ -177,6 +178,13 @@ def test_processors_are_shared(monkeypatch):
 def test_a_bar_counts_the_items(capsys):
     run_parallel(eval, ["1", "2", "3"])
     assert "3/3" in capsys.readouterr().err
+
+
+def test_a_bar_is_named_by_its_step_and_other_maps_are_kept(capsys):
+    assert named(map, "texture") is map
+    each = named(map_in_parallel(), "texture, real", unit="brain")
+    assert each(abs, [-1, 2]) == [1, 2]
+    assert "texture, real" in capsys.readouterr().err
 
 
 def test_map_in_parallel_gives_answers_or_says_which_failed():
