@@ -146,7 +146,8 @@ def _ratio_chart(values):
     ]
     each = zip(ratios, noise)
     words = "; ".join(f"{ratio:.2f} at noise {level:.2g}" for ratio, level in each)
-    return curves, "error, of a Wiener filter's", f"{words}. The line is a Wiener filter."
+    words += ". The line is a Wiener filter."
+    return curves, "error, of a Wiener filter's", words
 
 
 def _power_chart(values):
