@@ -23,6 +23,7 @@ from scipy import ndimage
 from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.image_cohort import ArrayCohort
 from dipy_synth.diffusion.guidance import guided_denoiser
+from dipy_synth.diffusion.latents import Latents
 from dipy_synth.diffusion.noise import NoiseStreams
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.pairs import NoisyPairs
@@ -35,6 +36,7 @@ from dipy_synth.metrics.sharpness import high_frequency_power
 from dipy_synth.networks.quantizer import usage
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.training import TrainingSettings, train
+from dipy_synth.training.train_denoiser import measure_latents
 from dipy_synth.utils.files import atomic_path, read_json, write_json
 
 PLANES = slice(38, 44)  # axial, through the thalamus: 3 to 13 mm in MNI space
@@ -175,11 +177,11 @@ def encode(cohort, vqvae, path):
     return np.load(path)
 
 
-def normalizer_of(row, latents, vqvae):
+def normalizer_of(row, latents, network, vqvae):
     """Return the normalizer of latents, or the identity."""
     if row.preconditioned:
-        coordinates, _ = vqvae.network.patch_basis()
-        return LatentNormalizer.fit(latents, coordinates=coordinates)
+        shifts = np.zeros((len(latents), network.rank), int)
+        return measure_latents(Latents(latents, shifts, 1), network, vqvae.network)
     if row.normalized:
         return LatentNormalizer.fit(latents)
     shape = latents.shape[1:]
@@ -188,7 +190,6 @@ def normalizer_of(row, latents, vqvae):
 
 def denoiser(row, latents, vqvae, run_dir):
     """Train the network of a row, or read it back."""
-    normalizer = normalizer_of(row, latents, vqvae)
     steps = -(-len(latents) // row.batch_size)
     settings = TrainingSettings(
         epochs=max(1, round(STEPS / steps)),
@@ -199,15 +200,11 @@ def denoiser(row, latents, vqvae, run_dir):
     )
     options = {"unfold": row.unfold, "patch": vqvae.network.factor}
     network = make_unet(latents.shape[1:], row.norm, settings, **options)
-    if row.preconditioned:
-        _, basis = vqvae.network.patch_basis()
-        mean = normalizer.mean @ normalizer.matrix
-        network.unfolding.set_statistics(mean, normalizer.variance, basis=basis)
     data = NoisyPairs(
         latents,
         np.zeros((len(latents), 0)),
         row.schedule,
-        normalizer=normalizer,
+        normalizer=normalizer_of(row, latents, network, vqvae),
         batch_size=row.batch_size,
         seed=row.seed,
     )
@@ -221,7 +218,7 @@ def generate(row, network, latents, vqvae):
     flow = not row.chain
     clipped = sample_clipped if row.clip else sample_ddpm
     nothing = np.zeros((SAMPLES, 0), "float32")
-    normalizer = normalizer_of(row, latents, vqvae)
+    normalizer = normalizer_of(row, latents, network, vqvae)
     denoise = guided_denoiser(
         network.predict_on_batch,
         row.schedule,

@@ -12,7 +12,7 @@ from dipy_synth.conditions import ConditionSchema
 from dipy_synth.data.cohort_cache import LABEL_MAPS, cached
 from dipy_synth.data.image_cohort import ArrayCohort
 from dipy_synth.data.label_table import TABLE, Labels, read_names
-from dipy_synth.data.prepared import IMAGE, prepared_keys, prepared_path
+from dipy_synth.data.prepared import IMAGE, prepared_keys, prepared_path, subject_of
 from dipy_synth.data.prepared_tables import read_rows
 from dipy_synth.data.split import SPLITS, few_held_out, on_side
 from dipy_synth.errors import InputError
@@ -106,7 +106,7 @@ class Cohort:
     @property
     def subjects(self):
         """Subject label of each volume, without ``sub-``: tuple of str, (n,)."""
-        return tuple(key.split("_")[0].removeprefix("sub-") for key in self.keys)
+        return tuple(subject_of(key) for key in self.keys)
 
     @property
     def label_table(self):

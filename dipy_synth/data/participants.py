@@ -59,11 +59,10 @@ def _with_rows(record, folders, tables):
     for folder in reversed(folders):
         row = tables[folder].row(record) if folder in tables else {}
         visit = _session_row(folder, record)
-        _warn_of_changes(covariates, row, f"{folder}: {what}")
-        covariates = _filled(row, covariates)
         sexes = {name: value for name, value in visit.items() if not is_age(name)}
-        _warn_of_changes(covariates, sexes, f"{folder}: {what}")
-        covariates = _filled(visit, covariates)
+        for near, lasting in ((row, row), (visit, sexes)):
+            _warn_of_changes(covariates, lasting, f"{folder}: {what}")
+            covariates = _filled(near, covariates)
     return replace(record, covariates={**covariates, **record.covariates})
 
 

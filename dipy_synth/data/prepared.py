@@ -31,6 +31,11 @@ _NEEDED = {
 _AFTER_KEY = re.compile(rf"(_space-[a-zA-Z0-9]+)?{re.escape(IMAGE)}$")
 
 
+def subject_of(key):
+    """Return the subject of a key, without ``sub-``: str."""
+    return key.split("_")[0].removeprefix("sub-")
+
+
 def prepared_path(root, key):
     """Return the path of a scan's prepared volume.
 

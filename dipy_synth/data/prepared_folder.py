@@ -13,6 +13,7 @@ from dipy_synth.data.prepared import (
     prepared_path,
     sidecar_path,
     source_hash,
+    subject_of,
     target_path,
 )
 from dipy_synth.data.preprocess_config import PreprocessConfig
@@ -115,7 +116,7 @@ def warn_of_namesakes(root, records, links):
     scans = [(record.subject, record.image) for record in records]
     keys, subjects = {record.key for record in records}, {s for s, _ in scans}
     for key in set(prepared_keys(root)) - keys:
-        subject = key.split("_")[0].removeprefix("sub-")
+        subject = subject_of(key)
         if subject in subjects:
             scans += [(subject, path) for path in _sources(root, key, links)[:1]]
     datasets = {}

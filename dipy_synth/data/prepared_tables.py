@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from dipy_synth.data.columns import few, normalized_dictionary
-from dipy_synth.data.prepared import prepared_keys
+from dipy_synth.data.prepared import prepared_keys, subject_of
 from dipy_synth.data.records import bids_root, entities
 from dipy_synth.data.split import split_subjects
 from dipy_synth.errors import InputError
@@ -157,11 +157,7 @@ def _known_rows(root, records):
     study's tables no longer have.
     """
     known = {record.subject: {} for record in records}
-    earlier = [
-        key
-        for key in prepared_keys(root)
-        if key.split("_")[0].removeprefix("sub-") in known
-    ]
+    earlier = [key for key in prepared_keys(root) if subject_of(key) in known]
     rows = dict(zip(earlier, read_rows(root, earlier)))
     for row in rows.values():
         row.pop("split", None)
@@ -180,7 +176,7 @@ def _known_rows(root, records):
         )
     for key, row in rows.items():
         row = {k: v and str(v) for k, v in row.items()}
-        known[key.split("_")[0].removeprefix("sub-")][key] = row
+        known[subject_of(key)][key] = row
     return known
 
 

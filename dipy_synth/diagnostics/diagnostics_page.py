@@ -51,7 +51,7 @@ def diagnostics_page(context, results, path):
         path,
         title=f"Diagnostics: {_name(context)}",
         summary=_summary(context),
-        verdict=_verdict(results),
+        verdict=_verdict(results, counts),
         explanation=_EXPLANATION if counts[FAIL] else _ALL_WELL,
         checks=[(result, *_chart(result)) for result in _worst_first(results)],
         pictures=pictures,
@@ -92,7 +92,7 @@ def _summary(context):
     )
 
 
-def _verdict(results):
+def _verdict(results, counts):
     """Summarise the worst verdicts, and the number of skipped checks, in a line."""
     names = {v: [f.name for f in results if f.verdict == v] for v in (FAIL, WARN)}
     words = "No check failed"
@@ -100,7 +100,7 @@ def _verdict(results):
         words = f"Failed: {'; '.join(names[FAIL])}"
     elif names[WARN]:
         words += f"; warnings: {'; '.join(names[WARN])}"
-    left_out = count_verdicts(results)[SKIPPED]
+    left_out = counts[SKIPPED]
     return words + (f" ({left_out} of {len(results)} skipped)" if left_out else "")
 
 
@@ -116,9 +116,7 @@ def _chart(result):
     values = result.values
     if "noise_to_signal" not in values:
         return None, ""
-    draw = _error_chart
-    for name, drawing in (("power_ratio", _power_chart), ("ratios", _ratio_chart)):
-        draw = drawing if name in values else draw
+    draw = next(draw for name, draw in _CHARTS.items() if name in values)
     curves, y, words = draw(values)
     axes = {"x": "noise, times the signal", "y": y, "log": "x"}
     label = f"{sentence(result.name)}: {y} by noise level"
@@ -162,6 +160,14 @@ def _power_chart(values):
     ]
     words = "Orange: the finest band; thin: the coarser ones; shaded: expected."
     return curves, "power, of the brain's", words
+
+
+# by the value of a check that they draw
+_CHARTS = {
+    "power_ratio": _power_chart,
+    "ratios": _ratio_chart,
+    "linear_errors": _error_chart,
+}
 
 
 def _denoising_pictures(context):
