@@ -16,13 +16,13 @@ here=$(cd "$(dirname "$0")" && pwd)
 # A brain that is longer than the grid is told and left out: the status is then 1.
 dipy_preprocess_t1 "$brains" --stratify sex age --engine joblib --n_jobs 2 \
     --out_dir "$work/prepared" || echo "going on with the scans that could be prepared"
-dipy_train_vqvae "$work/prepared" --epochs "${VQVAE_EPOCHS:-12}" \
+# Without --epochs, all is trained with the preset's own values.
+dipy_train_vqvae "$work/prepared" ${VQVAE_EPOCHS:+--epochs "$VQVAE_EPOCHS"} \
     --out_dir "$work/vqvae"
 # The decoder alone learns texture; the latents stay what they are.
 dipy_train_vqvae "$work/prepared" --decoder_of "$work/vqvae" --adversarial 0.006 \
     --gradient_weight 0 --frequency_weight 0 --epochs "${DECODER_EPOCHS:-6}" \
     --learning_rate 1e-3 --out_dir "$work/decoder"
-# The preset's own values: noise levels, parts, epochs, precision.
 dipy_train_ldm "$work/prepared" "$work/decoder" --conditions age sex \
     ${LDM_EPOCHS:+--epochs "$LDM_EPOCHS"} --out_dir "$work/ldm"
 dipy_train_predictor "$work/prepared" --conditions age sex \
