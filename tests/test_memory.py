@@ -10,6 +10,7 @@ from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.dataset import VolumeDataset
 from dipy_synth.evaluation import Volumes, load_volumes
 from dipy_synth.evaluation.cohort_checks import find_identical
+from dipy_synth.metrics.comparison import Metric, compare
 from dipy_synth.metrics.diversity import similarity_within
 from dipy_synth.metrics.features import VoxelPCA
 from dipy_synth.metrics.fingerprint import Fingerprint
@@ -142,6 +143,18 @@ def test_memory_does_not_grow_with_the_cohort(make, function):
     volume = 4 * np.prod(few.shape)
     more = peak(function, many) - peak(function, few)
     assert more < 0.05 * (MANY - FEW) * volume
+
+
+def test_draws_keep_no_copies_of_the_rows():
+    few, many = (np.random.default_rng(0).normal(size=(n, 700)) for n in (FEW, MANY))
+    metrics = {"shift": Metric(lambda a, b: float(a.mean() - b.mean()))}
+
+    def draw(rows):
+        compare(rows[:20], rows, rows[:20], metrics=metrics, repeats=100)
+
+    draw(few)
+    more = peak(draw, many) - peak(draw, few)
+    assert more < 4 * (many.nbytes - few.nbytes)
 
 
 def test_volumes_to_evaluate_are_mapped_from_a_file(cohort, tmp_path):

@@ -155,10 +155,12 @@ def compare(real, synthetic, noise, *, metrics=None, repeats=100, seed=0):
     ]
     n = min(len(real), *map(len, others)) // 2
     rng = random_stream("comparison: draws", seed=seed)
-    draws = [_draw(real, others, n, rng) for _ in range(repeats)]
+    cohorts = real, *others
+    # orders of rows, not rows: a hundred copies of a cohort are not kept
+    orders = [[rng.permutation(len(rows)) for rows in cohorts] for _ in range(repeats)]
     metrics = METRICS if metrics is None else metrics
     return [
-        _compare_one(name, metric, real, others[0], draws)
+        _compare_one(name, metric, cohorts, orders, n)
         for name, metric in metrics.items()
     ]
 
@@ -189,25 +191,30 @@ def noise_like(volumes, n=None, *, seed=0):
     )
 
 
-def _draw(real, others, n, rng):
-    """Draw rows of two disjoint halves of the real cohort, and half of two others."""
-    real = real[rng.permutation(len(real))]
-    others = [x[rng.permutation(len(x))] for x in others]
-    halves = [x[: len(x) // 2] for x in (real, others[0])]
-    return real[:n], [real[n : 2 * n], *(x[:n] for x in others)], halves
+def _of_draw(metric, cohorts, order, n):
+    """Compute a metric on one draw.
+
+    Returns its floor, matched value and ceiling, of n volumes on either side: the first
+    half of the real ones with the other, the synthetic ones and noise; and its value on
+    halves of the real and synthetic volumes.
+    """
+    real, synthetic, noise = (rows[kept] for rows, kept in zip(cohorts, order))
+    sides = real[n : 2 * n], synthetic[:n], noise[:n]
+    halves = (rows[: len(rows) // 2] for rows in (real, synthetic))
+    return [*(metric.function(real[:n], x) for x in sides), metric.function(*halves)]
 
 
-def _compare_one(name, metric, real, synthetic, draws):
-    """Compute one metric on all volumes, and on the draws."""
-    n, width = len(draws[0][0]), real.shape[1]
+def _compare_one(name, metric, cohorts, orders, n):
+    """Compute one metric on all volumes, and on draws of n."""
+    real, synthetic, _ = cohorts
+    width = real.shape[1]
     warnings = _too_few(name, metric, n, width)
     if n < metric.least:
         return Comparison(name, n=n, warnings=warnings)
     value = metric.function(real, synthetic)
-    floors, matched, ceilings = np.array(
-        [[metric.function(one, x) for x in with_these] for one, with_these, _ in draws]
-    ).T
-    halves = np.array([metric.function(*halves) for _, _, halves in draws])
+    floors, matched, ceilings, halves = np.transpose(
+        [_of_draw(metric, cohorts, order, n) for order in orders]
+    )
     floor, ceiling = floors.mean(), ceilings.mean()
     span = math.nan if metric.two_sided else ceiling - floor
     if abs(span) <= 2 * floors.std():
