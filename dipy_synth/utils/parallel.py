@@ -96,28 +96,36 @@ def run_parallel(
     return [answers[place] for place in range(len(items))]
 
 
-def map_in_parallel(**options):
-    """Make a function like `map` that runs in parallel, with options of `run_parallel`.
+class ParallelMap:
+    """A function like `map` that runs in parallel and returns a list, in order.
 
-    It returns a list of the results, in order, and raises an InputError if an item
-    fails.
+    Parameters
+    ----------
+    **options
+        Options of `run_parallel`.
+
+    Raises
+    ------
+    InputError
+        On a call, if an item fails.
     """
 
-    def each(function, items):
-        answers = run_parallel(function, items, **options)
+    def __init__(self, **options):
+        self.options = options
+
+    def __call__(self, function, items):
+        answers = run_parallel(function, items, **self.options)
         for number, (_, problem) in enumerate(answers):
             if problem is not None:
                 raise InputError(f"item {number} of {len(answers)}: {problem}")
         return [answer for answer, _ in answers]
 
-    each.named = lambda **shown: map_in_parallel(**options | shown)
-    return each
-
 
 def named(each, desc, *, unit="volume"):
-    """Name the progress bar of a map of `map_in_parallel`; any other is returned."""
-    again = getattr(each, "named", None)
-    return each if again is None else again(desc=desc, unit=unit)
+    """Name the progress bar of a `ParallelMap`; return any other map as it is."""
+    if not isinstance(each, ParallelMap):
+        return each
+    return ParallelMap(**each.options | {"desc": desc, "unit": unit})
 
 
 def check_engine(engine, *, n_jobs=1, scheduler=None):

@@ -85,7 +85,7 @@ class EvaluateMRIFlow(Workflow):
         from dipy_synth.evaluation.extractors import hash_of, make_extractors
         from dipy_synth.report.evaluation_output import check_folder, write_evaluation
         from dipy_synth.utils.lock import folder_lock
-        from dipy_synth.utils.parallel import check_engine, map_in_parallel
+        from dipy_synth.utils.parallel import ParallelMap, check_engine
 
         options = {"engine": engine, "n_jobs": n_jobs, "scheduler": scheduler}
         check_engine(**options)
@@ -109,7 +109,7 @@ class EvaluateMRIFlow(Workflow):
                 tissues=not no_tissues,
                 downstream=bool(downstream),
                 seed=seed,
-                each=map_in_parallel(**options),
+                each=ParallelMap(**options),
             )
             page = write_evaluation(
                 evaluation,

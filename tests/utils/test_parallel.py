@@ -14,8 +14,8 @@ import pytest
 from dipy_synth.errors import InputError
 from dipy_synth.utils import parallel
 from dipy_synth.utils.parallel import (
+    ParallelMap,
     check_engine,
-    map_in_parallel,
     named,
     processors_each,
     run_parallel,
@@ -182,13 +182,13 @@ def test_a_bar_counts_the_items(capsys):
 
 def test_a_bar_is_named_by_its_step_and_other_maps_are_kept(capsys):
     assert named(map, "texture") is map
-    each = named(map_in_parallel(), "texture, real", unit="brain")
+    each = named(ParallelMap(), "texture, real", unit="brain")
     assert each(abs, [-1, 2]) == [1, 2]
     assert "texture, real" in capsys.readouterr().err
 
 
-def test_map_in_parallel_gives_answers_or_says_which_failed():
-    each = map_in_parallel(verbose=False)
+def test_parallel_map_gives_answers_or_says_which_failed():
+    each = ParallelMap(verbose=False)
     assert each(abs, [-1, 2]) == [1, 2]
     with pytest.raises(InputError, match="item 1 of 2: TypeError"):
         each(abs, [1, "a"])
