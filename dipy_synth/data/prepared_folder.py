@@ -19,7 +19,7 @@ from dipy_synth.data.prepared import (
 from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.records import bids_root
 from dipy_synth.errors import InputError
-from dipy_synth.utils.derivative import OutputFolder, SourceLink
+from dipy_synth.utils.derivative import OutputFolder, SourceLink, resolve_uri
 from dipy_synth.utils.files import read_object, read_optional_object
 
 logger = logging.getLogger("dipy_synth")
@@ -137,10 +137,8 @@ def warn_of_namesakes(root, records, links):
 def _sources(root, key, links):
     """Return the files that a prepared scan was made of, if they are still there."""
     uris = read_optional_object(sidecar_path(prepared_path(root, key))).get("Sources")
-    parts = [uri.split(":", 2) for uri in uris or () if uri.count(":") > 1]
-    paths = [Path(root, links.get(name, ""), place) for _, name, place in parts]
-    paths = [Path(os.path.normpath(path.absolute())) for path in paths]
-    return [path for path in paths if os.path.lexists(path)]
+    paths = [resolve_uri(uri, root=root, links=links) for uri in uris or ()]
+    return [path for path in paths if path is not None and os.path.lexists(path)]
 
 
 def write_description(root, records, preprocessing, *, source):

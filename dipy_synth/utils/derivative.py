@@ -267,6 +267,17 @@ class SourceLink:
         return f"bids:{self.name}:{relative_path(path, self.folder)}"
 
 
+def resolve_uri(uri, *, root, links):
+    """Return the path that a BIDS URI of the derivative `root` names.
+
+    `links` are those of a `SourceLink`; None if `uri` is not a BIDS URI with a name.
+    """
+    if uri.count(":") < 2:
+        return None
+    _, name, place = uri.split(":", 2)
+    return Path(os.path.normpath(Path(root, links.get(name, ""), place).absolute()))
+
+
 def relative_path(path, root):
     """Return a path relative to a folder, with slashes: str."""
     there = os.path.relpath(Path(path).absolute(), Path(root).absolute())
