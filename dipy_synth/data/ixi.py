@@ -5,9 +5,9 @@ import logging
 
 from dipy_synth.data.columns import few
 from dipy_synth.errors import InputError
-from dipy_synth.utils.cells import as_age, as_number, is_missing
+from dipy_synth.utils.cells import as_age, as_number, clean, is_missing
 from dipy_synth.utils.files import files_by_name
-from dipy_synth.utils.tables import read_table
+from dipy_synth.utils.tables import named_cells, read_table
 
 SEXES = {1.0: "M", 2.0: "F"}
 NAMES = ("IXI_ID", "AGE", "SEX_ID")
@@ -105,10 +105,17 @@ def _spreadsheet(path):
 
     try:
         with xlrd.open_workbook(path) as book:
-            names, *rows = book.sheet_by_index(0).get_rows()
-            return [{n.value: c.value for n, c in zip(names, row)} for row in rows]
+            names, *rows = (
+                [cell.value for cell in row]
+                for row in book.sheet_by_index(0).get_rows()
+            )
     except Exception as error:  # whatever a damaged file makes of xlrd
         raise InputError(
             f"{path}: not a spreadsheet that can be read ({error}); fetch it anew, or "
             "save it as IXI.csv beside"
         ) from error
+    names = [clean(str(name)) for name in names]
+    return [
+        named_cells(names, row, f"{path}, line {number}")
+        for number, row in enumerate(rows, start=2)
+    ]

@@ -8,7 +8,8 @@ import math
 import re
 
 MISSING = frozenset(
-    "n/a na nan nil null unknown unk missing n.a. n.a n.d. n/d n/k #n/a #value! <na> "
+    "n/a na nan nil null unknown unk missing n.a. n.a n.d. n/d n/k <na> "
+    "#n/a #value! #ref! #div/0! #num! #name? #null! "
     "undisclosed unspecified - -- . ? ??".split()
     + [
         f"not {word}"

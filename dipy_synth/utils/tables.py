@@ -11,6 +11,7 @@ from dipy_synth.utils.files import atomic_path, not_fetched
 SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", " ": "blanks"}
 # Columns that are known by name, whatever their case, blanks and underscores.
 KNOWN = "participant_id session_id age sex gender split".split()
+EXCEL = re.compile(r"sep=.?", re.IGNORECASE)  # its first line, for its own reading
 
 
 def write_table(path, rows):
@@ -32,26 +33,26 @@ def read_table(path, *, needed=()):
     """Read a table, separated by tabs, semicolons, commas or blanks: list of dict.
 
     The file is a text with a header, in UTF-8 or as Excel's "Unicode text". Blanks at
-    the ends of cells are ignored, and so are empty lines, repeated headers and columns
-    without a name. Cells may be in quotation marks that open and close on one line; any
-    other quotation mark is a character.
+    the ends of cells are ignored, and so are empty lines, repeated headers, columns
+    without a name and Excel's line ``sep=;``. Cells may be in quotation marks that open
+    and close on one line; any other quotation mark is a character.
 
     A row has a str for each column name, or None where the cell is missing, see
     `dipy_synth.utils.cells.is_missing`. Names such as ``Participant ID`` and ``AGE``
     become ``participant_id`` and ``age``. A file that is absent or no such text, has no
-    header, two columns of one name or not those `needed`, or a row with another number
-    of cells than the header, is an InputError.
+    header, columns of one name with different values or not those `needed`, or a row
+    with another number of cells than the header, is an InputError.
     """
     path = Path(path)
     lines = [(n, line) for n, line in enumerate(_lines(path), 1) if clean(line)]
+    if lines and EXCEL.fullmatch(clean(lines[0][1])):
+        lines.pop(0)
     if not lines:
         raise InputError(f"{path}: empty (expected a header and rows)")
     separator = _separator([line for _, line in lines])
     names = [known_name(cell) for cell in _split(lines[0][1], separator)]
     while len(names) > 1 and not names[-1]:
         names.pop()
-    if len(set(names)) < len(names):
-        raise InputError(f"{path}: two columns of one name in {', '.join(names)}")
     for name in needed:
         if name not in names:
             raise InputError(
@@ -130,6 +131,26 @@ def _row(path, number, line, names, separator):
             f"{path}, line {number}: {len(cells)} cells, expected {len(names)} "
             f"({', '.join(names)}), separated by {SEPARATORS[separator]}"
         )
-    # A column without a name is the row number of some programs.
-    named = [(n, v) for n, v in zip(names, cells) if n]
-    return {n: None if is_missing(v) else v for n, v in named}
+    values = [None if is_missing(cell) else cell for cell in cells]
+    return named_cells(names, values, f"{path}, line {number}")
+
+
+def named_cells(names, values, where):
+    """Return the values of a row by the names of their columns: dict.
+
+    Columns without a name, such as the row numbers of some programs, are left out.
+    Different values under one name, missing ones aside, are an InputError, which says
+    `where`.
+    """
+    row = {}
+    for name, value in zip(names, values):
+        known = row.get(name)
+        if not name or (name in row and is_missing(value)):
+            continue
+        if not is_missing(known) and known != value:
+            raise InputError(
+                f"{where}: {known} and {value} in two columns of one name, {name}; "
+                "expected equal values, or one column"
+            )
+        row[name] = value
+    return row

@@ -73,6 +73,15 @@ def test_the_spreadsheet_is_read_beside_the_scans_or_above(tmp_path):
     assert read_ixi_table(tmp_path) == {"IXI002": {"age": "20.00", "sex": "M"}}
 
 
+def test_a_spreadsheet_with_two_columns_of_one_name_is_not_read_in_part(tmp_path):
+    rows = [{"IXI_ID": 2, SEX: 2, "AGE": 35.8, "AGE ": 35.8}]
+    write_xls(tmp_path / "IXI.xls", rows)
+    assert read_ixi_table(tmp_path) == {"IXI002": {"age": "35.80", "sex": "F"}}
+    write_xls(tmp_path / "IXI.xls", [*rows, {**rows[0], "AGE ": 60}])
+    with pytest.raises(InputError, match="IXI.xls, line 3: 35.8 and 60.0 in two.*AGE"):
+        read_ixi_table(tmp_path)
+
+
 def test_a_table_in_another_encoding_is_told(tmp_path):
     (tmp_path / "IXI.csv").write_bytes('IXI_ID,"SEX",AGE,Städte\n'.encode("latin-1"))
     with pytest.raises(InputError, match="IXI.csv: not a UTF-8 text"):
@@ -104,7 +113,7 @@ def test_no_table_tells_nothing(tmp_path):
         ("IXI_ID,SEX_ID,HEIGHT,AGE\n2,2,164,5,35.8\n", "line 2: 5 cells, expected 4"),
         ("IXI_ID,SEX_ID,AGE\n2,2,35,80\n", "line 2: 4 cells, expected 3"),
         ("IXI_ID,SEX_ID,AGE\n2,2\n", "line 2: 2 cells, expected 3"),
-        ("IXI_ID,SEX_ID,AGE,AGE\n2,2,35.8,40\n", "two columns of one name"),
+        ("IXI_ID,SEX_ID,AGE,AGE\n2,2,35.8,40\n", "35.8 and 40 in two columns"),
         ("IXI_ID,SEX_ID,SEX_ID (1=m),AGE\n2,2,1,40\n", "one column each"),
     ],
 )

@@ -18,7 +18,14 @@ from dipy_synth.utils.cells import (
 @pytest.mark.parametrize(
     ("value", "missing"),
     [(None, 1), (math.nan, 1), (" NaN ", 1), ("Unknown", 1), ("none", 0), (0, 0)]
-    + [("unk", 1), ("n.d.", 1), ("N.A", 1), ("not reported", 1), ("no", 0)],
+    + [
+        ("unk", 1),
+        ("#REF!", 1),
+        ("n.d.", 1),
+        ("N.A", 1),
+        ("not reported", 1),
+        ("no", 0),
+    ],
 )
 def test_missing(value, missing):
     assert is_missing(value) == bool(missing)

@@ -53,14 +53,26 @@ def test_table_errors_tell_the_line_as_an_editor_counts_it(tmp_path):
         read_table(path)
 
 
-def test_tables_in_other_encodings_or_with_twin_columns_are_refused(tmp_path):
+def test_a_table_in_another_encoding_is_refused(tmp_path):
     path = tmp_path / "participants.tsv"
     path.write_bytes("participant_id\tort\nsub-01\tKöln\n".encode("latin-1"))
     with pytest.raises(InputError, match="not a UTF-8 text"):
         read_table(path)
-    path.write_text("age\tage\n1\t2\n")
-    with pytest.raises(InputError, match="two columns of one name"):
+
+
+def test_two_columns_of_one_name_agree_or_are_refused(table):
+    path = table("id\tage\tAge\n1\t30\t30\n2\tn/a\t40\n3\t50\t\n")
+    assert [row["age"] for row in read_table(path)] == ["30", "40", "50"]
+    path = table("id\tage\tAGE\n1\t30\t30\n2\t40\t41\n")
+    with pytest.raises(InputError, match="line 3: 40 and 41 in two columns.*, age;"):
         read_table(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["id;;age;;\n1;x;30;;\n", "sep=;\nid;age\n1;30\n", "SEP=\nid;age\n1;30\n"]
+)
+def test_what_excel_adds_is_no_column_and_no_row(table, text):
+    assert read_table(table(text)) == [{"id": "1", "age": "30"}]
 
 
 @pytest.fixture
