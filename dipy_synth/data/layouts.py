@@ -14,12 +14,13 @@ References
 """
 
 from collections import Counter
+from dataclasses import replace
 import logging
 import os
 from pathlib import Path
 import re
 
-from dipy_synth.data.columns import few
+from dipy_synth.data.columns import few, normalize_columns
 from dipy_synth.data.ixi import read_ixi_table
 from dipy_synth.data.listing import images_below
 from dipy_synth.data.plain_names import choose_scans, is_mask, person
@@ -205,20 +206,24 @@ def read_cc359(paths):
         name = re.sub(r"_(staple|mask|brainmask)$", "", stem(path))
         if name != stem(path):
             masks.setdefault(name, []).append(path)
-    records = [
-        Record(
-            subject=match[1],
-            image=path,
-            mask=_nearest(path, masks.get(stem(path), []), several),
-            covariates={
+    rows, notes = normalize_columns(
+        [
+            {
                 "age": match[4],
                 "sex": match[5],
                 "vendor": match[2],
                 "field": {"15": "1.5", "3": "3"}[match[3]],
-            },
-        )
+            }
+            for match in scans.values()
+        ]
+    )
+    records = [
+        Record(match[1], path, _nearest(path, masks.get(stem(path), []), several))
         for path, match in scans.items()
     ]
+    records = [replace(r, covariates=row) for r, row in zip(records, rows)]
+    for note in notes:
+        logger.warning(f"names of CC359: {note}")
     _warn_of_several(several)
     return records
 

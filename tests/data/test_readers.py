@@ -397,6 +397,12 @@ def test_cc359(touch):
         assert second.covariates["field"] == "3" and second.mask is None
 
 
+def test_an_age_in_a_name_of_cc359_is_one_or_missing(touch, caplog):
+    root = touch("CC0001_philips_15_399_M.nii.gz", "CC0002_siemens_3_61_F.nii.gz")
+    assert [r.covariates["age"] for r in read_records(root)] == [None, "61"]
+    assert "CC359: age: 399 cannot be an age in years, taken as missing" in caplog.text
+
+
 def test_ixi(touch):
     root = touch("IXI002-Guys-0828-T1.nii.gz", "IXI012-HH-1211-T1.nii.gz")
     records = read_records(root)
