@@ -23,7 +23,8 @@ import re
 from dipy_synth.data.columns import few, normalize_columns
 from dipy_synth.data.ixi import read_ixi_table
 from dipy_synth.data.listing import images_below
-from dipy_synth.data.plain_names import choose_scans, is_mask, person
+from dipy_synth.data.plain_files import read_files
+from dipy_synth.data.plain_names import choose_scans, is_mask
 from dipy_synth.data.records import (
     Record,
     bids_root,
@@ -33,16 +34,12 @@ from dipy_synth.data.records import (
     is_t1w,
     labels,
     stem,
-    to_label,
 )
 from dipy_synth.errors import InputError
 
 CC359 = re.compile(r"^(CC\d{4})_([a-z]+)_(15|3)_(\d+)_([MF])$")
 CC359_START = re.compile(r"^CC\d{4}_[a-z]+_(15|3)_\d+_[MF]")
 IXI = re.compile(r"^(IXI\d{3})-([A-Za-z]+)-\d{4}-T1$")
-DATE = re.compile(  # and perhaps a time of day
-    r"(19|20)\d\d[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])([-_.T]?\d{6})?"
-)
 NFBS = re.compile(r"_T1w_brainmask$")
 # desc- of what dipy_synth writes
 OURS = ("prepared", "synthetic", "reconstructed", "edited", "difference")
@@ -241,56 +238,6 @@ def read_ixi(paths):
         )
         for path, match in scans.items()
     ]
-
-
-def read_files(paths):
-    """Read files of any name: each is a subject, named after its file.
-
-    BIDS entities in a name, and folders ``sub-X`` and ``ses-Y``, are understood. Files
-    of one name in different folders (``A/T1.nii.gz``, ``B/T1.nii.gz``) are named after
-    folder and file. A name that ends in "mask" is that of a mask.
-    """
-    scans = [path for path in paths if not is_mask(path)]
-    check_names([path for path in scans if is_t1w(path)])
-    named = [path for path in scans if not _subject(path)]
-    names = [person(path) or stem(path) for path in named]
-    if len(set(names)) < len(names):
-        names = [f"{path.parent.name}{name}" for path, name in zip(named, names)]
-    names = dict(zip(named, names))
-    _warn_of_dates(names)
-    records = []
-    for path in scans:
-        found, subject, own = labels(path), _subject(path), None
-        if not subject:  # a table names it as the file or its folder is
-            subject, own = to_label(names[path]), person(path) or path.parent.name
-        session, run = found.get("ses"), found.get("run")
-        records.append(Record(subject, path, None, session, run, name=own or None))
-    return records
-
-
-def _warn_of_dates(names):
-    """Warn of scans whose names differ by a date alone, which may be one person's."""
-    groups, dated = {}, set()
-    for path, name in names.items():
-        without = DATE.sub("", name).strip("-_. ")
-        groups.setdefault(without, []).append(path)
-        if DATE.search(name):
-            dated.add(without)
-    groups = [g for key, g in groups.items() if key and key in dated and len(g) > 1]
-    if groups:
-        first = " and ".join(map(str, groups[0][:3]))
-        more = f" ({len(groups)} such names)" if len(groups) > 1 else ""
-        logger.warning(
-            f"{first} are read as {len(groups[0])} subjects; is that one person? "
-            "Training and validation must not share one: name sessions as in "
-            f"sub-anna_ses-20200101_T1w.nii.gz{more}"
-        )
-
-
-def _subject(path):
-    """Return the label of a subject, by a file's name or else its folder, or None."""
-    folders = {key: folder.name[4:] for folder, key in folders_of(path)}
-    return entities(path).get("sub") or folders.get("sub")
 
 
 LAYOUTS = {

@@ -31,10 +31,8 @@ PROCESSED = set(
 )
 TEMPLATES = set("mni152 icbm152 colin27 ch2 template".split())  # first, or after mni
 LAST_WORD = re.compile(r"(.*)(?:^|[_\-. ]|(?<=[a-z])(?=T1))([A-Za-z0-9]+)")
-# Prefixes of SPM and CAT12, beside the file they are made of.
-SPM = re.compile(
-    r"^(m|r|w|wm|s|y_|iy_|u_|mi|wmi|p\d|r?c[1-6]|m?w[cp]\d|m0?wp\d|BiasField_)"
-)
+# Prefixes of SPM and CAT12, of files beside the one they are made of, or below it.
+SPM = re.compile(r"(?:m0?|mi|r|w|s\d*|i?y_|u_|c[1-6]|p[0-6]|BiasField_)+")
 
 
 def words(name):
@@ -88,7 +86,8 @@ def _start(path):
 def _named_after(paths):
     """List files named after a scan of their folder: dixon of anna_dixon, anna_T1.
 
-    Those whose own names end in T1, or in a number alone, are scans all the same.
+    The scan may also lie in the folder above. Those whose own names end in T1, or in a
+    number alone, are scans all the same.
     """
     marked = {}
     for path in paths:
@@ -105,9 +104,11 @@ def _is_named_after(path, marked):
     own, base = words(stem(path)), words(person(path))
     if "sub" in entities(path) or not T1.isdisjoint(own[len(base) :]):
         return False
-    least = len(_before_t1(path)) + 1 if not T1.isdisjoint(own) else 0
+    least = next((i + 1 for i, word in enumerate(own) if word in T1), 0)
     for n in range(least, len(base)):
-        has_t1 = marked.get((path.parent, tuple(base[:n])))
+        start = tuple(base[:n])
+        has_t1, above = (marked.get((folder, start)) for folder in _places(path))
+        has_t1 = has_t1 if not (n and above) else True
         numbered = all(word.isdigit() for word in base[n:])
         if has_t1 or (has_t1 is False and n and not numbered):
             return True
@@ -129,7 +130,7 @@ def _not_t1(path, names, starts):
     if (part := entities(path).get("part", "mag")) != "mag":
         return f"part-{part}"
     for word in found:
-        if word in DERIVED or (word.endswith("mask") and len(word) > 4):
+        if word in DERIVED or word.endswith(("mask", "seg")):
             return word
     for word in found:
         if word in T1:
@@ -141,10 +142,19 @@ def _not_t1(path, names, starts):
         alone = (path.parent, stem(path)[: -len(found[-1]) - 1]) if found else None
         if found and found[-1] in AMBIGUOUS and (siblings or alone in names):
             return found[-1]
-    prefix = SPM.match(stem(path))
-    if prefix and (path.parent, stem(path)[prefix.end() :]) in names:
-        return "made by SPM"
-    return ""
+    return "made by SPM" * _is_of_spm(path, names)
+
+
+def _is_of_spm(path, names):
+    """Return whether a name is that of a scan, with prefixes of SPM: bool."""
+    name = stem(path)
+    ends = [n for n in range(1, len(name)) if SPM.fullmatch(name, 0, n)]
+    return any((folder, name[n:]) in names for n in ends for folder in _places(path))
+
+
+def _places(path):
+    """Return the folders whose scans a file may be made of: its own, and above."""
+    return path.parent, path.parent.parent
 
 
 def person(path):

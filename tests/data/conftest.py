@@ -103,3 +103,17 @@ def server():
     http.shutdown()
     http.server_close()
     thread.join()
+
+
+@pytest.fixture
+def touch(tmp_path):
+    """Make empty files below a folder; give the folder."""
+
+    def make(*names):
+        for name in names:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return tmp_path
+
+    return make

@@ -22,6 +22,7 @@ def chosen(*names, keep=()):
         "anna-FLAIR.nii.gz",
         "anna_task-rest_bold.nii.gz",
         "anna_T1_seg.nii.gz",
+        "anna_gfc_fseg.nii.gz",
         "anna_aparc+aseg.nii.gz",
         "anna_label.nii.gz",
         "anna_brainmask.nii.gz",
@@ -90,6 +91,9 @@ def test_versions_of_one_scan_are_one_the_least_processed():
         ("anna.nii", "anna_brain_mixeltype.nii"),
         ("x/T1.nii", "x/qsi.nii"),
         ("BraTS-1-t1n.nii", "BraTS-1-t9.nii"),
+        ("x/T1.nii", "x/T1_fullfov.nii"),
+        ("x/T1.nii", "x/reg/T1_to_MNI_lin.nii"),
+        ("x/anna_T1.nii", "x/dti/anna_qsi.nii"),
     ],
 )
 def test_what_is_named_after_a_scan_is_none(scan, other):
@@ -106,6 +110,8 @@ def test_what_is_named_after_a_scan_is_none(scan, other):
         ["T1_anna.nii", "bob.nii"],
         ["anna_T1.nii", "annabel.nii"],
         ["x/anna.nii", "y/anna_left.nii"],
+        ["x/T1.nii", "x/y/bob.nii"],
+        ["x/anna.nii", "x/y/anna_left.nii"],
     ],
 )
 def test_scans_of_similar_names_are_all_scans(names):
@@ -113,10 +119,9 @@ def test_scans_of_similar_names_are_all_scans(names):
 
 
 def test_what_spm_made_beside_a_scan_is_none():
-    assert chosen("anna.nii", "c1anna.nii", "manna.nii", "wmanna.nii", "mary.nii") == [
-        "anna.nii",
-        "mary.nii",
-    ]
+    made = "c1anna manna wmanna mwp1anna swc1anna s8manna mri/p0anna mri/wmanna".split()
+    scans = ["x/anna.nii", "x/mary.nii"]
+    assert chosen(*scans, *(f"x/{name}.nii" for name in made)) == scans
 
 
 @pytest.mark.parametrize(

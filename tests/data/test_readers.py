@@ -11,20 +11,6 @@ from dipy_synth.errors import InputError
 from dipy_synth.utils.tables import write_table
 
 
-@pytest.fixture
-def touch(tmp_path):
-    """Make empty files below a folder; give the folder."""
-
-    def make(*names):
-        for name in names:
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-        return tmp_path
-
-    return make
-
-
 def told(records):
     return {r.key: (r.image.name, r.mask and r.mask.name) for r in records}
 
@@ -422,44 +408,6 @@ def test_plain_files(touch):
     }
     assert len(read_records(f"{root}/a*.nii.gz")) == 1
     assert len(read_records([root / "c.nii", str(root / "a_b-1.nii.gz")])) == 2
-
-
-@pytest.mark.parametrize(
-    "first",
-    [
-        "anna_20200131_T1",
-        "anna_2020-01-31_T1",
-        "anna_20200131_101010_T1",
-        "anna_T1",
-        "2020/anna_20200131_T1",
-    ],
-)
-def test_names_that_differ_by_a_date_may_be_of_one_person(touch, first, caplog):
-    root = touch(f"{first}.nii", "anna_20210101_T1.nii", "bob_20210101_T1.nii")
-    assert len(read_records(root)) == 3
-    (warning,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
-    assert "is that one person?" in warning and "as 2 subjects" in warning
-    assert first in warning and "bob" not in warning
-
-
-def test_other_numbers_and_dates_alone_are_no_reason_to_warn(touch, caplog):
-    root = touch("a_20209999.nii", "a_20208888.nii", "20200101.nii", "20210101.nii")
-    assert len(read_records(root)) == 4
-    assert not [r for r in caplog.records if r.levelname == "WARNING"]
-
-
-def test_plain_files_of_one_name_are_named_after_their_folders(touch):
-    root = touch("p1/T1.nii.gz", "p2/T1.nii.gz")
-    assert [r.subject for r in read_records(root)] == ["p1T1", "p2T1"]
-
-
-def test_collisions_are_refused(touch):
-    root = touch("a-b.nii.gz", "a_b.nii.gz")
-    with pytest.raises(InputError, match="a-b.nii.gz and .*a_b.nii.gz .* sub-ab"):
-        read_records(root)
-    touch("x/c.nii", "y/x/c.nii.gz")
-    with pytest.raises(InputError, match="would both be sub-xc"):
-        read_records([root / "x", root / "y"])
 
 
 def test_masks_by_entities_by_name_or_alone(touch):
