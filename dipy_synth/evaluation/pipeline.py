@@ -28,6 +28,7 @@ from dipy_synth.metrics.distribution import fid
 from dipy_synth.metrics.diversity import similarity_within
 from dipy_synth.metrics.fingerprint import Fingerprint
 from dipy_synth.metrics.memorization import FeatureSearch, VoxelSearch, audit_copies
+from dipy_synth.metrics.novelty import authenticity
 from dipy_synth.metrics.parcellation import compare_regions
 from dipy_synth.metrics.verdicts import check_brains, fit_acceptance_ranges
 from dipy_synth.utils.parallel import named
@@ -117,8 +118,9 @@ def evaluate(
         extractor, fit.volumes, fitted_on=fit.name, identity=identity
     )
     logger.info("features: %s", features.name)
+    known = None if train is None else features(train.volumes)
     distribution, words = _distribution(
-        features, compared, synthetic, noise, classes, repeats=repeats, seed=seed
+        features, compared, synthetic, noise, classes, known, repeats=repeats, seed=seed
     )
     notes += words
     logger.info("texture: %d volumes, and blotches and noise", len(real))
@@ -203,8 +205,11 @@ def _to_fit_on(real, train, seed):
     return *(real.take(h, name=n) for h, n in zip(halves, names)), (note,)
 
 
-def _distribution(features, real, synthetic, noise, classes, *, repeats, seed):
-    """Compute the metrics of distribution by kind of noise, and a note on FID."""
+def _distribution(features, real, synthetic, noise, classes, known, *, repeats, seed):
+    """Compute the metrics of distribution by kind of noise, and a note on FID.
+
+    `known` are the features of training volumes, or None.
+    """
     a, b = features(real.volumes), features(synthetic.volumes)
     n = min(len(a), len(b)) // 2
     ceilings = {"voxel noise": of_noise(features, real.volumes, seed=seed)}
@@ -215,6 +220,10 @@ def _distribution(features, real, synthetic, noise, classes, *, repeats, seed):
     metrics = METRICS | {
         "fid": Metric(lambda x, y: fid(x[:, :first], y[:, :first]), bounds=(0, np.inf))
     }
+    if known is not None:
+        metrics["authenticity"] = Metric(
+            lambda _, y: authenticity(known, y), bounds=(0, 1), two_sided=True
+        )
     options = {"repeats": repeats, "seed": seed}
     found = {
         name: tuple(compare(a, b, other, metrics=metrics, **options))

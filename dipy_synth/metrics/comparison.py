@@ -21,6 +21,7 @@ from dipy_synth.metrics.distribution import (
     mmd,
     precision_recall,
 )
+from dipy_synth.metrics.novelty import vendi_ratio
 from dipy_synth.utils.random import random_stream
 
 
@@ -60,6 +61,7 @@ METRICS = {
     "recall": Metric(lambda a, b: precision_recall(a, b)[1], 6, bounds=(0, 1)),
     "density": Metric(lambda a, b: density_coverage(a, b)[0], 6, bounds=(0, np.inf)),
     "coverage": Metric(lambda a, b: density_coverage(a, b)[1], 6, bounds=(0, 1)),
+    "vendi_ratio": Metric(vendi_ratio, bounds=(0, np.inf), two_sided=True),
 }
 #: Metrics on class probabilities, for `compare` with these in place of features.
 CLASS_METRICS = {

@@ -84,6 +84,23 @@ def vendi_score(features, *, scale=None):
     return float(np.exp(-np.sum(values * np.log(values))))
 
 
+def vendi_ratio(real, synthetic):
+    """Compute the Vendi score of synthetic volumes as a share of that of real ones.
+
+    Parameters
+    ----------
+    real, synthetic : array_like of shape (n, d) and (m, d)
+        Features of each volume; the first ``min(n, m)`` of either side are taken.
+
+    Returns
+    -------
+    float
+        Below 1 where synthetic volumes are less diverse; 1 / n where all are alike.
+    """
+    n = min(len(real), len(synthetic))
+    return vendi_score(synthetic[:n]) / vendi_score(real[:n])
+
+
 def feature_likelihood_divergence(train, held_out, synthetic, *, seed=0):
     """Compute the feature likelihood divergence, FLD [1]_ (eq. 4).
 

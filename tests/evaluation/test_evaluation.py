@@ -121,6 +121,8 @@ def test_blur_is_told_and_lack_of_diversity(real, others):
     one = replace(one, volumes=(one.volumes + noise).clip(0, 1).astype("float16"))
     found = evaluate(real, one, **QUICK)
     assert answers(found)["diverse"] is False
+    metrics = {one.name: one for one in found.distribution["voxel noise"]}
+    assert metrics["vendi_ratio"].value < 0.5 < metrics["vendi_ratio"].floor
 
 
 def test_blotches_are_told_by_texture_though_shapes_are_right(real, others):
@@ -153,6 +155,9 @@ def test_copies_are_told_though_most_volumes_are_none(real, train, others):
     audit = found.copies["voxels"]
     assert audit.copies[:3].all() and not audit.copies[3:].any()
     assert audit.samples.index[:3].tolist() == [0, 1, 2]
+    metrics = {one.name: one for one in found.distribution["voxel noise"]}
+    assert metrics["authenticity"].value <= 9 / 12  # no copy is authentic
+    assert metrics["authenticity"].value < metrics["authenticity"].floor
 
 
 def test_an_audit_that_finds_nothing_is_void(good):

@@ -9,6 +9,7 @@ from dipy_synth.metrics.novelty import (
     authenticity,
     feature_likelihood_divergence,
     fit_variances,
+    vendi_ratio,
     vendi_score,
 )
 
@@ -42,6 +43,13 @@ def test_vendi_score_counts_kinds():
     s, pair = np.exp(-0.5), np.array([[0.0], [1]])
     p = np.array([1 + s, 1 - s]) / 2
     assert vendi_score(pair, scale=1) == pytest.approx(np.exp(-np.sum(p * np.log(p))))
+
+
+def test_vendi_ratio_is_of_equal_numbers():
+    kinds = np.eye(6)
+    assert vendi_ratio(kinds, kinds[[0, 0, 1, 1, 2, 2]]) == pytest.approx(1 / 2)
+    assert vendi_ratio(kinds, kinds[:3]) == pytest.approx(1)
+    assert vendi_ratio(kinds[:3], kinds) == pytest.approx(1)
 
 
 def test_variance_about_one_center_is_the_mean_square():
