@@ -30,8 +30,9 @@ class ArrayCohort:
         The file.
     images : ndarray of shape (n, *shape)
         uint8, or float in [0, 1].
-    labels : ndarray of shape (n,), int, optional
-        A class for each image, the column ``label`` of `rows`.
+    labels : ndarray of shape (n,), optional
+        A class for each image, a whole number or a word: the column ``label`` of
+        `rows`.
     validation_fraction : float, optional
         Fraction of the images for validation.
     seed : int, optional
@@ -67,8 +68,8 @@ class ArrayCohort:
                 f"{self.root}: labels of shape {self.labels.shape} for "
                 f"{len(self.images)} images"
             )
-        if self.labels is not None and np.any(self.labels != self.labels):
-            raise InputError(f"{self.root}: labels are NaN; expected a class each")
+        if self.labels is not None:
+            object.__setattr__(self, "labels", _classes(self.labels, self.root))
         if not 0 <= self.validation_fraction < 1:
             raise InputError(
                 f"validation_fraction {self.validation_fraction}: expected 0 or more, "
@@ -159,6 +160,20 @@ class ArrayCohort:
         if images.dtype == np.uint8:
             return (images / np.float32(255)).astype(np.float16)
         return images.astype(np.float16)
+
+
+def _classes(labels, path):
+    """Return labels as integers or words; refuse what is no class."""
+    if labels.dtype.kind in "SU":
+        return labels.astype(str)
+    known = labels.dtype.kind in "biuf"
+    wrong = labels[labels % 1 != 0] if known else labels  # NaN and infinite ones, too
+    if wrong.size:
+        raise InputError(
+            f"{path}: labels such as {wrong[0]}; expected a class each, a whole number "
+            "or a word"
+        )
+    return labels.astype(int)
 
 
 def _check_range(path, images):

@@ -17,7 +17,9 @@ from dipy_synth.data.prepared_folder import (
     check_output,
     is_done,
     link_source,
+    of_other_files,
     remove_prepared,
+    warn_of_copies,
     warn_of_namesakes,
     write_description,
     write_label_table,
@@ -120,6 +122,8 @@ def prepare_cohort(
     source = link_source(root, records)
     warn_of_namesakes(root, records, source.links)
     if todo:
+        if renewed := of_other_files(root, todo):
+            write_participants(root, renewed, keep=False, **options)
         for record in records if stale else todo:  # also where a check failed
             remove_prepared(root, record)
         write_description(root, records, preprocessing, source=source)
@@ -138,6 +142,7 @@ def prepare_cohort(
     good = [record for record in records if errors[record.key] is None]
     write_participants(root, good, **options)
     write_label_table(root, label_names)
+    warn_of_copies(root, keys)
     sides = [row.get("split") for row in read_participants(root).values()]
     if good and validation_fraction and (words := few_held_out(sides)):
         logger.warning(words)

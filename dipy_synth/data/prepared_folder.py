@@ -16,6 +16,7 @@ from dipy_synth.data.prepared import (
     subject_of,
     target_path,
 )
+from dipy_synth.data.prepared_tables import read_participants
 from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.records import bids_root
 from dipy_synth.errors import InputError
@@ -59,6 +60,28 @@ def is_done(root, record, preprocessing):
             "prepare it anew, or another out_dir"
         )
     return PreprocessConfig.from_config(sidecar["Preprocessing"]) == preprocessing
+
+
+def of_other_files(root, records):
+    """List the scans whose subject has a row in the table of other files' scans.
+
+    Its values may be those of another person under the same name.
+    """
+    there = {subject_of(key) for key in prepared_keys(root)}
+    table = read_participants(root)
+    return [
+        record
+        for record in records
+        if record.subject in table
+        and (record.subject not in there or _has_other_files(root, record))
+    ]
+
+
+def _has_other_files(root, record):
+    """Return whether a prepared scan is there, made of other files: bool."""
+    path = sidecar_path(prepared_path(root, record.key))
+    known = read_optional_object(path).get("SourceHash")
+    return known not in (None, source_hash(record))
 
 
 def remove_prepared(root, record):
@@ -131,6 +154,26 @@ def warn_of_namesakes(root, records, links):
         logger.warning(
             f"{first} are of one subject by their labels, in several datasets; is that "
             f"one person? Two persons need two labels{more}"
+        )
+
+
+def warn_of_copies(root, keys):
+    """Warn of scans of an earlier run that are of the same files under another name.
+
+    `keys` are those of the present run, of which the reader warns.
+    """
+    found = {}
+    for key in prepared_keys(root):
+        sidecar = read_optional_object(sidecar_path(prepared_path(root, key)))
+        found.setdefault(sidecar.get("SourceHash", key), []).append(key)
+    copies = [group for group in found.values() if len({*map(subject_of, group)}) > 1]
+    copies = [group for group in copies if not keys.issuperset(group)]
+    if copies:
+        more = f" ({len(copies)} such scans)" if len(copies) > 1 else ""
+        logger.warning(
+            f"{root}: {' and '.join(copies[0])} were prepared from the same files "
+            "under two names; remove one, or start a new out_dir: training and "
+            f"validation must not share a person{more}"
         )
 
 

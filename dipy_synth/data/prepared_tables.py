@@ -59,17 +59,18 @@ def read_rows(root, keys):
     return rows
 
 
-def write_participants(root, records, **options):
+def write_participants(root, records, *, keep=True, **options):
     """Write participants.tsv, and sub-X_sessions.tsv for what differs by session.
 
     Subjects that are in the table keep their side; others get that of the study's
     column ``split``, if there is one, or of `dipy_synth.data.split.split_subjects`.
+    Values of earlier runs that `records` do not have are kept, unless `keep` is false.
     """
     before = read_participants(root)
     fixed = {subject: row.pop("split", None) for subject, row in before.items()}
     if None in fixed.values():
         raise InputError(f"{root / 'participants.tsv'}: a row without split")
-    known = _known_rows(root, records)
+    known = _known_rows(root, records, keep)
     rows = {**before, **_common(known)}
     if not rows:
         return
@@ -150,34 +151,45 @@ def _named(subjects):
     return few(f"sub-{subject}" for subject in sorted(subjects))
 
 
-def _known_rows(root, records):
+def _known_rows(root, records, keep):
     """Return the rows of all scans of the records' subjects, by subject and key.
 
-    Scans that were prepared before keep their rows, and the values of columns that the
-    study's tables no longer have.
+    Scans that were prepared before keep their rows and, with `keep`, the values of
+    columns that the study's tables no longer have.
     """
     known = {record.subject: {} for record in records}
     earlier = [key for key in prepared_keys(root) if subject_of(key) in known]
+    earlier += [] if keep else [r.key for r in records if r.key not in earlier]
     rows = dict(zip(earlier, read_rows(root, earlier)))
     for row in rows.values():
         row.pop("split", None)
     own = {"split": "study_split"}  # the study's column split keeps another name
-    kept, subjects = set(), set()
+    gone, subjects = set(), set()
     for record in records:
         new = {own.get(k, k): v for k, v in record.covariates.items()}
         old = rows.get(record.key, {})
-        gone = {k for k, v in old.items() if v is not None and k not in new}
-        kept, subjects = kept | gone, subjects | ({record.subject} if gone else set())
-        rows[record.key] = {**old, **new}
-    if kept:
-        logger.info(
-            f"{few(sorted(kept))} of {_named(subjects)} kept from {root}, since the "
-            "study's tables do not have them"
-        )
+        without = {k for k, v in old.items() if v is not None and k not in new}
+        gone |= without
+        subjects |= {record.subject} if without else set()
+        rows[record.key] = {**old, **new} if keep else new
+    if gone:
+        _log_gone(f"{few(sorted(gone))} of {_named(subjects)}", root, keep)
     for key, row in rows.items():
         row = {k: v and str(v) for k, v in row.items()}
         known[subject_of(key)][key] = row
     return known
+
+
+def _log_gone(what, root, keep):
+    """Log what happens to values that the study's tables do not have."""
+    if keep:
+        why = "since the study's tables do not have them"
+        logger.info(f"{what} kept from {root}, {why}")
+    else:
+        why = (
+            "since scan, mask or labels are other files now, perhaps of another person"
+        )
+        logger.warning(f"{what} not kept from {root}, {why}")
 
 
 def _common(known):

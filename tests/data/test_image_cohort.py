@@ -39,6 +39,20 @@ def test_an_npz_gives_images_in_range_with_their_labels(stored):
     assert len(set(cohort.keys)) == len(images)
 
 
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (np.array([2.0, 0, 1]), ["2", "0", "1"]),
+        (np.array([True, False, True]), ["1", "0", "1"]),
+        (np.array([b"cat", b"dog", b"cat"]), ["cat", "dog", "cat"]),
+    ],
+)
+def test_labels_are_whole_numbers_or_words(tmp_path, labels, words):
+    np.savez(tmp_path / "some.npz", images=np.zeros((3, 4, 4)), labels=labels)
+    rows = ArrayCohort.load(tmp_path / "some.npz").rows
+    assert [row["label"] for row in rows] == words
+
+
 def test_names_of_arrays_are_read_in_capitals_too(tmp_path):
     images, labels = digits()
     np.savez(tmp_path / "a.npz", Images=images, LABELS=labels)
@@ -80,7 +94,12 @@ def test_the_split_is_whole_disjoint_and_seeded(stored):
         ),
         ({"images": np.zeros((3, 4, 4)), "labels": np.zeros(2)}, "for 3 images"),
         ({"images": np.zeros((3, 4, 4, 3))}, "without an axis of colours"),
-        ({"images": np.zeros((3, 4, 4)), "labels": [0, 1, np.nan]}, "labels are NaN"),
+        (
+            {"images": np.zeros((3, 4, 4)), "labels": [0, 1, np.nan]},
+            "labels such as nan",
+        ),
+        ({"images": np.zeros((3, 4, 4)), "labels": [0, 1.5, 2]}, "labels such as 1.5"),
+        ({"images": np.zeros((3, 4, 4)), "labels": [0, 1, 2j]}, "a whole number or"),
     ],
 )
 def test_other_arrays_are_told(tmp_path, arrays, told):

@@ -468,6 +468,42 @@ def test_values_that_the_study_no_longer_has_are_kept(source, tmp_path, caplog):
     assert "age, diagnosis, sex of sub-01, sub-02, sub-03 kept" in caplog.text
 
 
+def test_a_scan_that_has_another_name_in_a_second_run_is_named(
+    source, tmp_path, caplog
+):
+    plain = tmp_path / "plain"
+    (plain / "x").mkdir(parents=True)
+    for name, i in (("a", 1), ("b", 2)):
+        scan = source / f"sub-0{i}/anat/sub-0{i}_T1w.nii.gz"
+        shutil.copy(scan, plain / f"{name}.nii.gz")
+    prepare(plain, tmp_path / "out")
+    assert "under two names" not in caplog.text
+    scan = source / "sub-03/anat/sub-03_T1w.nii.gz"
+    shutil.copy(scan, plain / "x" / "a.nii.gz")  # now all are named after folders
+    prepare(plain, tmp_path / "out")
+    assert "sub-a and sub-plaina were prepared from the same files" in caplog.text
+
+
+def test_another_person_under_an_old_name_does_not_keep_the_age(
+    source, tmp_path, write_cohort, caplog
+):
+    out = tmp_path / "out"
+    prepare(source, out)
+    before = read_table(out / "participants.tsv")
+    shutil.copy(
+        source / "sub-02/anat/sub-02_T1w.nii.gz",
+        source / "sub-01/anat/sub-01_T1w.nii.gz",
+    )
+    (source / "participants.tsv").unlink()
+    shutil.rmtree(out / "sub-03")  # as if it had never been
+    prepare(source, out, force=True)
+    after = read_table(out / "participants.tsv")
+    new = {"age": None, "sex": None}
+    expected = [{**row, **(new if i in (0, 2) else {})} for i, row in enumerate(before)]
+    assert after == expected
+    assert "age, sex of sub-01, sub-03 not kept" in caplog.text
+
+
 @pytest.mark.parametrize("told", [["1", "2", "3", "1"], ["train"] * 4])
 def test_another_split_of_the_study_is_a_column_and_told(
     source, tmp_path, caplog, told
