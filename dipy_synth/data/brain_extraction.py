@@ -50,14 +50,6 @@ def check_volume_of(volume, brain):
     return words if volume < USUAL[0] or (above and volume > USUAL[1]) else ""
 
 
-def _largest_part(mask):
-    """Keep the largest connected part of a mask, its holes filled."""
-    parts, count = label(mask)
-    if count > 1:
-        mask = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
-    return binary_fill_holes(mask)
-
-
 def without_islands(mask):
     """Remove specks of a brain mask (bool), parts below 1 % that touch no other one.
 
@@ -80,7 +72,7 @@ def _nonzero_brain(data, affine=None):
     """Find the brain of a stripped image: what is not its background of one value."""
     if not data.any():
         raise InputError("every voxel is 0: expected a skull-stripped image")
-    return _largest_part(_without_background(data))
+    return binary_fill_holes(without_islands(_without_background(data))[0])
 
 
 def _without_background(data):

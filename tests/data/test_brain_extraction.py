@@ -25,11 +25,19 @@ def stripped():
     return data, np.diag([10.0, 10, 10, 1])
 
 
-def test_nonzero_takes_the_largest_part_and_fills_holes(stripped):
+def test_nonzero_drops_specks_and_fills_holes(stripped):
     found = extraction.find_brain(*stripped, brain="nonzero")
     expected = np.zeros(found.shape, bool)
     expected[5:16, 5:16, 5:16] = True
     assert_array_equal(found, expected)
+
+
+def test_a_slice_that_is_lost_does_not_cut_the_brain_in_two(stripped):
+    data, affine = stripped
+    data[:, :, 8] = 0
+    found = extraction.find_brain(data, affine)
+    assert found.sum() == 11**2 * 10
+    assert "2 parts that do not touch" in extraction.without_islands(found)[1]
 
 
 def test_auto_goes_by_the_mask_then_by_the_zeros(stripped):
