@@ -20,7 +20,9 @@ from dipy_synth.utils.derivative import COLUMNS
 from dipy_synth.utils.files import files_by_name, read_optional_object
 from dipy_synth.utils.tables import known_name, read_table
 
-CODES = {-9.0, -99.0, -999.0, -9999.0, 999.0, 9999.0}  # customary for "missing"
+# Customary for "missing": -9, and two to four times 7, 8 or 9, such as 99 and -777.
+_REPEATED = {float(digit * n) for digit in "789" for n in (2, 3, 4)}
+CODES = {-9.0, *_REPEATED, *(-number for number in _REPEATED)}
 YOUNG = 5.0  # years; where all others are older, an age of 0 is a code
 MOST = 5  # names in a line of log
 AGE_UNITS = {**UNITS, "a": 1.0}  # years; a is that of UCUM
@@ -87,8 +89,7 @@ def _normalized(name, values, entry):
     if is_age(name):
         unit = _unit(entry)
         ages, notes = _ages(values, unit or 1.0)
-        told = f"Units {entry.get('Units')!r} not understood, taken as years"
-        return ages, notes if unit else [*notes, told]
+        return ages, [*notes, *_unit_notes(entry, unit)]
     if is_sex(name):
         return _sexes(name, values, entry.get("Levels"))
     known = [value for value in values if value is not None]
@@ -107,6 +108,17 @@ def _unit(entry):
     return found.pop() if len(found) == 1 else None
 
 
+def _unit_notes(entry, unit):
+    """Note a unit of ages that is not clear."""
+    if unit is None:
+        return [f"Units {entry['Units']!r} not understood, taken as years"]
+    words = re.findall("[a-z]+", str(entry.get("Description", "")).casefold())
+    found = {AGE_UNITS[word] for word in words if len(word) > 2 and word in AGE_UNITS}
+    if "Units" in entry or not found or 1.0 in found:
+        return []
+    return [f"{entry['Description']!r} without Units, taken as years"]
+
+
 def _ages(values, unit):
     """Return ages in years, as str, None where they are not possible."""
     numbers = [v if v is None else _years(v, unit) for v in values]
@@ -123,7 +135,7 @@ def _ages(values, unit):
             continue
         bounds += [value] if is_bound(value) else []
         ages.append(value and _plain(value, number))
-    notes = []
+    notes = _codes([age for age in ages if as_number(age) is not None])
     if codes:
         notes.append(f"{_counted(codes)} cannot be an age in years, taken as missing")
     if bounds:

@@ -12,12 +12,15 @@ from dipy_synth.utils.cells import column_number, is_age, is_sex
 from dipy_synth.utils.files import files_by_name
 
 NAMES = ("participants.tsv", "participants.csv")
+UNCLEAR = ""  # a value that rows of a table contradict, so that no other table fills it
 SESSIONS = ("session_id", "session", "ses", "ses_id")
 VISITS = ("visit", "visit_id", "timepoint")
 UNREAD = re.compile(
     r"(participants?|subjects?|demographics?|phenotypes?|clinical|covariates)"
     r"([_ -]?(info|data|list))?\.(tsv|csv|txt|xlsx?|ods)$"
 )
+
+TEXT = re.compile(r"^(?!ixi\.).*\.(tsv|csv|txt)$")  # that of IXI has its reader
 
 logger = logging.getLogger("dipy_synth")
 
@@ -34,6 +37,7 @@ def add_covariates(records, roots=None):
         for folder in looking[record.key]:
             if folder not in tables:
                 tables[folder] = Participants.find(folder)
+    _warn_of_unread([folder for folder, table in tables.items() if table is None])
     tables = {folder: table for folder, table in tables.items() if table is not None}
     for folder, table in tables.items():
         mine = [r for r in records if folder in looking[r.key]]
@@ -42,6 +46,31 @@ def add_covariates(records, roots=None):
     found = [_with_rows(r, looking[r.key], tables) for r in records]
     _log(found, tables)
     return found
+
+
+def _warn_of_unread(folders):
+    """Name the tables that may be of participants, in folders without theirs."""
+    unread = []
+    for folder in folders:
+        unread += [
+            path
+            for name, path in files_by_name(folder).items()
+            if UNREAD.fullmatch(name) or (TEXT.search(name) and _has_ages(path))
+        ]
+        beside = files_by_name(folder / "phenotype").values()
+        unread += [path for path in beside if path.suffix != ".json"]
+    if unread:
+        logger.warning(
+            f"{few(map(str, unread))}: not read; expected participants.tsv or .csv, "
+            "with a column participant_id"
+        )
+
+
+def _has_ages(path):
+    """Return whether a text begins with a header that has a column of age or sex."""
+    with open(path, encoding="utf-8", errors="ignore") as stream:
+        header = stream.readline(1 << 12)
+    return any(is_age(cell) or is_sex(cell) for cell in re.split("[\t;,]", header))
 
 
 def _around(image, given):
@@ -63,7 +92,8 @@ def _with_rows(record, folders, tables):
         for near, lasting in ((row, row), (visit, sexes)):
             _warn_of_changes(covariates, lasting, f"{folder}: {what}")
             covariates = _filled(near, covariates)
-    return replace(record, covariates={**covariates, **record.covariates})
+    known = {k: None if v == UNCLEAR else v for k, v in covariates.items()}
+    return replace(record, covariates={**known, **record.covariates})
 
 
 def _filled(near, far):
@@ -76,7 +106,7 @@ def _warn_of_changes(far, near, what):
     """Warn where a nearer table has another age or sex."""
     for name, value in near.items():
         pair = far.get(name), value
-        if None in pair or not (is_age(name) or is_sex(name)):
+        if {None, UNCLEAR} & {*pair} or not (is_age(name) or is_sex(name)):
             continue
         if len({_comparable(name, each) for each in pair}) > 1:
             logger.warning(
@@ -143,13 +173,6 @@ class Participants:
         there = files_by_name(folder)
         paths = [there[name] for name in NAMES if name in there]
         if not paths:
-            unread = [there[name] for name in filter(UNREAD.fullmatch, there)]
-            unread += files_by_name(folder / "phenotype").values()
-            if unread := [p for p in unread if p.suffix != ".json"]:
-                logger.warning(
-                    f"{few(map(str, unread))}: not read; expected participants.tsv or "
-                    ".csv, with a column participant_id"
-                )
             return None
         for other in paths[1:]:
             logger.warning(f"{other}: not read, since {paths[0].name} is there")
@@ -232,7 +255,7 @@ def _by_fold(labels):
 
 
 def _merged(rows, what):
-    """Merge rows: equal values are kept, blanks are filled, others become None."""
+    """Merge rows: equal values are kept, blanks are filled, others are unclear."""
     merged = {}
     for name in dict.fromkeys(name for row in rows for name in row):
         known = [row[name] for row in rows if row.get(name) is not None]
@@ -241,7 +264,8 @@ def _merged(rows, what):
             logger.warning(
                 f"{what} has {name} {' and '.join(values[:3])}; it is taken as missing"
             )
-        merged[name] = values[0] if len(values) == 1 else None
+            values = [UNCLEAR]
+        merged[name] = values[0] if values else None
     return merged
 
 

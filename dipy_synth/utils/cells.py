@@ -46,7 +46,9 @@ SEXES = {
     **dict.fromkeys("f female woman women girl w".split(), "F"),
     **dict.fromkeys("m male man men boy".split(), "M"),
 }
-SEX_COLUMNS = ("sex", "gender")
+# Names of columns, without blanks and signs: Age (years), age_at_scan; Sex (M/F).
+AGE_NAME = re.compile(r"age(in)?(y|yrs?|years?)?|ageat(?!.*(month|week|day)s?$).+")
+SEX_NAME = re.compile(r"(biological)?(sex|gender)(atbirth|mf|fm)?|mf")
 
 
 def is_missing(value):
@@ -112,12 +114,16 @@ def is_bound(value):
 
 def is_age(name):
     """Return whether a column holds ages in years, by its name."""
-    return name.casefold() == "age"
+    return AGE_NAME.fullmatch(_letters(name)) is not None
 
 
 def is_sex(name):
     """Return whether a column holds sexes, by its name."""
-    return name.casefold() in SEX_COLUMNS
+    return SEX_NAME.fullmatch(_letters(name)) is not None
+
+
+def _letters(name):
+    return re.sub(r"[\W_]", "", name).casefold()
 
 
 def column_number(name, value):

@@ -200,6 +200,46 @@ def test_ages_are_understood(values, expected, told):
     assert told in " ".join(notes) and bool(told) == bool(notes)
 
 
+@pytest.mark.parametrize("name", ["age_at_scan", "Age (years)", "AgeAtMRI", "age_yrs"])
+def test_columns_of_ages_are_known_by_their_names(name):
+    values = ["25,5", "018M", "999", "-9"]
+    rows, notes = normalize_columns([{name: value} for value in values])
+    assert [row[name] for row in rows] == ["25.5", "1.5", None, None]
+    assert notes == [f"{name}: 999, -9 cannot be an age in years, taken as missing"]
+
+
+@pytest.mark.parametrize(
+    "name", ["age_group", "age_months", "age2", "age_at_scan_days"]
+)
+def test_other_columns_are_no_ages(name):
+    assert normalize_columns([{name: "300"}]) == ([{name: "300"}], [])
+
+
+def test_codes_among_numbers_are_named_and_kept():
+    rows = [
+        {"age": a, "mmse": m} for a, m in (("25", "28"), ("99", "30"), ("28", "888"))
+    ]
+    same, notes = normalize_columns(rows)
+    assert same == rows
+    assert notes == [
+        f"{w} may stand for missing; kept" for w in ("age: 99", "mmse: 888")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"Description": "age in months at scan"}, True),
+        ({"Description": "age in months at scan", "Units": "years"}, False),
+        ({"Description": "age in years, 3 months before"}, False),
+        ({"Description": "age of the participant"}, False),
+    ],
+)
+def test_a_unit_in_words_alone_is_named(entry, told):
+    _, notes = normalize_columns([{"age": "25"}], {"age": entry})
+    assert ("without Units, taken as years" in " ".join(notes)) == told
+
+
 def test_codes_for_missing_are_no_sexes():
     rows, (note,) = normalize_columns(
         [{"sex": v} for v in ("-9", "m", "999", "none", "f")]
@@ -286,6 +326,17 @@ def test_a_value_that_is_missing_in_a_nearer_table_is_filled(study):
     assert "has age" not in log  # ages differ by session
 
 
+def test_a_value_that_a_table_contradicts_is_not_that_of_another(study):
+    files = {"sub-01/sub-01_sessions.tsv": "session_id\tage\n1\t27\n1\t28\n"}
+    found, log = study(f"{HEAD}sub-01\t25\tF\n", "01/1", files=files)
+    assert found["01_ses-1"] == {"age": None, "sex": "F"}
+    assert "has age 27 and 28; it is taken as missing" in log
+    head = HEAD.replace("\t", "\tsession_id\t", 1)
+    rows = "sub-01\t1\t27\tF\nsub-01\t1\t28\tF\nsub-01\tn/a\t25\tF\n"
+    found, _ = study(head + rows, "01/1")
+    assert found["01_ses-1"] == {"age": None, "sex": "F"}
+
+
 def test_tables_that_disagree_are_said_to(tmp_path, caplog):
     (tmp_path / "site").mkdir()
     (tmp_path / "participants.tsv").write_text(f"{HEAD}anna\t25\tF\n")
@@ -302,7 +353,11 @@ def test_tables_in_other_places_are_named_not_read(study):
         "sub-02/sub-02_sessions.csv": "session_id,age\nses-1,25\n",
         "phenotype/demographics.tsv": "participant_id\tage\nsub-01\t25\n",
     }
+    oasis = "ID,M/F,Hand,Age\nOAS1_0001_MR1,F,R,74\n"
+    files |= {"oasis_cross-sectional.csv": oasis, "notes.csv": "a,b\n1,2\n"}
     _, log = study("", "01", "02/1", name="README", files=files)
+    assert "oasis_cross-sectional.csv" in log and "notes.csv" not in log
+    assert log.count("expected participants.tsv") == 1
     assert "sub-01_sessions.tsv: not read, the scan has no session" in log
     assert "sub-02_sessions.csv: not read; expected .tsv" in log
     assert "demographics.tsv: not read; expected participants.tsv" in log
