@@ -179,6 +179,8 @@ def _check_label_map(label_map, shape):
 def _labels_outside(label_map, brain):
     """Say how many labelled voxels lie outside of the native brain; "" if few."""
     there = np.count_nonzero(label_map)
+    if not there:
+        return "the label map is all zero: no voxel has a label"
     outside = np.count_nonzero(label_map[~brain])
     if outside <= MOST_OUTSIDE * there:
         return ""

@@ -198,7 +198,8 @@ def _match_label_maps(records, label_paths):
 def _matched(records, paths, kind):
     """Return the file of each scan, None where there is none: list.
 
-    Files go by names first; what is left, to the scan that is alone in their folder.
+    Files go by names first; what is left, to the scan that is alone in their folder. Of
+    several files of a scan, one with its own entities is taken.
     """
     index, crowd = _Files(records, paths), Counter(r.image.parent for r in records)
     found = [index.named_after(record) for record in records]
@@ -206,12 +207,28 @@ def _matched(records, paths, kind):
     for place, record in enumerate(records):
         if not found[place] and crowd[record.image.parent] == 1:
             found[place] = index.beside(record, left)
+        found[place] = _alike(record, found[place])
         if len(found[place]) > 1:
             raise InputError(
                 f"{record.image}: of the {len(paths)} {kind} given, "
                 f"{', '.join(map(str, found[place]))} belong to it; {_HOW_MATCHED}"
             )
     return [files[0] if files else None for files in found]
+
+
+def _alike(record, paths):
+    """Return the files of a scan whose further entities are its own, or else all.
+
+    In the derivatives of fMRIPrep it is ``sub-01_desc-brain_mask``, and none with a
+    ``space``, a ``task`` or ``label-lesion``.
+    """
+    own = {k: v for k, v in labels(record.image).items() if k != "desc"}
+    usual, apart = {("desc", "brain"), ("label", "brain")}, {}
+    for path in paths:
+        different = set(labels(path).items()) ^ set(own.items())
+        apart[path] = {key for key, _ in different - usual}
+    same = [p for p in paths if apart[p] <= {"suffix", "sub", "ses", "run"}]
+    return same or paths
 
 
 def _is_of_another(record, path):

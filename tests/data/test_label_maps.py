@@ -132,6 +132,10 @@ def test_labels_that_the_grid_loses_are_named():
         phantom.data, phantom.affine, label_map=label_map, preprocessing=STEPS
     )
     assert any("100% of the labelled voxels" in words for words in found.warnings)
+    found = prepare_t1(
+        phantom.data, phantom.affine, label_map=0 * label_map, preprocessing=STEPS
+    )
+    assert found.warnings == ("the label map is all zero: no voxel has a label",)
 
 
 def test_an_integer_that_float32_cannot_hold_is_refused(tmp_path):

@@ -433,6 +433,24 @@ def test_masks_by_entities_by_name_or_alone(touch):
         read_records(root / "in", mask_paths=root / "n")
 
 
+def test_of_several_masks_or_label_maps_that_with_equal_entities_is_taken(touch):
+    other = "sub-01_space-MNI152NLin2009cAsym_"
+    names = ["sub-01_desc-brain_mask", "sub-01_label-lesion_mask", "sub-01_dseg"]
+    names += [f"{other}desc-brain_mask", f"{other}dseg", "sub-01_desc-aseg_dseg"]
+    root = touch("sub-01_acq-a_T1w.nii", *(f"d/{name}.nii" for name in names))
+    scan, masks, maps = root / "sub-01_acq-a_T1w.nii", "d/*mask.nii", "d/*dseg.nii"
+    options = {"mask_paths": str(root / masks), "label_paths": str(root / maps)}
+    with pytest.raises(InputError, match="of the 3 masks given, .* belong to it"):
+        read_records(scan, **options)  # none has its acq
+    scan = scan.rename(root / "sub-01_T1w.nii")
+    (record,) = read_records(scan, **options)
+    assert record.mask.name == "sub-01_desc-brain_mask.nii"
+    assert record.label_map.name == "sub-01_dseg.nii"
+    touch("d/sub-01_mask.nii")
+    with pytest.raises(InputError, match="sub-01_desc-brain_mask.nii, .* belong to"):
+        read_records(scan, **options)
+
+
 def test_a_mask_in_the_folder_of_one_scan(touch):
     root = touch(*(f"{p}/{n}.nii.gz" for p in ("p1", "p2") for n in ("T1", "mask")))
     scans, masks = f"{root}/*/T1.nii.gz", f"{root}/*/mask.nii.gz"
