@@ -80,7 +80,9 @@ def plant(real, train, vqvae):
         "a blur of half a voxel": [gaussian_filter(brain, 0.5) for brain in brains],
         "copies of training brains": plant_copies(chosen, "all combined"),
         "half way to their mean": (brains + mean) / 2,
-        "one brain, 28 noises": np.where(brains[:1] > 0, brains[:1] + noise, 0),
+        "one brain, other noise": np.where(brains[:1] > 0, brains[:1] + noise, 0).clip(
+            0, 1
+        ),
         "noise": noise_like(brains),
     }
 

@@ -1,9 +1,10 @@
-"""Of use: does a predictor of age learn more with the synthetic brains than without?
+"""Of use: does a predictor learn more with the synthetic brains than without?
 
-Train on synthetic, test on real [1]_: a ridge regression of age on voxels of about 8 mm
-is trained on real brains, on synthetic ones, and on both, and tested on real brains
-that nothing was trained on. The ceiling is what as many more real brains give: half of
-the real training brains take as many synthetic ones to help, or the other half.
+Train on synthetic, test on real [1]_: a predictor of age, and one of labels where there
+are label maps, is trained on real brains, on synthetic ones, and on both, and tested on
+real brains that nothing was trained on. The ceiling is what as many more real brains
+give: half of the real training brains take as many synthetic ones to help, or the other
+half.
 
 References
 ----------
@@ -16,21 +17,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from dipy_synth.errors import InputError
-from dipy_synth.evaluation.extractors import voxels_in
-from dipy_synth.metrics.array_checks import block_mean
-from dipy_synth.metrics.conditioning import RidgePredictor, pearson
-from dipy_synth.utils.cells import column_number
+from dipy_synth.evaluation.downstream_tasks import AgeTask, LabelTask
 from dipy_synth.utils.random import random_stream
 
-LEAST = 10  # brains with an age, in each cohort
-BLOCK = 8.0  # mm
+TASKS = (AgeTask, LabelTask)
 ARMS = ("real", "synthetic", "both")
 HALVES = 10  # random halves of the training brains, for the ceiling
 
 
 @dataclass(frozen=True)
 class Arm:
-    """A predictor of age, by what it was trained on.
+    """A predictor, by what it was trained on.
 
     Parameters
     ----------
@@ -39,19 +36,16 @@ class Arm:
         "half and synthetic" or "half and real".
     n : int
         How many.
-    mae : float
-        Mean absolute error on held-out real brains, in years.
+    score : float
+        Mean over held-out real brains of the metric.
     interval : tuple of float, (2,)
         Its 95 % interval, by bootstrap over the held-out brains.
-    r : float
-        Correlation of predicted and true age; 0 where one does not vary.
     """
 
     trained_on: str
     n: int
-    mae: float
+    score: float
     interval: tuple
-    r: float
 
 
 @dataclass(frozen=True)
@@ -68,7 +62,7 @@ class Ceiling:
     more : int
         How many brains were added.
     gain, real_gain : float
-        By how many years the synthetic, and the real ones, lower the error.
+        By how much the synthetic, and the real ones, improve the metric.
     interval, real_interval : tuple of float, (2,)
         Their 95 % intervals, over the held-out brains.
     """
@@ -83,31 +77,34 @@ class Ceiling:
 
 @dataclass(frozen=True)
 class Downstream:
-    """Value of synthetic brains for training a predictor of age.
+    """Value of synthetic brains for training a predictor.
 
     Parameters
     ----------
+    metric : {"age_mae", "labels_dice"}
+        Mean absolute error of age in years, or mean Dice of the labels.
     arms : tuple of Arm, (3,)
         Trained on real brains, on synthetic ones, on both.
     gain : float
-        By how many years the error on held-out brains is lower with both than with real
-        brains alone.
+        By how much the metric is better (a lower error, a higher Dice) with both than
+        with real brains alone.
     interval : tuple of float, (2,)
         Its 95 % interval: the two arms are compared brain by brain.
-    mean_mae : float
-        Error of the mean age of the real training brains as the only prediction.
     n : int
         Held-out real brains.
     ceiling : Ceiling
         The same beside as many more real brains.
+    baseline : float or None
+        Error of the mean age of the real training brains as the only prediction.
     """
 
+    metric: str
     arms: tuple
     gain: float
     interval: tuple
-    mean_mae: float
     n: int
     ceiling: Ceiling
+    baseline: float | None = None
 
     @property
     def helped(self):
@@ -118,16 +115,17 @@ class Downstream:
 
 
 def compare_downstream(real, synthetic, train, *, repeats=2000, seed=0):
-    """Train a predictor of age with and without synthetic brains.
+    """Train predictors with and without synthetic brains.
 
     Parameters
     ----------
     real : Volumes
-        Real brains with a column ``age``, on which nothing was trained: the test.
+        Real brains with a column ``age``, or label maps, on which nothing was trained:
+        the test.
     synthetic : Volumes
-        Synthetic brains with the requested age.
+        Synthetic brains with the requested age, or label maps.
     train : Volumes or None
-        Real brains with a column ``age``, to train on.
+        Real brains with a column ``age``, or label maps, to train on.
     repeats : int, optional
         Draws of the bootstrap.
     seed : int, optional
@@ -135,37 +133,70 @@ def compare_downstream(real, synthetic, train, *, repeats=2000, seed=0):
 
     Returns
     -------
-    Downstream
+    tuple of Downstream
+        Of age, and of labels, where all cohorts have 10 brains with them.
 
     Raises
     ------
     InputError
-        If there are no training volumes, fewer than 10 brains of a cohort have an age,
-        or all have the same.
+        If there are no training volumes, or nothing can be learned: fewer than 10
+        brains of a cohort have an age, or all the same one, and fewer than 10 have a
+        label map.
     """
-    check_downstream(real, synthetic, train)
-    (test, ages), known, made = (_with_age(side) for side in (real, train, synthetic))
-    rng = random_stream("evaluation: downstream", seed=seed)
-    draws = rng.integers(0, len(ages), (repeats, len(ages)))
-    pool = [np.concatenate(pair) for pair in zip(known, made)]
-    measure = _Test(*pool, test, ages, draws)
-    n, rows = len(known[1]), np.arange(len(pool[1]))
-    arms = [measure(*arm) for arm in zip(ARMS, ([rows[:n]], [rows[n:]], [rows]))]
-    gain, interval = measure.gain("real", "both")
-    return Downstream(
-        arms=tuple(arms),
-        gain=gain,
-        interval=interval,
-        mean_mae=float(np.abs(known[1].mean() - ages).mean()),
-        n=len(ages),
-        ceiling=_ceiling(measure, n, len(made[1]), rng),
+    tasks = find_tasks(real, synthetic, train)
+    return tuple(
+        _compare(task(real, synthetic, train, seed=seed), repeats, seed)
+        for task in tasks
     )
 
 
-def _ceiling(measure, n, m, rng):
-    """Add, to half of n real brains, some of m synthetic ones, or the other real ones.
+def find_tasks(real, synthetic, train):
+    """Return the tasks that cohorts allow, see `compare_downstream`: list of type."""
+    if train is None:
+        raise InputError(
+            "downstream without training volumes: expected train, real brains with an "
+            "age, or label maps, to train a predictor on"
+        )
+    found, problems = [], []
+    for task in TASKS:
+        try:
+            task.check(real, synthetic, train)
+            found.append(task)
+        except InputError as error:
+            problems.append(str(error))
+    if not found:
+        raise InputError("; ".join(problems))
+    return found
 
-    The real brains are the first of those that `measure` knows: -> Ceiling.
+
+def _compare(task, repeats, seed):
+    """Compare the arms of one task: Downstream."""
+    rng = random_stream("evaluation: downstream", seed=seed)
+    draws = rng.integers(0, task.n, (repeats, task.n))
+    n, rows = task.known, np.arange(task.known + task.made)
+    chosen = dict(zip(ARMS, ([rows[:n]], [rows[n:]], [rows])))
+    halves, more = _halves(n, task.made, rng)
+    test = _Test(task, chosen | halves, draws)
+    gain, interval = test.gain("real", "both")
+    alone, *others = halves
+    gains = [part for name in others for part in test.gain(alone, name)]
+    return Downstream(
+        metric=task.metric,
+        arms=tuple(test.arm(name) for name in chosen),
+        gain=gain,
+        interval=interval,
+        n=task.n,
+        ceiling=Ceiling(tuple(test.arm(name) for name in halves), more, *gains),
+        baseline=task.baseline,
+    )
+
+
+def _halves(n, m, rng):
+    """Choose halves of n real brains, alone, and beside as many others.
+
+    The others are of m synthetic brains, whose rows follow the real ones, or of the
+    other half. Returns rows by arm, dict of str to list of ndarray, and how many others
+    there are.
     """
     more = min(n - n // 2, m)
     chosen = {"half": [], "half and synthetic": [], "half and real": []}
@@ -174,68 +205,31 @@ def _ceiling(measure, n, m, rng):
         half, others = order[: n // 2], order[n // 2 :][:more]
         for rows, added in zip(chosen.values(), (some[:0], some, others)):
             rows.append(np.concatenate([half, added]))
-    alone, *others = chosen
-    arms = [measure(name, rows) for name, rows in chosen.items()]
-    gains = [part for name in others for part in measure.gain(alone, name)]
-    return Ceiling(tuple(arms), more, *gains)
+    return chosen, more
 
 
 class _Test:
-    """Held-out brains, and the errors on them by what was trained on."""
+    """Scores on held-out brains, by what a predictor was trained on."""
 
-    def __init__(self, features, targets, test, ages, draws):
-        self._pool, self._test, self._ages = (features, targets), test, ages
-        self._draws, self._errors = draws, {}
+    def __init__(self, task, chosen, draws):
+        found = iter(task.measure([rows for part in chosen.values() for rows in part]))
+        self._n = {name: len(part[0]) for name, part in chosen.items()}
+        self._scores = {
+            name: np.mean([next(found) for _ in part], axis=0)
+            for name, part in chosen.items()
+        }
+        self._draws, self._sign = draws, 1 if task.higher_is_better else -1
 
-    def __call__(self, name, chosen):
-        """Train on each of several choices of brains; return the means: Arm."""
-        read = [
-            RidgePredictor(*(part[rows] for part in self._pool))(self._test)
-            for rows in chosen
-        ]
-        errors = self._errors[name] = np.abs(read - self._ages).mean(axis=0)
-        r = float(np.mean([pearson(one, self._ages) for one in read]))
-        interval = _interval(errors, self._draws)
-        return Arm(name, len(chosen[0]), float(errors.mean()), interval, r)
+    def arm(self, name):
+        """Return the mean score of an arm: Arm."""
+        scores = self._scores[name]
+        mean, interval = float(scores.mean()), _interval(scores, self._draws)
+        return Arm(name, self._n[name], mean, interval)
 
     def gain(self, one, other):
-        """Return by how much the error of `other` is lower, and its interval."""
-        saved = self._errors[one] - self._errors[other]
-        return float(saved.mean()), _interval(saved, self._draws)
-
-
-def check_downstream(real, synthetic, train):
-    """Refuse cohorts of which nothing can be learned, see `compare_downstream`."""
-    if train is None:
-        raise InputError(
-            "downstream without training volumes: expected train, real brains with an "
-            "age to train a predictor on"
-        )
-    for side in (real, synthetic, train):
-        ages = [column_number("age", value) for value in side.column("age")]
-        ages = [age for age in ages if age is not None]
-        if len(ages) < LEAST:
-            raise InputError(
-                f"{side.name}: {len(ages)} brains with an age; expected {LEAST} or "
-                "more for downstream"
-            )
-        if len(set(ages)) < 2:
-            raise InputError(
-                f"{side.name}: all brains have the age {ages[0]:g}; expected different "
-                "ages for downstream"
-            )
-
-
-def _with_age(side):
-    """Return coarse voxels (n, d) of the volumes whose age is known, and the ages."""
-    ages = [column_number("age", value) for value in side.column("age")]
-    there = [i for i, age in enumerate(ages) if age is not None]
-    factor = voxels_in(BLOCK, side.grid)
-    coarse = [
-        block_mean(np.asarray(side.volumes[i], "float32")[None], factor).ravel()
-        for i in there
-    ]
-    return np.stack(coarse), np.array([ages[i] for i in there], "float64")
+        """Return by how much the score of `other` is better, and its interval."""
+        gained = self._sign * (self._scores[other] - self._scores[one])
+        return float(gained.mean()), _interval(gained, self._draws)
 
 
 def _interval(values, draws):
@@ -246,31 +240,46 @@ def _interval(values, draws):
 
 def in_words(found):
     """Return in one line whether the synthetic brains helped: str."""
+    is_age = found.metric == "age_mae"
+    digits, unit = (".1f", " years") if is_age else (".2f", "")
     arms = [
-        f"{arm.mae:.1f} ({arm.interval[0]:.1f} to {arm.interval[1]:.1f}) years when "
-        f"trained on {arm.n} {arm.trained_on.replace('both', 'real and synthetic')} "
-        "brains"
+        f"{arm.score:{digits}} ({_range(arm.interval, digits)}){unit} when trained on "
+        f"{arm.n} {arm.trained_on.replace('both', 'real and synthetic')} brains"
         for arm in found.arms
     ]
-    low, high = found.interval
+    what = (
+        "age of {n} held-out brains is off by"
+        if is_age
+        else ("labels of {n} held-out brains are found with a mean Dice of")
+    )
+    mean = f"; by the mean age, {found.baseline:.1f}" if is_age else ""
     answer = {
         True: "The synthetic brains helped",
         False: "The synthetic brains made it worse",
         None: "That the synthetic brains help is not shown",
     }[found.helped]
     return (
-        f"age of {found.n} held-out brains is off by {', '.join(arms[:-1])} and "
-        f"{arms[-1]}; by the mean age, {found.mean_mae:.1f}. {answer}: "
-        f"{found.gain:+.2f} years saved ({low:+.2f} to {high:+.2f})"
-        f"{_ceiling_in_words(found.ceiling)}"
+        f"{what.format(n=found.n)} {', '.join(arms[:-1])} and {arms[-1]}{mean}. "
+        f"{answer}: {found.gain:+.2f} {'years saved' if is_age else 'of Dice'} "
+        f"({_range(found.interval, '+.2f')})"
+        f"{_ceiling_in_words(found.ceiling, is_age)}"
     )
 
 
-def _ceiling_in_words(found):
+def _ceiling_in_words(found, is_age):
     """Return what as many more real brains give, the ceiling: str."""
-    both = ((found.gain, found.interval), (found.real_gain, found.real_interval))
-    made, real = (f"{g:+.2f} ({low:+.2f} to {high:+.2f})" for g, (low, high) in both)
+    made = _gain(found.gain, found.interval)
+    real = _gain(found.real_gain, found.real_interval)
+    verb, unit = ("save", "years") if is_age else ("add", "of Dice")
     return (
-        f". Beside half of the real brains, {found.more} synthetic ones save {made} "
-        f"years, and {found.more} more real ones, the ceiling, {real}"
+        f". Beside half of the real brains, {found.more} synthetic ones {verb} {made} "
+        f"{unit}, and {found.more} more real ones, the ceiling, {real}"
     )
+
+
+def _gain(gain, interval):
+    return f"{gain:+.2f} ({_range(interval, '+.2f')})"
+
+
+def _range(interval, digits):
+    return " to ".join(f"{end:{digits}}" for end in interval)

@@ -45,8 +45,8 @@ class Evaluation:
         Labels of the label maps of both cohorts; empty without maps.
     findings : tuple of Finding
         The findings, in words.
-    downstream : Downstream or None, optional
-        What the synthetic volumes are worth for training a predictor of age.
+    downstream : tuple of Downstream, optional
+        What the synthetic volumes are worth for training predictors.
     """
 
     about: dict
@@ -62,7 +62,7 @@ class Evaluation:
     regions: tuple[VolumeDifference, ...]
     labels: tuple[VolumeDifference, ...]
     findings: tuple
-    downstream: Downstream | None = None
+    downstream: tuple[Downstream, ...] = ()
 
     def to_config(self, *, show_nearest=False):
         """Describe it in JSON's own types, without arrays of volumes.

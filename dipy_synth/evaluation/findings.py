@@ -53,7 +53,7 @@ def find_all(
     asked,
     ageing,
     identical=(),
-    downstream=None,
+    downstream=(),
     notes=(),
 ):
     """Return all findings, from the parts of an `Evaluation`: tuple of Finding.
@@ -66,13 +66,14 @@ def find_all(
         diverse(**diversity),
         not_copied(copies, identical),
         as_asked(asked, ageing, notes),
-        *([] if downstream is None else [of_use(downstream)]),
+        *([of_use(downstream)] if downstream else []),
     )
 
 
 def of_use(downstream):
-    """Find whether a predictor of age learned more with the synthetic volumes."""
-    return Finding("of use", downstream.helped, in_words(downstream))
+    """Find whether predictors learned more with the synthetic volumes: Finding."""
+    good = _any_of([found.helped for found in downstream])
+    return Finding("of use", good, ". ".join(map(in_words, downstream)))
 
 
 def not_noise(verdicts, ranges):

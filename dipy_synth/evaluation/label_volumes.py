@@ -1,18 +1,50 @@
-"""Label maps beside the volumes of a cohort: how large each label is."""
+"""Label maps beside the volumes of a cohort: how large each label is, and where."""
 
+from dataclasses import dataclass
+from pathlib import Path
 import re
 
 import numpy as np
 
-from dipy_synth.data.label_maps import read_label_map
+from dipy_synth.data.label_maps import read_label_map, resample_labels
 from dipy_synth.data.label_table import Labels
 from dipy_synth.metrics.differences import compare_volumes
 
 _T1W = re.compile(r"(_desc-[a-zA-Z0-9]+)?_T1w(?=\.nii(\.gz)?$)")
 
 
-def measure_labels(images, names):
-    """Measure the labels of images that have a label map beside them.
+@dataclass(frozen=True)
+class LabelMaps:
+    """The label maps of a cohort, in files that are read one at a time.
+
+    Parameters
+    ----------
+    paths : tuple of Path or None, (n,)
+        The label map of each volume.
+    names : dict of int to str
+        Names of the values, without 0.
+    """
+
+    paths: tuple[Path | None, ...]
+    names: dict[int, str]
+
+    @property
+    def known(self):
+        """Places of the volumes that have a label map: list of int."""
+        return [i for i, path in enumerate(self.paths) if path is not None]
+
+    def take(self, chosen):
+        """Select volumes: array of int -> LabelMaps."""
+        return LabelMaps(tuple(self.paths[i] for i in chosen), self.names)
+
+    def read(self, i, grid):
+        """Read a label map, by the nearest voxel of a grid: ndarray of its shape."""
+        maps, affine = read_label_map(self.paths[i])
+        return resample_labels(maps, grid.voxel_map(affine), grid.shape)
+
+
+def find_labels(images, names):
+    """Find and measure the label maps beside images.
 
     Parameters
     ----------
@@ -24,25 +56,26 @@ def measure_labels(images, names):
 
     Returns
     -------
-    tuple of dict of str to float, or None, (n,)
+    maps : LabelMaps or None
+        None where no image has one.
+    sizes : tuple of dict of str to float, or None, (n,)
         From names of labels to mL, the same names in each; None without a map.
     """
-    maps = (image.with_name(_T1W.sub("_dseg", image.name)) for image in images)
-    sizes = [*map(_millilitres, maps)]
+    maps = [image.with_name(_T1W.sub("_dseg", image.name)) for image in images]
+    maps = [path if "_dseg" in path.name and path.is_file() else None for path in maps]
+    sizes = [None if path is None else _millilitres(path) for path in maps]
     values = {value for found in sizes if found is not None for value in found}
     labels = Labels.of(values | set(names), names)
-    return tuple(
-        None
-        if found is None
-        else {n: found.get(v, 0.0) for v, n in zip(labels.values, labels.names)}
+    named = dict(zip(labels.values, labels.names))
+    sizes = tuple(
+        None if found is None else {n: found.get(v, 0.0) for v, n in named.items()}
         for found in sizes
     )
+    return LabelMaps(tuple(maps), named) if any(maps) else None, sizes
 
 
 def _millilitres(path):
-    """Return the volume of each value of a label map, None if there is none: dict."""
-    if not ("_dseg" in path.name and path.is_file()):
-        return None
+    """Return the volume of each value of a label map: dict of int to float."""
     maps, affine = read_label_map(path)
     size = abs(np.linalg.det(affine[:3, :3])) / 1000
     values, counts = np.unique(maps, return_counts=True)

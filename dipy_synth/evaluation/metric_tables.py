@@ -189,28 +189,30 @@ def _asked(evaluation):
 
 
 def _downstream(evaluation):
-    found = evaluation.downstream
-    if found is None:
-        return
-    common = {"question": "of use", "n": found.n}
+    for found in evaluation.downstream:
+        yield from _downstream_task(found)
+
+
+def _downstream_task(found):
+    common, name = {"question": "of use", "n": found.n}, found.metric
+    mean_age = {"ceiling": found.baseline, "ceiling_is": "mean age"}
     for arm in (*found.arms, *found.ceiling.arms):
         yield common | {
-            "metric": f"age_mae_trained_on_{arm.trained_on.replace(' ', '_')}",
-            "value": arm.mae,
+            "metric": f"{name}_trained_on_{arm.trained_on.replace(' ', '_')}",
+            "value": arm.score,
             **_ends(arm.interval),
-            "ceiling": found.mean_mae,
-            "ceiling_is": "mean age",
-            "note": f"{arm.n} training brains; r {arm.r:.3g}",
+            **({} if found.baseline is None else mean_age),
+            "note": f"{arm.n} training brains",
         }
     yield common | {
-        "metric": "age_mae_gain",
+        "metric": f"{name}_gain",
         "value": found.gain,
         **_ends(found.interval),
-        "note": "error by real brains less that by both, in years",
+        "note": "how much better with both than with real brains alone",
     }
     more = found.ceiling
     yield common | {
-        "metric": "age_mae_gain_beside_half",
+        "metric": f"{name}_gain_beside_half",
         "value": more.gain,
         **_ends(more.interval),
         "ceiling": more.real_gain,

@@ -11,7 +11,7 @@ from dipy_synth.evaluation.cohort_checks import (
     check_predictor,
     find_identical,
 )
-from dipy_synth.evaluation.downstream import check_downstream, compare_downstream
+from dipy_synth.evaluation.downstream import compare_downstream, find_tasks
 from dipy_synth.evaluation.evaluation import Evaluation
 from dipy_synth.evaluation.extractors import (
     Extractor,
@@ -81,7 +81,7 @@ def evaluate(
     tissues : bool, optional
         Segment tissues: 2 s more for each volume at 2 mm.
     downstream : bool, optional
-        Train a predictor of age with and without the synthetic volumes, see
+        Train predictors with and without the synthetic volumes, see
         `dipy_synth.evaluation.downstream.compare_downstream`.
     repeats : int, optional
         Number of draws of floors, ceilings and intervals.
@@ -104,7 +104,7 @@ def evaluate(
     """
     notes = check_cohorts(real, synthetic, train, noise)
     if downstream:
-        check_downstream(real, synthetic, train)
+        find_tasks(real, synthetic, train)
     identical = () if train is None else find_identical(synthetic, train)
     if predictor is not None:
         check_predictor(predictor, real)
@@ -158,7 +158,7 @@ def evaluate(
         grown, others = ([r["ventricles_ml"] for r in x] for x in (rows, ranges.real))
         ageing = compare_ageing(synthetic, grown, real, others, seed=seed)
         regions = compare_regions(ranges.real, rows, seed=seed)
-    used = compare_downstream(real, synthetic, train, seed=seed) if downstream else None
+    used = compare_downstream(real, synthetic, train, seed=seed) if downstream else ()
     parts = {
         "distribution": distribution,
         "texture": texture,

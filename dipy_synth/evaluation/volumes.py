@@ -20,7 +20,7 @@ from dipy_synth.data.prepared_tables import read_rows
 from dipy_synth.data.readers import read_records
 from dipy_synth.data.records import entities
 from dipy_synth.errors import InputError
-from dipy_synth.evaluation.label_volumes import measure_labels
+from dipy_synth.evaluation.label_volumes import LabelMaps, find_labels
 from dipy_synth.grid import Grid, times
 from dipy_synth.metrics.array_checks import THRESHOLD
 from dipy_synth.utils.files import read_object
@@ -52,7 +52,9 @@ class Volumes:
         Changes of the volumes when read, in sentences.
     labels : tuple of dict or None, (n,), optional
         Volume of each label of each, in mL, see
-        `dipy_synth.evaluation.label_volumes.measure_labels`.
+        `dipy_synth.evaluation.label_volumes.find_labels`.
+    label_maps : LabelMaps, optional
+        The label maps themselves.
 
     Raises
     ------
@@ -67,6 +69,7 @@ class Volumes:
     rows: tuple = ()
     notes: tuple = ()
     labels: tuple = ()
+    label_maps: LabelMaps | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "volumes", as_volumes(self.volumes))
@@ -100,6 +103,7 @@ class Volumes:
             names=tuple(self.names[i] for i in chosen),
             rows=tuple(self.rows[i] for i in chosen),
             labels=tuple(self.labels[i] for i in chosen),
+            label_maps=self.label_maps and self.label_maps.take(chosen),
             name=name or self.name,
         )
 
@@ -161,6 +165,7 @@ def load_volumes(source, *, split=None, grid=None):
     reader = _Reader(grid, assumed=Grid.from_config(own) if prepared else None)
     names, files, rows = zip(*found)
     volumes = stored_rows(map(reader, files), len(files))
+    label_maps, sizes = find_labels(files, read_names(source))
     return Volumes(
         volumes,
         reader.grid,
@@ -168,7 +173,8 @@ def load_volumes(source, *, split=None, grid=None):
         names=names,
         rows=rows,
         notes=reader.notes(),
-        labels=measure_labels(files, read_names(source)),
+        labels=sizes,
+        label_maps=label_maps,
     )
 
 

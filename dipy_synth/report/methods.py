@@ -122,12 +122,21 @@ def _compared(evaluation):
         yield "Intervals of the growth of ventricles are by bootstrap."
     if evaluation.downstream:
         yield (
-            "Predictors of age were trained on real and on synthetic volumes, and "
-            "tested on held-out real ones (Esteban et al., 2017), with intervals by "
-            "bootstrap."
+            f"Predictors of {_targets(evaluation.downstream)} were trained on real and "
+            "on synthetic volumes, and tested on held-out real ones (Esteban et al., "
+            "2017), with intervals by bootstrap."
         )
     for finding in evaluation.findings:
         yield f"{finding.question[0].upper()}{finding.question[1:]}: {finding.words}."
+
+
+def _targets(downstream):
+    """Name what was predicted: "age (ridge regression)" and labels, str."""
+    names = {
+        "age_mae": "age (ridge regression)",
+        "labels_dice": "labels (quadratic discriminant analysis of voxels)",
+    }
+    return " and ".join(names[found.metric] for found in downstream)
 
 
 def _reader(about):

@@ -49,6 +49,7 @@ USES = {
     "evaluation: downstream": 0xC0F0,
     "regions: bootstrap": 0xC0F1,
     "labels: bootstrap": 0xC0F2,
+    "evaluation: downstream voxels": 0xC0F3,
 }
 
 

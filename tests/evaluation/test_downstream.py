@@ -38,18 +38,17 @@ def few():
 
 
 def compare(real, synthetic, train):
-    found = compare_downstream(real, synthetic, train, repeats=400)
+    (found,) = compare_downstream(real, synthetic, train, repeats=400)
     return found, {arm.trained_on: arm for arm in found.arms}
 
 
 def test_many_more_of_the_same_kind_help(held_out, few):
     found, arms = compare(held_out, cohort(200, 3, noise=4), few)
     assert found.helped is True and found.gain > 0 and found.n == 60
-    assert arms["both"].mae < arms["real"].mae < found.mean_mae * 1.2
+    assert arms["both"].score < arms["real"].score < found.baseline * 1.2
     assert (arms["real"].n, arms["synthetic"].n, arms["both"].n) == (12, 200, 212)
-    assert arms["synthetic"].r > 0.6
-    assert arms["both"].interval[0] < arms["both"].mae < arms["both"].interval[1]
-    gain = arms["real"].mae - arms["both"].mae
+    assert arms["both"].interval[0] < arms["both"].score < arms["both"].interval[1]
+    gain = arms["real"].score - arms["both"].score
     assert found.gain == pytest.approx(gain)
 
 
@@ -63,7 +62,7 @@ def test_brains_that_age_the_other_way_make_it_worse(held_out):
 def test_a_copy_of_what_is_there_is_no_help(held_out):
     train = cohort(40, 2, noise=4)
     found, arms = compare(held_out, train, train)
-    assert arms["synthetic"].mae == arms["real"].mae
+    assert arms["synthetic"].score == arms["real"].score
     assert abs(found.gain) < 0.5 and found.helped is not True
 
 
@@ -72,8 +71,8 @@ def test_the_ceiling_is_as_many_more_real_brains(held_out):
     same = compare(held_out, cohort(60, 3, noise=4), train)[0].ceiling
     half, made, real = same.arms
     assert (half.n, made.n, real.n, same.more) == (20, 40, 40, 20)
-    assert same.gain == pytest.approx(half.mae - made.mae)
-    assert same.real_gain == pytest.approx(half.mae - real.mae)
+    assert same.gain == pytest.approx(half.score - made.score)
+    assert same.real_gain == pytest.approx(half.score - real.score)
     assert same.real_interval[0] > 0 and same.interval[0] > 0
     # of one kind, they are worth the same
     assert abs(same.gain - same.real_gain) < 0.3 * same.real_gain
@@ -85,10 +84,10 @@ def test_the_ceiling_is_as_many_more_real_brains(held_out):
 
 def test_the_answer_is_one_line_with_its_numbers(held_out, few):
     found, arms = compare(held_out, cohort(200, 3, noise=4), few)
-    words = str(of_use(found))
-    assert of_use(found).good is True and "\n" not in words
+    words = str(of_use((found,)))
+    assert of_use((found,)).good is True and "\n" not in words
     assert (
-        f"{arms['real'].mae:.1f} (" in words
+        f"{arms['real'].score:.1f} (" in words
         and "years when trained on 12 real brains" in words
     )
     assert "trained on 212 real and synthetic brains" in words

@@ -25,7 +25,7 @@ def evaluation(train=None):
     about["extractor"] = {"name": "predictor"}
     finding = SimpleNamespace(question="diverse", words="as diverse as real ones")
     about["reader"] = "predictor"
-    parts = {"asked": (), "ageing": None, "downstream": None}
+    parts = {"asked": (), "ageing": None, "downstream": ()}
     return SimpleNamespace(about=about, findings=[finding], **parts)
 
 
@@ -65,10 +65,12 @@ def test_intervals_and_readers_are_those_that_were_used(tmp_path):
     assert any(work.startswith("Shao and Wu (1989)") for work in works)
     assert not any(work.startswith("Esteban") for work in works)
     found.asked = [SimpleNamespace(column="age"), SimpleNamespace(column="sex")]
-    found.downstream = found.ageing = object()
+    found.ageing = object()
+    found.downstream = [SimpleNamespace(metric="age_mae")]
     text, works = methods_text(found, tmp_path)
     assert "(age and sex) were predicted from the volumes by a network" in text
     assert any(work.startswith("Esteban et al. (2017)") for work in works)
+    assert "Predictors of age (ridge regression) were trained" in text
     found.about["reader"] = "ridge regression, prepared"
     text, _ = methods_text(found, tmp_path)
     assert "by ridge regression on" in text and "fitted to the training vol" in text
