@@ -193,7 +193,7 @@ class ConditionSchema:
         for value in values:
             if self._column(name).kind == "number" and is_bound(value):
                 raise InputError(
-                    f"condition {name}={value}: expected an exact age, not a bound"
+                    f"condition {name}={value}: expected an exact number, not a bound"
                 )
 
     def _column(self, name):

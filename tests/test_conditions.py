@@ -103,9 +103,9 @@ def test_parse_reads_words(schema):
         ("age=1 age=2", "twice"),
         ("age=30,40", "one number.*--sweep age=30,40"),
         ("age=30,5", "one number.*decimal point"),
-        ("age=>40", "age=>40: expected an exact age"),
-        ("age=40+", "exact age"),
-        ("age=<1", "exact age"),
+        ("age=>40", "age=>40: expected an exact number"),
+        ("age=40+", "exact number"),
+        ("age=<1", "exact number"),
     ],
 )
 def test_parse_refuses_what_it_cannot_read(schema, words, match):
@@ -132,7 +132,7 @@ def test_a_sweep_is_a_range_or_a_list(schema):
         ("age=20:90:2.5", "first:last:count"),
         ("age=20:old:3", "first:last:count"),
         ("age=20,old", "expected a number"),
-        ("age=>20,30", "exact age"),
+        ("age=>20,30", "exact number"),
         ("sex=F,X", "one of F, M"),
         ("sex=1:2:3", "one of F, M"),
         ("iq=1,2", "one of age, sex"),

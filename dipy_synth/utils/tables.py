@@ -60,7 +60,7 @@ def read_table(path, *, needed=()):
                 f"(separated by {SEPARATORS[separator]})"
             )
     rows = [_row(path, number, line, names, separator) for number, line in lines[1:]]
-    return [row for row in rows if any(v not in (None, n) for n, v in row.items())]
+    return [row for row in rows if row and any(v != n for n, v in row.items())]
 
 
 def _lines(path):
@@ -120,12 +120,12 @@ def known_name(name):
 
 
 def _row(path, number, line, names, separator):
-    """Return one row: dict of column name to str or None."""
+    """Return one row: dict of column name to str or None; empty without a cell."""
     cells = [clean(cell) for cell in _split(line, separator, len(names))]
     while len(cells) > len(names) and not cells[-1]:
         cells.pop()
     if not any(cells):
-        cells = [""] * len(names)
+        return {}
     if len(cells) != len(names):
         raise InputError(
             f"{path}, line {number}: {len(cells)} cells, expected {len(names)} "

@@ -232,5 +232,22 @@ def test_columns_of_one_condition_are_refused(tmp_path, schema):
     assert read_matched_participants(tmp_path / "cohort.tsv", schema)
     site = ConditionSchema((Column("site", "category", categories=("a", "b")),))
     (tmp_path / "cohort.tsv").write_text("Site\tSITE\na\tb\n")
-    with pytest.raises(InputError, match="cohort.tsv: Site, SITE are one condition"):
+    with pytest.raises(InputError, match="cohort.tsv: Site, SITE may each be the"):
         read_matched_participants(tmp_path / "cohort.tsv", site)
+
+
+def test_ages_and_sexes_by_other_names_are_the_conditions(tmp_path, schema, caplog):
+    (tmp_path / "cohort.tsv").write_text("Age (years)\tGender\n30\tfemale\n")
+    with caplog.at_level("INFO", logger="dipy_synth"):
+        rows = read_matched_participants(tmp_path / "cohort.tsv", schema)
+    assert rows == [{"age": 30, "sex": "F"}]
+    assert "Age (years) is read as the condition age" in caplog.text
+    (tmp_path / "cohort.tsv").write_text("age_at_scan\tage_at_onset\n30\t20\n")
+    with pytest.raises(InputError, match="age_at_scan, age_at_onset may each be the"):
+        read_matched_participants(tmp_path / "cohort.tsv", schema)
+
+
+def test_a_row_of_missing_values_is_a_sample(tmp_path, schema):
+    (tmp_path / "cohort.tsv").write_text("age\tsex\n30\tF\nn/a\tn/a\n\t\n40\tM\n")
+    rows = read_matched_participants(tmp_path / "cohort.tsv", schema)
+    assert [row["age"] for row in rows] == [30, None, 40]
