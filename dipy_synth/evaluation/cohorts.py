@@ -45,7 +45,7 @@ def load_cohorts(real, synthetic, *, train=None, noise=None):
         side = "train" if _is_divided(train) else None
         found["train"] = load_volumes(train, split=side, **options)
     if noise is not None:
-        found["noise"] = load_volumes(noise, **options)
+        found["noise"] = load_volumes(noise, noise=True, **options)
     return {name: found.get(name) for name in SIDES}
 
 

@@ -9,7 +9,9 @@ from nibabel.affines import apply_affine
 import numpy as np
 
 from dipy_synth.data.arrays import as_volumes
+from dipy_synth.data.brain_extraction import POSSIBLE, volume_of
 from dipy_synth.data.headers import TOLERANCE, affine_distance
+from dipy_synth.data.intensities import background_values
 from dipy_synth.data.label_table import read_names
 from dipy_synth.data.listing import list_images
 from dipy_synth.data.nifti import read_volume
@@ -27,6 +29,7 @@ from dipy_synth.utils.files import read_object
 from dipy_synth.utils.rows import stored_rows
 
 OTHER_UNIT = 10.0  # noise about [0, 1] is below, intensities of a scanner are above
+MARGIN, MOST_CUT = 0.05, 0.1  # beyond [0, 1], and the fraction of voxels that may lie
 KEPT = 0.98  # least fraction of a volume's foreground on the other grid
 NOT_ASKED = {"participant_id", "matched_id", "sample", "split", "session_id"}
 
@@ -128,7 +131,7 @@ class Volumes:
         }
 
 
-def load_volumes(source, *, split=None, grid=None):
+def load_volumes(source, *, split=None, grid=None, noise=False):
     """Read a cohort, one volume at a time.
 
     Parameters
@@ -141,6 +144,9 @@ def load_volumes(source, *, split=None, grid=None):
     grid : Grid, optional
         Grid of the result; that of the files by default. Volumes of another grid are
         resampled, with a note.
+    noise : bool, optional
+        Whether the volumes are no brains: any part of a volume may be outside of
+        [0, 1], and the background may have any value.
 
     Returns
     -------
@@ -152,7 +158,8 @@ def load_volumes(source, *, split=None, grid=None):
     ------
     InputError
         If there is no volume, or one cannot be read, is constant or not finite, in
-        another unit, or too far off the grid. The message names the file.
+        another unit, with a background other than 0, or too far off the grid. The
+        message names the file.
     """
     prepared = is_prepared_cohort(source)
     found = _prepared_files(source, split) if prepared else _files(source)
@@ -162,7 +169,8 @@ def load_volumes(source, *, split=None, grid=None):
     if prepared:  # arrays on one grid, aligned or not, as for a network
         known = read_object(Path(source) / "dataset_description.json")["DipySynth"]
         grid, own = grid or Grid.from_config(known["Grid"]), known["Grid"]
-    reader = _Reader(grid, assumed=Grid.from_config(own) if prepared else None)
+    assumed = Grid.from_config(own) if prepared else None
+    reader = _Reader(grid, assumed=assumed, noise=noise)
     names, files, rows = zip(*found)
     volumes = stored_rows(map(reader, files), len(files))
     label_maps, sizes = find_labels(files, read_names(source))
@@ -208,8 +216,8 @@ def _asked(row):
 class _Reader:
     """Reader of files on one grid, by default that of the first, with notes."""
 
-    def __init__(self, grid, *, assumed=None):
-        self.grid, self._assumed = grid, assumed
+    def __init__(self, grid, *, assumed=None, noise=False):
+        self.grid, self._assumed, self._noise = grid, assumed, noise
         self._cut, self._moved = [], []
 
     def __call__(self, path):
@@ -262,6 +270,8 @@ class _Reader:
                 f"{path}: values from {low:g} to {high:g}; expected [0, 1] "
                 "(dipy_preprocess_t1 prepares scans)"
             )
+        if not self._noise:
+            _check_unit(path, data)
         if low < -1e-6 or high > 1 + 1e-6:
             self._cut.append((path, low, high))
         return data.clip(0, 1)
@@ -273,7 +283,12 @@ class _Reader:
             f"volumes' is {self.grid.shape}, {_in_a_line(self.grid.affine)}"
         )
         mask = data > THRESHOLD
-        matrix = self.grid.voxel_map(affine)
+        matrix, volume = self.grid.voxel_map(affine), volume_of(mask, affine)
+        if volume < POSSIBLE[0]:
+            raise InputError(
+                f"{where}. On that grid it has {volume:.3g} mL; expected a brain of "
+                f"{POSSIBLE[0]:.0f} mL or more: are the voxel sizes right?"
+            )
         if _share_on(self.grid, mask, matrix) < KEPT:
             raise InputError(
                 f"{where}. Most of it would be lost on that grid; expected volumes on "
@@ -282,6 +297,23 @@ class _Reader:
         moved, _ = resample(data, mask, matrix, self.grid.shape, order=1)
         self._moved.append(path)
         return moved
+
+
+def _check_unit(path, data):
+    """Refuse a brain most of which is clipped, or whose background is not 0."""
+    there = data[data != 0]
+    cut = np.mean((there < -MARGIN) | (there > 1 + MARGIN))
+    if cut > MOST_CUT:
+        raise InputError(
+            f"{path}: values from {data.min():.3g} to {data.max():.3g}, {cut:.0%} of "
+            "them outside of [0, 1]; expected [0, 1], the background 0"
+        )
+    background = background_values(data)
+    if background and background[0] > THRESHOLD:
+        raise InputError(
+            f"{path}: a background of {background[0]:.3g}; expected 0, and the brain "
+            "in [0, 1]"
+        )
 
 
 def _to_ras(data, affine):

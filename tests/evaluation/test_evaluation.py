@@ -538,6 +538,11 @@ def test_another_grid_is_resampled_and_said_or_refused(tmp_path):
         load_volumes(nowhere, grid=COARSE)
     assert "(40, 48, 40)" in str(told.value) and "(20, 24, 20)" in str(told.value)
     assert "sub-0_T1w" in str(told.value)
+    tiny = save(
+        tmp_path / "tiny", fine, affine=np.diag([0.1] * 3 + [1]) @ fine.grid.affine
+    )
+    with pytest.raises(InputError, match="has 1.* mL; .* are the voxel sizes right"):
+        load_volumes(tiny, grid=COARSE)
     oblique = COARSE.affine
     oblique[0, 1] = 2.0
     with pytest.raises(InputError, match="oblique"):
@@ -564,6 +569,16 @@ def test_volumes_that_cannot_be_judged_are_named(coarse, tmp_path):
     with pytest.raises(InputError, match="empty"):
         (tmp_path / "empty").mkdir()
         load_volumes(tmp_path / "empty")
+    brains = two.volumes.astype("float32")
+    for name, volumes, match in (
+        ("z", np.where(brains > 0, 3 * brains - 1.5, 0), "of them outside of .0, 1."),
+        ("tanh", 2 * brains - 1, "from -1 to .* of them outside"),
+        ("grey", np.where(brains > 0, brains, 0.5), "a background of 0.5; expected 0"),
+    ):
+        folder = save(tmp_path / name, replace(two, volumes=volumes))
+        with pytest.raises(InputError, match=f"sub-0_T1w.nii.gz: .*{match}"):
+            load_volumes(folder)
+        assert len(load_volumes(folder, noise=True)) == 2
     folder = save(tmp_path / "over", replace(two, volumes=spoilt(two.volumes, 1.5)))
     found = load_volumes(folder)
     assert found.volumes.max() == 1 and "goes from 0 to 1.5" in found.notes[0]
