@@ -20,7 +20,7 @@ UNREAD = re.compile(
     r"([_ -]?(info|data|list))?\.(tsv|csv|txt|xlsx?|ods)$"
 )
 
-TEXT = re.compile(r"^(?!ixi\.).*\.(tsv|csv|txt)$")  # that of IXI has its reader
+TEXT = re.compile(r".*\.(tsv|csv|txt)$")
 
 logger = logging.getLogger("dipy_synth")
 
@@ -37,7 +37,8 @@ def add_covariates(records, roots=None):
         for folder in looking[record.key]:
             if folder not in tables:
                 tables[folder] = Participants.find(folder)
-    _warn_of_unread([folder for folder, table in tables.items() if table is None])
+    unknown = {f: None for r in records if not r.covariates for f in looking[r.key]}
+    _warn_of_unread([folder for folder in unknown if tables[folder] is None])
     tables = {folder: table for folder, table in tables.items() if table is not None}
     for folder, table in tables.items():
         mine = [r for r in records if folder in looking[r.key]]
@@ -55,7 +56,7 @@ def _warn_of_unread(folders):
         unread += [
             path
             for name, path in files_by_name(folder).items()
-            if UNREAD.fullmatch(name) or (TEXT.search(name) and _has_ages(path))
+            if UNREAD.fullmatch(name) or (TEXT.fullmatch(name) and _has_ages(path))
         ]
         beside = files_by_name(folder / "phenotype").values()
         unread += [path for path in beside if path.suffix != ".json"]

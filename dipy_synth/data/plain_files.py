@@ -35,6 +35,7 @@ VISIT = re.compile(
     r"|m\d\d|[vy]\d"  # months, visits and years
     r"|(?:mpr|mprage|t1|t1w)[-_. ]?\d"
     r"|\d{5}_[0-3]_\d"  # data field, visit and number of UK Biobank
+    r"|(?<=\d_)000\d"  # channel of nnU-Net
     r"|(?:baseline|bl|follow[-_ ]?up|fu|pre|post|retest|session)[-_ ]?\d?"
     r")(?![a-z0-9])",
     re.IGNORECASE,

@@ -1,5 +1,6 @@
 """Choice of T1 scans among files of any name, by the words in their names."""
 
+import os
 import re
 
 from dipy_synth.data.records import entities, labels, stem
@@ -21,6 +22,8 @@ DERIVED = set(
 # Words that may also be initials or a diagnosis: they count only where another file
 # has the same name but for that last word.
 AMBIGUOUS = set("pd fa md rd ad gm wm csf ct pet b0 b1 rest inv1 inv2 swi bet".split())
+# Folders of masks and other contrasts, besides those that are named by such words.
+FOLDERS = set("masks segs segmentations labelstr labelsts rest".split())
 T1 = set("t1 t1w t1n t1weighted mprage mp2rage spgr bravo tfe ffe mpr fspgr".split())
 # Processing of a scan; the unprocessed scan is preferred.
 PROCESSED = set(
@@ -54,11 +57,11 @@ def choose_scans(paths, *, keep=()):
     """
     keep, left_out, groups = set(keep), {}, {}
     names = {(path.parent, stem(path)) for path in paths}
-    starts = {}
+    starts, kind = {}, _kinds_of_folders(paths)
     for path in paths:
         starts.setdefault((path.parent, _start(path)), set()).add(stem(path))
     for path in paths:
-        why = "" if path in keep else _not_t1(path, names, starts)
+        why = "" if path in keep else _not_t1(path, names, starts) or kind[path]
         if why:
             left_out.setdefault(why, []).append(path)
         else:
@@ -122,6 +125,31 @@ def _before_t1(path):
     return tuple(own[:first] or words(person(path)))
 
 
+def _kinds_of_folders(paths):
+    """Return the word that marks the folder of each file as another kind's: dict.
+
+    Those above all files do not count, nor do folders of what has T1 in its name.
+    """
+    root = os.path.commonpath([p.parent for p in paths]) if paths else ""
+    folders = {path.parent: "" for path in paths}
+    for folder in folders:
+        telling = [
+            "" if word in T1 else f"in {part}"
+            for part in reversed(folder.relative_to(root).parts)
+            for word in words(part)
+            if word in T1 | CONTRASTS | FOLDERS or _is_derived(word)
+        ]
+        folders[folder] = (telling or [""])[0]
+    return {
+        path: folders[path.parent] if T1.isdisjoint(words(stem(path))) else ""
+        for path in paths
+    }
+
+
+def _is_derived(word):
+    return word in DERIVED or word.endswith(("mask", "seg"))
+
+
 def _not_t1(path, names, starts):
     """Return the word of a name that marks another kind of file; "" if none."""
     found = words(stem(path))
@@ -130,7 +158,7 @@ def _not_t1(path, names, starts):
     if (part := entities(path).get("part", "mag")) != "mag":
         return f"part-{part}"
     for word in found:
-        if word in DERIVED or word.endswith(("mask", "seg")):
+        if _is_derived(word):
             return word
     for word in found:
         if word in T1:

@@ -51,6 +51,7 @@ def test_other_numbers_and_dates_alone_are_no_reason_to_warn(touch, caplog):
         ("anna/session_1/anat/mprage", "anna/session_2/anat/mprage"),
         ("1000011_20252_2_0/T1/T1", "1000011_20252_3_0/T1/T1"),
         ("anna_bl", "anna_m06"),
+        ("case_001_0000", "case_001_0001"),
         ("anna_T1_pre", "anna_T1_post"),
         ("wave1/anna_T1", "wave2/anna_T1"),
     ],

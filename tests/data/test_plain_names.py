@@ -44,6 +44,26 @@ def test_other_contrasts_and_labels_are_no_scans(name):
 
 
 @pytest.mark.parametrize(
+    ("name", "left"),
+    [
+        ("x/masks/001.nii", True),
+        ("x/labelsTr/case_001.nii", True),
+        ("x/anna/T2/scan.nii", True),
+        ("x/anna/FLAIR_3/s5.nii", True),
+        ("x/anna/rest_1/rest.nii", True),
+        ("x/masks/anna_T1.nii", False),
+        ("x/T1_and_T2/anna.nii", False),
+        ("x/AD/anna.nii", False),
+    ],
+)
+def test_the_folder_of_a_file_may_say_what_it_is(name, left):
+    assert chosen("x/images/bob.nii", name) == sorted(
+        ["x/images/bob.nii", *([] if left else [name])]
+    )
+    assert chosen(name) == [name]  # a folder above all says nothing
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "anna.nii.gz",

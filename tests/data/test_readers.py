@@ -400,6 +400,17 @@ def test_ixi(touch):
     assert records[1].covariates == {"age": None, "sex": "M", "site": "HH"}
 
 
+def test_the_table_of_ixi_is_named_where_scans_are_named_otherwise(touch, caplog):
+    root = touch("IXI002-Guys-0828-T1_brain.nii.gz")
+    (root / "IXI.csv").write_text("IXI_ID,SEX_ID,AGE\n2,2,35.80\n")
+    assert read_records(root)[0].covariates == {}
+    assert "IXI.csv: not read" in caplog.text
+    caplog.clear()
+    touch("IXI002-Guys-0828-T1.nii.gz")
+    assert read_records(root)[0].covariates["age"] == "35.80"
+    assert "not read" not in caplog.text
+
+
 def test_plain_files(touch):
     root = touch("a_b-1.nii.gz", "c.nii", "notes.txt", "c_mask.nii.gz")
     assert told(read_records(root)) == {
