@@ -1,17 +1,20 @@
 """Another grid that volumes are written on: that of an image, or of a voxel size."""
 
 from dataclasses import dataclass
+import logging
 from pathlib import Path
 
 from nibabel.affines import voxel_sizes
 import numpy as np
 
 from dipy_synth.data.headers import VOXEL, read_affine
-from dipy_synth.data.nifti import open_nifti
+from dipy_synth.data.nifti import check_headers, open_nifti
 from dipy_synth.data.operations import excess, resample
 from dipy_synth.errors import InputError
 from dipy_synth.grid import MOST_VOXELS, make_grid, times
 from dipy_synth.utils.number_checks import check_number
+
+logger = logging.getLogger("dipy_synth")
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,12 @@ class Target:
 
     @classmethod
     def like(cls, path):
-        """Read the grid of a NIfTI image of three dimensions, without its voxels."""
+        """Read the grid of a NIfTI image of three dimensions, without its voxels.
+
+        Contradictions of its header are logged.
+        """
+        for note in check_headers(path):
+            logger.warning(f"{path}: {note}")
         image = open_nifti(path)
         return cls(image.shape[:3], read_affine(image)[0], str(path))
 

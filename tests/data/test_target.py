@@ -116,3 +116,13 @@ def test_a_grid_that_cannot_be_held_is_refused():
 def test_what_is_no_grid_is_refused(asked, words):
     with pytest.raises(InputError, match=words):
         find_target(**asked, grid=GRID)
+
+
+def test_contradictions_of_the_header_are_named(tmp_path, caplog):
+    path = save(tmp_path / "like.nii", GRID.shape, GRID.affine)
+    image = nib.Nifti1Image(np.zeros(GRID.shape, "uint8"), GRID.affine)
+    image.set_qform(GRID.affine + np.diag([0.5, 0, 0, 0]), 1)
+    nib.save(image, path)
+    found = find_target(like=path, grid=GRID)
+    np.testing.assert_allclose(found.affine, GRID.affine)
+    assert "like.nii: sform and qform disagree" in caplog.text

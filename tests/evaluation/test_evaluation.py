@@ -549,6 +549,17 @@ def test_another_grid_is_resampled_and_said_or_refused(tmp_path):
         load_volumes(save(tmp_path / "oblique", direct, affine=oblique))
 
 
+def test_contradictions_of_headers_are_noted(coarse, tmp_path):
+    folder = save(tmp_path / "some", coarse[0].take([0, 1]))
+    path = folder / "sub-1_T1w.nii.gz"
+    image = nib.load(path)
+    image = nib.Nifti1Image(image.get_fdata(), image.affine)
+    image.header.set_xyzt_units("meter")
+    nib.save(image, path)
+    (note,) = load_volumes(folder).notes
+    assert note.startswith("1 volumes have contradictions") and "unit is meter" in note
+
+
 def spoilt(volumes, value):
     volumes = volumes.astype("float32")
     volumes[1, 5, 5, 5] = value
