@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from dipy_synth.data.split import LEAST_HELD_OUT
 from dipy_synth.errors import InputError
+from dipy_synth.evaluation.volumes import Volumes
 from dipy_synth.grid import Grid
 
 LEAST_SYNTHETIC = 4
@@ -23,6 +24,11 @@ def check_cohorts(real, synthetic, train, noise):
     sides += [(x, n) for x, n in ((train, 2), (noise, 4)) if x is not None]
     notes = ()
     for cohort, least in sides:
+        if not isinstance(cohort, Volumes):
+            raise InputError(
+                f"a cohort of type {type(cohort).__name__}: expected Volumes, as "
+                "load_cohorts and load_volumes return"
+            )
         if len(cohort) < least:
             raise InputError(
                 f"{cohort.name}: {len(cohort)} volume{'s' * (len(cohort) != 1)}; "

@@ -22,6 +22,16 @@ def need_weights(network):
     return network
 
 
+def check_shape(volumes, shape):
+    """Refuse volumes of another shape than (n, *shape), the network's."""
+    if volumes.shape[1:] != tuple(shape):
+        sizes = ", ".join(str(n) for n in shape)
+        channels = ", without an axis of channels" * (volumes.ndim > len(shape) + 1)
+        raise InputError(
+            f"volumes of shape {volumes.shape}: expected (n, {sizes}){channels}"
+        )
+
+
 def to_network(volumes, shape):
     """Convert prepared volumes (n, *shape) to images in [-1, 1]: (n, *shape, 1).
 
@@ -29,14 +39,12 @@ def to_network(volumes, shape):
     finite, are an InputError.
     """
     volumes = np.asarray(volumes, "float32")
-    if volumes.ndim != len(shape) + 1 or volumes.shape[1:] != tuple(shape):
-        sizes = ", ".join(str(n) for n in shape)
-        raise InputError(f"volumes of shape {volumes.shape}: expected (n, {sizes})")
+    check_shape(volumes, shape)
     low, high = (volumes.min(), volumes.max()) if volumes.size else (0, 1)
     if not (low >= 0 and high <= 1):
+        found = f"values from {low} to {high}" if low <= high else "values of nan"
         raise InputError(
-            f"values from {low} to {high}: expected [0, 1] with background 0, as "
-            "dipy_preprocess_t1 writes"
+            f"{found}: expected [0, 1] with background 0, as dipy_preprocess_t1 writes"
         )
     return volumes[..., None] * 2 - 1
 

@@ -68,9 +68,9 @@ class Generator(Wrapper):
         attempts : sequence of int, optional
             Number of the draw of each sample, from 0: each attempt has other noise. 0
             for all by default.
-        conditions : dict or sequence of dict, optional
-            Values of conditions, such as ``{"age": 70, "sex": "F"}``; one dict for all
-            samples, or one each. Others are dropped.
+        conditions : dict, str or sequence of dict, optional
+            Values of conditions, such as ``{"age": 70, "sex": "F"}`` or ``"age=70
+            sex=F"``, for all samples, or one dict each. Others are dropped.
         steps, sampler, guidance, ..., eta : optional
             Settings of the sampler, see
             `dipy_synth.diffusion.sampling_settings.SamplingSettings`; by default those
@@ -211,8 +211,14 @@ class Generator(Wrapper):
         return self.vqvae.decode(latents, return_labels=return_labels)
 
     def _encode_conditions(self, conditions, n):
+        if isinstance(conditions, str):
+            conditions = self.schema.parse(conditions)
         if conditions is None or isinstance(conditions, dict):
             conditions = [conditions or {}] * n
+        if not all(isinstance(row, dict) for row in conditions):
+            raise InputError(
+                f"conditions {conditions}: expected a dict for all samples, or one each"
+            )
         if len(conditions) != n:
             raise InputError(f"{len(conditions)} rows of conditions for {n} samples")
         self.schema.check(conditions)

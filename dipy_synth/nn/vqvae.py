@@ -20,6 +20,7 @@ from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.errors import InputError
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.conversion import (
+    check_shape,
     in_batches,
     need_weights,
     to_arrays,
@@ -272,6 +273,7 @@ class VQVAE(Wrapper):
         """
         need_weights(self.network)
         volumes, labels = as_volumes(volumes), self.label_table
+        check_shape(volumes, self.network.shape)
         if label_maps is None:
             label_maps = np.broadcast_to(0, volumes.shape)
         elif np.shape(label_maps) != volumes.shape:

@@ -438,6 +438,8 @@ def test_too_few_volumes_or_another_grid_are_refused(real, others):
         evaluate(real.take(slice(0, 7)), others, **QUICK)
     with pytest.raises(InputError, match="expected the real volumes'"):
         evaluate(real, phantoms(range(4), COARSE), **QUICK)
+    with pytest.raises(InputError, match="of type ndarray: expected Volumes"):
+        evaluate(real, others.volumes, **QUICK)
 
 
 def test_options_and_extractors_that_cannot_be_are_refused(coarse):

@@ -71,7 +71,7 @@ def test_a_condition_can_be_moved_alone(ldm):
     young, old = ldm.generate(
         numbers=[0, 0], conditions=[{"age": 65}, {"age": 75}], guidance=1.0, steps=2
     )
-    other = ldm.generate(numbers=[1], conditions={"age": 75}, guidance=1.0, steps=2)
+    other = ldm.generate(numbers=[1], conditions="age=75", guidance=1.0, steps=2)
     assert 0 < np.abs(young - old).mean() < np.abs(other - old).mean()
 
 

@@ -428,6 +428,8 @@ def test_too_few_images_for_a_codebook_are_told_before_training(
     [
         ({"conditions": {"height": 1}}, "expected one of age, sex"),
         ({"conditions": {"sex": "X"}}, "X"),
+        ({"conditions": "age=70 sex=X"}, "sex=X: expected one of F, M"),
+        ({"conditions": [70]}, "expected a dict for all samples, or one each"),
         ({"sampler": "magic"}, "heun"),
         ({"steps": 0}, "at least 1"),
         ({"guidance_rescale": 1.5}, "from 0 to 1"),
@@ -459,6 +461,12 @@ def test_volumes_of_another_shape_or_range_are_refused(vqvae_run):
         vqvae.reconstruct(np.zeros((1, 8, 8, 8)))
     with pytest.raises(InputError, match="expected \\[0, 1\\]"):
         vqvae.reconstruct(np.full((16, 24, 16), 255.0))
+    with pytest.raises(InputError, match="values of nan: expected"):
+        vqvae.reconstruct(np.full((16, 24, 16), np.nan))
+    with pytest.raises(InputError, match="without an axis of channels"):
+        vqvae.encode(np.zeros((1, 16, 24, 16, 1)))
+    with pytest.raises(InputError, match=r"of shape \(16, 24, 16\): expected \(n, 16"):
+        vqvae.encode(np.zeros((16, 24, 16)))
 
 
 def test_damaged_or_foreign_models_are_refused(ldm_run, vqvae_run, tmp_path):
