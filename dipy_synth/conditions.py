@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 
 from dipy_synth.errors import InputError
-from dipy_synth.utils.cells import is_bound
+from dipy_synth.utils.cells import is_age, is_bound, is_sex
 from dipy_synth.utils.column import Column
 
 
@@ -120,6 +120,41 @@ class ConditionSchema:
                     f"outside the training range [{column.low:g}, {column.high:g}]",
                     stacklevel=3,
                 )
+
+    def columns_of(self, names):
+        """Find the columns of a table that hold the conditions.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names of columns.
+
+        Returns
+        -------
+        dict
+            Column to condition: the same name, that in another case, or else another
+            name of ages or sexes, such as ``Age (years)``.
+
+        Raises
+        ------
+        InputError
+            If several columns may be one condition.
+        """
+        found = {}
+        for name in self.names:
+            alike = [each for each in names if each == name]
+            alike = alike or [n for n in names if n.casefold() == name.casefold()]
+            alike = alike or [
+                each
+                for each in names
+                if any(kind(each) and kind(name) for kind in (is_age, is_sex))
+            ]
+            if len(alike) > 1:
+                raise InputError(
+                    f"{', '.join(alike)} may each be the condition {name}; expected one"
+                )
+            found |= dict.fromkeys(alike, name)
+        return found
 
     def _know(self, names):
         unknown = sorted(set(names) - set(self.names))

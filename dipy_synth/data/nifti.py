@@ -28,6 +28,7 @@ SPACES = {"scanner": 1, "aligned": 2, "mni": 4}
 # What a header says of a volume that is no scan, lest its sidecar is lost.
 SYNTHETIC = "synthetic, not a scan (dipy_synth)"
 
+ANALYZE = "; Analyze has no orientation: convert it, and see that left stays left"
 MOST_VOXELS = 2**31  # of a scan: more than 1200 x 1200 x 1200, which no scanner has
 _BLOCK = 1 << 20
 
@@ -52,6 +53,7 @@ def open_nifti(path):
         raise InputError(f"{path}: not a readable NIfTI image ({error})") from error
     if not isinstance(image, nib.Nifti1Pair):
         how = f"; {CONVERT}" * isinstance(image, nib.MGHImage)
+        how += ANALYZE * isinstance(image, nib.AnalyzeImage)
         raise InputError(f"{path}: {type(image).__name__}, expected NIfTI{how}")
     _check_volume(image, path)
     if not is_invertible(read_affine(image)[0]):

@@ -113,7 +113,8 @@ class Edit:
         InputError
             If a number to change is not known.
         """
-        row = {**known, **self.own}
+        names = schema.columns_of([*known])
+        row = {names.get(name, name): value for name, value in known.items()} | self.own
         own = {c.name: c.typed(row.get(c.name)) for c in schema.columns}
         wanted = {**own, **self.conditions}
         for name, step in self.change.items():

@@ -146,6 +146,7 @@ def _one(ldm, scans, source, key, row, out_dir, edit, force):
     if not read_object(sidecar_path(image)).get("SkullStripped", True):
         raise InputError(f"{image}: prepared without a brain mask; expected a brain")
     own, wanted = edit.rows(row, ldm.schema)
+    ldm.schema.check([own, wanted])
     unknown = [n for n in ldm.schema.names if own[n] is None and wanted[n] is not None]
     for name in unknown:
         logger.warning(

@@ -10,7 +10,7 @@ import numpy as np
 from dipy_synth.data.columns import describe, read_columns
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.errors import InputError
-from dipy_synth.utils.cells import is_age, is_missing, is_sex
+from dipy_synth.utils.cells import is_missing
 from dipy_synth.utils.random import check_seed
 
 _WIDE = 10  # least range in which whole units are precise enough
@@ -216,25 +216,14 @@ def read_matched_participants(path, schema, *, keep_ids=False):
 
 def _by_condition(rows, schema, path):
     """Name columns as the conditions that they are: in another case, or Age (years)."""
-    there = [*rows[0]] if rows else []
-    names = {}
-    for name in schema.names:
-        alike = [column for column in there if column.casefold() == name.casefold()]
-        alike = alike or [column for column in there if _is_meant(column, name)]
-        if len(alike) > 1:
-            raise InputError(
-                f"{path}: {', '.join(alike)} may each be the condition {name}; "
-                "expected one"
-            )
-        names |= dict.fromkeys(alike, name)
-        if alike and alike != [name]:
-            logger.info(f"{path}: {alike[0]} is read as the condition {name}")
+    try:
+        names = schema.columns_of([*rows[0]] if rows else [])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    for column, name in names.items():
+        if column != name:
+            logger.info(f"{path}: {column} is read as the condition {name}")
     return [{names.get(k, k): value for k, value in row.items()} for row in rows]
-
-
-def _is_meant(column, name):
-    """Return whether a column is that of a condition, both ages or both sexes."""
-    return any(kind(column) and kind(name) for kind in (is_age, is_sex))
 
 
 def _rounded(value, column):

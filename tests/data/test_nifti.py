@@ -67,6 +67,10 @@ def test_files_that_are_no_nifti_are_refused(save, tmp_path):
         with pytest.raises(InputError, match=f"{name}: .*NIfTI") as refused:
             check_headers(tmp_path / name)
     assert "nib-convert T1.mgz T1.nii.gz" in str(refused.value)
+    analyze = nib.AnalyzeImage(np.ones((3, 4, 5), np.float32), None)
+    nib.save(analyze, tmp_path / "b.img")
+    with pytest.raises(InputError, match="b.img: .*Analyze has no orientation"):
+        check_headers(tmp_path / "b.img")
     with pytest.raises(InputError, match="absent.nii: no such file"):
         check_headers(tmp_path / "absent.nii")
 

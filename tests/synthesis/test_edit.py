@@ -125,6 +125,15 @@ def test_a_change_of_nothing_gives_the_scan(records, tmp_path):
     assert not edited(tmp_path, "sub-01", "difference").get_fdata().any()
 
 
+def test_a_change_beyond_the_training_range_is_a_warning(records, tmp_path):
+    edit = Edit(change={"age": 30.0}, own={"age": 75})
+    with pytest.warns(UserWarning, match="age=105 is outside .* .20, 80."):
+        edit_scans(Model(), records[:1], tmp_path / "a", edit)
+    edit = Edit(change={"age": 60.0}, own={"age": 75})
+    ((_, words),) = edit_scans(Model(), records[:1], tmp_path / "b", edit)
+    assert "age=135.0: expected a number of years, 0 to 120" in words
+
+
 def test_a_prepared_cohort_is_edited_as_it_is(records, tmp_path):
     edit = Edit({"age": "70"}, own={"age": "40", "sex": "F"})
     edit_scans(Model(), records[:1], tmp_path / "first", edit)
@@ -218,6 +227,8 @@ def test_an_edit_is_read_as_it_is_typed():
     )
     edit = Edit.parse(SCHEMA, conditions=["sex=M"])
     assert edit.rows({"age": "n/a"}, SCHEMA)[1] == {"age": None, "sex": "M"}
+    own, _ = edit.rows({"Age (years)": "30", "Gender": "F"}, SCHEMA)
+    assert own == {"age": 30, "sex": "F"}
 
 
 @pytest.mark.parametrize(
