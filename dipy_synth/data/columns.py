@@ -94,8 +94,18 @@ def _normalized(name, values, entry):
         return _sexes(name, values, entry.get("Levels"))
     known = [value for value in values if value is not None]
     if known and all(as_number(value) is not None for value in known):
-        return [v and _plain(v, as_number(v)) for v in values], _codes(known)
+        notes = _codes(known) + _levels_of(known, entry.get("Levels"))
+        return [v and _plain(v, as_number(v)) for v in values], notes
     return values, _spellings(known)
+
+
+def _levels_of(known, levels):
+    """Note numbers that are codes of categories by the data dictionary."""
+    codes = sorted({*known} & {*levels}) if isinstance(levels, dict) else []
+    told = (
+        f"{few(codes)} are codes by its Levels; kept as numbers (write words instead)"
+    )
+    return [told] if codes else []
 
 
 def _unit(entry):

@@ -14,6 +14,7 @@ import numpy as np
 
 from dipy_synth.errors import InputError
 from dipy_synth.grid import times
+from dipy_synth.utils.cells import as_number
 from dipy_synth.utils.tables import read_table, write_table
 
 logger = logging.getLogger("dipy_synth")
@@ -173,12 +174,10 @@ def read_names(folder):
     path = path if path in tables else tables[0]
     names = {}
     for row in read_table(path, needed=["index", "name"]):
-        try:
-            index = int(row["index"])
-        except (TypeError, ValueError):
-            raise InputError(
-                f"{path}: index {row['index']!r}; expected an integer"
-            ) from None
+        index = as_number(row["index"])
+        if index is None or index % 1:
+            raise InputError(f"{path}: index {row['index']!r}; expected an integer")
+        index = int(index)
         name = row["name"] or f"label {index}"
         if names.setdefault(index, name) != name:
             raise InputError(f"{path}: index {index} is {names[index]} and {name}")

@@ -232,8 +232,8 @@ def _rows_of(n):
 
 
 def subject_label(text):
-    """Return a participant_id without ``sub-``: str."""
-    return re.sub(r"^sub[-_ ]", "", stem(text), flags=re.IGNORECASE)
+    """Return a participant_id without ``sub-``, or ``sub`` before a number: str."""
+    return re.sub(r"^sub(j|ject)?([-_ ]|(?=\d))", "", stem(text), flags=re.IGNORECASE)
 
 
 def _session(text):

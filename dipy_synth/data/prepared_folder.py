@@ -30,6 +30,7 @@ _FIELDS = {
     **dict.fromkeys(("Name", "Version", "DatasetDOI", "License"), str),
     **dict.fromkeys(("Authors", "SourceDatasets"), list),
 }
+_OF_A_SCAN = ("NativeShape", "BrainVolume", "IntensityRange")  # in a sidecar
 PAGE = ("quality.html", "quality.tsv")  # written into the cohort by the report
 README = """
 T1-weighted brains, prepared for training by `dipy_preprocess_t1` of dipy_synth: masked,
@@ -158,22 +159,29 @@ def warn_of_namesakes(root, records, links):
 
 
 def warn_of_copies(root, keys):
-    """Warn of scans of an earlier run that are of the same files under another name.
+    """Warn of one scan under two names, also of an earlier run, or in other files.
 
-    `keys` are those of the present run, of which the reader warns.
+    A scan is known by its shape, the volume of its brain and its range of intensities.
+    `keys` are those of the present run, of whose equal files the reader warns.
     """
-    found = {}
+    found, hashes = {}, {}
     for key in prepared_keys(root):
         sidecar = read_optional_object(sidecar_path(prepared_path(root, key)))
-        found.setdefault(sidecar.get("SourceHash", key), []).append(key)
+        known = [str(sidecar.get(name, key)) for name in _OF_A_SCAN]
+        found.setdefault(tuple(known), []).append(key)
+        hashes[key] = sidecar.get("SourceHash", key)
     copies = [group for group in found.values() if len({*map(subject_of, group)}) > 1]
-    copies = [group for group in copies if not keys.issuperset(group)]
+    copies = [
+        group
+        for group in copies
+        if not keys.issuperset(group) or len({hashes[key] for key in group}) > 1
+    ]
     if copies:
         more = f" ({len(copies)} such scans)" if len(copies) > 1 else ""
         logger.warning(
-            f"{root}: {' and '.join(copies[0])} were prepared from the same files "
-            "under two names; remove one, or start a new out_dir: training and "
-            f"validation must not share a person{more}"
+            f"{root}: {' and '.join(copies[0])} are one scan under several names; "
+            "remove one, or start a new out_dir: training and validation must not "
+            f"share a person{more}"
         )
 
 

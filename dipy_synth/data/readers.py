@@ -9,7 +9,7 @@ from dipy_synth.data.columns import few
 from dipy_synth.data.duplicates import find_duplicates
 from dipy_synth.data.layouts import LAYOUTS, recognise, scans_of_others, without_ours
 from dipy_synth.data.listing import ASIDE_WHY, OURS, find_images, list_images
-from dipy_synth.data.participants import add_covariates
+from dipy_synth.data.participants import add_covariates, fold
 from dipy_synth.data.plain_names import choose_scans, is_mask
 from dipy_synth.data.records import Record, folders_of, labels, stem
 from dipy_synth.errors import InputError
@@ -125,6 +125,14 @@ def _log_what_is_left(records, paths, layout, left_out):
         logger.warning(
             f"{len(absent)} of the scans are not on this disk, the first {absent[0]}: "
             f"{not_fetched(absent[0])}"
+        )
+    alike = {}
+    for subject in dict.fromkeys(record.subject for record in records):
+        alike.setdefault(fold(subject), []).append(f"sub-{subject}")
+    if alike := [names for names in alike.values() if len(names) > 1]:
+        logger.warning(
+            f"{few(map(' and '.join, alike))} differ in case or zeros alone; is that "
+            "one person? Training and validation must not share one"
         )
     for group in find_duplicates(records):
         logger.warning(

@@ -233,7 +233,7 @@ def test_names_are_read_from_the_folder(tmp_path):
     write_table(tmp_path / "a_dseg.tsv", [{"index": "1.5", "name": "half"}])
     with pytest.raises(InputError, match="index '1.5'"):
         read_names(tmp_path)
-    write_table(tmp_path / "dseg.tsv", [{"index": "4", "name": "lesion"}])
+    write_table(tmp_path / "dseg.tsv", [{"index": "4.0", "name": "lesion"}])
     assert read_names(tmp_path) == {4: "lesion"}
 
 

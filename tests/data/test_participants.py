@@ -50,6 +50,8 @@ def _record(root, label):
         ("1.0", "01"),
         ("SUB-01", "01"),
         ("sub-0001", "01"),
+        ("sub01", "01"),
+        ("Subject 1", "01"),
         ("s01", "S1"),
         ("sub-S_01", "S01"),
         ("S-1", "S01"),
@@ -224,6 +226,13 @@ def test_codes_among_numbers_are_named_and_kept():
     assert notes == [
         f"{w} may stand for missing; kept" for w in ("age: 99", "mmse: 888")
     ]
+
+
+def test_codes_of_a_data_dictionary_are_named_where_they_are_numbers():
+    rows, levels = [{"site": "1"}, {"site": "2"}], {"1": "Rome", "2": "Oslo"}
+    same, (note,) = normalize_columns(rows, {"site": {"Levels": levels}})
+    assert same == rows and note.startswith("site: 1, 2 are codes")
+    assert normalize_columns(rows, {"site": {"Levels": "see below"}}) == (rows, [])
 
 
 @pytest.mark.parametrize(

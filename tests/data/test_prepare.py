@@ -477,11 +477,22 @@ def test_a_scan_that_has_another_name_in_a_second_run_is_named(
         scan = source / f"sub-0{i}/anat/sub-0{i}_T1w.nii.gz"
         shutil.copy(scan, plain / f"{name}.nii.gz")
     prepare(plain, tmp_path / "out")
-    assert "under two names" not in caplog.text
+    assert "one scan under" not in caplog.text
     scan = source / "sub-03/anat/sub-03_T1w.nii.gz"
     shutil.copy(scan, plain / "x" / "a.nii.gz")  # now all are named after folders
     prepare(plain, tmp_path / "out")
-    assert "sub-a and sub-plaina were prepared from the same files" in caplog.text
+    assert "sub-a and sub-plaina are one scan under several names" in caplog.text
+
+
+def test_a_scan_that_was_saved_anew_under_another_name_is_named(
+    source, tmp_path, caplog
+):
+    scan = source / "sub-01/anat/sub-01_T1w.nii.gz"
+    image = nib.load(scan)
+    copy = nib.Nifti1Image(image.get_fdata(dtype="float32"), image.affine)
+    nib.save(copy, source / "sub-02/anat/sub-02_T1w.nii.gz")
+    prepare(source, tmp_path / "out")
+    assert "sub-01 and sub-02 are one scan under several names" in caplog.text
 
 
 def test_another_person_under_an_old_name_does_not_keep_the_age(

@@ -249,6 +249,12 @@ def test_masks_of_several_programs_are_named(touch, caplog):
     assert "several" not in caplog.text
 
 
+def test_labels_that_differ_in_zeros_alone_are_named(touch, caplog):
+    root = touch("sub-1_T1w.nii", "sub-001_T1w.nii", "sub-10_T1w.nii")
+    assert len(read_records(root)) == 3
+    assert "sub-001 and sub-1 differ in case or zeros alone" in caplog.text
+
+
 def test_scans_that_are_not_on_this_disk_are_read_and_told(touch, caplog):
     root = touch("sub-01/anat/sub-01_T1w.nii.gz", "sub-02/anat/x.txt")
     (root / "sub-02/anat/sub-02_T1w.nii.gz").symlink_to("../.git/annex/objects/x")
