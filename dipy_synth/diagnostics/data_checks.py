@@ -31,9 +31,9 @@ def check_latents(context):
         name,
         verdict,
         f"over {len(context.latents)} training latents, channel by channel, the mean "
-        f"is within {offset:.2g} of 0 and the standard deviation within {excess:.2g} "
-        "of 1 times that recorded in the model",
-        expected=f"mean within {MEAN} of 0, standard deviation within {STD} of 1 times",
+        f"is within {offset:.2g} of 0, and the standard deviation, divided by that "
+        f"recorded in the model, within {excess:.2g} of 1",
+        expected=f"mean within {MEAN} of 0, ratio within {STD} of 1",
         advice="the normalizer is not that of these latents: fit it to the whole "
         "training set (LatentNormalizer.fit), and train the network again",
         values={

@@ -48,7 +48,7 @@ from dipy_synth.training.train_autoencoder import (
     with_frozen_encoder,
 )
 from dipy_synth.utils.lock import locks
-from dipy_synth.utils.montage import save_montage
+from dipy_synth.utils.montage import differences, save_montage
 
 
 class VQVAE(Wrapper):
@@ -208,7 +208,9 @@ class VQVAE(Wrapper):
         if len(shown):
             with averaged_weights(trained):
                 rows = [np.asarray(shown, "float32"), self.reconstruct(shown)]
-            path, titles = run_dir / "reconstructions.png", ["original", "decoded"]
+            rows.append(differences(*rows))
+            titles = ["original", "decoded", "difference"]
+            path = run_dir / "reconstructions.png"
             save_montage(path, rows, titles=titles, columns=len(shown))
 
     def _content(self):

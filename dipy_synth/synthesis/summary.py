@@ -55,7 +55,9 @@ def draw_cohort(out_dir, request, paths):
     """Draw the first volumes; of a sweep one row per sample, with spread values."""
     variants = request.variants()
     if len(variants) == 1:
-        groups, titles = [range(min(len(paths), 8))], None
+        groups = [range(min(len(paths), 8))]
+        names = [paths[i].parts[-3] for i in (0, groups[0][-1])]
+        titles = [" to ".join(dict.fromkeys(names))]
     else:
         places = np.linspace(0, len(variants) - 1, min(len(variants), 8)).astype(int)
         samples = range(min(len(paths) // len(variants), 4))

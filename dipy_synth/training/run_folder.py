@@ -108,7 +108,7 @@ def draw_curves(run_dir, history):
     axes = figure.subplots()
     for name in ("loss", "val_loss"):
         values = [row[name] for row in history if name in row]
-        axes.plot(range(1, len(values) + 1), values, label=name)
+        axes.plot(range(1, len(values) + 1), values, marker=".", label=name)
     axes.set(xlabel="epoch", ylabel="loss", yscale="log")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend()

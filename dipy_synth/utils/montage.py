@@ -4,6 +4,8 @@ import numpy as np
 
 from dipy_synth.utils.files import atomic_path
 
+_ZOOM, _MARGIN, _DPI = 2, 18, 100  # pixels a voxel, pixels for a line, per inch
+
 
 def mid_slices(volume, at=None):
     """Extract the orthogonal slices through a voxel, by default the middle.
@@ -30,8 +32,14 @@ def mid_slices(volume, at=None):
     return [plane.T[::-1] for plane in (sagittal, coronal, axial)]
 
 
+def differences(originals, others):
+    """Return differences of volumes in [0, 1]: grey where they are equal."""
+    pairs = zip(originals, others)
+    return [np.clip(0.5 + (other - original), 0, 1) for original, other in pairs]
+
+
 def save_montage(path, rows, *, titles=None, columns=8):
-    """Draw mid-slices of groups of volumes into a PNG.
+    """Draw mid-slices of groups of volumes into a PNG, two pixels a voxel.
 
     Parameters
     ----------
@@ -48,20 +56,23 @@ def save_montage(path, rows, *, titles=None, columns=8):
     from matplotlib.figure import Figure
 
     strips = [np.hstack([stacked_slices(v) for v in group[:columns]]) for group in rows]
-    heights = [strip.shape[0] for strip in strips]
-    width = max(strip.shape[1] for strip in strips)
-    inches = 0.25 * len(strips)
-    figure = Figure(
-        figsize=(width / 80, sum(heights) / 80 + inches), layout="constrained"
-    )
-    axes = figure.subplots(len(strips), squeeze=False, height_ratios=heights)[:, 0]
-    for ax, strip, title in zip(axes, strips, titles or [None] * len(strips)):
-        ax.imshow(strip, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        ax.set_axis_off()
-        if title:
-            ax.set_title(title, fontsize=9, loc="left")
+    titles = titles or [""] * len(strips)
+    sizes = [_ZOOM * np.array(strip.shape) for strip in strips]  # height, width
+    margins = [_MARGIN * bool(title) for title in titles]
+    below = _MARGIN * (np.ndim(rows[0][0]) == 3)
+    height = sum(size[0] for size in sizes) + sum(margins) + below
+    width = max(size[1] for size in sizes)
+    figure, top = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI), height
+    for strip, size, title, margin in zip(strips, sizes, titles, margins):
+        top -= margin + size[0]
+        place = (0, top / height, size[1] / width, size[0] / height)
+        ax = figure.add_axes(place, frame_on=False, xticks=(), yticks=())
+        ax.imshow(strip, cmap="gray", vmin=0, vmax=1, aspect="auto")
+        ax.set_title(title, fontsize=9, loc="left", pad=3)
+    if below:
+        figure.text(0, 4 / height, "the patient's left is on the left", fontsize=7)
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=120)
+        figure.savefig(temporary)
 
 
 def stacked_slices(volume):
