@@ -4,7 +4,9 @@ from pathlib import Path
 
 from dipy_synth.data.prepared import is_prepared_cohort
 from dipy_synth.data.prepared_tables import read_participants
+from dipy_synth.errors import InputError
 from dipy_synth.evaluation.volumes import Volumes, load_volumes
+from dipy_synth.utils.files import read_optional_object
 
 SIDES = ("real", "synthetic", "train", "noise")
 
@@ -33,8 +35,13 @@ def load_cohorts(real, synthetic, *, train=None, noise=None):
     Raises
     ------
     InputError
-        As `load_volumes`.
+        As `load_volumes`, or if `real` and `synthetic` were exchanged.
     """
+    if _is_synthetic(real) and is_prepared_cohort(Path(synthetic)):
+        raise InputError(
+            f"{real} has synthetic brains, and {synthetic} prepared scans; expected "
+            "the real ones first"
+        )
     divided = _is_divided(real)
     found = {"real": load_volumes(real, split="validation" if divided else None)}
     options = {"grid": found["real"].grid}
@@ -56,6 +63,12 @@ def describe_cohorts(cohorts):
         name: {key: side.to_config()[key] for key in ("n", "sha256", "grid")}
         for name, side in named.items()
     }
+
+
+def _is_synthetic(source):
+    """Return whether `dipy_synth_mri` wrote a folder: bool."""
+    record = read_optional_object(Path(source) / "dataset_description.json")
+    return "Sampler" in (record.get("DipySynth") or {})
 
 
 def _is_divided(source):

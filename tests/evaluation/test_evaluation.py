@@ -490,6 +490,11 @@ def test_a_prepared_cohort_gives_its_sides(prepared_folder, tmp_path):
     assert plain.names == tuple(f"sub-0{i}" for i in range(1, 5))
     assert plain.hashes() == found["synthetic"].hashes()[:4]
     assert plain.rows[0]["sex"] == "F" and plain.grid == found["real"].grid
+    write_json(
+        tmp_path / "dataset_description.json", {"DipySynth": {"Sampler": "heun"}}
+    )
+    with pytest.raises(InputError, match="expected the real ones first"):
+        load_cohorts(tmp_path, prepared_folder)
 
 
 def test_a_session_of_a_prepared_cohort_has_its_own_columns(prepared_folder, tmp_path):
