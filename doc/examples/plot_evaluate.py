@@ -78,9 +78,9 @@ for name, evaluation in evaluations.items():
         print(f"  {finding.good!s:5} {finding}")
 
 ###############################################################################
-# The numbers behind an answer: the texture of the cortex between other real brains (0)
-# and the ceiling (1), and how many of the volumes are as near to a training brain as
-# copies are, by fingerprints :footcite:p:`konz2024frd`.
+# The numbers behind an answer: the Fréchet distance of the texture of the cortex
+# :footcite:p:`konz2024frd`, beside that of other real brains, and how many of the
+# volumes are as near to a training brain as copies are, by fingerprints.
 
 fig, axes = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
 texture = [
