@@ -261,7 +261,7 @@ def _too_few(name, metric, n, width):
 def _label(name):
     """Write the name of a metric for a reader: "FID", "power distance"."""
     words = name.upper() if len(name) == 3 else name.replace("_", " ")
-    return words.replace("auc", "AUC")
+    return words.replace("auc", "AUC").replace("vendi", "Vendi")
 
 
 def _around(value, reach):
