@@ -74,14 +74,22 @@ def find_images(inputs):
         raise InputError(
             "no input, or an empty one: expected a folder, files, or wildcards"
         )
-    listing, found = Listing(), set()
+    listing, found = Listing(), {}
     for given in inputs:
-        below = set(_meant(str(given), listing))
+        below = set(_meant(_tidied(str(given)), listing))
         if not below:
             raise InputError(f"{given}: no NIfTI image there{_left_out_text(listing)}")
-        found |= below
-    listing.images = sorted(found)
+        for path in below:  # each file once, however it is spelled
+            found.setdefault(os.path.abspath(path), path)
+    listing.images = sorted(found.values())
+    listing.named = {found[os.path.abspath(path)] for path in listing.named}
     return listing
+
+
+def _tidied(given):
+    """Return a path without ``..`` and the like, where it is of the same file: str."""
+    short = os.path.normpath(given)
+    return short if os.path.realpath(short) == os.path.realpath(given) else given
 
 
 def list_images(inputs):

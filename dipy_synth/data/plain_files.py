@@ -28,11 +28,13 @@ DATE = re.compile(  # and perhaps a time of day
     rf"(?<!\d)(?:{'|'.join('[-_.]?'.join(order) for order in _ORDERS)})"
     r"(?:[-_.T]?\d\d[-_.:]?\d\d[-_.:]?\d\d(?:\.\d+)?)?(?!\d)"
 )
+NUMBER = re.compile(r"[is]?\d+", re.IGNORECASE)  # of a series, or an image of ADNI
 VISIT = re.compile(
     r"(?<![a-z])(?:"
     r"(?:ses|sess|session|visit|time|timepoint|tp|wave|year|month|week|day|scan|run|mr)"
     r"[-_. ]?\d{1,4}"
     r"|m\d\d|[vy]\d"  # months, visits and years
+    r"|(?:1[.]?5|3|7)t"  # scanners
     r"|(?:mpr|mprage|t1|t1w)[-_. ]?\d"
     r"|\d{5}_[0-3]_\d"  # data field, visit and number of UK Biobank
     r"|(?<=\d_)000\d"  # channel of nnU-Net
@@ -150,11 +152,12 @@ def _warn_of_persons(groups):
 
 
 def _without_dates(parts):
-    """Return folders and name without dates, and what numbers come after: list."""
+    """Return folders and name without dates, and the numbers that come after: list."""
     *folders, name = parts
     dated = next((i for i, part in enumerate(folders) if DATE.search(part)), None)
     if dated is not None:
-        folders = [*folders[:dated], DATE.sub("", folders[dated])]
+        below = [part for part in folders[dated + 1 :] if not NUMBER.fullmatch(part)]
+        folders = [*folders[:dated], DATE.sub("", folders[dated]), *below]
     found = DATE.search(name)
     if found:
         name = name[: found.start()] or name[found.end() :]

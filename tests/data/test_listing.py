@@ -122,3 +122,12 @@ def test_a_folder_may_have_brackets_in_its_name(study):
     root = study("[1]/a.nii.gz")
     assert names(list_images(root / "[1]")) == ["a.nii.gz"]
     assert names(images_below(root)) == ["a.nii.gz"]
+
+
+def test_a_file_that_is_spelled_in_two_ways_is_one(study, monkeypatch):
+    root = study("x/a.nii.gz", "y/b.nii.gz")
+    monkeypatch.chdir(root)
+    given = ["x", root / "x", "y/../x/a.nii.gz", "./x/a.nii.gz", f"{root}/x/*.nii.gz"]
+    listing = find_images(given)
+    assert names(listing.images) == ["a.nii.gz"]
+    assert listing.named == set(listing.images)

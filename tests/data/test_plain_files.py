@@ -26,6 +26,7 @@ def questions(caplog):
         "2020/anna_20200131_T1",
         "anna/20200131/T1",
         "anna/31.01.2020/mprage",
+        "20200131/anna/T1",
         "anna/MPRAGE/2006-05-02_12_31_52.0/I45/anna_20200131_S13_I45",
     ],
 )
@@ -52,6 +53,7 @@ def test_other_numbers_and_dates_alone_are_no_reason_to_warn(touch, caplog):
         ("1000011_20252_2_0/T1/T1", "1000011_20252_3_0/T1/T1"),
         ("anna_bl", "anna_m06"),
         ("case_001_0000", "case_001_0001"),
+        ("anna_3T_T1", "anna_7T_T1"),
         ("anna_T1_pre", "anna_T1_post"),
         ("wave1/anna_T1", "wave2/anna_T1"),
     ],
