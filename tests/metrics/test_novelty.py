@@ -45,6 +45,18 @@ def test_vendi_score_counts_kinds():
     assert vendi_score(pair, scale=1) == pytest.approx(np.exp(-np.sum(p * np.log(p))))
 
 
+@pytest.mark.parametrize("scale", [None, 2.0])
+def test_vendi_score_is_that_of_its_authors(scale):
+    vendi = pytest.importorskip("vendi_score.vendi")
+    features = draw(40)
+    if scale is None:
+        expected = vendi.score_X(features, normalize=True)
+    else:
+        apart = np.sum((features[:, None] - features) ** 2, axis=-1)
+        expected = vendi.score_K(np.exp(-apart / (2 * scale**2)))
+    assert vendi_score(features, scale=scale) == pytest.approx(expected, rel=1e-4)
+
+
 def test_vendi_ratio_is_of_equal_numbers():
     kinds = np.eye(6)
     assert vendi_ratio(kinds, kinds[[0, 0, 1, 1, 2, 2]]) == pytest.approx(1 / 2)
