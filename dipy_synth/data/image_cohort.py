@@ -3,19 +3,24 @@
 from dataclasses import dataclass
 from functools import cached_property
 import gzip
+import logging
 from pathlib import Path
 import zipfile
 import zlib
 
 import numpy as np
 
+from dipy_synth.data.columns import few
 from dipy_synth.data.split import on_side
 from dipy_synth.errors import InputError
 from dipy_synth.utils.files import file_stamp
 
+logger = logging.getLogger("dipy_synth")
+ARRAYS = ("images", "labels")  # of an .npz file
 _GZIP = b"\x1f\x8b"
 _IDX_UINT8 = 0x08  # the third byte of an IDX file is the type of its values
-_COLOURS = 4  # a last axis of RGB and opacity, or shorter, is none of a volume
+_COLOURS = 4  # an axis of RGB and opacity, or shorter, is none of a volume
+_EXACT = 2**53  # float64 holds the integers below exactly
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,8 @@ class ArrayCohort:
     categories = ("label",)
 
     def __post_init__(self):
-        in_colours = self.images.ndim == 4 and self.images.shape[-1] <= _COLOURS
+        ends = self.images.shape[1:2] + self.images.shape[-1:]
+        in_colours = self.images.ndim == 4 and min(ends) <= _COLOURS
         if self.images.ndim not in (3, 4) or in_colours or not len(self.images):
             raise InputError(
                 f"{self.root}: images of shape {self.images.shape}; expected (n, I, J) "
@@ -102,7 +108,8 @@ class ArrayCohort:
         path = Path(path)
         if not path.is_file():
             raise InputError(f"{path}: no such file (expected images: .npz or IDX)")
-        arrays = _read_npz(path) if path.suffix == ".npz" else _read_idx_pair(path)
+        zipped = path.suffix.lower() == ".npz"
+        arrays = _read_npz(path) if zipped else _read_idx_pair(path)
         return cls(path, *arrays, **kwargs)
 
     @property
@@ -166,8 +173,9 @@ def _classes(labels, path):
     """Return labels as integers or words; refuse what is no class."""
     if labels.dtype.kind in "SU":
         return labels.astype(str)
-    known = labels.dtype.kind in "biuf"
-    wrong = labels[labels % 1 != 0] if known else labels  # NaN and infinite ones, too
+    wrong = labels
+    if labels.dtype.kind in "biuf":
+        wrong = labels[(labels % 1 != 0) | ~(abs(labels) < _EXACT)]  # NaN, too
     if wrong.size:
         raise InputError(
             f"{path}: labels such as {wrong[0]}; expected a class each, a whole number "
@@ -191,25 +199,28 @@ def _read_npz(path):
     """Read the images, and the labels or None, of an .npz file."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            names = {name.casefold(): name for name in stored.files}
-            wanted = [names.get(name) for name in ("images", "labels")]
-            found = [name and stored[name] for name in wanted]
+            there = stored.files
+            names = {name.casefold(): name for name in there}
+            found = [stored[names[n]] if n in names else None for n in ARRAYS]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: not a readable .npz file ({error})") from error
-    if found[0] is None:
+    if found[0] is None or len(names) < len(there):
         raise InputError(
-            f"{path}: holds {', '.join(names.values()) or 'nothing'}; expected images "
-            "and, if known, labels"
+            f"{path}: holds {', '.join(there) or 'nothing'}; expected images and, if "
+            "known, labels, each once"
         )
+    if others := [names[name] for name in names if name not in ARRAYS]:
+        logger.warning(f"{path}: {few(others)} not read; expected images and labels")
     return found
 
 
 def _read_idx_pair(path):
     """Read a file of images, and the file of labels that MNIST names after it."""
     name = path.name.replace("images", "labels").replace("idx3", "idx1")
-    beside = path.with_name(name)
-    has_labels = name != path.name and beside.is_file()
-    return _read_idx(path), _read_idx(beside) if has_labels else None
+    plain = name.removesuffix(".gz")
+    names = [name, f"{plain}.gz", plain] if name != path.name else []
+    beside = [path.with_name(n) for n in names if path.with_name(n).is_file()]
+    return _read_idx(path), _read_idx(beside[0]) if beside else None
 
 
 def _read_idx(path):

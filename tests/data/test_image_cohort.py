@@ -53,6 +53,14 @@ def test_labels_are_whole_numbers_or_words(tmp_path, labels, words):
     assert [row["label"] for row in rows] == words
 
 
+def test_arrays_of_other_names_are_named(tmp_path, caplog):
+    images = np.zeros((3, 4, 4))
+    np.savez(tmp_path / "some.npz", images=images, y=np.arange(3))
+    (tmp_path / "some.npz").rename(tmp_path / "some.NPZ")
+    assert ArrayCohort.load(tmp_path / "some.NPZ").labels is None
+    assert "some.NPZ: y not read; expected images and labels" in caplog.text
+
+
 def test_names_of_arrays_are_read_in_capitals_too(tmp_path):
     images, labels = digits()
     np.savez(tmp_path / "a.npz", Images=images, LABELS=labels)
@@ -69,6 +77,8 @@ def test_idx_files_as_mnist_has_them(tmp_path, pack):
     cohort = ArrayCohort.load(path)
     np.testing.assert_array_equal(cohort.images, images)
     assert [row["label"] for row in cohort.rows] == [str(n) for n in labels]
+    path = path.rename(tmp_path / "train-images-idx3-ubyte.gz")  # labels stay
+    assert ArrayCohort.load(path).rows == cohort.rows
 
 
 def test_the_split_is_whole_disjoint_and_seeded(stored):
@@ -94,6 +104,12 @@ def test_the_split_is_whole_disjoint_and_seeded(stored):
         ),
         ({"images": np.zeros((3, 4, 4)), "labels": np.zeros(2)}, "for 3 images"),
         ({"images": np.zeros((3, 4, 4, 3))}, "without an axis of colours"),
+        ({"images": np.zeros((3, 1, 8, 8))}, "without an axis of colours"),
+        (
+            {"images": np.zeros((3, 4, 4)), "labels": np.ones(3), "Labels": np.ones(3)},
+            "holds images, labels, Labels; expected .*each once",
+        ),
+        ({"images": np.zeros((3, 4, 4)), "labels": [0, 1, 1e30]}, "labels such as 1e"),
         (
             {"images": np.zeros((3, 4, 4)), "labels": [0, 1, np.nan]},
             "labels such as nan",
