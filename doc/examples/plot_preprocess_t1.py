@@ -20,7 +20,8 @@ from dipy_synth.phantom import make_phantom
 # A phantom stands for the scan. Here its voxels are 2 mm wide, its coil shades it, and
 # it lies tilted in the scanner: the affine is that of a head turned by 20 degrees.
 
-phantom = make_phantom(0, age=65, bias=0.4, noise=0.02)
+shape = (80, 96, 80)
+phantom = make_phantom(0, shape=shape, voxel_size=2.0, age=65, bias=0.4, noise=0.02)
 angle = np.radians(20)
 turn = np.eye(4)
 turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
@@ -28,9 +29,8 @@ native = np.where(phantom.mask, phantom.data * 800, 0)
 native_affine = turn @ phantom.affine
 
 ###############################################################################
-# The configuration says what is done: bias field correction by N4 [1]_, rigid
-# alignment to
-# MNI152, which keeps sizes, one resampling onto the grid, and robust scaling.
+# The configuration says what is done: bias field correction by N4 [1]_, rigid alignment
+# to MNI152, which keeps sizes, one resampling onto the grid, and robust scaling.
 
 preprocessing = PreprocessConfig()
 prepared = prepare_t1(native, native_affine, preprocessing=preprocessing)
@@ -38,7 +38,7 @@ print(prepared.data.shape, prepared.data.min(), prepared.data.max())
 print(f"brain: {prepared.brain_volume:.0f} mL")
 
 ###############################################################################
-# Nothing is lost: the prepared volume remembers the way back.
+# The prepared volume remembers the way back to the voxels of the scan.
 
 restored, restored_affine = restore_t1(prepared)
 assert restored.shape == native.shape
