@@ -170,12 +170,14 @@ def warn_of_copies(root, keys):
         known = [str(sidecar.get(name, key)) for name in _OF_A_SCAN]
         found.setdefault(tuple(known), []).append(key)
         hashes[key] = sidecar.get("SourceHash", key)
-    copies = [group for group in found.values() if len({*map(subject_of, group)}) > 1]
-    copies = [
+    copies = [group for group in found.values() if len(group) > 1]
+    known = [  # to the reader
         group
         for group in copies
-        if not keys.issuperset(group) or len({hashes[key] for key in group}) > 1
+        if keys.issuperset(group) and len({hashes[key] for key in group}) == 1
+        if len({*map(subject_of, group)}) > 1
     ]
+    copies = [group for group in copies if group not in known]
     if copies:
         more = f" ({len(copies)} such scans)" if len(copies) > 1 else ""
         logger.warning(

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from dipy_synth.data.columns import few, normalized_dictionary
+from dipy_synth.data.participants import subject_label
 from dipy_synth.data.prepared import prepared_keys, subject_of
 from dipy_synth.data.records import bids_root, entities
 from dipy_synth.data.split import split_subjects
@@ -32,7 +33,7 @@ def read_participants(root):
     if not path.is_file():
         return {}
     for row in read_table(path, needed=["participant_id"]):
-        label = (row.pop("participant_id") or "").removeprefix("sub-")
+        label = subject_label(row.pop("participant_id") or "")
         if not label or label in table:
             raise InputError(
                 f"{path}: {f'two rows of sub-{label}' if label else 'a nameless row'}; "
@@ -193,13 +194,17 @@ def _log_gone(what, root, keep):
 
 
 def _common(known):
-    """Return the columns of each subject on which its scans agree."""
+    """Return the row of each subject: the columns on which its scans agree.
+
+    A scan without a session has no other row, so that all its columns are there.
+    """
     rows = {}
     for subject, scans in known.items():
+        alone = [row for key, row in scans.items() if not entities(key).get("ses")]
         first, *others = scans.values()
         rows[subject] = {
             k: v for k, v in first.items() if all(row.get(k) == v for row in others)
-        }
+        } | (alone[0] if alone else {})
     return rows
 
 

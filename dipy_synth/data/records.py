@@ -1,6 +1,7 @@
 """Records of scans, and the BIDS entities of their paths."""
 
 from dataclasses import dataclass, field
+import os
 from pathlib import Path
 import re
 
@@ -58,7 +59,7 @@ class Record:
 
 def stem(path):
     """Return a file's name without ``.nii``, ``.nii.gz``, ``.img`` or ``.hdr``."""
-    return ENDING.sub("", Path(path).name)
+    return ENDING.sub("", os.path.basename(path))
 
 
 def entities(path):

@@ -346,6 +346,31 @@ def test_sessions_stay_together_and_keep_their_columns(tmp_path, write_cohort):
     assert weigh(99, 90) == ["80", "90"]
 
 
+def test_a_scan_without_a_session_keeps_its_columns_beside_one_with(
+    source, tmp_path, caplog
+):
+    scan = source / "sub-01/anat/sub-01_T1w.nii.gz"
+    visit = source / "sub-01/ses-b/anat/sub-01_ses-b_T1w.nii.gz"
+    visit.parent.mkdir(parents=True)
+    shutil.copy(scan, visit)
+    table = "participant_id\tsession_id\tage\nsub-01\tb\t28\nsub-01\tn/a\t25\n"
+    (source / "participants.tsv").write_text(table)
+    prepare(source, tmp_path / "out")
+    rows = read_rows(tmp_path / "out", ["sub-01", "sub-01_ses-b"])
+    assert [row["age"] for row in rows] == ["25", "28"]
+    assert "sub-01 and sub-01_ses-b are one scan under several names" in caplog.text
+
+
+def test_a_prepared_table_that_was_typed_anew_keeps_its_sides(source, tmp_path):
+    out = tmp_path / "out"
+    prepare(source, out)
+    before = sides(out)
+    table = (out / "participants.tsv").read_text().replace("sub-", "SUB-")
+    (out / "participants.tsv").write_text(table.replace("\t", ";"))
+    prepare(source, out)
+    assert sides(out) == before
+
+
 @pytest.mark.parametrize("engine", ["joblib", "dask", "ray"])
 def test_engines_give_the_same_bytes(engine, source, tmp_path, done):
     pytest.importorskip({"dask": "distributed"}.get(engine, engine))
