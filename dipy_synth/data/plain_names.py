@@ -4,6 +4,7 @@ import os
 import re
 
 from dipy_synth.data.records import entities, labels, stem
+from dipy_synth.utils.files import read_optional_object
 
 # Other contrasts and modalities; a T1 before one of them wins (T1_to_T2).
 CONTRASTS = set(
@@ -32,6 +33,7 @@ PROCESSED = set(
     "masked gfc orig raw reoriented ras copy resampled denoised cropped "
     "unbiased".split()
 )
+SERIES = ("SeriesDescription", "ProtocolName")  # in the JSON file of a scan
 TEMPLATES = set("mni152 icbm152 colin27 ch2 template".split())  # first, or after mni
 LAST_WORD = re.compile(r"(.*)(?:^|[_\-. ]|(?<=[a-z])(?=T1))([A-Za-z0-9]+)")
 # Prefixes of SPM and CAT12, of files beside the one they are made of, or below it.
@@ -79,6 +81,26 @@ def choose_scans(paths, *, keep=()):
         if others:
             left_out.setdefault("another version of a scan", []).extend(others)
     return sorted(scans), left_out
+
+
+def other_series(paths):
+    """Return the files whose sidecars tell another contrast: dict of Path to word.
+
+    The JSON file that dcm2niix writes beside a scan has its ``SeriesDescription`` and
+    ``ProtocolName``.
+    """
+    found = {}
+    for path in paths:
+        sidecar = read_optional_object(path.with_name(f"{stem(path)}.json"))
+        told = [str(sidecar.get(key, "")) for key in SERIES]
+        if word := _kind_of(words(" ".join([stem(path), *told]))):
+            found[path] = f"{word} by its JSON"
+    return found
+
+
+def _kind_of(found):
+    """Return the word of another contrast, or "" with one of T1."""
+    return next((w for w in found if w in CONTRASTS), "") * T1.isdisjoint(found)
 
 
 def _start(path):

@@ -10,7 +10,7 @@ from dipy_synth.data.duplicates import find_duplicates
 from dipy_synth.data.layouts import LAYOUTS, recognise, scans_of_others, without_ours
 from dipy_synth.data.listing import ASIDE_WHY, OURS, find_images, list_images
 from dipy_synth.data.participants import add_covariates, fold
-from dipy_synth.data.plain_names import choose_scans, is_mask
+from dipy_synth.data.plain_names import choose_scans, is_mask, other_series
 from dipy_synth.data.records import Record, folders_of, labels, stem
 from dipy_synth.errors import InputError
 from dipy_synth.utils.files import not_fetched
@@ -74,6 +74,9 @@ def read_records(inputs, *, mask_paths=None, label_paths=None, layout="auto"):
     scans, left_out = paths, {}
     if layout == "files":
         scans, left_out = choose_scans(paths, keep=listing.named)
+        for path, why in other_series(set(scans) - listing.named).items():
+            scans.remove(path)
+            left_out.setdefault(why, []).append(path)
     records = sorted(LAYOUTS[layout](scans), key=lambda record: record.key)
     left_out = {**listing.left_out, **left_out}
     if not records:

@@ -4,6 +4,7 @@ import pytest
 
 from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
+from dipy_synth.utils.files import write_json
 from dipy_synth.utils.tables import write_table
 
 
@@ -113,3 +114,19 @@ def test_collisions_are_refused(touch):
     touch("p_q/c/T1.nii", "pq/c/T1.nii")
     with pytest.raises(InputError, match="would both be sub-pqT1"):
         read_records([root / "p_q", root / "pq"])
+
+
+def test_the_json_of_dcm2niix_tells_other_series(touch, caplog):
+    root = touch(*(f"anna/{n}.nii" for n in ("s3", "s4", "s5", "s6", "T1_7")))
+    series = {
+        "s3": "t1_mprage_sag",
+        "s4": "AX T2 FRFSE",
+        "s5": "ep2d_bold",
+        "T1_7": "T2",
+    }
+    for name, words in series.items():
+        write_json(root / f"anna/{name}.json", {"SeriesDescription": words})
+    (root / "anna/s6.json").write_text("no JSON")
+    assert [r.image.stem for r in read_records(root)] == ["T1_7", "s3", "s6"]
+    assert "1 t2 by its JSON (s4.nii)" in caplog.text
+    assert [r.image.stem for r in read_records(root / "anna/s5.nii")] == ["s5"]
