@@ -9,16 +9,20 @@ from dataclasses import dataclass
 import logging
 import math
 from pathlib import Path
+import re
 
 import numpy as np
 
+from dipy_synth.data.columns import few
 from dipy_synth.errors import InputError
 from dipy_synth.grid import times
 from dipy_synth.utils.cells import as_number
+from dipy_synth.utils.files import files_by_name
 from dipy_synth.utils.tables import read_table, write_table
 
 logger = logging.getLogger("dipy_synth")
 TABLE = "dseg.tsv"
+OTHERS = re.compile(r"(dseg|lut|labels?)[^/]*\.(csv|txt|xml|ctbl)$")  # tables of labels
 UNKNOWN = np.iinfo(np.int32).min  # in the map of a volume without labels
 MEMORY = 2**30  # bytes that the labels of one volume, or their PCA, may take
 _PATCH = 4  # side of the patches of the autoencoder
@@ -148,10 +152,18 @@ def names_beside(inputs):
     """
     names, given = {}, [(Path(path), *Path(path).parents) for path in inputs]
     folders = [next(path for path in paths if path.is_dir()) for paths in given]
-    for folder in dict.fromkeys(folders):
+    folders = dict.fromkeys(folders)
+    for folder in folders:
         for index, name in read_names(folder).items():
             if names.setdefault(index, name) != name:
                 raise InputError(f"{folder}: {index} is {names[index]} and {name}")
+    there = [item for folder in folders for item in files_by_name(folder).items()]
+    others = [str(path) for name, path in there if OTHERS.search(name)]
+    if others and not names:
+        logger.warning(
+            f"{few(others)}: not read, so that labels have no names; expected "
+            f"{TABLE}, with the columns index and name"
+        )
     return names
 
 

@@ -237,6 +237,12 @@ def test_names_are_read_from_the_folder(tmp_path):
     assert read_names(tmp_path) == {4: "lesion"}
 
 
+def test_tables_of_labels_that_are_not_read_are_named(tmp_path, caplog):
+    (tmp_path / "FreeSurferColorLUT.txt").write_text("1 Left-Cerebral 0 0 0 0\n")
+    assert names_beside([tmp_path]) == {}
+    assert "FreeSurferColorLUT.txt: not read, so that labels have no" in caplog.text
+
+
 def test_names_of_wildcards_and_of_several_folders_are_read(tmp_path):
     (tmp_path / "a/sub-1").mkdir(parents=True)
     (tmp_path / "b").mkdir()
