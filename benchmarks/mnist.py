@@ -167,7 +167,10 @@ def compared(cohort, ldm, n):
     none = labels[:0]
     return reference, {
         "real, held out": (real, labels),
-        "the same, encoded and decoded": (ldm.vqvae.reconstruct(real), labels),
+        "the same, encoded and decoded": (
+            ldm.vqvae.reconstruct(real, batch_size=250),
+            labels,
+        ),
         "noise, decoded": (ldm.decode(noise), none),
         "pixels in any order": (shuffled, none),
     }
@@ -176,8 +179,10 @@ def compared(cohort, ldm, n):
 def reconstruction(cohort, vqvae):
     """Compute reconstruction metrics of held-out digits, and the usage of codes."""
     images = np.asarray(cohort.volumes("validation"), "float32")
-    network, decoded = vqvae.network, vqvae.reconstruct(images)
-    indices = np.asarray(network.quantizer.indices(vqvae.encode(images)))
+    network, decoded = vqvae.network, vqvae.reconstruct(images, batch_size=250)
+    indices = np.asarray(
+        network.quantizer.indices(vqvae.encode(images, batch_size=250))
+    )
     used, perplexity = usage(indices, network.quantizer.sizes)
     ratio = np.mean([psnr(a, b) for a, b in zip(images, decoded)])
     return {
