@@ -1,6 +1,6 @@
 """Label maps beside the volumes of a cohort: how large each label is, and where."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 import re
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from dipy_synth.data.label_maps import read_label_map, resample_labels
 from dipy_synth.data.label_table import Labels
+from dipy_synth.grid import Grid
 from dipy_synth.metrics.differences import compare_volumes
 
 _T1W = re.compile(r"(_desc-[a-zA-Z0-9]+)?_T1w(?=\.nii(\.gz)?$)")
@@ -23,10 +24,13 @@ class LabelMaps:
         The label map of each volume.
     names : dict of int to str
         Names of the values, without 0.
+    assumed : Grid, optional
+        Their grid, whatever their affines: that of a prepared cohort.
     """
 
     paths: tuple[Path | None, ...]
     names: dict[int, str]
+    assumed: Grid | None = None
 
     @property
     def known(self):
@@ -35,15 +39,16 @@ class LabelMaps:
 
     def take(self, chosen):
         """Select volumes: array of int -> LabelMaps."""
-        return LabelMaps(tuple(self.paths[i] for i in chosen), self.names)
+        return replace(self, paths=tuple(self.paths[i] for i in chosen))
 
     def read(self, i, grid):
         """Read a label map, by the nearest voxel of a grid: ndarray of its shape."""
         maps, affine = read_label_map(self.paths[i])
+        affine = affine if self.assumed is None else self.assumed.affine
         return resample_labels(maps, grid.voxel_map(affine), grid.shape)
 
 
-def find_labels(images, names):
+def find_labels(images, names, *, assumed=None):
     """Find and measure the label maps beside images.
 
     Parameters
@@ -53,6 +58,8 @@ def find_labels(images, names):
         ``sub-X_dseg.nii.gz``.
     names : dict of int to str
         Known names of labels, see `dipy_synth.data.label_table.read_names`.
+    assumed : Grid, optional
+        That of a prepared cohort, see `LabelMaps`.
 
     Returns
     -------
@@ -71,7 +78,8 @@ def find_labels(images, names):
         None if found is None else {n: found.get(v, 0.0) for v, n in named.items()}
         for found in sizes
     )
-    return LabelMaps(tuple(maps), named) if any(maps) else None, sizes
+    there = LabelMaps(tuple(maps), named, assumed) if any(maps) else None
+    return there, sizes
 
 
 def _millilitres(path):

@@ -163,7 +163,7 @@ def load_volumes(source, *, split=None, grid=None, noise=False):
     reader = VolumeReader(grid, assumed=assumed, noise=noise)
     names, files, rows = zip(*found)
     volumes = stored_rows(map(reader, files), len(files))
-    label_maps, sizes = find_labels(files, read_names(source))
+    label_maps, sizes = find_labels(files, read_names(source), assumed=assumed)
     return Volumes(
         volumes,
         reader.grid,

@@ -1,5 +1,7 @@
 """Of use for labels: cohorts whose lesions are known."""
 
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -82,6 +84,16 @@ def test_label_maps_of_another_grid_are_read_by_the_nearest_voxel(cohort):
     coarse, fine = kept.read(0, small), kept.read(0, GRID)
     assert coarse.shape == small.shape and coarse.sum() == fine.sum() / 8
     assert kept.take([3, 4]).paths == kept.paths[3:5]
+
+
+def test_label_maps_of_a_prepared_cohort_are_on_its_grid_whatever_their_affines(cohort):
+    moved = GRID.centered_on(np.add(GRID.center, (20.0, 0.0, 0.0)))
+    kept = cohort(10, 1, where=moved).label_maps
+    own = kept.read(0, GRID)
+    there = replace(kept, assumed=GRID).read(0, GRID)
+    np.testing.assert_array_equal(there, nib.load(kept.paths[0]).get_fdata())
+    assert not np.array_equal(own, there)
+    np.testing.assert_array_equal(own[5:], there[:-5])  # 20 mm, 5 voxels
 
 
 def test_features_of_voxels():
