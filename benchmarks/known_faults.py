@@ -9,13 +9,11 @@ a planted fault. Prints a table in markdown; a metric's value is over all volume
 
 import argparse
 from datetime import date
-import os
-import platform
 
 import numpy as np
+from runs import hardware
 from scipy.ndimage import gaussian_filter
 
-from dipy_synth.evaluation.cohorts import load_cohorts
 from dipy_synth.evaluation.extractors import Extractor
 from dipy_synth.evaluation.texture_comparison import TEXTURE_METRICS
 from dipy_synth.evaluation.volumes import load_volumes
@@ -44,22 +42,24 @@ def main():
     parser.add_argument("--samples")
     parser.add_argument("--model", default="ixi-2mm")
     options = parser.parse_args()
-    cohorts = load_cohorts(options.prepared, options.samples or options.prepared)
-    real, train = (cohorts[side] for side in ("real", "train"))
+    real, train = (
+        load_volumes(options.prepared, split=side) for side in ("validation", "train")
+    )
     kinds = plant(real.volumes, train.volumes, VQVAE(options.model))
     if options.samples:
         made = load_volumes(options.samples, grid=real.grid)
         kinds = kinds | {f"samples ({len(made)})": made.volumes}
     predictor = CovariatePredictor()
     extract = Extractor.fit(predictor, train.volumes, fitted_on="train")
-    known, columns = extract(train.volumes), (*TEXTURE, *FEATURES, *OF_TRAINING)
+    columns = (*TEXTURE, *FEATURES, *OF_TRAINING)
     base = measure_parts(real.volumes, extract, real.grid)
-    print(f"{date.today()}, {platform.machine()}, {os.cpu_count()} CPU cores: ", end="")
+    print(f"{date.today()}, {hardware()}: ", end="")
     print(f"{len(real)} validation and {len(train)} training brains\n")
     print(f"| {len(real)} volumes of | {' | '.join(columns)} |")
     print("|" + " --- |" * (len(columns) + 1))
     for kind, volumes in kinds.items():
-        found = compare(base, measure_parts(volumes, extract, real.grid), known)
+        parts = measure_parts(volumes, extract, real.grid)
+        found = compare(base, parts, extract.fitted)
         print(f"| {kind} | " + " | ".join(f"{found[c]:.3g}" for c in columns) + " |")
 
 

@@ -56,11 +56,11 @@ def read_files(paths):
     """
     scans = [path for path in paths if not is_mask(path)]
     check_names([path for path in scans if is_t1w(path)])
-    named = [path for path in scans if not subject_of(path)]
+    named = [path for path in scans if not _subject(path)]
     names = dict(zip(named, _names(named)))
     records = []
     for path in scans:
-        found, subject, own = labels(path), subject_of(path), None
+        found, subject, own = labels(path), _subject(path), None
         if not subject:
             name, own = names[path]
             subject, own = to_label(name), own or None
@@ -69,7 +69,7 @@ def read_files(paths):
     return records
 
 
-def subject_of(path):
+def _subject(path):
     """Return the label of a subject, by a file's name or else its folder, or None."""
     folders = {key: folder.name[4:] for folder, key in folders_of(path)}
     return entities(path).get("sub") or folders.get("sub")

@@ -74,8 +74,9 @@ def read_records(inputs, *, mask_paths=None, label_paths=None, layout="auto"):
     scans, left_out = paths, {}
     if layout == "files":
         scans, left_out = choose_scans(paths, keep=listing.named)
-        for path, why in other_series(set(scans) - listing.named).items():
-            scans.remove(path)
+        others = other_series(path for path in scans if path not in listing.named)
+        scans = [path for path in scans if path not in others]
+        for path, why in others.items():
             left_out.setdefault(why, []).append(path)
     records = sorted(LAYOUTS[layout](scans), key=lambda record: record.key)
     left_out = {**listing.left_out, **left_out}

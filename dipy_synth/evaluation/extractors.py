@@ -34,6 +34,8 @@ class Extractor:
         Hash of its weights, where it has any.
     fitted_on : str
         Data that the components were fitted on, for a report.
+    fitted : ndarray of shape (n, components), float64
+        Features of these data.
     """
 
     function: Callable
@@ -41,6 +43,7 @@ class Extractor:
     name: str
     sha256: str | None
     fitted_on: str
+    fitted: np.ndarray
 
     @classmethod
     def fit(cls, function, volumes, *, fitted_on, identity=None):
@@ -51,7 +54,8 @@ class Extractor:
         name, sha256 = identity or _identity(function)
         features = in_parts(function, volumes)
         most = min(len(features) - 1, features.shape[1], COMPONENTS)
-        return cls(function, PCA(features, most), name, sha256, fitted_on)
+        pca = PCA(features, most)
+        return cls(function, pca, name, sha256, fitted_on, pca(features))
 
     def __call__(self, volumes):
         """Compute features, (n, components), float64, of volumes, (n, I, J, K)."""

@@ -118,7 +118,7 @@ def evaluate(
         extractor, fit.volumes, fitted_on=fit.name, identity=identity
     )
     logger.info("features: %s", features.name)
-    known = None if train is None else features(train.volumes)
+    known = None if train is None else features.fitted
     distribution, words = _distribution(
         features, compared, synthetic, noise, classes, known, repeats=repeats, seed=seed
     )
