@@ -102,26 +102,36 @@ def main():
 
 
 def sample(ldm, row, n, path):
-    """Generate `n` digits, of all classes alike, and keep them with their labels."""
-    labels = np.arange(n) % 10
+    """Generate `n` digits of a row, and keep them with their labels."""
     started = time.perf_counter()
-    images = ldm.generate(
+    images, labels = generate(
+        ldm,
         n,
-        seed=0,
-        conditions=[{"label": str(i)} for i in labels] if row.guidance else None,
+        with_class=row.guidance > 0,
         sampler=row.sampler,
         steps=row.steps,
         guidance=row.guidance or 1.0,
         guidance_interval=(0, 1e4),
         autoguidance=row.autoguidance,
-        batch_size=500,
-        progress=False,
     )
     seconds = time.perf_counter() - started
-    labels = labels if row.guidance else labels[:0]
     with atomic_path(path) as temporary:
-        arrays = {"images": as_bytes(images), "labels": labels, "seconds": seconds}
+        arrays = {"images": images, "labels": labels, "seconds": seconds}
         np.savez_compressed(temporary, **arrays)
+
+
+def generate(ldm, n, *, with_class=True, **settings):
+    """Generate `n` digits, of all classes alike: uint8, and labels if requested."""
+    labels = np.arange(n) % 10
+    images = ldm.generate(
+        n,
+        seed=0,
+        conditions=[{"label": str(i)} for i in labels] if with_class else None,
+        batch_size=500,
+        progress=False,
+        **settings,
+    )
+    return as_bytes(images), labels if with_class else labels[:0]
 
 
 def as_bytes(images):

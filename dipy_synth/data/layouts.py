@@ -14,7 +14,6 @@ References
 """
 
 from collections import Counter
-from dataclasses import replace
 import logging
 import os
 from pathlib import Path
@@ -57,7 +56,7 @@ def read_bids(paths):
     the cohort has. Masks are matched beside the scan and in the whole dataset, by equal
     entities.
     """
-    scans, masks, taken, several = {}, {}, [], []
+    scans, taken, images = {}, [], {}
     found = [path for path in without_ours(paths) if is_t1w(path)]
     found = [path for path in found if entities(path).get("desc") != "prepared"]
     check_names(found)
@@ -66,34 +65,42 @@ def read_bids(paths):
         key = (names["sub"], names.get("ses"), names.get("run"))
         scans.setdefault(key, []).append(path)
     popular = Counter(_variant(path) for path in found)
-    records = []
-    for (subject, session, run), group in scans.items():
-        image = min(group, key=lambda path: _cost(path, popular))
+    for key, group in scans.items():
+        image = images[key] = min(group, key=lambda path: _cost(path, popular))
         alike = [p for p in group if _cost(p, popular)[:3] == _cost(image, popular)[:3]]
         if len(alike) > 1:
             _refuse_datasets(image, alike)
             taken.append(f"{image} of {len(group)}")
-        root = bids_root(image)
-        if root not in masks:
-            masks[root] = _masks_below(root)
-        mask = _mask_of(image, masks[root], several)
-        records.append(Record(subject, image, mask, session, run))
     if taken:
         logger.warning(
             f"subjects, sessions or runs: {len(taken)} have several T1 scans; taken: "
             f"{few(taken)} (others by wildcards)"
         )
-    _warn_of_several(several)
-    return records
+    masks = _choose_masks(_masks_of(images.values()))
+    return [
+        Record(subject, image, masks[image], session, run)
+        for (subject, session, run), image in images.items()
+    ]
 
 
-def _warn_of_several(masks):
-    """Warn of scans with several brain masks, of which one was taken."""
-    if masks:
+def _choose_masks(found):
+    """Choose one of the masks of each scan, beside it if possible.
+
+    `found` has the masks by scan. A warning names those of which others are as near.
+    Returns dict of Path to Path, or None without a mask.
+    """
+    near = {
+        image: [path for path in masks if path.parent == image.parent] or masks
+        for image, masks in found.items()
+    }
+    chosen = {image: min(masks, key=str, default=None) for image, masks in near.items()}
+    several = [f"{chosen[i]} of {len(near[i])}" for i in near if len(near[i]) > 1]
+    if several:
         logger.warning(
-            f"{len(masks)} scans have several brain masks; taken: {few(masks)} "
+            f"{len(several)} scans have several brain masks; taken: {few(several)} "
             "(others by --mask_path)"
         )
+    return chosen
 
 
 def _refuse_datasets(image, alike):
@@ -154,38 +161,31 @@ def _masks_below(root):
     return found
 
 
-def _mask_of(image, masks, several):
-    """Find the brain mask with the same entities, see `_nearest`."""
-    wanted = {k: v for k, v in labels(image).items() if k not in ("desc", "suffix")}
-    return _nearest(image, masks.get(frozenset(wanted.items()), []), several)
-
-
-def _nearest(image, masks, several):
-    """Return one of the masks of a scan, beside it if possible; None without any.
-
-    Where others are as near, it is added to the list `several`.
-    """
-    found = [path for path in masks if path.parent == image.parent] or masks
-    mask = min(found, key=str, default=None)
-    if len(found) > 1:
-        several.append(f"{mask} of {len(found)}")
-    return mask
+def _masks_of(images):
+    """Return the masks with the same entities in the dataset of each scan: dict."""
+    below, found = {}, {}
+    for image in images:
+        root = bids_root(image)
+        if root not in below:
+            below[root] = _masks_below(root)
+        names = {k: v for k, v in labels(image).items() if k not in ("desc", "suffix")}
+        found[image] = below[root].get(frozenset(names.items()), [])
+    return found
 
 
 def read_nfbs(paths):
     """Read NFBS: ``sub-X_ses-Y_T1w.nii.gz`` with ``..._T1w_brainmask.nii.gz``."""
-    scans, masks, several = [path for path in paths if is_t1w(path)], {}, []
+    scans, masks = [path for path in paths if is_t1w(path)], {}
     check_names(scans)
     beside = [p.with_name(p.name.replace("_T1w.", "_T1w_brainmask.")) for p in scans]
     for path in {*filter(is_mask, paths), *filter(Path.is_file, beside)}:
         masks.setdefault(NFBS.sub("_T1w", stem(path)), []).append(path)
-    records = []
-    for path in scans:
-        names = entities(path)
-        mask = _nearest(path, masks.get(stem(path), []), several)
-        records.append(Record(names["sub"], path, mask, names.get("ses")))
-    _warn_of_several(several)
-    return records
+    masks = _choose_masks({path: masks.get(stem(path), []) for path in scans})
+    names = {path: entities(path) for path in scans}
+    return [
+        Record(names[path]["sub"], path, masks[path], names[path].get("ses"))
+        for path in scans
+    ]
 
 
 def read_cc359(paths):
@@ -198,7 +198,7 @@ def read_cc359(paths):
     others = set(paths)
     for folder in {path.parent.parent for path in scans}:
         others.update((folder / "Skull-stripping-masks").rglob("*.nii*"))
-    masks, several = {}, []
+    masks = {}
     for path in others:
         name = re.sub(r"_(staple|mask|brainmask)$", "", stem(path))
         if name != stem(path):
@@ -214,15 +214,13 @@ def read_cc359(paths):
             for match in scans.values()
         ]
     )
-    records = [
-        Record(match[1], path, _nearest(path, masks.get(stem(path), []), several))
-        for path, match in scans.items()
-    ]
-    records = [replace(r, covariates=row) for r, row in zip(records, rows)]
     for note in notes:
         logger.warning(f"names of CC359: {note}")
-    _warn_of_several(several)
-    return records
+    masks = _choose_masks({path: masks.get(stem(path), []) for path in scans})
+    return [
+        Record(match[1], path, masks[path], covariates=row)
+        for (path, match), row in zip(scans.items(), rows)
+    ]
 
 
 def read_ixi(paths):

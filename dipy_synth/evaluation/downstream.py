@@ -13,6 +13,7 @@ References
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -238,42 +239,58 @@ def _interval(values, draws):
     return float(low), float(high)
 
 
+class _Words(NamedTuple):
+    """Words of a task's line, by its metric."""
+
+    result: str
+    digits: str
+    unit: str
+    gained: str
+    others: str
+
+
+_WORDS = {
+    "age_mae": _Words(
+        "age of {} held-out brains is off by",
+        ".1f",
+        " years",
+        "years saved",
+        "save {} years",
+    ),
+    "labels_dice": _Words(
+        "labels of {} held-out brains are found with a mean Dice of",
+        ".2f",
+        "",
+        "of Dice",
+        "add {} of Dice",
+    ),
+}
+
+
 def in_words(found):
     """Return in one line whether the synthetic brains helped: str."""
-    is_age = found.metric == "age_mae"
-    digits, unit = (".1f", " years") if is_age else (".2f", "")
+    words, ceiling = _WORDS[found.metric], found.ceiling
     arms = [
-        f"{arm.score:{digits}} ({_range(arm.interval, digits)}){unit} when trained on "
-        f"{arm.n} {arm.trained_on.replace('both', 'real and synthetic')} brains"
+        f"{arm.score:{words.digits}} ({_range(arm.interval, words.digits)})"
+        f"{words.unit} when trained on {arm.n} "
+        f"{arm.trained_on.replace('both', 'real and synthetic')} brains"
         for arm in found.arms
     ]
-    what = (
-        "age of {n} held-out brains is off by"
-        if is_age
-        else ("labels of {n} held-out brains are found with a mean Dice of")
-    )
-    mean = f"; by the mean age, {found.baseline:.1f}" if is_age else ""
+    mean = found.baseline
+    mean = "" if mean is None else f"; by the mean age, {mean:{words.digits}}"
     answer = {
         True: "The synthetic brains helped",
         False: "The synthetic brains made it worse",
         None: "That the synthetic brains help is not shown",
     }[found.helped]
+    added = words.others.format(_gain(ceiling.gain, ceiling.interval))
+    real = _gain(ceiling.real_gain, ceiling.real_interval)
     return (
-        f"{what.format(n=found.n)} {', '.join(arms[:-1])} and {arms[-1]}{mean}. "
-        f"{answer}: {found.gain:+.2f} {'years saved' if is_age else 'of Dice'} "
-        f"({_range(found.interval, '+.2f')})"
-        f"{_ceiling_in_words(found.ceiling, is_age)}"
-    )
-
-
-def _ceiling_in_words(found, is_age):
-    """Return what as many more real brains give, the ceiling: str."""
-    made = _gain(found.gain, found.interval)
-    real = _gain(found.real_gain, found.real_interval)
-    verb, unit = ("save", "years") if is_age else ("add", "of Dice")
-    return (
-        f". Beside half of the real brains, {found.more} synthetic ones {verb} {made} "
-        f"{unit}, and {found.more} more real ones, the ceiling, {real}"
+        f"{words.result.format(found.n)} {', '.join(arms[:-1])} and {arms[-1]}{mean}. "
+        f"{answer}: {found.gain:+.2f} {words.gained} "
+        f"({_range(found.interval, '+.2f')}). Beside half of the real brains, "
+        f"{ceiling.more} synthetic ones {added}, and {ceiling.more} more real ones, "
+        f"the ceiling, {real}"
     )
 
 
