@@ -141,8 +141,9 @@ def warn_of_namesakes(root, records, links):
     keys, subjects = {record.key for record in records}, {s for s, _ in scans}
     for key in set(prepared_keys(root)) - keys:
         subject = subject_of(key)
-        if subject in subjects:
-            scans += [(subject, path) for path in _sources(root, key, links)[:1]]
+        image = source_of(root, key, links) if subject in subjects else None
+        if image is not None:
+            scans.append((subject, image))
     datasets = {}
     for subject, image in scans:
         if "derivatives" not in image.parts:
@@ -187,11 +188,17 @@ def warn_of_copies(root, keys):
         )
 
 
-def _sources(root, key, links):
-    """Return the files that a prepared scan was made of, if they are still there."""
-    uris = read_optional_object(sidecar_path(prepared_path(root, key))).get("Sources")
-    paths = [resolve_uri(uri, root=root, links=links) for uri in uris or ()]
-    return [path for path in paths if path is not None and os.path.lexists(path)]
+def source_of(root, key, links):
+    """Return the scan that a prepared volume was made of, None if it is not there.
+
+    `links` are the ``DatasetLinks`` of the cohort's description.
+    """
+    sidecar = read_optional_object(sidecar_path(prepared_path(root, key)))
+    paths = [
+        resolve_uri(uri, root=root, links=links) for uri in sidecar.get("Sources") or ()
+    ]
+    there = paths and paths[0] is not None and os.path.lexists(paths[0])
+    return paths[0] if there else None
 
 
 def write_description(root, records, preprocessing, *, source):

@@ -13,6 +13,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.grid import template_space
 from dipy_synth.report.charts import strip
 from dipy_synth.report.cohort_facts import preprocessing_facts, summarize_columns
+from dipy_synth.report.details import detail_pictures
 from dipy_synth.report.drawing import histogram_path, outline, slices
 from dipy_synth.report.measures import (
     BINS,
@@ -29,6 +30,7 @@ from dipy_synth.utils.tables import write_table
 
 TOO_FEW = "too few to tell"
 AT_LEAST = 5  # volumes in the first table, even if none is an outlier
+DETAILED = 20  # volumes with further slices, at most
 WORDS = {
     "brain_volume": ("brain volume", "{:,.0f}", " mL"),
     "correlation": ("correlation", "{:.3f}", ""),
@@ -93,7 +95,9 @@ def quality_page(prepared, *, path=None):
     ranked = sorted_by_score(rows)
     write_table(path.with_suffix(".tsv"), _table(cohort, ranked))
     content = _content(cohort, ranked, mean, share)
-    return write_page("quality.html", path, pictures=pictures, **content)
+    details = {row.name: detail_pictures(cohort, row.name) for row in ranked[:DETAILED]}
+    options = {"pictures": pictures, "details": details}
+    return write_page("quality.html", path, **options, **content)
 
 
 def _to_native(sidecar):
@@ -163,8 +167,10 @@ def _content(cohort, ranked, mean, share):
         "explanation": _explanation(outliers, ranked),
         "shown": len(outliers) or AT_LEAST,
         "columns": [name for name in ("age", "sex") if name in cohort.rows[0]],
+        "splits": SPLITS,
         "strips": [one for name in SCAN_METRICS if (one := _strip(name, ranked))],
         "limit": LIMIT,
+        "orders": {name: WORDS[name][0] for name in SCAN_METRICS},
         "mean": slices(mean, share >= 0.5, size, label=label),
         "facts": preprocessing_facts(cohort, description),
         "people": summarize_columns(cohort.rows, cohort.split),
@@ -244,6 +250,7 @@ def _volume(row, place, ranked, cohort, top):
         "stands_out": row.stands_out,
         "reasons": "; ".join(reasons),
         "metrics": [_metric(name, row) for name in SCAN_METRICS],
+        "order": {name: _number(getattr(row, name)) for name in SCAN_METRICS},
         "histogram": histogram_path(row.histogram, top),
     }
 
