@@ -1,4 +1,4 @@
-"""More pictures of single prepared volumes: further slices, and the scan around them."""
+"""More pictures of prepared volumes: further slices, and the scan around the mask."""
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
