@@ -194,11 +194,9 @@ def source_of(root, key, links):
     `links` are the ``DatasetLinks`` of the cohort's description.
     """
     sidecar = read_optional_object(sidecar_path(prepared_path(root, key)))
-    paths = [
-        resolve_uri(uri, root=root, links=links) for uri in sidecar.get("Sources") or ()
-    ]
-    there = paths and paths[0] is not None and os.path.lexists(paths[0])
-    return paths[0] if there else None
+    uris = sidecar.get("Sources")  # the scan is first
+    path = resolve_uri(uris[0], root=root, links=links) if uris else None
+    return path if path is not None and os.path.lexists(path) else None
 
 
 def write_description(root, records, preprocessing, *, source):

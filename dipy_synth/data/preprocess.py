@@ -83,6 +83,11 @@ class PreparedT1:
     warnings: tuple[str, ...] = ()
     label_map: np.ndarray | None = None
 
+    @property
+    def voxel_to_native(self):
+        """Map from voxels of the grid to native world: ndarray of shape (4, 4)."""
+        return self.prepared_to_native @ self.affine
+
 
 def prepare_t1(
     data, affine=None, *, mask=None, label_map=None, preprocessing=None, threads=1
@@ -279,8 +284,7 @@ def restore_labels(prepared):
 
 def _from_native(prepared):
     """Return the map from native voxels to voxels of the grid: ndarray (4, 4)."""
-    to_native = prepared.prepared_to_native @ prepared.affine
-    return np.linalg.solve(to_native, prepared.native_affine)
+    return np.linalg.solve(prepared.voxel_to_native, prepared.native_affine)
 
 
 def restore_t1(prepared, *, order=3):

@@ -9,13 +9,12 @@ from dipy_synth.data.prepared import prepared_path, read_prepared
 from dipy_synth.data.prepared_folder import source_of
 from dipy_synth.errors import InputError
 from dipy_synth.report.drawing import slices
-from dipy_synth.utils.files import read_object
 
 DEPTHS = (0.2, 0.35, 0.65, 0.8)  # of the extent of the brain
 AROUND = 10.0  # mm of the scan around the mask: skull and missed brain, no face
 
 
-def detail_pictures(cohort, key):
+def detail_pictures(cohort, key, links):
     """Draw a volume at several depths, and its scan as it was around the brain mask.
 
     Parameters
@@ -24,6 +23,8 @@ def detail_pictures(cohort, key):
         The prepared cohort.
     key : str
         The volume.
+    links : dict
+        ``DatasetLinks`` of the cohort's description, by which the scan is found.
 
     Returns
     -------
@@ -33,7 +34,7 @@ def detail_pictures(cohort, key):
     """
     prepared = read_prepared(prepared_path(cohort.root, key))
     mask, size, pictures = prepared.mask, cohort.grid.voxel_size, []
-    scan = _scan_around(cohort, key, prepared)
+    scan = _scan_around(source_of(cohort.root, key, links), prepared, size)
     if scan is not None:
         label = f"Mid-slices of {key} before its preparation"
         pictures.append(slices(scan, mask, size, label=label))
@@ -45,10 +46,8 @@ def detail_pictures(cohort, key):
     return pictures
 
 
-def _scan_around(cohort, key, prepared):
+def _scan_around(path, prepared, voxel_size):
     """Return the scan of a volume on the grid, within 10 mm of its mask, or None."""
-    links = read_object(cohort.root / "dataset_description.json").get("DatasetLinks")
-    path = source_of(cohort.root, key, links or {})
     if path is None:
         return None
     try:
@@ -58,10 +57,10 @@ def _scan_around(cohort, key, prepared):
     known = (prepared.native_shape, prepared.native_affine)
     if scan.shape != known[0] or not np.allclose(affine, known[1], atol=1e-3):
         return None
-    to_native = np.linalg.inv(affine) @ prepared.prepared_to_native @ prepared.affine
+    matrix = np.linalg.solve(affine, prepared.voxel_to_native)
     whole, mask = np.ones(scan.shape, bool), prepared.mask
-    on_grid, there = resample(scan, whole, to_native, mask.shape, order=1)
+    on_grid, there = resample(scan, whole, matrix, mask.shape, order=1)
     low, high = np.percentile(on_grid[mask], (0.5, 99.5))
-    near = distance_transform_edt(~mask, sampling=cohort.grid.voxel_size) <= AROUND
+    near = distance_transform_edt(~mask, sampling=voxel_size) <= AROUND
     scaled = (on_grid - low) / max(high - low, 1e-6)
     return np.where(near & there, scaled.clip(0, 1), 0)

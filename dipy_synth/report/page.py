@@ -94,8 +94,11 @@ def quality_page(prepared, *, path=None):
     )
     ranked = sorted_by_score(rows)
     write_table(path.with_suffix(".tsv"), _table(cohort, ranked))
-    content = _content(cohort, ranked, mean, share)
-    details = {row.name: detail_pictures(cohort, row.name) for row in ranked[:DETAILED]}
+    description = read_object(cohort.root / "dataset_description.json")
+    content = _content(cohort, description, ranked, mean, share)
+    links = description.get("DatasetLinks") or {}
+    detailed = [row.name for row in ranked[:DETAILED]]
+    details = {name: detail_pictures(cohort, name, links) for name in detailed}
     options = {"pictures": pictures, "details": details}
     return write_page("quality.html", path, **options, **content)
 
@@ -151,9 +154,8 @@ def _number(value):
     return f"{value:.5g}" if np.isfinite(value) else None
 
 
-def _content(cohort, ranked, mean, share):
+def _content(cohort, description, ranked, mean, share):
     """Build the variables of the page's template."""
-    description = read_object(cohort.root / "dataset_description.json")
     outliers = [row for row in ranked if row.stands_out]
     average = np.mean([row.histogram for row in ranked], axis=0)
     top = 1.3 * average.max() or 1.0

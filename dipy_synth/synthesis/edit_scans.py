@@ -245,7 +245,6 @@ def _on_grid(out_dir, key, prepared):
     low, high = prepared.intensity_range
     if not difference.any():
         return np.zeros_like(prepared.data)
-    to_native = prepared.prepared_to_native @ prepared.affine
-    target = Target(prepared.data.shape, to_native)
+    target = Target(prepared.data.shape, prepared.voxel_to_native)
     inside = restore_t1(prepared)[0] != 0
     return target.resample(difference, affine, mask=inside, order=1) / (high - low)

@@ -17,6 +17,7 @@ from dipy_synth.grid import Grid
 from dipy_synth.report.details import detail_pictures
 
 VOXEL, SIDE = 4.0, 48
+LINKS = {"raw": "../study"}
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def planes(picture):
 
 def test_the_scan_is_shown_around_the_mask_and_no_farther(heads):
     _, cohort = heads
-    scan, *others = detail_pictures(cohort, "sub-1")
+    scan, *others = detail_pictures(cohort, "sub-1", LINKS)
     assert "before" in scan["label"] and len(others) == 4
     axial = planes(scan)[2]
     middle = SIDE // 2
@@ -69,7 +70,7 @@ def test_the_scan_is_shown_around_the_mask_and_no_farther(heads):
 
 def test_slices_lie_at_rising_depths(heads):
     _, cohort = heads
-    _, *others = detail_pictures(cohort, "sub-1")
+    _, *others = detail_pictures(cohort, "sub-1", LINKS)
     sagittal = [planes(one)[0] for one in others]  # brighter on the right
     levels = [np.median(plane[plane > 0.1]) for plane in sagittal]
     assert all(other - one > 0.05 for one, other in pairwise(levels))
@@ -81,6 +82,6 @@ def test_without_the_scan_its_picture_is_left_out(heads):
     image = nib.load(path)
     moved = image.affine + np.diag([0, 0, 0.5, 0])
     nib.save(nib.Nifti1Image(np.asanyarray(image.dataobj), moved), path)
-    assert len(detail_pictures(cohort, "sub-1")) == 4  # another scan
+    assert len(detail_pictures(cohort, "sub-1", LINKS)) == 4  # another scan
     path.unlink()
-    assert len(detail_pictures(cohort, "sub-1")) == 4
+    assert len(detail_pictures(cohort, "sub-1", LINKS)) == 4
