@@ -22,11 +22,11 @@ N = 500
 SAMPLING = {
     "sampler": "sde_dpmpp_2m",
     "steps": 24,
-    "guidance": 1.75,
+    "guidance": 2.0,
     "guidance_rescale": 0.0,
     "guidance_interval": None,
-    "autoguidance": 1.3,
-    "autoguidance_interval": (0.3, 5.0),
+    "autoguidance": None,
+    "autoguidance_interval": None,
 }
 CARD = """# {name}
 

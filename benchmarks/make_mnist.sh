@@ -11,7 +11,7 @@ if [ $# -ne 2 ]; then
 fi
 images=$1 work=$2
 here=$(cd "$(dirname "$0")" && pwd)
-ldm=(--conditions label --preset mnist --epochs "${LDM_EPOCHS:-30}")
+ldm=(--conditions label --preset mnist --epochs "${LDM_EPOCHS:-30}" --guide_epochs 0)
 
 dipy_train_vqvae "$images" --preset mnist --out_dir "$work/vqvae"
 dipy_train_predictor "$images" --out_dir "$work/predictor"

@@ -47,6 +47,7 @@ def save_model(
     kind,
     config,
     networks,
+    apart=None,
     arrays=None,
     files=None,
     card=None,
@@ -64,6 +65,8 @@ def save_model(
         Configuration of the model besides weights; JSON.
     networks : dict of str to keras.Model
         Networks, whose arguments and weights are stored.
+    apart : dict of str to keras.Model, optional
+        Further networks, each with its weights in a file of its own.
     arrays : dict of str to ndarray, optional
         Other arrays, stored in float32.
     files : dict of str to (dict of str to ndarray), optional
@@ -78,12 +81,13 @@ def save_model(
     Path
         The folder.
     """
-    folder = Path(folder)
+    folder, apart = Path(folder), apart or {}
     values = {f"array.{name}": value for name, value in (arrays or {}).items()}
     for name, network in networks.items():
-        for i, weight in enumerate(network.get_weights()):
-            values[f"{name}.{i:04d}"] = _cast(weight, dtype)
-    configs = {name: arguments_of(network) for name, network in networks.items()}
+        values |= _weights(name, network, dtype)
+    files = {name: _weights(name, apart[name], dtype) for name in apart} | (files or {})
+    every = {**networks, **apart}
+    configs = {name: arguments_of(network) for name, network in every.items()}
     content = {
         "format": FORMAT,
         "kind": kind,
@@ -92,7 +96,7 @@ def save_model(
         "networks": configs,
     }
     with folder_lock(folder):
-        for name, stored in {"weights": values, **(files or {})}.items():
+        for name, stored in {"weights": values, **files}.items():
             content[f"{name}_sha256"] = _write_arrays(folder, name, stored)
         if card is not None:
             write_text(folder / "README.md", card)
@@ -171,6 +175,14 @@ def _checked(folder, config, name):
     return path
 
 
+def _weights(name, network, dtype):
+    """Return the weights of a network by their keys in a file of arrays: dict."""
+    return {
+        f"{name}.{i:04d}": _cast(weight, dtype)
+        for i, weight in enumerate(network.get_weights())
+    }
+
+
 def _cast(value, dtype):
     narrow = dtype is not None and np.issubdtype(value.dtype, np.floating)
     return value.astype(dtype) if narrow else value
@@ -220,14 +232,15 @@ def _without_labels(config):
     return {**config, "split": {"salt": salt, **sides}}
 
 
-def load_networks(folder, config, makers):
+def load_networks(folder, config, makers, *, file="weights"):
     """Build a model's networks and load their weights.
 
     `config` is of `read_config`; `makers` are functions that build each network from
-    its configuration. Returns the networks and the other arrays, two dicts. Weights
-    that are absent, or not those of the configuration, are an InputError.
+    its configuration; `file` is the name of the file of arrays. Returns the networks
+    and the other arrays, two dicts. Weights that are absent, or not those of the
+    configuration, are an InputError.
     """
-    path = _checked(folder, config, "weights")
+    path = _checked(folder, config, file)
     networks = {}
     with np.load(path, allow_pickle=False) as values:
         for name, make in makers.items():

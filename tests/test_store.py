@@ -39,6 +39,24 @@ def test_weights_of_another_network_are_refused(tmp_path, units):
         load_networks(folder, config, {"it": lambda _: dense(units)})
 
 
+def test_a_network_may_have_a_file_of_its_own(tmp_path):
+    one, other = dense((2,)), dense((2,))
+    save_model(
+        tmp_path, kind="any", config={}, networks={"it": one}, apart={"guide": other}
+    )
+    folder, config = read_config(tmp_path, kinds=("any",))
+    files = sorted(path.name.split("-")[0] for path in folder.glob("*.npz"))
+    assert files == ["guide", "weights"]
+    make = {"guide": lambda _: dense((2,))}
+    found, _ = load_networks(folder, config, make, file="guide")
+    for ours, theirs in zip(found["guide"].get_weights(), other.get_weights()):
+        np.testing.assert_array_equal(ours, theirs)
+    (path,) = folder.glob("guide-*.npz")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match="damaged"):
+        load_networks(folder, config, make, file="guide")
+
+
 class Killed(BaseException):
     pass
 

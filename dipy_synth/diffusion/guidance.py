@@ -4,18 +4,27 @@ from keras import ops
 import numpy as np
 
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
+from dipy_synth.errors import InputError
 
 
 def guided_denoiser(
-    predict, schedule, conditions, settings=None, *, variance=1.0, gaussian=None
+    predict,
+    schedule,
+    conditions,
+    settings=None,
+    *,
+    guide=None,
+    variance=1.0,
+    gaussian=None,
 ):
     """Build the denoiser: the expected latents as a function of state and time.
 
     Classifier-free guidance extrapolates from the network's estimate without conditions
     through the one with them. Without conditions the two are equal, and only one is
-    computed. Autoguidance then extrapolates from the estimate of a weaker denoiser,
-    here the best linear one by position and channel (a Wiener filter), which needs no
-    further call of the network.
+    computed. Autoguidance extrapolates from the estimate of a weaker network, the
+    guide, under the same conditions, and keeps the standard deviation of each channel:
+    a better network would change where folds are, but not how strong they are. Where
+    both act, both changes are added.
 
     Parameters
     ----------
@@ -27,6 +36,8 @@ def guided_denoiser(
         Encoded conditions; NaN where missing.
     settings : SamplingSettings, optional
         Scales and intervals of guidance; what is None does not act.
+    guide : callable, optional
+        The weaker network, for autoguidance, with inputs and outputs of `predict`.
     variance : float or ndarray of shape (*latent_shape), optional
         Variance of the normalised latents at each position and channel.
     gaussian : GaussianDenoiser, optional
@@ -36,6 +47,11 @@ def guided_denoiser(
     -------
     callable
         ``denoise(x_t, t)``, for the samplers.
+
+    Raises
+    ------
+    InputError
+        If autoguidance is set, and there is no guide.
 
     References
     ----------
@@ -52,8 +68,13 @@ def guided_denoiser(
     known = not np.isnan(conditions).all()
     guidance = _scale(settings.guidance if known else None, settings.guidance_interval)
     autoguidance = _scale(settings.autoguidance, settings.autoguidance_interval)
+    if guide is None and settings.autoguidance not in (None, 1):
+        raise InputError(
+            f"autoguidance {settings.autoguidance:g}: expected 1, since the model has "
+            "no guide, a weaker network to extrapolate from"
+        )
 
-    def estimate(x, t, rows):
+    def estimate(x, t, rows, network=predict):
         x = np.asarray(x, "float32")
         inputs = {
             "latents": schedule.scale_input(x, t, variance=variance),
@@ -61,7 +82,7 @@ def guided_denoiser(
             "conditions": rows,
         }
         # during training on several devices, each predicts the whole batch
-        prediction = ops.convert_to_numpy(predict(inputs))[: len(x)]
+        prediction = ops.convert_to_numpy(network(inputs))[: len(x)]
         return schedule.to_x0(prediction, x, t, variance=variance)
 
     def denoise(x, t):
@@ -69,14 +90,14 @@ def guided_denoiser(
         scale, extrapolation = guidance(ratio), autoguidance(ratio)
         if gaussian is not None and ratio > gaussian.threshold:
             return gaussian(x, t, schedule, conditions, guidance=scale)
-        x0 = estimate(x, t, conditions)
+        own = x0 = estimate(x, t, conditions)
         if scale != 1:
             plain = estimate(x, t, unconditional)
-            moved = plain + scale * (x0 - plain)
-            x0 = _rescaled(moved, x0, settings.guidance_rescale or 0.0)
+            moved = plain + scale * (own - plain)
+            x0 = _rescaled(moved, own, settings.guidance_rescale or 0.0)
         if extrapolation != 1:
-            linear = schedule.linear_estimate(x, t, variance=variance)
-            x0 = linear + extrapolation * (x0 - linear)
+            weaker = estimate(x, t, conditions, guide)
+            x0 = _with_spread(x0 + (extrapolation - 1) * (own - weaker), x0)
         return x0
 
     return denoise
@@ -86,6 +107,13 @@ def _scale(scale, interval):
     """Return the guidance scale as a function of the noise-to-signal ratio."""
     low, high = interval or (0.0, np.inf)
     return lambda ratio: scale if scale is not None and low <= ratio <= high else 1.0
+
+
+def _with_spread(moved, x0):
+    """Give each sample and channel its standard deviation without autoguidance."""
+    axes = tuple(range(1, moved.ndim - 1))
+    there, target = (x.std(axis=axes, keepdims=True) for x in (moved, x0))
+    return moved * (target / np.maximum(there, 1e-8))
 
 
 def _rescaled(moved, prediction, share):

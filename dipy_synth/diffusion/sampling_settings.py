@@ -32,8 +32,8 @@ class SamplingSettings:
         is everywhere.
     autoguidance : float, optional
         Scale of autoguidance, from 0 to 10; 1 is without. Above 1, estimates are
-        extrapolated from the best linear one: folds are clearer, and too much adds
-        power at high frequencies.
+        extrapolated from those of the guide, a weaker network: folds are clearer, and
+        too much makes brains alike and sulci wide.
     autoguidance_interval : (float, float), optional
         Noise-to-signal ratios between which autoguidance acts.
     eta : float, optional

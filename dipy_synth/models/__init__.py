@@ -64,13 +64,16 @@ def describe_model(folder, config, *, root):
     Returns
     -------
     dict
-        ``Name``, ``Version`` (of dipy_synth, which wrote it), ``SHA256`` of its weights
-        and ``URI``: a package URL for a bundled model, else a path relative to `root`.
+        ``Name``, ``Version`` (of dipy_synth, which wrote it), ``SHA256`` of its
+        weights, ``GuideSHA256`` of its guide's, if it has one, and ``URI``: a package
+        URL for a bundled model, else a path relative to `root`.
     """
+    guide = config.get("guide_sha256")
     return {
         "Name": folder and _model_name(folder),
         "Version": config.get("version"),
         "SHA256": config["weights_sha256"],
+        **({"GuideSHA256": guide} if guide else {}),
         "URI": folder and _model_uri(folder, root),
     }
 

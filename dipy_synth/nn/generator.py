@@ -25,7 +25,7 @@ class Generator(Wrapper):
     """
 
     def __init__(self, model=DEFAULT_MODEL, *, verbose=False):
-        self.vqvae = self.schema = self.normalizer = self.gaussian = None
+        self.vqvae = self.schema = self.normalizer = self.gaussian = self.guide = None
         self.schedule = RectifiedFlow()
         super().__init__(model, verbose=verbose)
 
@@ -185,6 +185,7 @@ class Generator(Wrapper):
             self.schedule,
             conditions,
             settings,
+            guide=self.guide and self.guide.predict_on_batch,
             variance=self.normalizer.variance,
             **{"gaussian": self.gaussian, **options},
         )

@@ -34,22 +34,27 @@ from dipy_synth.training import (
     TrainingSettings,
     averaged_weights,
     building,
-    is_fresh,
     reserve_output,
     train,
 )
 from dipy_synth.training.devices import resolve_precision
 from dipy_synth.training.initial import check_initial, check_match, warn_of_seen
 from dipy_synth.training.train_denoiser import (
+    Run,
     describe_training,
     encode_splits,
+    guide_settings,
+    make_guide,
     make_pairs,
     make_unet,
     measure_latents,
+    start_from,
 )
 from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
 from dipy_synth.utils.number_checks import check_number
+
+GUIDE = "guide"  # a network with a file of its own
 
 
 class LDM(Generator):
@@ -78,6 +83,8 @@ class LDM(Generator):
         The conditions of the model.
     normalizer : LatentNormalizer or None
         From latents of the autoencoder to those of the network, and back.
+    guide : UNet or None
+        A weaker denoiser, from whose estimates autoguidance extrapolates.
     gaussian : GaussianDenoiser or None
         The closed-form denoiser used at noise levels where it is better than the
         network.
@@ -117,10 +124,13 @@ class LDM(Generator):
         self.normalizer = LatentNormalizer(
             *(arrays[name] for name in ("mean", "matrix", "variance"))
         )
-        self.gaussian = None
+        self.gaussian = self.guide = None
         if "gaussian" in config:
             variance = self.normalizer.variance
             self.gaussian = GaussianDenoiser.load(config["gaussian"], arrays, variance)
+        if GUIDE in config["networks"]:
+            made, _ = load_networks(folder, config, {GUIDE: _make_denoiser}, file=GUIDE)
+            self.guide = made[GUIDE]
 
     @locks("run_dir")
     def fit(
@@ -138,6 +148,7 @@ class LDM(Generator):
         initial=None,
         force=False,
         network=None,
+        guide_epochs=None,
         with_gate=False,
     ):
         """Train on a prepared cohort, or resume an interrupted run.
@@ -178,11 +189,15 @@ class LDM(Generator):
             shared.
         network : dict, optional
             Arguments of `UNet` that differ from the preset's, such as ``widths``.
+        guide_epochs : int, optional
+            Epochs of the guide, a weaker network for autoguidance: it has a quarter of
+            the channels. 0 trains none; an eighth of the epochs by default.
 
         Returns
         -------
         list of dict
-            The history, one row per epoch.
+            The history of the network, one row per epoch. That of the guide is in the
+            folder ``guide`` of the run.
 
         Raises
         ------
@@ -194,30 +209,40 @@ class LDM(Generator):
         warn_of_few(cohort)
         preset = find_preset(preset, UNET_PRESETS)
         settings = settings or TrainingSettings(**preset["training"])
+        shorter = guide_settings(settings, guide_epochs)
         crop = preset["crop"] if crop is None else crop
         check_number("dropout", dropout, low=0, high=1)
         self._start_config(cohort, vqvae, schedule or preset["schedule"])
         initial = self._read_initial(initial, cohort, conditions, network)
         self.schema = initial.schema if initial else fit_schema(cohort, conditions)
         check_rows(self.schema, cohort)
-        arguments = unet_arguments(preset, network)
         with building(settings):
             self.network = (
                 UNet(**initial.network.arguments())
                 if initial
-                else make_unet(self.vqvae.network, self.schema, arguments)
+                else make_unet(
+                    self.vqvae.network, self.schema, unet_arguments(preset, network)
+                )
             )
-        trained_on = fingerprint(cohort, self.schema.names)
+            runs = [Run(self.network, run_dir, settings)]
+            if shorter:
+                runs.append(Run(make_guide(self.network), run_dir / GUIDE, shorter))
         about = describe_training(
-            self, initial, cohort=trained_on, dropout=dropout, crop=crop
+            self,
+            initial,
+            cohort=fingerprint(cohort, self.schema.names),
+            dropout=dropout,
+            crop=crop,
         )
-        run = {"run_dir": run_dir, "settings": settings, "about": about}
         validates = bool(cohort.where("validation").any())
-        reserve_output(model=self.network, validates=validates, force=force, **run)
-        pairs = self._encode(cohort, run_dir, settings, dropout=dropout, crop=crop)
-        if initial is not None and is_fresh(run_dir):
-            self.network.set_weights(initial.network.get_weights())
-        history = self._train(*pairs, run)
+        for run in runs:
+            reserve_output(
+                **run._asdict(), about=about, validates=validates, force=force
+            )
+        pairs = self._encode(cohort, runs, dropout=dropout, crop=crop)
+        if initial is not None:
+            start_from(runs, initial.network, initial.guide)
+        history = self._train(*pairs, runs, about)
         self._finish(run_dir, cohort, with_gate)
         return history
 
@@ -229,7 +254,7 @@ class LDM(Generator):
         self.schedule = (
             make_schedule(schedule) if isinstance(schedule, dict) else schedule
         )
-        self.gaussian = self.folder = None
+        self.gaussian = self.guide = self.folder = None
         self.config = {**config, "sampling": dict(DEFAULT_SAMPLING)}
 
     def _read_initial(self, initial, cohort, conditions, network):
@@ -241,13 +266,14 @@ class LDM(Generator):
         warn_of_seen(initial, subjects_of(cohort, "validation"))
         return initial
 
-    def _encode(self, cohort, run_dir, settings, *, dropout, crop):
+    def _encode(self, cohort, runs, *, dropout, crop):
         """Encode the cohort; return the pairs for training and for validation."""
+        _, run_dir, settings = runs[0]
         latents = encode_splits(
             cohort, self.vqvae, self.schema, run_dir, seed=settings.seed
         )
         self.normalizer = measure_latents(
-            latents["train"], self.network, self.vqvae.network
+            latents["train"], [run.model for run in runs], self.vqvae.network
         )
         options = {"training": True, "crop": crop, "dropout": dropout}
         return tuple(
@@ -255,28 +281,34 @@ class LDM(Generator):
             for split, more in (("train", options), ("validation", {}))
         )
 
-    def _train(self, training, validation, run):
-        """Train the network and fit the Gaussian denoiser; return the history.
+    def _train(self, training, validation, runs, about):
+        """Train the networks and fit the Gaussian denoiser; return the history.
 
         The Gaussian is used above the noise levels of the network's training, and at
         those below where it is better on held-out pairs.
         """
         self.gaussian = fit_gaussian(training, categories=self.network.categories)
         self.gaussian.threshold = self.schedule.highest_ratio
-        run_dir, epochs = run["run_dir"], run["settings"].epochs
+        (_, run_dir, settings), *others = runs
+        data = {"validation": validation if len(validation) else None, "about": about}
         history = train(
-            self.network,
-            training,
-            validation=validation if len(validation) else None,
-            after_epoch=lambda epoch: self._show(run_dir, epoch, epochs),
-            **run,
+            data=training,
+            after_epoch=lambda epoch: self._show(run_dir, epoch, settings.epochs),
+            **data,
+            **runs[0]._asdict(),
         )
+        for run in others:
+            train(data=training, desc="guide", **data, **run._asdict())
+            self.guide = run.model
+        if self.guide is None:
+            no = {"autoguidance": None, "autoguidance_interval": None}
+            self.config["sampling"] |= no
         if len(validation.latents):
             self.gaussian.threshold = choose_threshold(
                 partial(self.denoiser, gaussian=None),
                 self.gaussian,
                 validation,
-                seed=run["settings"].seed,
+                seed=settings.seed,
             )
         return history
 
@@ -293,7 +325,9 @@ class LDM(Generator):
             return
         with averaged_weights(self.network):
             n, at_once = (3, 1) if self.vqvae.network.rank == 3 else (16, 16)
-            volumes = self.generate(n, seed=0, batch_size=at_once, progress=False)
+            volumes = self.generate(
+                n, seed=0, autoguidance=1, batch_size=at_once, progress=False
+            )
         save_montage(
             run_dir / "samples.png", [volumes], titles=[f"epoch {epoch}"], columns=n
         )
@@ -315,6 +349,7 @@ class LDM(Generator):
             "kind": "ldm",
             "config": config,
             "networks": {"autoencoder": self.vqvae.network, "unet": self.network},
+            "apart": {GUIDE: self.guide} if self.guide else {},
             "arrays": arrays,
             "files": qc_filter_files(self.folder, self.config),
         }

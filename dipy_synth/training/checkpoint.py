@@ -23,8 +23,18 @@ class CheckpointCallback(keras.callbacks.Callback):
     Arguments are those of `dipy_synth.training.train`.
     """
 
-    def __init__(self, run_dir, data, settings, after_epoch=None, *, monitored_from=0):
+    def __init__(
+        self,
+        run_dir,
+        data,
+        settings,
+        after_epoch=None,
+        *,
+        monitored_from=0,
+        desc="training",
+    ):
         super().__init__()
+        self.desc = desc
         self.monitored_from = monitored_from
         self.run_dir, self.data, self.settings = run_dir, data, settings
         self.after_epoch, self.history = after_epoch, []
@@ -68,7 +78,7 @@ class CheckpointCallback(keras.callbacks.Callback):
         self.bar = progress_bar(
             total=self.settings.epochs * steps,
             initial=len(self.history) * steps,
-            desc="training",
+            desc=self.desc,
             unit="step",
             mininterval=1,
         )

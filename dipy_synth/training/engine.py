@@ -45,6 +45,7 @@ def train(
     after_epoch=None,
     callbacks=(),
     monitored_from=0,
+    desc="training",
 ):
     """Train a model in a run folder, or resume an interrupted run.
 
@@ -73,6 +74,8 @@ def train(
     monitored_from : int, optional
         First epochs, which patience ignores: their metrics are not comparable with
         later ones.
+    desc : str, optional
+        Name of the progress bar.
 
     Returns
     -------
@@ -98,7 +101,12 @@ def train(
         run_dir, model, settings, about=about, validates=validates, force=force
     )
     checkpoint = CheckpointCallback(
-        run_dir, data, settings, after_epoch, monitored_from=monitored_from
+        run_dir,
+        data,
+        settings,
+        after_epoch,
+        monitored_from=monitored_from,
+        desc=desc,
     )
     with _memory_advice(run_dir, settings), placement_of(model, settings):
         _compile(model, settings, batches=settings.epochs * len(data))

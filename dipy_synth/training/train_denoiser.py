@@ -1,4 +1,10 @@
-"""Parts of a latent diffusion model's training: network, latents, pairs."""
+"""Parts of a latent diffusion model's training: networks, latents, pairs."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
 
 from dipy_synth.data.laterality import labels_name_a_side, names_a_side
 from dipy_synth.diffusion.latents import conditions_of, encode_cohort
@@ -6,6 +12,9 @@ from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.pairs import NoisyPairs
 from dipy_synth.networks.architectures import check_arguments
 from dipy_synth.networks.unet import UNet
+from dipy_synth.training.run_folder import is_fresh
+from dipy_synth.training.settings import TrainingSettings
+from dipy_synth.utils.number_checks import check_whole
 
 SPLITS = ("train", "validation")
 
@@ -25,6 +34,47 @@ def make_unet(autoencoder, schema, arguments):
         arguments["unfold"] = 2 if finer and len(arguments["widths"]) > 1 else 1
     categories = [len(column.categories or ()) for column in schema.columns]
     return UNet(autoencoder.latent_shape, categories=categories, **arguments)
+
+
+class Run(NamedTuple):
+    """A network, the folder of its training, and the settings."""
+
+    model: keras.Model
+    run_dir: Path
+    settings: TrainingSettings
+
+
+def make_guide(network):
+    """Make the guide of a U-Net for autoguidance: a quarter of its channels.
+
+    A guide is to make the errors of the network, but more of them [1]_.
+
+    References
+    ----------
+    .. [1] Karras et al. (2024). Guiding a diffusion model with a bad version of itself.
+       NeurIPS.
+    """
+    arguments = network.arguments()
+    widths = [max(1, width // 4) for width in arguments["widths"]]
+    return UNet(**{**arguments, "widths": widths})
+
+
+def guide_settings(settings, epochs=None):
+    """Return the settings of a guide's training, None without: TrainingSettings.
+
+    `epochs` are an eighth of those of the network by default; 0 is without a guide.
+    """
+    if epochs is None:
+        epochs = max(1, round(settings.epochs / 8))
+    epochs = check_whole("guide_epochs", epochs, low=0)
+    return replace(settings, epochs=epochs, patience=0) if epochs else None
+
+
+def start_from(runs, *networks):
+    """Set the weights of new runs to those of other networks, where there are any."""
+    for run, network in zip(runs, networks):
+        if network is not None and is_fresh(run.run_dir):
+            run.model.set_weights(network.get_weights())
 
 
 def describe_training(ldm, initial, **options):
@@ -62,8 +112,8 @@ def encode_splits(cohort, vqvae, schema, run_dir, *, seed=0):
     }
 
 
-def measure_latents(latents, network, autoencoder):
-    """Fit the normalizer to training latents, and set the network's maps.
+def measure_latents(latents, networks, autoencoder):
+    """Fit the normalizer to training latents, and set the maps of networks.
 
     Shifted views are left out.
     """
@@ -72,7 +122,8 @@ def measure_latents(latents, network, autoencoder):
         latents.values[latents.unmoved], coordinates=coordinates
     )
     mean = normalizer.mean @ normalizer.matrix
-    network.unfolding.set_statistics(mean, normalizer.variance, basis=basis)
+    for network in networks:
+        network.unfolding.set_statistics(mean, normalizer.variance, basis=basis)
     return normalizer
 
 

@@ -85,8 +85,8 @@ class SynthMRIFlow(Workflow):
             2024). If None, that of the model.
         autoguidance : float, optional
             Scale of autoguidance (Karras et al., 2024), from 0 to 10: above 1, each
-            estimate is extrapolated from a linear one, which makes folds clearer; 1 is
-            without. If None, that of the model.
+            estimate is extrapolated from that of the model's guide, a weaker network,
+            which makes folds clearer; 1 is without. If None, that of the model.
         autoguidance_interval : variable float, optional
             Lowest and highest noise-to-signal ratio with autoguidance. If None, that of
             the model.

@@ -40,6 +40,7 @@ class TrainLDMFlow(Workflow):
         precision=None,
         accumulation=None,
         patience=None,
+        guide_epochs=None,
         with_gate=False,
         tensorboard=False,
         devices=1,
@@ -50,8 +51,9 @@ class TrainLDMFlow(Workflow):
 
         The run's folder has the curves (history.csv, curves.png), samples
         (samples.png), a checkpoint of the last epoch and, at the end, the model in its
-        folder "model", which dipy_synth_mri --model reads. The same command resumes an
-        interrupted run; --force starts anew.
+        folder "model", which dipy_synth_mri --model reads. Its folder "guide" is the
+        training of the guide. The same command resumes an interrupted run; --force
+        starts anew.
 
         Parameters
         ----------
@@ -121,6 +123,9 @@ class TrainLDMFlow(Workflow):
             Early stopping: number of epochs without a lower validation loss, after
             which training ends with the weights of the best epoch; 0 trains all epochs.
             If None, that of the preset.
+        guide_epochs : int, optional
+            Number of epochs of the guide, a weaker network for autoguidance, which is
+            trained last; 0 trains none. If None, an eighth of the epochs.
         with_gate : bool, optional
             Let dipy_synth_mri --gate search for copies of training brains. The model
             folder then holds the training brains in blocks of 4 voxels (8 mm at 2 mm):
@@ -180,6 +185,7 @@ class TrainLDMFlow(Workflow):
             crop=crop,
             dropout=condition_dropout,
             initial=initial,
+            guide_epochs=guide_epochs,
             with_gate=with_gate,
             force=self._force_overwrite,
             network={k: v for k, v in network.items() if v is not None},

@@ -115,27 +115,62 @@ def test_preconditioned_states_are_scaled_on_the_way_in_and_out():
 
 
 @pytest.mark.parametrize("prediction", ["preconditioned", "velocity"])
-def test_autoguidance_extrapolates_from_the_linear_estimate(prediction):
-    """Karras et al. (2024), in its interval alone, without further calls."""
+def test_autoguidance_extrapolates_from_the_guide(prediction):
+    """Karras et al. (2024), in its interval alone; the guide is called there alone."""
     flow = RectifiedFlow(prediction=prediction)
     rng, calls = np.random.default_rng(0), []
-    variance = rng.uniform(0.1, 3, (4, 4, 2)).astype("float32")
-    x_t, output = rng.normal(size=(2, 2, 4, 4, 2)).astype("float32")
+    x_t, strong, weak = rng.normal(size=(3, 2, 4, 4, 2)).astype("float32")
 
-    def predict(inputs):
-        calls.append(1)
-        return output
+    def guide(inputs):
+        calls.append(inputs["conditions"].tolist())
+        return weak
 
-    nothing = np.zeros((2, 0), "float32")
+    wanted = np.full((2, 1), 0.5, "float32")
     settings = SamplingSettings(autoguidance=1.5, autoguidance_interval=(0.5, 2))
-    denoise = guided_denoiser(predict, flow, nothing, settings, variance=variance)
+    denoise = guided_denoiser(lambda _: strong, flow, wanted, settings, guide=guide)
     for ratio, scale in ((0.4, 1.0), (0.6, 1.5), (1.9, 1.5), (2.1, 1.0)):
         t = ratio / (1 + ratio)
-        linear = variance / (variance + ratio**2) * x_t / (1 - t)
-        own = flow.to_x0(output, x_t, t, variance=variance)
-        expected = linear + scale * (own - linear)
+        own, other = (flow.to_x0(each, x_t, t) for each in (strong, weak))
+        expected = with_spread_of(own, other + scale * (own - other))
         np.testing.assert_allclose(denoise(x_t, t), expected, atol=1e-5)
-    assert len(calls) == 4
+    assert calls == [wanted.tolist()] * 2
+
+
+def with_spread_of(x0, moved):
+    """Scale each channel of each sample to the standard deviation of another."""
+    scaled = moved.copy()
+    for sample in range(len(moved)):
+        for channel in range(moved.shape[-1]):
+            where = (sample, ..., channel)
+            scaled[where] *= x0[where].std() / moved[where].std()
+    return scaled
+
+
+def test_both_kinds_of_guidance_add_up():
+    rng, flow = np.random.default_rng(0), RectifiedFlow()
+    state, own, plain, weak = rng.normal(size=(4, 1, 4, 4, 2)).astype("float32")
+
+    def network(inputs):
+        return plain if np.isnan(inputs["conditions"]).all() else own
+
+    settings = SamplingSettings(guidance=2.0, autoguidance=1.5)
+    wanted = np.array([[0.5]], "float32")
+    denoise = guided_denoiser(network, flow, wanted, settings, guide=lambda _: weak)
+    x0, without, of_guide = (flow.to_x0(v, state, 0.5) for v in (own, plain, weak))
+    guided = without + 2 * (x0 - without)
+    expected = with_spread_of(guided, guided + 0.5 * (x0 - of_guide))
+    np.testing.assert_allclose(denoise(state, 0.5), expected, atol=1e-5)
+
+
+def test_autoguidance_needs_a_guide():
+    nothing = np.zeros((1, 0), "float32")
+    for scale, good in ((1.0, True), (1.5, False)):
+        settings = SamplingSettings(autoguidance=scale)
+        if good:
+            guided_denoiser(None, RectifiedFlow(), nothing, settings)
+            continue
+        with pytest.raises(InputError, match="autoguidance 1.5: expected 1"):
+            guided_denoiser(None, RectifiedFlow(), nothing, settings)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.7, 1.0])

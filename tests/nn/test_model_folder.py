@@ -57,7 +57,7 @@ def test_a_model_folder_holds_nothing_of_a_subject(cohort, runs):
             found = labels_on_side(config["split"], cohort.subjects, side)
             assert found == sorted(there)
     files = {p.name.split("-")[0] for p in (runs / "default" / "model").iterdir()}
-    assert files == {"README.md", "config.json", "qc_filter", "weights"}
+    assert files == {"README.md", "config.json", "guide", "qc_filter", "weights"}
     default = QCFilter.load(runs / "default")
     assert default.search is None
     assert set(default.to_arrays()) == {"metrics", "limits", "mean", "power", "n"}

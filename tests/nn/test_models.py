@@ -13,6 +13,7 @@ from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.diffusion.latents import encode_volumes
+from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.models import find_model
@@ -43,7 +44,7 @@ def vqvae_run(prepared_folder, tmp_path_factory):
     return run
 
 
-def fit_ldm(prepared_folder, vqvae_run, run):
+def fit_ldm(prepared_folder, vqvae_run, run, **options):
     """Train a small model in a run's folder: the model and its history."""
     ldm = LDM(None)
     history = ldm.fit(
@@ -53,6 +54,7 @@ def fit_ldm(prepared_folder, vqvae_run, run):
         settings=SETTINGS,
         conditions=("age", "sex"),
         network=SMALL_UNET,
+        **options,
     )
     return ldm, history
 
@@ -107,8 +109,8 @@ def test_run_folder_shows_what_happened(vqvae_run, ldm_run):
         assert "val_loss" in history[0]
 
 
-def weights_of(folder):
-    (path,) = folder.glob("weights-*.npz")
+def weights_of(folder, kind="weights"):
+    (path,) = folder.glob(f"{kind}-*.npz")
     return path
 
 
@@ -276,13 +278,43 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(prepared_folder, vqvae_run, l
     assert len((killed / "history.csv").read_text().splitlines()) == 2  # one epoch
     _, history = fit_ldm(prepared_folder, vqvae_run, killed)
     assert len(history) == SETTINGS.epochs
-    with (
-        np.load(weights_of(killed / "model")) as resumed,
-        np.load(weights_of(ldm_run / "model")) as straight,
-    ):
-        assert resumed.files == straight.files
-        for name in straight.files:
-            np.testing.assert_allclose(resumed[name], straight[name], atol=1e-6)
+    for kind in ("weights", "guide"):
+        with (
+            np.load(weights_of(killed / "model", kind)) as resumed,
+            np.load(weights_of(ldm_run / "model", kind)) as straight,
+        ):
+            assert resumed.files == straight.files
+            for name in straight.files:
+                np.testing.assert_allclose(resumed[name], straight[name], atol=1e-6)
+
+
+def test_a_guide_is_trained_last_and_kept_with_the_model(ldm_run, ldm, tmp_path):
+    rows = (ldm_run / "guide" / "history.csv").read_text().splitlines()
+    assert len(rows) == 1 + 1  # an eighth of the epochs, or one
+    wide, narrow = (net.arguments()["widths"] for net in (ldm.network, ldm.guide))
+    assert [4 * n for n in narrow] == [*wide]
+    maps = (net.unfolding.get_weights() for net in (ldm.network, ldm.guide))
+    for one, other in zip(*maps, strict=True):
+        np.testing.assert_array_equal(one, other)
+    state = np.random.default_rng(0).normal(size=(1, *ldm.network.shape))
+
+    def estimate(ldm, scale):
+        settings, rows = SamplingSettings(autoguidance=scale), np.zeros((1, 2))
+        return ldm.denoiser(rows, settings, gaussian=None)(state, 0.5)
+
+    assert np.abs(estimate(ldm, 3) - estimate(ldm, 1)).max() > 1e-3
+    again = LDM(ldm.save(tmp_path))
+    np.testing.assert_array_equal(estimate(again, 3), estimate(ldm, 3))
+
+
+def test_a_model_without_a_guide_has_no_autoguidance(
+    prepared_folder, vqvae_run, tmp_path
+):
+    ldm, _ = fit_ldm(prepared_folder, vqvae_run, tmp_path, guide_epochs=0)
+    assert ldm.guide is None and not (tmp_path / "guide").exists()
+    assert ldm.generate(steps=2).shape[0] == 1
+    with pytest.raises(InputError, match="no guide"):
+        ldm.generate(steps=2, autoguidance=2)
 
 
 def test_a_finished_run_is_not_trained_again(prepared_folder, vqvae_run):
