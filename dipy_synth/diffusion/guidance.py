@@ -22,9 +22,9 @@ def guided_denoiser(
     Classifier-free guidance extrapolates from the network's estimate without conditions
     through the one with them. Without conditions the two are equal, and only one is
     computed. Autoguidance extrapolates from the estimate of a weaker network, the
-    guide, under the same conditions, and keeps the standard deviation of each channel:
-    a better network would change where folds are, but not how strong they are. Where
-    both act, both changes are added.
+    guide, under the same conditions, without what would only make a channel stronger
+    (projected guidance): folds are moved, not deepened. Where both act, both changes
+    are added.
 
     Parameters
     ----------
@@ -62,6 +62,8 @@ def guided_denoiser(
     and distribution quality in diffusion models. NeurIPS.
     Karras et al. (2024). Guiding a diffusion model with a bad version of itself.
     NeurIPS (autoguidance).
+    Sadat, Hilliges & Weber (2025). Eliminating oversaturation and artifacts of high
+    guidance scales in diffusion models. ICLR (projected guidance).
     """
     settings = settings or SamplingSettings()
     unconditional = np.full_like(conditions, np.nan)
@@ -97,7 +99,7 @@ def guided_denoiser(
             x0 = _rescaled(moved, own, settings.guidance_rescale or 0.0)
         if extrapolation != 1:
             weaker = estimate(x, t, conditions, guide)
-            x0 = _with_spread(x0 + (extrapolation - 1) * (own - weaker), x0)
+            x0 = x0 + _across((extrapolation - 1) * (own - weaker), x0)
         return x0
 
     return denoise
@@ -109,11 +111,12 @@ def _scale(scale, interval):
     return lambda ratio: scale if scale is not None and low <= ratio <= high else 1.0
 
 
-def _with_spread(moved, x0):
-    """Give each sample and channel its standard deviation without autoguidance."""
-    axes = tuple(range(1, moved.ndim - 1))
-    there, target = (x.std(axis=axes, keepdims=True) for x in (moved, x0))
-    return moved * (target / np.maximum(there, 1e-8))
+def _across(change, x0):
+    """Leave out what would only make each channel of an estimate stronger."""
+    axes = tuple(range(1, x0.ndim - 1))
+    along = np.sum(change * x0, axis=axes, keepdims=True)
+    along /= np.maximum(np.sum(x0**2, axis=axes, keepdims=True), 1e-8)
+    return change - np.maximum(along, 0) * x0
 
 
 def _rescaled(moved, prediction, share):
