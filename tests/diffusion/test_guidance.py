@@ -131,19 +131,32 @@ def test_autoguidance_extrapolates_from_the_guide(prediction):
     for ratio, scale in ((0.4, 1.0), (0.6, 1.5), (1.9, 1.5), (2.1, 1.0)):
         t = ratio / (1 + ratio)
         own, other = (flow.to_x0(each, x_t, t) for each in (strong, weak))
-        expected = with_spread_of(own, other + scale * (own - other))
+        expected = own + across((scale - 1) * (own - other), own)
         np.testing.assert_allclose(denoise(x_t, t), expected, atol=1e-5)
     assert calls == [wanted.tolist()] * 2
 
 
-def with_spread_of(x0, moved):
-    """Scale each channel of each sample to the standard deviation of another."""
-    scaled = moved.copy()
-    for sample in range(len(moved)):
-        for channel in range(moved.shape[-1]):
+def across(change, x0):
+    """Leave out of a change what is along each channel of each sample."""
+    left = change.copy()
+    for sample in range(len(x0)):
+        for channel in range(x0.shape[-1]):
             where = (sample, ..., channel)
-            scaled[where] *= x0[where].std() / moved[where].std()
-    return scaled
+            along = np.vdot(change[where], x0[where]) / np.vdot(x0[where], x0[where])
+            left[where] -= max(along, 0) * x0[where]
+    return left
+
+
+def test_what_only_deepens_folds_is_left_out():
+    flow, rng = RectifiedFlow(prediction="image"), np.random.default_rng(0)
+    state, own, other = rng.normal(size=(3, 2, 4, 4, 2)).astype("float32")
+    settings, nothing = SamplingSettings(autoguidance=3.0), np.zeros((2, 0), "float32")
+    for guide, moved in ((0.5 * own, False), (other, True)):
+        denoise = guided_denoiser(
+            lambda _: own, flow, nothing, settings, guide=lambda _, weak=guide: weak
+        )
+        changed = np.abs(denoise(state, 0.5) - own).max() > 1e-5
+        assert changed == moved
 
 
 def test_both_kinds_of_guidance_add_up():
@@ -158,7 +171,7 @@ def test_both_kinds_of_guidance_add_up():
     denoise = guided_denoiser(network, flow, wanted, settings, guide=lambda _: weak)
     x0, without, of_guide = (flow.to_x0(v, state, 0.5) for v in (own, plain, weak))
     guided = without + 2 * (x0 - without)
-    expected = with_spread_of(guided, guided + 0.5 * (x0 - of_guide))
+    expected = guided + across(0.5 * (x0 - of_guide), guided)
     np.testing.assert_allclose(denoise(state, 0.5), expected, atol=1e-5)
 
 
