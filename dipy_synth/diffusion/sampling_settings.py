@@ -129,8 +129,8 @@ DEFAULT_SAMPLING = {
     "guidance": 1.5,
     "guidance_rescale": 0.0,
     "guidance_interval": [2.0, 1000.0],
-    "autoguidance": 1.15,
-    "autoguidance_interval": [0.3, 5.0],
+    "autoguidance": 2.5,
+    "autoguidance_interval": [0.5, 2.0],
 }
 
 
