@@ -13,9 +13,8 @@ fi
 source=$1 work=$2
 here=$(cd "$(dirname "$0")" && pwd)
 # options of the diffusion model's training, such as LDM="--preset small --epochs 2"
-read -ra ldm <<<"${LDM:---epochs 12 --learning_rate 1e-3}"
-sampling=(--guidance 4 --guidance_interval 0.3 1000 --autoguidance 1 --steps 24
-    --batch_size 12)
+read -ra ldm <<<"${LDM:---epochs 12 --learning_rate 1e-3 --guide_epochs 0}"
+sampling=(--guidance 4 --guidance_interval 0.3 1000 --steps 24 --batch_size 12)
 
 python "$here/tumors.py" implant "$source" "$work/brains" --brains "${BRAINS:-80}"
 dipy_preprocess_t1 "$work/brains" --labels "$work/brains/derivatives/tumors" \

@@ -27,6 +27,8 @@ _WORKS = (
     "Ho and Salimans (2022). Classifier-free diffusion guidance. arXiv:2207.12598.",
     "Karras et al. (2024). Guiding a diffusion model with a bad version of itself. "
     "NeurIPS.",
+    "Sadat et al. (2025). Eliminating oversaturation and artifacts of high guidance "
+    "scales in diffusion models. ICLR.",
     "Heusel et al. (2017). GANs trained by a two time-scale update rule converge to a "
     "local Nash equilibrium. NeurIPS.",
     "Gretton et al. (2012). A kernel two-sample test. JMLR 13.",
@@ -76,8 +78,8 @@ def _generated(folder):
         ("Guidance", "Classifier-free guidance (Ho and Salimans, 2022)"),
         (
             "Autoguidance",
-            "Autoguidance (Karras et al., 2024), with the best linear estimate as the "
-            "weaker denoiser,",
+            "Autoguidance (Karras et al., 2024) from a smaller network, projected (Sadat "
+            "et al., 2025),",
         ),
     ):
         if record.get(key) not in (None, 1, 1.0):
