@@ -41,18 +41,18 @@ it.
   for a short time on few subjects.
 - **Contents**: `config.json` (networks, grid, salted hashes of the subjects of either
   side of the split, conditions with their rounded ranges, recommended sampling),
-  `weights-*.npz` (float16 arrays) and `qc_filter-*.npz` (acceptance ranges for
-  `dipy_synth_mri --gate`; no training brain at any resolution); nothing in this folder
-  can run code.
+  `weights-*.npz` and `guide-*.npz` (float16 arrays) and `qc_filter-*.npz` (acceptance
+  ranges for `dipy_synth_mri --gate`; no training brain at any resolution); nothing in
+  this folder can run code.
 """
 
 
 SEEN = """outline,
   hemispheres, ventricles, corpus callosum, white matter, cerebellum and stem are in
-  place; gyri and sulci can be followed in all three planes, as sharp as real ones.
-  Still off: gyri are thinner and sulci shorter than real ones, between the hemispheres
-  the cortex is patchy, folia of the cerebellum are blurred, the edge between grey and
-  white matter is paler, and the outline is a little ragged."""
+  place; gyri and sulci can be followed in all three planes, as sharp as real ones, and
+  the fissure between the hemispheres is whole. Still off: the cortex is paler than a
+  real one and sulci are shorter, between the hemispheres the cortex is patchy and dark,
+  folia of the cerebellum are blurred, and the outline is a little ragged."""
 
 
 def main():
@@ -104,8 +104,8 @@ def _made(work):
         start = f"from the earlier model {told['initial'][:12]} (`--initial`)"
     words = (
         f"- **Made by** the commands of `benchmarks/make_ixi_2mm.sh`: {own}, U-Net "
-        f"{_run(work / 'ldm')} {start}. What was tried: "
-        "`doc/benchmarks/denoiser.rst`."
+        f"{_run(work / 'ldm')} {start}, guide {_run(work / 'ldm' / 'guide')}. What was "
+        "tried: `doc/benchmarks/denoiser.rst`."
     )
     return textwrap.fill(words, 88, subsequent_indent="  ")
 

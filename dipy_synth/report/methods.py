@@ -78,8 +78,8 @@ def _generated(folder):
         ("Guidance", "Classifier-free guidance (Ho and Salimans, 2022)"),
         (
             "Autoguidance",
-            "Autoguidance (Karras et al., 2024) from a smaller network, projected (Sadat "
-            "et al., 2025),",
+            "Autoguidance (Karras et al., 2024) from a smaller network, projected "
+            "(Sadat et al., 2025),",
         ),
     ):
         if record.get(key) not in (None, 1, 1.0):
