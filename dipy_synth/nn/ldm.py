@@ -120,17 +120,17 @@ class LDM(Generator):
         with made_from(folder, "the schedule"):
             self.schedule = make_schedule(config["schedule"])
         self.schema = ConditionSchema.from_config(config["conditions"])
+        self.gaussian = self.guide = None
+        if GUIDE in config["networks"]:
+            made, _ = load_networks(folder, config, {GUIDE: _make_denoiser}, file=GUIDE)
+            self.guide = made[GUIDE]
         _check_agreement(self)
         self.normalizer = LatentNormalizer(
             *(arrays[name] for name in ("mean", "matrix", "variance"))
         )
-        self.gaussian = self.guide = None
         if "gaussian" in config:
             variance = self.normalizer.variance
             self.gaussian = GaussianDenoiser.load(config["gaussian"], arrays, variance)
-        if GUIDE in config["networks"]:
-            made, _ = load_networks(folder, config, {GUIDE: _make_denoiser}, file=GUIDE)
-            self.guide = made[GUIDE]
 
     @locks("run_dir")
     def fit(
@@ -363,16 +363,20 @@ def _make_denoiser(config):
 
 def _check_agreement(ldm):
     """Refuse a configuration with parts of different models."""
-    categories = tuple(len(column.categories or ()) for column in ldm.schema.columns)
-    if categories != tuple(ldm.network.categories):
-        raise InputError(
-            f"{ldm.folder}: conditions {', '.join(ldm.schema.names)} with {categories} "
-            f"categories, but a network of {tuple(ldm.network.categories)}; expected "
-            "the configuration that was saved with the weights"
-        )
-    grid, shape = ldm.config["grid"], tuple(ldm.vqvae.network.shape)
-    if grid is not None and tuple(grid["shape"]) != shape:
-        raise InputError(
-            f"{ldm.folder}: a grid of {tuple(grid['shape'])}, but an autoencoder of "
-            f"{shape}; expected the configuration that was saved with the weights"
-        )
+    categories = [len(column.categories or ()) for column in ldm.schema.columns]
+    autoencoder, grid = ldm.vqvae.network, ldm.config["grid"]
+    parts = []
+    if grid is not None:
+        parts.append(("a grid of", grid["shape"], "an autoencoder", autoencoder.shape))
+    known = f"conditions {', '.join(ldm.schema.names)} with categories"
+    for network in filter(None, (ldm.network, ldm.guide)):
+        parts += [
+            (known, categories, "a network", network.categories),
+            ("latents of", autoencoder.latent_shape, "a network", network.shape),
+        ]
+    for one, ours, other, theirs in parts:
+        if tuple(ours) != tuple(theirs):
+            raise InputError(
+                f"{ldm.folder}: {one} {tuple(ours)}, but {other} of {tuple(theirs)}; "
+                "expected the configuration that was saved with the weights"
+            )

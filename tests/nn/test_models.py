@@ -19,6 +19,7 @@ from dipy_synth.grid import Grid
 from dipy_synth.models import find_model
 from dipy_synth.networks.blocks import depth_to_space, space_to_depth
 from dipy_synth.networks.patch_autoencoder import PatchAutoencoder
+from dipy_synth.networks.unet import UNet
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.predictor import CovariatePredictor
 from dipy_synth.nn.vqvae import VQVAE
@@ -305,6 +306,17 @@ def test_a_guide_is_trained_last_and_kept_with_the_model(ldm_run, ldm, tmp_path)
     assert np.abs(estimate(ldm, 3) - estimate(ldm, 1)).max() > 1e-3
     again = LDM(ldm.save(tmp_path))
     np.testing.assert_array_equal(estimate(again, 3), estimate(ldm, 3))
+
+
+@pytest.mark.parametrize(
+    "other, words",
+    [({"categories": (0, 3)}, "categories"), ({"shape": (8, 8, 8, 2)}, "latents")],
+)
+def test_a_guide_of_another_model_is_refused(ldm_run, tmp_path, other, words):
+    ldm = LDM(ldm_run)
+    ldm.guide = UNet(**{**ldm.guide.arguments(), **other})
+    with pytest.raises(InputError, match=f"{words}.*, but a network of"):
+        LDM(ldm.save(tmp_path))
 
 
 def test_a_model_without_a_guide_has_no_autoguidance(
