@@ -50,7 +50,7 @@ class Attention(layers.Layer):
     def _attention(self):
         return layers.MultiHeadAttention(
             self.heads,
-            self.channels // self.heads,
+            max(1, self.channels // self.heads),
             output_shape=self.channels,
             dtype=self.dtype_policy,
         )

@@ -82,13 +82,14 @@ def blocks():
         (PixelShuffle(4), 8, 4, 2),
         (LayerNorm(), 8, 8, 1),
         (Attention(8, heads=2), 8, 8, 1),
+        (Attention(2, heads=4), 2, 2, 1),
         (FSQ((5, 4, 3)), 3, 3, 1),
     ]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize("case", range(6))
+@pytest.mark.parametrize("case", range(7))
 def test_conformance(shape, policy, case):
     layer, incoming, outgoing, factor = blocks()[case]
     config = {**layer.get_config(), "dtype": policy}

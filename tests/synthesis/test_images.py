@@ -186,7 +186,8 @@ def digits(tmp_path):
         np.zeros(shape), np.eye(shape[-1]), np.ones(shape)
     )
     split = {"train": ["a"], "validation": ["b"]}
-    ldm.config = {"grid": None, "sampling": dict(DEFAULT_SAMPLING), "split": split}
+    sampling = DEFAULT_SAMPLING | {"autoguidance": None}
+    ldm.config = {"grid": None, "sampling": sampling, "split": split}
     return ldm.save(tmp_path / "model")
 
 

@@ -274,7 +274,7 @@ def test_a_thousand_volumes_are_never_held(tmp_path):
         tracemalloc.stop()
     assert len(paths) == len(model.made) - 2 == 1000
     assert all(path.exists() for path in paths)
-    assert peak < 16e6  # the picture takes half of it
+    assert peak < 32e6  # the picture takes up to half of it
 
 
 def files_of(root):
