@@ -140,12 +140,17 @@ def config_hash(config):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def add_arrays(folder, name, arrays):
-    """Add a file of arrays to a model's folder, and its hash to the configuration."""
+def add_arrays(folder, name, arrays, *, card=""):
+    """Add a file of arrays to a model's folder, and its hash to the configuration.
+
+    `card` is the new text of the model's ``README.md``, where that changes.
+    """
     folder = find_model(folder)
     with folder_lock(folder):
         config = read_object(folder / "config.json")
         sha256 = _write_arrays(folder, name, arrays)
+        if card:
+            write_text(folder / "README.md", card)
         config = {**config, f"{name}_sha256": sha256}
         _write_config(folder, config)
     return arrays_path(folder, config, name)

@@ -17,20 +17,19 @@ def warn_of_few(cohort):
         logger.warning(words)
 
 
-def privacy_card(cohort, *, with_gate=False):
+def privacy_card(cohort):
     """Write the README of a model: what it holds of the training subjects of a cohort.
 
-    `with_gate` is whether the QC filter has the training brains.
+    `dipy_synth.synthesis.qc_filter.add_qc_filter` adds what its QC filter holds.
     """
     subjects = len(subjects_of(cohort, "train"))
     words = few_trained_on(subjects) or (
         f"{subjects} training subjects: weights, means and variances are of all of "
-        "them. No name, exact age or picture of one is here"
+        "them, without a name, an exact age or a picture of one"
     )
-    brains = "; but the QC filter holds the training brains, in blocks of 4 voxels"
     return (
         f"# A model of dipy_synth {__version__}\n\n## Privacy\n\n"
-        f"{words}{brains * with_gate}. See the page on privacy of dipy_synth.\n"
+        f"{words}. See the page on privacy of dipy_synth.\n"
     )
 
 

@@ -314,8 +314,7 @@ class LDM(Generator):
 
     def _finish(self, run_dir, cohort, with_gate):
         """Write the model, and reload it in float32."""
-        card = privacy_card(cohort, with_gate=with_gate)
-        self.save(run_dir / "model", card=card)
+        self.save(run_dir / "model", card=privacy_card(cohort))
         add_qc_filter_if_possible(run_dir / "model", cohort, copies=with_gate)
         self.load_model_weights(run_dir / "model")
 

@@ -27,6 +27,10 @@ _NAME = "qc_filter"
 COPY = "similarity to a training brain"
 _FACTOR, _REACH = 4, 2  # blocks of 8 mm, shifts of 4 mm at 2 mm
 _COPIES = 0.05  # fraction of volumes like held-out ones that may be flagged as copies
+_NOTE = """
+The QC filter holds the training brains, in blocks of 4 voxels: keep this folder where
+the scans are.
+"""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class QCFilter:
     sha256: str = ""
 
     @classmethod
-    def fit(cls, cohort, *, copies=True):
+    def fit(cls, cohort, *, copies=False):
         """Fit ranges and threshold to the validation volumes of a cohort.
 
         Where there are fewer than 8, training volumes serve, each compared with those
@@ -65,8 +69,8 @@ class QCFilter:
         cohort : Cohort
             The prepared cohort that a model was trained on.
         copies : bool, optional
-            Search for copies of training brains, too. This needs the training brains
-            themselves, in blocks of 4 voxels.
+            Search for copies of training brains, too. The filter then holds the
+            training brains themselves, in blocks of 4 voxels.
 
         Returns
         -------
@@ -172,7 +176,7 @@ def has_qc_filter(config):
     return f"{_NAME}_sha256" in config
 
 
-def add_qc_filter(model, cohort, *, copies=True):
+def add_qc_filter(model, cohort, *, copies=False):
     """Fit the QC filter of a model, and add it to the model's folder.
 
     Parameters
@@ -183,7 +187,8 @@ def add_qc_filter(model, cohort, *, copies=True):
         The prepared cohort that the model was trained on.
     copies : bool, optional
         See `QCFilter.fit`. The folder then holds the training brains in blocks of 4
-        voxels: do not share it unless the scans may be shared.
+        voxels, as its ``README.md`` says: do not share it unless the scans may be
+        shared.
 
     Returns
     -------
@@ -206,7 +211,15 @@ def add_qc_filter(model, cohort, *, copies=True):
             f"{cohort.root}: another grid, or other subjects, than those that {folder} "
             "was trained on; expected its own cohort"
         )
-    return add_arrays(folder, _NAME, QCFilter.fit(cohort, copies=copies).to_arrays())
+    arrays = QCFilter.fit(cohort, copies=copies).to_arrays()
+    return add_arrays(folder, _NAME, arrays, card=_card(folder, copies))
+
+
+def _card(folder, copies):
+    """Return the README of a model, with or without the note on training brains."""
+    path = folder / "README.md"
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return text.replace(_NOTE, "") + _NOTE * copies
 
 
 def add_qc_filter_if_possible(folder, cohort, *, copies=False):

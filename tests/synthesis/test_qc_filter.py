@@ -44,7 +44,7 @@ def folder(cohort, tmp_path_factory):
     """What the QC filter asks of a model's folder, with a QC filter."""
     root = tmp_path_factory.mktemp("model")
     write_model(root, cohort)
-    add_qc_filter(root, cohort)
+    add_qc_filter(root, cohort, copies=True)
     return root
 
 
@@ -96,7 +96,7 @@ def test_copies_of_training_brains_are_named(qc_filter, cohort):
 
 
 def test_what_is_read_judges_as_what_was_made(qc_filter, cohort):
-    made = QCFilter.fit(cohort)
+    made = QCFilter.fit(cohort, copies=True)
     assert made.ranges.n == 12 and made.threshold == qc_filter.threshold
     assert made.ranges.limits == qc_filter.ranges.limits
     for volume in (brain(0), noise(1), cohort.volumes("train")[3]):
@@ -108,7 +108,7 @@ def test_without_held_out_brains_the_training_brains_set_the_marks(cohort):
         def volumes(self, split=None):
             return super().volumes(split)[: 0 if split == "validation" else None]
 
-    alone = QCFilter.fit(Alone(*vars(cohort).values()))
+    alone = QCFilter.fit(Alone(*vars(cohort).values()), copies=True)
     assert alone.ranges.n == 24
     train = cohort.volumes("train")
     search = VoxelSearch(train, factor=4)
@@ -153,12 +153,28 @@ def test_a_qc_filter_is_for_its_own_model(folder, cohort, tmp_path, write_prepar
         QCFilter.load(copy)
 
 
-def test_without_the_training_brains_only_form_counts(cohort, tmp_path):
-    add_qc_filter(write_model(tmp_path, cohort), cohort, copies=False)
+def test_by_default_there_is_no_training_brain_and_only_form_counts(cohort, tmp_path):
+    add_qc_filter(write_model(tmp_path, cohort), cohort)
     alone = QCFilter.load(tmp_path)
     assert not {"train", "inside", "threshold"} & set(alone.to_arrays())
     assert "high-frequency power of real" in metrics(alone(noise(0)))
     assert COPY not in metrics(alone(cohort.volumes("train")[0]))
+
+
+def test_the_card_says_whether_training_brains_are_there(cohort, tmp_path):
+    """Whatever it said before, and however often the filter is made anew."""
+    write_model(tmp_path, cohort)
+    card = tmp_path / "README.md"
+    add_qc_filter(tmp_path, cohort)
+    assert not card.exists()  # nothing to say
+    add_qc_filter(tmp_path, cohort, copies=True)
+    assert "holds the training brains" in card.read_text()
+    card.write_text("# A model\n")
+    for copies in (False, True, True, False):
+        add_qc_filter(tmp_path, cohort, copies=copies)
+        assert card.read_text().startswith("# A model\n")
+        assert card.read_text().count("holds the training brains") == copies
+        assert ("train" in QCFilter.load(tmp_path).to_arrays()) == copies
 
 
 class Model:
