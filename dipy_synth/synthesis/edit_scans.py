@@ -141,11 +141,12 @@ def _one(ldm, scans, source, key, row, out_dir, edit, force):
     """Edit one prepared scan; return whether it was not done before."""
     image, target = prepared_path(scans.root, key), result_path(out_dir, key, EDITED)
     origin = scans.origin(key)
-    if is_made(target, origin, force=force):
+    own, wanted = edit.rows(row, ldm.schema)
+    conditions = {"Conditions": wanted, "OwnConditions": own}
+    if is_made(target, origin, force=force, **conditions):
         return False
     if not read_object(sidecar_path(image)).get("SkullStripped", True):
         raise InputError(f"{image}: prepared without a brain mask; expected a brain")
-    own, wanted = edit.rows(row, ldm.schema)
     ldm.schema.check([own, wanted])
     unknown = [n for n in ldm.schema.names if own[n] is None and wanted[n] is not None]
     for name in unknown:
@@ -172,8 +173,7 @@ def _one(ldm, scans, source, key, row, out_dir, edit, force):
         "SourceHash": origin,
         "SkullStripped": stripped,
         "Model": describe_model(ldm.folder, ldm.config, root=out_dir),
-        "Conditions": wanted,
-        "OwnConditions": own,
+        **conditions,
         **edit.to_config(),
         "ReconstructionPSNR": round(quality, 2),
         "MeanChange": round(float(np.abs(change[prepared.mask]).mean()), 6),

@@ -13,7 +13,7 @@ from dipy_synth.data.readers import read_records
 from dipy_synth.errors import InputError
 from dipy_synth.grid import model_grid
 from dipy_synth.models import describe_model
-from dipy_synth.utils.derivative import SourceLink
+from dipy_synth.utils.derivative import SourceLink, differences
 from dipy_synth.utils.files import file_hash, read_object, read_optional_object
 from dipy_synth.utils.progress import progress_bar
 
@@ -156,18 +156,23 @@ def each_scan(work, keys, *, desc):
     return problems, made
 
 
-def is_made(target, origin, *, force=False):
+def is_made(target, origin, *, force=False, **fields):
     """Return whether the output of a scan exists, made from the same preparation.
 
     Its sidecar is written last, with the hash of its source. With `force` it counts as
-    absent; an output of another preparation of the scan is an InputError.
+    absent; an output of another preparation of the scan, or with other `fields` in its
+    sidecar, is an InputError.
     """
     sidecar = sidecar_path(target)
     if force or not (target.is_file() and sidecar.is_file()):
         return False
-    if read_object(sidecar, needed=["SourceHash"])["SourceHash"] != origin:
+    found = read_object(sidecar, needed=["SourceHash", *fields])
+    before = {name: found[name] for name in fields}
+    problem = "; ".join(differences(before, fields))
+    if found["SourceHash"] != origin:
+        problem = "it was made from another preparation of this scan"
+    if problem:
         raise InputError(
-            f"{target} was made from another preparation of this scan; expected "
-            "--force to replace it, or another out_dir"
+            f"{target}: {problem}; expected --force to replace it, or another out_dir"
         )
     return True

@@ -180,6 +180,29 @@ def test_an_unknown_own_condition_is_a_warning_and_a_change_of_it_an_error(
     assert told["OwnConditions"] == {"age": None, "sex": "F"}
 
 
+def test_an_edit_made_with_another_age_is_refused(write_cohort, tmp_path):
+    source, out = write_cohort(tmp_path / "source", n=2), tmp_path / "out"
+    edit = Edit(change={"age": 30.0})
+
+    def with_ages(*ages, force=False):
+        rows = [
+            {"participant_id": f"sub-{n:02d}", "age": age, "sex": "F"}
+            for n, age in enumerate(ages, start=1)
+        ]
+        write_table(source / "participants.tsv", rows)
+        return dict(edit_scans(Model(), read_records(source), out, edit, force=force))
+
+    with_ages(48, 40)
+    answers = with_ages(35, 40)  # the first is corrected
+    assert answers["sub-02"] is None
+    assert "OwnConditions.age was 48, is 35; expected --force" in answers["sub-01"]
+    assert with_ages(35, 40, force=True) == {"sub-01": None, "sub-02": None}
+    assert [float(row["asked_age"]) for row in read_table(out / "edits.tsv")] == [
+        65,
+        70,
+    ]
+
+
 def test_an_edit_that_loses_the_brain_is_refused(records, tmp_path):
     class Lost(Model):
         def decode(self, latents):
