@@ -177,11 +177,17 @@ def _rows(root, keys):
     return tuple(rows)
 
 
+def load_cohort(cohort):
+    """Load a cohort by its path, or pass it on: Cohort or ArrayCohort."""
+    if isinstance(cohort, (Cohort, ArrayCohort)):
+        return cohort
+    kind = ArrayCohort if Path(cohort).is_file() else Cohort
+    return kind.load(cohort)
+
+
 def open_cohort(cohort):
     """Load a cohort by its path or pass it on; refuse one without training data."""
-    if not isinstance(cohort, (Cohort, ArrayCohort)):
-        kind = ArrayCohort if Path(cohort).is_file() else Cohort
-        cohort = kind.load(cohort)
+    cohort = load_cohort(cohort)
     if not cohort.where("train").any():
         raise InputError(
             f"{cohort.root}: no training subject (participants.tsv, column split)"

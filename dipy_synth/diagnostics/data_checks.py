@@ -8,6 +8,9 @@ from dipy_synth.utils.labels import labels_on_side
 from dipy_synth.utils.random import random_stream
 
 GIVE_COHORT = "pass the cohort it was trained on (--prepared)"
+KEEP_SOME = (
+    "keep some subjects for validation: without them overfitting is not detected"
+)
 MEAN, STD = 0.05, 0.05  # largest deviation that passes; up to twice it is a warning
 CLEAN, LEAK = 1e-3, 5e-3  # fraction of the signal power where sampling starts
 STEEP = 30  # largest gain of the network's error in the first step
@@ -122,8 +125,7 @@ def check_split(context):
         expected="no subject on both sides, the same sides for autoencoder and U-Net",
         advice="prepare the cohort with one split and train both on it"
         if problems
-        else "keep some subjects for validation: without them overfitting is not "
-        "detected",
+        else KEEP_SOME,
         values={"train": len(train), "validation": len(held_out)},
     )
 

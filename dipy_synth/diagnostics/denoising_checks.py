@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dipy_synth.diagnostics.data_checks import GIVE_COHORT
+from dipy_synth.diagnostics.data_checks import GIVE_COHORT, KEEP_SOME
 from dipy_synth.diagnostics.results import (
     FAIL,
     PASS,
@@ -31,6 +31,9 @@ def check_denoising(context, side):
     """
     name = f"denoising, {WORDS[side]}"
     if context.side(side)[0] is None:
+        split = context.ldm.config.get("split") or {"validation": True}
+        if side == "held_out" and not split.get("validation"):
+            return skipped(name, "the model has no validation subjects", KEEP_SOME)
         return skipped(name, f"no {WORDS[side]} latents were given", GIVE_COHORT)
     result = context.denoised(side)
     noise = noise_to_signal(context, result)

@@ -11,13 +11,25 @@ from dipy_synth.diagnostics.results import FAIL, PASS, SKIPPED, WARN, count_verd
 from dipy_synth.report.charts import Series, chart
 from dipy_synth.report.drawing import data_uri
 from dipy_synth.report.rendering import by, counted, sentence, write_page
+from dipy_synth.utils.derivative import OutputFolder
 from dipy_synth.utils.files import write_json
 from dipy_synth.utils.montage import stacked_slices
 
+NUMBERS = "doctor.json"
 _BRIGHTER = 3  # factor of the pictures of errors
 
 
-def diagnostics_page(context, results, path):
+def check_folder(out_dir, request, *, force=False):
+    """Refuse to overwrite another diagnosis, or to write into a foreign folder.
+
+    `request` is that of `describe_request`; with `force` another diagnosis may be
+    replaced.
+    """
+    folder = OutputFolder(Path(out_dir), "diagnosis", record=NUMBERS, group="request")
+    folder.check(request, force=force)
+
+
+def diagnostics_page(context, results, path, *, request=None):
     """Write one page of verdicts, and a file with their numbers.
 
     Parameters
@@ -28,6 +40,8 @@ def diagnostics_page(context, results, path):
         Results of `run_checks`.
     path : str or Path
         The page. ``doctor.json`` is written to its folder.
+    request : dict, optional
+        The request, for `check_folder`.
 
     Returns
     -------
@@ -36,8 +50,9 @@ def diagnostics_page(context, results, path):
     """
     path, counts = Path(path), count_verdicts(results)
     write_json(
-        path.with_name("doctor.json"),
+        path.with_name(NUMBERS),
         {
+            **({"request": request} if request else {}),
             "model": str(context.ldm.folder),
             "model_hash": context.ldm.config.get("weights_sha256"),
             "version": __version__,

@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from dipy_synth.data.cohort import open_cohort, subjects_of
+from dipy_synth.conditions import ConditionSchema
+from dipy_synth.data.cohort import fingerprint, load_cohort, open_cohort, subjects_of
 from dipy_synth.diagnostics.context import DiagnosticContext
 from dipy_synth.diffusion.latents import conditions_of, encode_volumes
 from dipy_synth.errors import InputError
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.nn.vqvae import VQVAE
+from dipy_synth.store import read_config
 from dipy_synth.utils.files import read_object
 from dipy_synth.utils.labels import labels_on_side
 
@@ -15,6 +17,23 @@ _SIDES = (
     ("train", "latents", "conditions"),
     ("validation", "held_out", "held_out_conditions"),
 )
+
+
+def describe_request(model, *, prepared=None, vqvae=None, quick=False, seed=0):
+    """Describe a diagnosis, equal ones equally: dict in JSON types.
+
+    Parameters are those of `read_context` and `run_checks`.
+    """
+    folder, config = read_config(model, kinds=("ldm",))
+    request = {"model": config["weights_sha256"], "guide": config.get("guide_sha256")}
+    request |= {"run": _run_of(folder) is not None, "cohort": None, "vqvae": None}
+    if prepared is not None:
+        names = ConditionSchema.from_config(config["conditions"]).names
+        request["cohort"] = fingerprint(load_cohort(prepared), names)
+    if vqvae is not None:
+        _, other = read_config(vqvae, kinds=("vqvae", "ldm"))
+        request["vqvae"] = other["weights_sha256"]
+    return {**request, "quick": bool(quick), "seed": seed}
 
 
 def read_context(model, *, prepared=None, vqvae=None, seed=0):
@@ -41,7 +60,7 @@ def read_context(model, *, prepared=None, vqvae=None, seed=0):
         If there is no such model, or the cohort does not match it.
     """
     ldm = LDM(model)
-    run = ldm.folder.parent if (ldm.folder.parent / "settings.json").is_file() else None
+    run = _run_of(ldm.folder)
     known = {"run": run, "seed": seed}
     if vqvae is not None:
         known["vqvae"] = VQVAE(vqvae)
@@ -52,6 +71,12 @@ def read_context(model, *, prepared=None, vqvae=None, seed=0):
     if cohort is not None:
         kept = _encode_missing(ldm, cohort, kept)
     return DiagnosticContext(ldm, **known, **kept)
+
+
+def _run_of(folder):
+    """Find the run that a model folder is of: Path or None."""
+    run = folder.resolve().parent
+    return run if (run / "settings.json").is_file() else None
 
 
 def _from_cohort(ldm, cohort):
@@ -87,9 +112,11 @@ def _from_run(ldm, run, cohort):
         if not stored.is_file():
             continue
         keys = read_object(stored.with_suffix(".json"), needed=["keys"])["keys"]
+        if not keys:
+            continue
         latents = np.load(stored, mmap_mode="r")
         # the first view of each volume, neither shifted nor mirrored
-        found[name] = latents[:: len(latents) // max(1, len(keys))]
+        found[name] = latents[:: len(latents) // len(keys)]
         if cohort is not None:
             found[rows_name] = _conditions(ldm, cohort, keys, found[name], stored)
     return found

@@ -40,7 +40,7 @@ class SynthDoctorFlow(Workflow):
         seed : int, optional
             Random seed.
         out_dir : string or Path, optional
-            Output folder.
+            Output folder: a new one, or that of the same request.
 
         """
         from dipy_synth.store import read_config
@@ -49,6 +49,8 @@ class SynthDoctorFlow(Workflow):
         read_config(model, kinds=("ldm",))
         start_keras()  # only now: errors above do not load a framework
         from dipy_synth.diagnostics import (
+            check_folder,
+            describe_request,
             diagnostics_page,
             read_context,
             run_checks,
@@ -56,10 +58,14 @@ class SynthDoctorFlow(Workflow):
         )
         from dipy_synth.utils.lock import folder_lock
 
-        context = read_context(model, prepared=prepared, vqvae=vqvae, seed=seed)
+        asked = {"prepared": prepared, "vqvae": vqvae, "seed": seed}
+        request = describe_request(model, quick=quick, **asked)
         with folder_lock(out_dir):
+            check_folder(out_dir, request, force=self._force_overwrite)
+            context = read_context(model, **asked)
             results = run_checks(context, quick=quick, progress=True)
-            page = diagnostics_page(context, results, Path(out_dir) / "doctor.html")
+            path = Path(out_dir) / "doctor.html"
+            page = diagnostics_page(context, results, path, request=request)
         self.last_generated_outputs = {"out_dir": str(out_dir)}
         for line in text_table(results):
             logger.info(line)

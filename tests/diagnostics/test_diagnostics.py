@@ -466,6 +466,21 @@ def test_a_run_alone_has_its_latents(root):
     assert context.conditions is None and context.volumes is None
 
 
+def test_a_run_without_validation_subjects_is_looked_at(root, tmp_path):
+    shutil.copytree(root / "ldm", tmp_path / "run")
+    stored = tmp_path / "run" / "latents-validation.npy"
+    np.save(stored, np.load(stored)[:0])
+    sidecar = stored.with_suffix(".json")
+    write_json(sidecar, {**read_json(sidecar), "keys": []})
+    context = read_context(tmp_path / "run", prepared=root / "bars.npz")
+    assert len(context.latents) == 960
+    context.held_out = None  # encoded anew, as its split has some
+    context.ldm.config["split"] = {**context.ldm.config["split"], "validation": []}
+    result = check_denoising(context, side="held_out")
+    assert result.verdict == "skipped"
+    assert result.message == "the model has no validation subjects"
+
+
 def test_a_model_without_its_run_finds_its_latents_in_the_cohort(root, tmp_path):
     shutil.copytree(root / "ldm" / "model", tmp_path / "copy")
     context = read_context(tmp_path / "copy", prepared=root / "bars.npz")

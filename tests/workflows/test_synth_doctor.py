@@ -23,8 +23,8 @@ from dipy_synth.workflows.cli import run
 def model(tmp_path):
     """Return a function that writes a model, never trained, with a schedule."""
 
-    def write(schedule):
-        keras.utils.set_random_seed(0)
+    def write(schedule, seed=0):
+        keras.utils.set_random_seed(seed)
         ldm = LDM(None)
         ldm.vqvae, ldm.schedule = VQVAE(None), schedule
         ldm.vqvae.network = PatchAutoencoder((8, 8), channels=(8, 8), blocks=1)
@@ -62,11 +62,31 @@ def test_nothing_wrong_is_status_0_and_what_lacks_is_told(
 def test_what_is_wrong_is_status_1_and_told_in_one_line(
     model, monkeypatch, tmp_path, capsys
 ):
-    words = [model(DiscreteDiffusion(steps=200)), "--quick", "--out_dir", tmp_path]
+    out = tmp_path / "out"
+    words = [model(DiscreteDiffusion(steps=200)), "--quick", "--out_dir", out]
     assert command(monkeypatch, *words) == 1
     (line,) = [s for s in capsys.readouterr().err.splitlines() if "ERROR" in s]
     assert "failed: noise where sampling starts; see" in line
-    assert (tmp_path / "doctor.html").is_file()
+    assert (out / "doctor.html").is_file()
+
+
+def test_another_diagnosis_is_replaced_by_force_only(
+    model, monkeypatch, tmp_path, capsys
+):
+    out = ["--quick", "--out_dir", tmp_path / "out"]
+    words = [model(RectifiedFlow()), *out]
+    assert command(monkeypatch, *words) == 0
+    assert command(monkeypatch, *words) == 0  # the same again
+    before = (tmp_path / "out" / "doctor.html").read_bytes()
+    assert command(monkeypatch, *words, "--seed", 1) == 1
+    assert "seed was 0, is 1" in capsys.readouterr().err
+    words[0] = model(RectifiedFlow(), seed=1)
+    assert command(monkeypatch, *words) == 1
+    assert "model was" in capsys.readouterr().err
+    assert (tmp_path / "out" / "doctor.html").read_bytes() == before
+    assert command(monkeypatch, *words, "--force") == 0
+    assert command(monkeypatch, words[0], "--out_dir", tmp_path / "model") == 1
+    assert "not empty, and no diagnosis" in capsys.readouterr().err
 
 
 def test_a_command_that_starts_keras_shows_nothing_of_its_start(model, tmp_path):
