@@ -9,15 +9,18 @@ resumes. FOLDER gets the model with its guide, in float16.
 import argparse
 from pathlib import Path
 
-from dipy_synth.data.cohort import open_cohort, rows_of
+from dipy_synth.data.cohort import fingerprint, open_cohort, rows_of
+from dipy_synth.diffusion.sampling_settings import DEFAULT_SAMPLING
 from dipy_synth.networks.presets import UNET_PRESETS
 from dipy_synth.nn.ldm import GUIDE, LDM
 from dipy_synth.training import TrainingSettings, building, train
 from dipy_synth.training.train_denoiser import (
+    describe_training,
     encode_splits,
     guide_settings,
     make_guide,
     make_pairs,
+    measure_latents,
 )
 
 
@@ -30,32 +33,36 @@ def main():
     parser.add_argument("--epochs", type=int)
     options = parser.parse_args()
     ldm, cohort = LDM(options.model), open_cohort(options.prepared)
+    ldm.guide = train_guide(ldm, cohort, options)
+    defaults = ("autoguidance", "autoguidance_interval")
+    ldm.config["sampling"] |= {name: DEFAULT_SAMPLING[name] for name in defaults}
+    print(ldm.save(options.folder, dtype="float16"))
+
+
+def train_guide(ldm, cohort, options):
+    """Train a guide as `LDM.fit` does: UNet."""
     preset, run_dir = UNET_PRESETS[options.preset], Path(options.run_dir)
     settings = TrainingSettings(**preset["training"])
-    shorter = guide_settings(settings, options.epochs)
     latents = encode_splits(cohort, ldm.vqvae, ldm.schema, run_dir)
-    training = {"training": True, "crop": preset["crop"], "dropout": 0.12}
+    of_training = {"training": True, "crop": preset["crop"], "dropout": 0.12}
     pairs = {
         side: make_pairs(latents[side], rows_of(cohort, side), ldm, settings, **more)
-        for side, more in (("train", training), ("validation", {}))
+        for side, more in (("train", of_training), ("validation", {}))
     }
     with building(settings):
         guide = make_guide(ldm.network)
-    mean, variance = (
-        ldm.normalizer.mean @ ldm.normalizer.matrix,
-        ldm.normalizer.variance,
-    )
-    _, basis = ldm.vqvae.network.patch_basis() or (None, None)
-    guide.unfolding.set_statistics(mean, variance, basis=basis)
+    measure_latents(latents["train"], [guide], ldm.vqvae.network)
     train(
         guide,
         pairs["train"],
         validation=pairs["validation"],
         run_dir=run_dir / GUIDE,
-        settings=shorter,
+        settings=guide_settings(settings, options.epochs),
+        about=describe_training(
+            ldm, ldm, cohort=fingerprint(cohort, ldm.schema.names), crop=preset["crop"]
+        ),
     )
-    ldm.guide = guide
-    print(ldm.save(options.folder, dtype="float16"))
+    return guide
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from keras import ops
 import numpy as np
 
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
-from dipy_synth.errors import InputError
 
 
 def guided_denoiser(
@@ -70,11 +69,7 @@ def guided_denoiser(
     known = not np.isnan(conditions).all()
     guidance = _scale(settings.guidance if known else None, settings.guidance_interval)
     autoguidance = _scale(settings.autoguidance, settings.autoguidance_interval)
-    if guide is None and settings.autoguidance not in (None, 1):
-        raise InputError(
-            f"autoguidance {settings.autoguidance:g}: expected 1, since the model has "
-            "no guide, a weaker network to extrapolate from"
-        )
+    settings.check_guide(guide is not None)
 
     def estimate(x, t, rows, network=predict):
         x = np.asarray(x, "float32")

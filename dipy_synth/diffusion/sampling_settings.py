@@ -96,17 +96,41 @@ class SamplingSettings:
         -------
         SamplingSettings
             Without autoguidance, of a scale of 1, its scale and interval are None.
+
+        Raises
+        ------
+        InputError
+            If there is an interval for autoguidance, and no autoguidance.
         """
         given = self.to_config()
         filled = {k: defaults.get(k) if v is None else v for k, v in given.items()}
         if self.eta is None and filled["sampler"] != defaults.get("sampler"):
             filled["eta"] = None
         if filled["autoguidance"] in (None, 1):
+            if self.autoguidance_interval is not None:
+                raise InputError(
+                    f"autoguidance_interval {self.autoguidance_interval} without "
+                    "autoguidance: expected its scale, other than 1"
+                )
             filled["autoguidance"] = filled["autoguidance_interval"] = None
         elif filled["autoguidance_interval"] is None:
             interval = DEFAULT_SAMPLING["autoguidance_interval"]
             filled["autoguidance_interval"] = interval
         return SamplingSettings(**filled)
+
+    def check_guide(self, there):
+        """Refuse autoguidance where a guide is not there.
+
+        Raises
+        ------
+        InputError
+            If the scale of autoguidance is not 1, and there is no guide.
+        """
+        if not there and self.autoguidance not in (None, 1):
+            raise InputError(
+                f"autoguidance {self.autoguidance:g}: expected 1, since the model has "
+                "no guide, a weaker network to extrapolate from"
+            )
 
     @property
     def function(self):

@@ -78,6 +78,17 @@ def describe_model(folder, config, *, root):
     }
 
 
+def model_hashes(config):
+    """Return what identifies the networks of a model: dict of str.
+
+    ``ModelHash`` is the hash of its weights, ``GuideHash`` that of its guide's.
+    """
+    hashes = {"ModelHash": config["weights_sha256"]}
+    if "guide_sha256" in config:
+        hashes["GuideHash"] = config["guide_sha256"]
+    return hashes
+
+
 def _model_name(folder):
     """Name a model by its folder, or by the run that holds it."""
     folder = Path(folder).absolute()

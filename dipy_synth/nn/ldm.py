@@ -34,7 +34,6 @@ from dipy_synth.training import (
     TrainingSettings,
     averaged_weights,
     building,
-    reserve_output,
     train,
 )
 from dipy_synth.training.devices import resolve_precision
@@ -48,6 +47,7 @@ from dipy_synth.training.train_denoiser import (
     make_pairs,
     make_unet,
     measure_latents,
+    reserve_runs,
     start_from,
 )
 from dipy_synth.utils.lock import locks
@@ -235,10 +235,7 @@ class LDM(Generator):
             crop=crop,
         )
         validates = bool(cohort.where("validation").any())
-        for run in runs:
-            reserve_output(
-                **run._asdict(), about=about, validates=validates, force=force
-            )
+        reserve_runs(runs, about=about, validates=validates, force=force)
         pairs = self._encode(cohort, runs, dropout=dropout, crop=crop)
         if initial is not None:
             start_from(runs, initial.network, initial.guide)

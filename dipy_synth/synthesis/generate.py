@@ -64,6 +64,8 @@ def synthesize(
         sampling=SamplingSettings(**sampling),
     )
     request.count(n)
+    settings = request.completed(config["sampling"]).sampling
+    settings.check_guide("guide_sha256" in config)
     qc_filter = _load_qc_filter(folder) if gate and config["grid"] else None
     parallel = {"engine": engine, "n_jobs": n_jobs, "scheduler": scheduler}
     options = {"n": n, "request": request, "force": force}

@@ -11,7 +11,7 @@ import numpy as np
 
 from dipy_synth import __version__
 from dipy_synth.errors import InputError
-from dipy_synth.models import describe_model
+from dipy_synth.models import describe_model, model_hashes
 from dipy_synth.synthesis.request import Request
 from dipy_synth.utils.derivative import GROUP, OutputFolder
 from dipy_synth.utils.files import atomic_path, write_json
@@ -83,7 +83,7 @@ def synthesize_images(
     samples = [request.sample(number) for number in range(n)]
     ldm.schema.check([sample["Conditions"] for sample in samples])
     request = request.completed(ldm.config["sampling"])
-    identity = {"ModelHash": ldm.config["weights_sha256"], **request.to_config()}
+    identity = {**model_hashes(ldm.config), **request.to_config()}
     there = _already_there(out_dir, identity, force=force)
     path = out_dir / "images.npz"
     if len(there):

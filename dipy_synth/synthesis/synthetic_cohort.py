@@ -10,7 +10,7 @@ from dipy.utils.logging import logger
 
 from dipy_synth.data.prepared import sidecar_path
 from dipy_synth.errors import InputError, QualityError
-from dipy_synth.models import describe_model
+from dipy_synth.models import describe_model, model_hashes
 from dipy_synth.synthesis.draws import Draws, count_reasons
 from dipy_synth.synthesis.outputs import (
     PICTURE,
@@ -122,7 +122,7 @@ def synthesize_cohort(
     check_engine(engine, n_jobs=n_jobs, scheduler=scheduler)
     ldm.schema.check([request.sample(i)["Conditions"] for i in range(n)])
     request = request.completed(ldm.config["sampling"])
-    identity = {"ModelHash": ldm.config["weights_sha256"], **request.to_config()}
+    identity = {**model_hashes(ldm.config), **request.to_config()}
     identity |= {"QCFilter": qc_filter and qc_filter.sha256, **outputs.to_config()}
     _reserve(out_dir, identity, ldm, outputs=outputs, force=force)
     paths = [volume_path(out_dir, i, ldm.config) for i in range(n)]
@@ -163,7 +163,7 @@ def _make_here(ldm, runs, work, *, total):
 def _make_elsewhere(ldm, runs, work, options):
     """Generate in other processes, each with its own model."""
     threads = processors_each(**options)
-    model = {"folder": ldm.folder, "sha256": ldm.config["weights_sha256"]}
+    model = {"folder": ldm.folder, "hashes": tuple(model_hashes(ldm.config).values())}
     if work["qc_filter"] is not None and work["qc_filter"].sha256:
         work["qc_filter"] = work["qc_filter"].sha256  # loaded once per process
     make = partial(_make_there, **model, threads=threads, **work)
@@ -182,7 +182,7 @@ def _make_elsewhere(ldm, runs, work, options):
         )
 
 
-def _make_there(samples, *, folder, sha256, threads, qc_filter, **work):
+def _make_there(samples, *, folder, hashes, threads, qc_filter, **work):
     """Generate a batch of volumes in a process, which loads the model if needed."""
     # read when the backend starts, in a fresh process below
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
@@ -190,17 +190,17 @@ def _make_there(samples, *, folder, sha256, threads, qc_filter, **work):
     start_keras()
     if isinstance(qc_filter, str):
         qc_filter = _load_qc_filter(folder, qc_filter)
-    ldm = _load(folder, sha256)
+    ldm = _load(folder, hashes)
     _make(ldm, samples, progress=None, qc_filter=qc_filter, **work)
 
 
 @lru_cache(maxsize=1)
-def _load(folder, sha256):
+def _load(folder, hashes):
     """Load a model once per process; refuse one that was replaced meanwhile."""
     from dipy_synth.nn.ldm import LDM
 
     ldm = LDM(folder)
-    if ldm.config["weights_sha256"] != sha256:
+    if tuple(model_hashes(ldm.config).values()) != hashes:
         raise InputError(f"{folder}: the model there is no longer that of this run")
     return ldm
 

@@ -10,10 +10,13 @@ from dipy_synth.data.laterality import labels_name_a_side, names_a_side
 from dipy_synth.diffusion.latents import conditions_of, encode_cohort
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.pairs import NoisyPairs
+from dipy_synth.errors import InputError
 from dipy_synth.networks.architectures import check_arguments
 from dipy_synth.networks.unet import UNet
+from dipy_synth.training.engine import reserve_output
 from dipy_synth.training.run_folder import is_fresh
 from dipy_synth.training.settings import TrainingSettings
+from dipy_synth.utils.architecture import arguments_of
 from dipy_synth.utils.number_checks import check_whole
 
 SPLITS = ("train", "validation")
@@ -70,10 +73,28 @@ def guide_settings(settings, epochs=None):
     return replace(settings, epochs=epochs, patience=0) if epochs else None
 
 
+def reserve_runs(runs, *, force, **options):
+    """Reserve the folders of runs, see `dipy_synth.training.reserve_output`.
+
+    A guide of another request is trained anew, as that takes minutes.
+    """
+    network, *guides = runs
+    reserve_output(**network._asdict(), force=force, **options)
+    for guide in guides:
+        try:
+            reserve_output(**guide._asdict(), force=force, **options)
+        except InputError:
+            reserve_output(**guide._asdict(), force=True, **options)
+
+
 def start_from(runs, *networks):
-    """Set the weights of new runs to those of other networks, where there are any."""
+    """Set the weights of new runs to those of other networks of the same shape."""
     for run, network in zip(runs, networks):
-        if network is not None and is_fresh(run.run_dir):
+        if (
+            network is not None
+            and is_fresh(run.run_dir)
+            and arguments_of(network) == arguments_of(run.model)
+        ):
             run.model.set_weights(network.get_weights())
 
 

@@ -47,6 +47,10 @@ def test_autoguidance_has_an_interval_where_it_acts():
     given = SamplingSettings(autoguidance=1.3).completed(plain.to_config())
     assert given.autoguidance_interval == DEFAULT_SAMPLING["autoguidance_interval"]
     assert plain.completed({}) == plain
+    for scale, defaults in ((1.0, DEFAULTS), (None, plain.to_config())):
+        useless = SamplingSettings(autoguidance=scale, autoguidance_interval=(0.5, 2))
+        with pytest.raises(InputError, match="without autoguidance"):
+            useless.completed(defaults)
 
 
 def test_defaults_of_a_new_model_are_complete_and_json():

@@ -308,6 +308,21 @@ def test_a_guide_is_trained_last_and_kept_with_the_model(ldm_run, ldm, tmp_path)
     np.testing.assert_array_equal(estimate(again, 3), estimate(ldm, 3))
 
 
+def test_another_guide_is_trained_without_the_network(
+    prepared_folder, vqvae_run, ldm_run, tmp_path
+):
+    run = shutil.copytree(ldm_run, tmp_path / "run")
+    states = [run / "state.npz", run / "guide" / "state.npz"]
+    before = [path.stat().st_mtime_ns for path in states]
+    ldm, _ = fit_ldm(prepared_folder, vqvae_run, run, guide_epochs=2)
+    network, guide = (path.stat().st_mtime_ns for path in states)
+    assert network == before[0] and guide != before[1]
+    assert len((run / "guide" / "history.csv").read_text().splitlines()) == 1 + 2
+    for kind, same in (("weights", True), ("guide", False)):
+        name = weights_of(ldm_run / "model", kind).name
+        assert (weights_of(run / "model", kind).name == name) == same
+
+
 @pytest.mark.parametrize(
     "other, words",
     [({"categories": (0, 3)}, "categories"), ({"shape": (8, 8, 8, 2)}, "latents")],

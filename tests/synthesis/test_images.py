@@ -200,6 +200,7 @@ def test_the_command_makes_images_of_a_model_of_images(digits, monkeypatch, tmp_
     out = tmp_path / "out"
     asked = ("--n_samples", 9, "--conditions", "label=3", "--steps", 2)
     assert command(*asked, "--gate") == 1
+    assert command(*asked, "--autoguidance", 2) == 1  # without a guide
     assert not out.exists()
     assert command(*asked) == 0
     cohort = ArrayCohort.load(out / "images.npz")

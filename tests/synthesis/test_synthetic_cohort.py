@@ -262,6 +262,19 @@ def test_what_the_training_did_not_see_is_told_once(tmp_path):
     ]
 
 
+def test_a_cohort_goes_on_with_its_own_guide_alone(tmp_path):
+    model = Model()
+    for guide, good in (("one", True), ("one", True), ("other", False)):
+        model.config = Model.config | {"guide_sha256": guide}
+        if good:
+            synthesize_cohort(model, tmp_path, n=1)
+            continue
+        with pytest.raises(InputError, match="GuideHash was one, is other"):
+            synthesize_cohort(model, tmp_path, n=2)
+    (sidecar,) = tmp_path.rglob("*_T1w.json")
+    assert read_json(sidecar)["Model"]["GuideSHA256"] == "one"
+
+
 def test_a_thousand_volumes_are_never_held(tmp_path):
     """64 MB of volumes by way of a few; the picture at the end reads no more."""
     model = Model((16, 32, 32))
