@@ -2,7 +2,7 @@
 
     python benchmarks/bundle_model.py WORK FOLDER
 
-WORK is what make_ixi_2mm.sh filled. The card's figures are read from
+WORK is what make_ixi_2mm.sh filled. Metrics in the card are read from
 WORK/measured/measures.json and WORK/evaluation/evaluation.json, none is typed in.
 """
 
@@ -31,8 +31,8 @@ it.
 
 {table}
 
-- **Evaluated** by `dipy_evaluate_mri --features predictor` on {n_judged} samples, one
-  for each validation subject with that subject's age and sex:
+- **Evaluated** by `dipy_evaluate_mri --features predictor` on {n} samples, one for
+  each validation subject with that subject's age and sex:
 
 {findings}
 
@@ -68,7 +68,7 @@ def main():
 def card(ldm, options):
     """Fill the card with what the run recorded."""
     measured = read_json(options.work / "measured" / "measures.json")
-    judged = read_json(options.work / "evaluation" / "evaluation.json")
+    evaluated = read_json(options.work / "evaluation" / "evaluation.json")
     split, grid = ldm.config["split"], ldm.config["grid"]
     age = next(c for c in ldm.schema.columns if c.name == "age")
     return CARD.format(
@@ -84,8 +84,8 @@ def card(ldm, options):
         date=measured["date"],
         sampling=", ".join(f"{k} {v}" for k, v in ldm.config["sampling"].items()),
         table=_table(measured),
-        n_judged=judged["about"]["synthetic"]["n"],
-        findings="\n".join(map(_finding, judged["findings"])),
+        n=evaluated["about"]["synthetic"]["n"],
+        findings="\n".join(map(_finding, evaluated["findings"])),
         seen=SEEN,
         made=_made(options.work),
     )
@@ -93,15 +93,15 @@ def card(ldm, options):
 
 def _made(work):
     """Describe the runs at hand, and the models that they started from."""
-    told = read_json(work / "ldm" / "settings.json")["about"]
-    own = f"autoencoder of the earlier model {told['autoencoder'][:12]}"
+    about = read_json(work / "ldm" / "settings.json")["about"]
+    own = f"autoencoder of the earlier model {about['autoencoder'][:12]}"
     if (work / "vqvae").exists():
         own = f"autoencoder {_run(work / 'vqvae')}"
     if (work / "decoder").exists():
         own += f", its decoder {_run(work / 'decoder')} more"
     start = "from random weights"
-    if "initial" in told:
-        start = f"from the earlier model {told['initial'][:12]} (`--initial`)"
+    if "initial" in about:
+        start = f"from the earlier model {about['initial'][:12]} (`--initial`)"
     words = (
         f"- **Made by** the commands of `benchmarks/make_ixi_2mm.sh`: {own}, U-Net "
         f"{_run(work / 'ldm')} {start}, guide {_run(work / 'ldm' / 'guide')}. What was "
@@ -117,11 +117,11 @@ def _run(folder):
 
 
 def _table(measured):
-    """Lay the figures out, one a row."""
+    """Lay the metrics out, one a row."""
     lines = ["| metric | value |", "| --- | --- |"]
     for group in ("reconstruction", "generation"):
         for name, value in measured[group].items():
-            lines.append(f"| {group}: {name.replace('_', ' ')} | {_told(value)} |")
+            lines.append(f"| {group}: {name.replace('_', ' ')} | {_formatted(value)} |")
     return "\n".join(lines)
 
 
@@ -132,7 +132,7 @@ def _finding(found):
     )
 
 
-def _told(value):
+def _formatted(value):
     if isinstance(value, dict):
         return f"{value['mean']} ± {value['sd']}"
     return value if isinstance(value, int) else round(value, 3)
