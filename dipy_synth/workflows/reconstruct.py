@@ -39,15 +39,16 @@ class ReconstructMRIFlow(Workflow):
             a bundled model.
         mask_path : variable string or Path, optional
             Brain masks: a folder, files or wildcards. A mask is matched by subject,
-            session and run, or by a name that contains that of the scan. The masks of a
-            BIDS, NFBS or CC359 folder are found without this option.
+            session and run, by a name that contains that of the scan, or as the only
+            one in a folder with one scan. The masks of a BIDS, NFBS or CC359 folder are
+            found without this option.
         layout : string, optional
             Naming of the files: auto, bids, nfbs, cc359, ixi or files.
         brain : string, optional
-            Source of the brain mask: auto (the given mask, or the non-zero voxels of a
-            skull-stripped scan), given, nonzero, evac or synthseg (DIPY's networks,
-            which download weights), deepbet (a package to install), or none (the whole
-            field of view).
+            Source of the brain mask: auto (the given mask, the foreground of a
+            skull-stripped scan, or deepbet for a whole head), given, nonzero, evac or
+            synthseg (DIPY's networks, which download weights), deepbet (pip install
+            'dipy_synth[deepbet]'), or none (the whole field of view).
         out_dir : string or Path, optional
             Output folder: a new one, or one to complete.
 

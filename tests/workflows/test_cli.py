@@ -260,6 +260,21 @@ def test_help_says_a_default_once(name):
             assert parameters(load(name))[row[0]].default is None, row[0]
 
 
+def test_commands_on_scans_say_the_same_of_masks():
+    """Their words differ only where one refuses brain none."""
+    first, *others = (
+        {row[0]: " ".join(row[2]) for row in rows}
+        for rows in (
+            NumpyDocString(inspect.getdoc(load(name).run))["Parameters"]
+            for name in ("dipy_preprocess_t1", "dipy_edit_mri", "dipy_reconstruct_mri")
+        )
+    )
+    for words in others:
+        assert words["mask_path"] == first["mask_path"]
+        start = first["brain"].partition(" deepbet (pip")[0]
+        assert words["brain"].startswith(start)
+
+
 @pytest.mark.parametrize("name", cli_flows)
 def test_help_loads_no_framework(name, command):
     done = command(name, "--help")
