@@ -16,8 +16,6 @@ import logging
 import os
 import time
 
-from dipy.utils.multiproc import determine_num_processes
-
 from dipy_synth.errors import InputError, QualityError
 from dipy_synth.utils.progress import progress_bar
 
@@ -59,7 +57,7 @@ def run_parallel(
         "__main__":``. "ray" is joblib's backend of it: results come all at the end, and
         where a worker is killed, joblib's own processes do all items again.
     n_jobs : int, optional
-        Number of items at a time; -1 for all processors.
+        Number of items at a time; -1 for all processors of the job, -2 for all but one.
     scheduler : str, optional
         Address of a dask scheduler, for instance ``tcp://host:8786``. All its
         workers are used, whatever `n_jobs`; they need this package and must see the
@@ -88,7 +86,7 @@ def run_parallel(
     if scheduler is not None:
         answering = _on_cluster(function, items, partial(_connect, scheduler))
     else:
-        answering = _RUNNERS[engine](function, items, determine_num_processes(n_jobs))
+        answering = _RUNNERS[engine](function, items, _at_a_time(n_jobs))
     with progress_bar(total=len(items), desc=desc, unit=unit, shown=verbose) as bar:
         for place, answer in answering:
             answers[place] = answer
@@ -155,6 +153,22 @@ def check_engine(engine, *, n_jobs=1, scheduler=None):
         _connect(scheduler).close()
 
 
+def count_processors():
+    """Count the processors that this process may use, of the machine's: int.
+
+    A job on a cluster, ``taskset`` and containers may allow fewer than there are.
+    """
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
+
+
+def _at_a_time(n_jobs):
+    """Resolve a negative number of jobs: int."""
+    return n_jobs if n_jobs > 0 else max(1, count_processors() + 1 + n_jobs)
+
+
 def processors_each(engine, *, n_jobs=1, scheduler=None):
     """Return the number of processors of each call, so that calls do not compete.
 
@@ -162,8 +176,8 @@ def processors_each(engine, *, n_jobs=1, scheduler=None):
     """
     if scheduler is not None:
         return 1
-    at_a_time = 1 if engine == "serial" else determine_num_processes(n_jobs)
-    return max(1, (os.cpu_count() or 1) // at_a_time)
+    at_a_time = 1 if engine == "serial" else _at_a_time(n_jobs)
+    return max(1, count_processors() // at_a_time)
 
 
 # Each runner yields (index, (result, error message)) in order of completion.

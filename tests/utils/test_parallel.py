@@ -168,11 +168,17 @@ def test_options_of_nonsense_are_told():
 
 
 def test_processors_are_shared(monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    eight = set(range(8))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: eight, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)  # of the machine
     assert processors_each("serial", n_jobs=4) == 8
     assert processors_each("joblib", n_jobs=3) == 2
     assert processors_each("joblib", n_jobs=99) == 1
+    assert processors_each("joblib", n_jobs=-1) == 1
+    assert processors_each("joblib", n_jobs=-5) == 2
     assert processors_each("serial", scheduler="tcp://host:8786") == 1
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert processors_each("serial") == 64
 
 
 def test_a_bar_counts_the_items(capsys):
