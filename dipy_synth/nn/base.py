@@ -76,9 +76,10 @@ class Wrapper:
             card = known.read_text(encoding="utf-8")
         return save_model(folder, dtype=dtype, card=card, **self._content())
 
-    def _write(self, run_dir):
-        """Write the model of a run, and reload it in float32."""
-        self.load_model_weights(self.save(run_dir / "model"))
+    def _write(self, run_dir, cohort):
+        """Write the model of a run with its card, and reload it in float32."""
+        card = privacy_card(cohort)
+        self.load_model_weights(self.save(run_dir / "model", card=card))
         if self.verbose:
             logger.info("Model written to %s", run_dir / "model")
 

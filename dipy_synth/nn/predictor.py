@@ -158,7 +158,7 @@ class CovariatePredictor(Wrapper):
             },
             force=force,
         )
-        self._write(run_dir)
+        self._write(run_dir, cohort)
         return history
 
     def batches(self, cohort, split, settings):

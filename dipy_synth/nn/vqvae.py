@@ -190,7 +190,7 @@ class VQVAE(Wrapper):
             callbacks=[*starts, ramp] if adversarial else starts,
             monitored_from=max((c.epoch for c in starts), default=0),
         )
-        self._write(run_dir)
+        self._write(run_dir, cohort)
         return history
 
     def _read_known(self, model, cohort):

@@ -73,6 +73,7 @@ def test_training_brains_are_there_when_asked_for_and_a_copy_keeps_them(runs, tm
 def test_a_model_says_what_it_holds_of_its_subjects(cohort, runs, tmp_path, caplog):
     LDM(runs / "gate").save(tmp_path)
     for folder, brains in (
+        (runs / "vqvae" / "model", False),
         (runs / "default" / "model", False),
         (runs / "gate" / "model", True),
         (tmp_path, True),  # a copy says the same

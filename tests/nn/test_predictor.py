@@ -105,6 +105,7 @@ def test_a_saved_predictor_says_the_same_in_half_the_space(
     with np.load(arrays_path(folder, config, "weights")) as values:
         assert {value.dtype for value in values.values()} == {np.dtype("float16")}
     split = config["split"]
+    assert "20 training subjects" in (folder / "README.md").read_text()
     assert len(split["train"]) == 20 and not {*split["train"]} & {*split["validation"]}
 
 
