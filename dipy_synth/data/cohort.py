@@ -132,6 +132,8 @@ class Cohort:
     def volumes(self, split=None):
         """Return the volumes, from a cache on disk that is rebuilt when stale.
 
+        Where the cohort may only be read, the cache is a temporary file.
+
         Parameters
         ----------
         split : {"train", "validation"}, optional

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 import errno
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -65,35 +67,44 @@ LABEL_MAPS = Kind("labels", np.int32, label_path, read_label_map, absent=UNKNOWN
 
 
 def cached(cohort, kind=VOLUMES):
-    """Memory-map the cache of an array, rebuilt when the files have changed."""
-    folder = cohort.root / ".cache"
+    """Memory-map the cache of an array, rebuilt when the files have changed.
+
+    It is in the folder of the cohort; of one that may only be read, in a temporary
+    folder, which this process makes once and removes at its end.
+    """
+    try:
+        stored = _up_to_date(cohort.root / ".cache", cohort, kind)
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
+        folder = Path(_temporary_folder(cohort.root.resolve()).name)
+        stored = _up_to_date(folder, cohort, kind)
+    return np.load(stored, mmap_mode="r")
+
+
+def _up_to_date(folder, cohort, kind):
+    """Return the file of an array in a folder, rebuilt where it is stale: Path."""
     stamp = kind.stamp(cohort)
     stored, stamp_file = folder / f"{kind.name}.npy", folder / f"{kind.name}.json"
-    if not (
-        stored.is_file() and stamp_file.is_file() and read_json(stamp_file) == stamp
-    ):
-        try:
-            stamp_file.unlink(missing_ok=True)  # a crash must not leave a valid one
-            with atomic_path(stored) as temporary:
-                _fill(temporary, cohort, kind)
-            write_json(stamp_file, stamp)
-        except OSError as error:
-            if error.errno not in _READ_ONLY:
-                raise
-            return np.stack(list(_read_all(cohort, kind)))
-    return np.load(stored, mmap_mode="r")
+    there = stored.is_file() and stamp_file.is_file()
+    if not (there and read_json(stamp_file) == stamp):
+        stamp_file.unlink(missing_ok=True)  # a crash must not leave a valid one
+        with atomic_path(stored) as temporary:
+            _fill(temporary, cohort, kind)
+        write_json(stamp_file, stamp)
+    return stored
+
+
+@cache
+def _temporary_folder(root):
+    """Make the temporary folder of a cohort, removed when the process ends."""
+    return TemporaryDirectory(prefix="dipy_synth-", ignore_cleanup_errors=True)
 
 
 def _fill(path, cohort, kind):
     """Write every array into one .npy file, one at a time."""
     shape = (len(cohort.keys), *cohort.grid.shape)
     stored = np.lib.format.open_memmap(path, "w+", dtype=kind.dtype, shape=shape)
-    for index, data in enumerate(_read_all(cohort, kind)):
-        stored[index] = data
+    for index, volume in enumerate(cohort.paths):
+        stored[index] = kind.load(volume, cohort.grid.shape)
     stored.flush()
-
-
-def _read_all(cohort, kind):
-    """Read the arrays one by one."""
-    for path in cohort.paths:
-        yield kind.load(path, cohort.grid.shape)

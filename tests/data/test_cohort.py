@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import pytest
 
 from dipy_synth.data.cohort import Cohort
+from dipy_synth.data.nifti import read_volume
 from dipy_synth.data.prepared import prepared_path
 from dipy_synth.errors import InputError
 from dipy_synth.utils.files import write_json
@@ -83,17 +84,39 @@ def test_a_cache_that_was_left_half_made_is_made_anew(folder, monkeypatch):
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS])
 @pytest.mark.parametrize("stale", [False, True])
-def test_a_folder_one_may_only_read_needs_no_cache(folder, monkeypatch, number, stale):
-    def refuse(path, *args, **kwargs):
-        raise OSError(number, os.strerror(number), str(path))
+def test_a_folder_one_may_only_read_is_decoded_once(folder, monkeypatch, number, stale):
+    """Its cache is a temporary file, as long as no file changes."""
+
+    def refuse(method):
+        def refused(path, *args, **kwargs):
+            if folder in path.parents:
+                raise OSError(number, os.strerror(number), str(path))
+            return method(path, *args, **kwargs)
+
+        return refused
+
+    def read(path):
+        decoded.append(path)
+        return read_volume(path)
 
     shutil.rmtree(folder / ".cache", ignore_errors=True)
     if stale:
         Cohort.load(folder).volumes()
         write_json(folder / ".cache" / "volumes.json", [])
+    decoded = []
+    monkeypatch.setattr("dipy_synth.data.cohort_cache.read_volume", read)
     for method in ("mkdir", "unlink"):
-        monkeypatch.setattr(Path, method, refuse)
-    assert Cohort.load(folder).volumes().shape == (8, 16, 24, 16)
+        monkeypatch.setattr(Path, method, refuse(getattr(Path, method)))
+    for _ in range(3):
+        volumes = Cohort.load(folder).volumes()
+        assert isinstance(volumes, np.memmap) and volumes.shape == (8, 16, 24, 16)
+    assert len(decoded) == 8
+    path = prepared_path(folder, "sub-03")
+    half = nib.load(path).get_fdata(dtype=np.float32) / 2
+    nib.save(nib.Nifti1Image(half, nib.load(path).affine), path)
+    assert_allclose(Cohort.load(folder).volumes()[2], half, atol=5e-4)
+    assert len(decoded) == 16
+    assert_allclose(volumes[2], 2 * half, atol=1e-3)  # as it was opened
 
 
 def test_a_full_disk_is_told(folder, monkeypatch):
