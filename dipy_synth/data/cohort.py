@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from dipy_synth.conditions import ConditionSchema
-from dipy_synth.data.cohort_cache import LABEL_MAPS, cached
+from dipy_synth.data.cohort_cache import LABEL_MAPS, VOLUMES, cached
 from dipy_synth.data.image_cohort import ArrayCohort
 from dipy_synth.data.label_table import TABLE, Labels, read_names
 from dipy_synth.data.prepared import IMAGE, prepared_keys, prepared_path, subject_of
@@ -17,7 +17,7 @@ from dipy_synth.data.prepared_tables import read_rows
 from dipy_synth.data.split import SPLITS, few_held_out, on_side
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
-from dipy_synth.utils.files import file_stamp, read_object
+from dipy_synth.utils.files import read_object
 from dipy_synth.utils.labels import hash_labels
 from dipy_synth.utils.rows import VolumeRows
 
@@ -122,8 +122,12 @@ class Cohort:
         return [prepared_path(self.root, key) for key in self.keys]
 
     def stamp(self):
-        """Return name, size and time of each file: list of [str, int, int]."""
-        return [file_stamp(path) for path in self.paths]
+        """Return name, size and time of each file, label maps included: list.
+
+        Each is [str, int, int], or None where a volume has no label map.
+        """
+        kinds = (VOLUMES, LABEL_MAPS) if self.label_table else (VOLUMES,)
+        return [stamp for kind in kinds for stamp in kind.stamp(self)]
 
     def where(self, split=None):
         """Return the mask of one side's volumes (all by default): bool, (n,)."""

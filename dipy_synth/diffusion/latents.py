@@ -56,8 +56,8 @@ def encode_cohort(cohort, vqvae, path, split, *, mirror=True, seed=0):
     vqvae : VQVAE
         The autoencoder.
     path : Path
-        File of the latents, without suffix; rebuilt for other volumes or another
-        autoencoder.
+        File of the latents, without suffix; rebuilt for other volumes, other label maps
+        or another autoencoder.
     split : {"train", "validation"}
         The side.
     mirror : bool, optional

@@ -256,7 +256,7 @@ def make_schedule(config):
     -------
     Schedule
     """
-    arguments = {key: config[key] for key in config if key != "weighting"}  # of before
+    arguments = dict(config)
     return SCHEDULES[arguments.pop("name")](**arguments)
 
 

@@ -1,6 +1,7 @@
 """Image and labels together: trained, kept where unknown, generated, written."""
 
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 from dipy_synth.data.cohort import Cohort, cohort_config
 from dipy_synth.data.label_maps import read_label_map
 from dipy_synth.data.prepare import prepare_cohort
+from dipy_synth.data.prepared import label_path
 from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.readers import read_records
-from dipy_synth.diffusion.latents import encode_volumes
+from dipy_synth.diffusion.latents import encode_cohort, encode_volumes
 from dipy_synth.errors import InputError
 from dipy_synth.evaluation import load_volumes
 from dipy_synth.grid import Grid
@@ -132,6 +134,27 @@ def test_a_scan_without_labels_trains_the_image_alone(prepared, run, ldm):
     assert seen == 1
     for array in (ldm.normalizer.mean, ldm.normalizer.variance, *ldm.network.weights):
         assert np.isfinite(np.asarray(array)).all()
+
+
+def test_latents_follow_a_corrected_label_map(prepared, vqvae, tmp_path):
+    folder = shutil.copytree(prepared, tmp_path / "prepared")
+    cohort, path = Cohort.load(folder), tmp_path / "latents"
+
+    def encode():
+        return np.array(encode_cohort(cohort, vqvae, path, "validation").values)
+
+    before = encode()
+    *_, row = np.flatnonzero(cohort.where("validation"))
+    file = label_path(cohort.paths[row])
+    image = nib.load(file)
+    assert image.get_fdata().any()
+    nib.save(nib.Nifti1Image(np.zeros(GRID.shape, "uint8"), image.affine), file)
+    after = encode()
+    maps = cohort.label_maps()[[row]]
+    expected = vqvae.encode(cohort.volumes()[[row]], label_maps=maps)
+    np.testing.assert_allclose(after[-1:], expected, atol=5e-3)
+    assert np.abs(after[-1] - before[-1]).max() > 0.1
+    assert_array_equal(after[:-1], before[:-1])
 
 
 def test_generated_labels_are_those_of_the_cohort_and_reproducible(ldm):
