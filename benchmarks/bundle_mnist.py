@@ -3,7 +3,7 @@
     python benchmarks/bundle_mnist.py IMAGES WORK FOLDER
 
 WORK is what make_mnist.sh filled. The float16 model is measured as it will be read, as
-its recommended sampling makes digits; no figure of the card is typed in.
+its recommended sampling makes digits; no number of the card is typed in.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
     python benchmarks/bundle_predictor.py PREPARED RUN FOLDER
 
-The card's figures are measured here, on the validation subjects of PREPARED, beside a
+The card's metrics are measured here, on the validation subjects of PREPARED, beside a
 ridge regression on principal components of the voxels; none is typed in.
 """
 
@@ -111,7 +111,7 @@ def regression(predictor, cohort):
 
 
 def table(predicted, regressed):
-    """Lay the figures out, one a row."""
+    """Write the table of metrics, one a row."""
     lines = [
         "| metric | predictor | regression | by chance | n |",
         "| - | - | - | - | - |",

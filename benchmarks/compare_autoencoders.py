@@ -115,7 +115,7 @@ def print_row(name, measures):
         print("|" + " --- |" * (2 + len(METRICS)))
     found = measures["reconstruction"]
     minutes = str(measures["training"]["minutes"])
-    cells = [name, minutes, *(_cell(found.get(figure)) for figure in METRICS)]
+    cells = [name, minutes, *(_cell(found.get(metric)) for metric in METRICS)]
     print(f"| {' | '.join(cells)} |", flush=True)
 
 

@@ -128,10 +128,10 @@ def row(what, shape, mode, options):
     memory = [pipe.recv() for pipe in pipes]
     for process in processes:
         process.join()
-    return _told(what, shape, mode, sizes, seconds, memory)
+    return _row(what, shape, mode, sizes, seconds, memory)
 
 
-def _told(what, shape, mode, sizes, seconds, memory):
+def _row(what, shape, mode, sizes, seconds, memory):
     ours, theirs = (statistics.median(times) for times in seconds)
     cells = [
         what,

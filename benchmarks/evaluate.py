@@ -1,4 +1,4 @@
-"""Measure the time and the memory of judging a cohort.
+"""Measure the time and the memory of evaluating a cohort.
 
     python benchmarks/evaluate.py [--n 100] [--train 100] [--no_tissues]
 

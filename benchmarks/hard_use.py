@@ -45,7 +45,7 @@ SCHEMA = ConditionSchema(
 
 
 def main():
-    """Read the arguments, run each part, print its figures."""
+    """Read the arguments, run each part, print its results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work", type=Path)
     for name in ("kills", "writers", "inputs"):

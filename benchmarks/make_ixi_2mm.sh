@@ -13,7 +13,7 @@ fi
 brains=$1 work=$2
 here=$(cd "$(dirname "$0")" && pwd)
 
-# A brain that is longer than the grid is told and left out: the status is then 1.
+# A brain that is longer than the grid is reported and left out: the status is then 1.
 dipy_preprocess_t1 "$brains" --stratify sex age --engine joblib --n_jobs 2 \
     --out_dir "$work/prepared" || echo "going on with the scans that could be prepared"
 # Without --epochs, all is trained with the preset's own values.
@@ -30,7 +30,7 @@ dipy_train_predictor "$work/prepared" --conditions age sex \
 python "$here/bundle_predictor.py" "$work/prepared" "$work/predictor" \
     "$here/../dipy_synth/models/predictor-ixi-2mm"
 python "$here/measure_model.py" "$work/prepared" "$work/ldm" --out_dir "$work/measured"
-# A brain for each held-out subject, with that subject's age and sex, judged.
+# A brain for each held-out subject, with that subject's age and sex, evaluated.
 grep -E '^participant_id|validation$' "$work/prepared/participants.tsv" > "$work/held_out.tsv"
 dipy_synth_mri --model "$work/ldm" --participants "$work/held_out.tsv" \
     --out_dir "$work/matched"

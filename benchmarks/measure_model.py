@@ -2,7 +2,7 @@
 
     python benchmarks/measure_model.py PREPARED MODEL --out_dir OUT [--n_samples 16]
 
-writes OUT/measures.json and OUT/real_and_synthetic.png. Figures are compared with
+writes OUT/measures.json and OUT/real_and_synthetic.png. Metrics are compared with
 what real, held-out brains give, since few mean anything alone. With --n_samples 0 only
 the autoencoder is measured (MODEL may then be one alone), and the picture is
 OUT/real_and_decoded.png.
@@ -96,7 +96,7 @@ def codes_of_brains(vqvae, volumes):
 
 
 def comparison(real, decoded):
-    """Compare volumes (n, *shape) in [0, 1] with their originals: figures by name."""
+    """Compare volumes (n, *shape) in [0, 1] with their originals: metrics by name."""
     pairs = list(zip(real, decoded))
     return {
         "n": len(real),

@@ -43,11 +43,11 @@ def main():
         if what.__name__ not in options.only:
             continue
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            shape, *figures = pool.submit(measure, what, options).result()
+            shape, *measured = pool.submit(measure, what, options).result()
         cells = (
             what.__doc__,
             " x ".join(map(str, shape)),
-            *(f"{x:.2f}" for x in figures),
+            *(f"{x:.2f}" for x in measured),
         )
         print(f"| {' | '.join(cells)} |", flush=True)
 

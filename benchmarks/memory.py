@@ -6,8 +6,8 @@ Writes volumes of 80 x 96 x 80 voxels of 2 mm to a file, few phantoms with many 
 and runs over each number of them: an epoch of training batches with mirror images, the
 fit of the QC filter and its search for copies, and an evaluation without tissues beside
 20 real volumes (as many training volumes as synthetic ones). Each runs in a process of
-its own. What is told is the most anonymous memory it takes (RssAnon of Linux: without
-the pages of mapped files, which are given back when others need memory).
+its own. What is reported is the most anonymous memory it takes (RssAnon of Linux:
+without the pages of mapped files, which are given back when others need memory).
 """
 
 import argparse
@@ -116,7 +116,7 @@ def qc_filter(stored, n):
     QCFilter.fit(Mapped(Path("."), GRID, keys, ({},) * n, split))
 
 
-def judge(stored, n):
+def evaluation(stored, n):
     """Evaluate n volumes beside few real ones and n training volumes."""
     parts = np.split(stored[: REAL + 2 * n], [REAL, REAL + n])
     rows = [{"age": 20 + number % 60} for number in range(n)]
@@ -127,7 +127,7 @@ def judge(stored, n):
     evaluate(real, synthetic, train=known, tissues=False)
 
 
-PARTS = {"training data": train, "QC filter": qc_filter, "evaluation": judge}
+PARTS = {"training data": train, "QC filter": qc_filter, "evaluation": evaluation}
 
 if __name__ == "__main__":
     main()

@@ -238,8 +238,8 @@ def write_csv(path, table):
                 first = [row["sampled"], "", "", "", ""]
             share = row["accuracy"]
             share = "" if share is None else f"{100 * share:.1f}"
-            figures = [f"{row['fid']:.2f}", f"{row['is']:.2f}", share]
-            writer.writerow([*first, *figures])
+            metrics = [f"{row['fid']:.2f}", f"{row['is']:.2f}", share]
+            writer.writerow([*first, *metrics])
 
 
 def draw(path, real, shown, out):

@@ -160,13 +160,13 @@ def report(cohort, ldm, made, seconds, options):
         kid, far = kid_of_subsets(*features), fid(*features)
         sizes = np.sum(volumes > 0, axis=(1, 2, 3)) * litre
         alike = similarity_within(volumes, pairs=200)
-        figures = [
+        metrics = [
             *(["", ""] if "held-out" in title else [formatted(kid), f"{far:.1f}"]),
             f"{power(volumes) / power(real):.2f}",
             f"{alike.mean:.3f} ± {alike.error:.3f}",
             f"{sizes.mean():.2f} ± {sizes.std(ddof=1):.2f}",
         ]
-        print(f"| {' | '.join([title, *cost, *figures])} |", flush=True)
+        print(f"| {' | '.join([title, *cost, *metrics])} |", flush=True)
         return {"KID": kid[0], "FID": far}
 
     decoded = ldm.vqvae.decode(ldm.vqvae.encode(real))
@@ -182,30 +182,30 @@ def report(cohort, ldm, made, seconds, options):
         cost = [f"{number:.3g}" for number in (seconds[0][key], single, many)]
         measured = row(" ".join(map(str, key)), [str(calls), *cost], volumes)
         found[key] = measured, calls, single, many
-    for figure in ("KID", "FID"):
-        conclude(found, figure)
+    for metric in ("KID", "FID"):
+        conclude(found, metric)
     rows = [volumes[:SHOWN] for volumes in (real, *made.values())]
     titles = ["held-out brains", *(" ".join(map(str, key)) for key in made)]
     path = options.out_dir / "samples.png"
     save_montage(path, rows, titles=titles, columns=SHOWN)
 
 
-def conclude(found, figure):
+def conclude(found, metric):
     """Return the smallest number of calls that is no worse than each MONAI chain."""
     for key in (key for key in found if key[0] == "MONAI"):
         measured, calls, single, many = found[key]
         equal = [
             one
             for other, one in found.items()
-            if other[0] == "ours" and one[0][figure] <= measured[figure]
+            if other[0] == "ours" and one[0][metric] <= measured[metric]
         ]
-        title = f"\n{' '.join(map(str, key))} ({figure} {measured[figure]:.3f})"
+        title = f"\n{' '.join(map(str, key))} ({metric} {measured[metric]:.3f})"
         if not equal:
             print(f"{title}: none of ours is as near.")
             continue
         own = min(equal, key=lambda one: one[1:])
         print(
-            f"{title}: ours is no worse with {own[1]} calls ({own[0][figure]:.3f}), "
+            f"{title}: ours is no worse with {own[1]} calls ({own[0][metric]:.3f}), "
             f"in 1/{single / own[2]:.1f} of the time, 1/{many / own[3]:.1f} in batches."
         )
 

@@ -234,7 +234,7 @@ def generate(row, network, latents, vqvae):
 
 
 class Evaluator:
-    """Figures of generated slices, beside those of real ones never trained on."""
+    """Metrics of generated slices, beside those of real ones never trained on."""
 
     def __init__(self, cohort):
         train, self.real = (
@@ -253,7 +253,7 @@ class Evaluator:
         found = compare(real, made, self.noise, metrics=chosen)
         power = np.mean([high_frequency_power(image) for image in images])
         return {
-            **{figure.name: figure.normalized for figure in found},
+            **{metric.name: metric.normalized for metric in found},
             "power": float(power / self.power),
             "whole": float(np.mean([self.is_whole(image) for image in images])),
             "variety": float(images.std(axis=0).mean() / self.real.std(axis=0).mean()),
@@ -274,7 +274,7 @@ def minutes_of(run_dir):
 
 
 def autoencoder_row(cohort, name, out):
-    """Train and measure an autoencoder, unless that is done: gives it and figures."""
+    """Train and measure an autoencoder, unless that is done: gives it and metrics."""
     run_dir = out / name.replace(", ", "-").replace(" ", "_")
     vqvae = train_autoencoder(cohort, AUTOENCODERS[name], run_dir)
     path = run_dir / "measures.json"
@@ -285,7 +285,7 @@ def autoencoder_row(cohort, name, out):
 
 
 def diffusion_row(row, vqvae, latents, evaluator, out):
-    """Train, sample and measure, unless that is done: gives slices and figures."""
+    """Train, sample and measure, unless that is done: gives slices and metrics."""
     run_dir = out / row.run
     stem = f"samples{'-clipped' if row.clip else ''}-{row.calls}"
     path, metrics_file = run_dir / f"{stem}.npy", run_dir / f"{stem}.json"
@@ -349,8 +349,8 @@ def main():
     for name in AUTOENCODERS:
         known[name], found = autoencoder_row(cohort, name, out)
         psnr, power = (found[k] for k in ("psnr_in_brain_db", POWER))
-        figures = (psnr["mean"], power, found["perplexity"], found["minutes"])
-        rows.append([name, *map(float, figures)])
+        metrics = (psnr["mean"], power, found["perplexity"], found["minutes"])
+        rows.append([name, *map(float, metrics)])
     print(table(["autoencoder", "PSNR dB", "power", "perplexity", "minutes"], rows))
     strips, rows = {"real, never trained on": evaluator.real[::6]}, []
     for name, row in DIFFUSION.items():

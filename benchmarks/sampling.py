@@ -62,13 +62,13 @@ def main():
     print("| sampler | steps | calls | seconds a volume | difference | power | KID |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for (name, steps), (volumes, seconds) in zip(ROWS, found):
-        figures = [
+        metrics = [
             f"{difference(volumes, reference):.4f}",
             f"{power(volumes) / power(real):.2f}",
             formatted(kid_of_subsets(extract(real), extract(volumes))),
         ]
         cost = [str(network_calls(name, steps)), f"{seconds:.1f}"]
-        print(f"| {' | '.join([name, str(steps), *cost, *figures])} |")
+        print(f"| {' | '.join([name, str(steps), *cost, *metrics])} |")
     others = np.mean([difference(a, b) for a, b in combinations(reference[:6], 2)])
     print(
         f"\nDifference of two other samples {others:.4f}; KID of training brains ",

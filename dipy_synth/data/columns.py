@@ -102,10 +102,10 @@ def _normalized(name, values, entry):
 def _levels_of(known, levels):
     """Note numbers that are codes of categories by the data dictionary."""
     codes = sorted({*known} & {*levels}) if isinstance(levels, dict) else []
-    told = (
+    message = (
         f"{few(codes)} are codes by its Levels; kept as numbers (write words instead)"
     )
-    return [told] if codes else []
+    return [message] if codes else []
 
 
 def _unit(entry):

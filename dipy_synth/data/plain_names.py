@@ -84,7 +84,7 @@ def choose_scans(paths, *, keep=()):
 
 
 def other_series(paths):
-    """Return the files whose sidecars tell another contrast: dict of Path to word.
+    """Return the files whose sidecars name another contrast: dict of Path to word.
 
     The JSON file that dcm2niix writes beside a scan has its ``SeriesDescription`` and
     ``ProtocolName``.
@@ -92,8 +92,8 @@ def other_series(paths):
     found = {}
     for path in paths:
         sidecar = read_optional_object(path.with_name(f"{stem(path)}.json"))
-        told = [str(sidecar.get(key, "")) for key in SERIES]
-        if word := _kind_of(words(" ".join([stem(path), *told]))):
+        series = [str(sidecar.get(key, "")) for key in SERIES]
+        if word := _kind_of(words(" ".join([stem(path), *series]))):
             found[path] = f"{word} by its JSON"
     return found
 

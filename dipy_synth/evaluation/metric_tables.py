@@ -22,7 +22,7 @@ def metric_rows(evaluation):
         *_sizes(evaluation.labels, label_column, len(evaluation.verdicts)),
         *_diversity(evaluation),
         *_copies(evaluation),
-        *_asked(evaluation),
+        *_conditioning(evaluation),
         *_downstream(evaluation),
     ]
     names = ("question", "metric", "value", "low", "high", "floor", "ceiling")
@@ -162,7 +162,7 @@ def _copies(evaluation):
         }
 
 
-def _asked(evaluation):
+def _conditioning(evaluation):
     for one in evaluation.asked:
         numeric = one.synthetic.kind == "number"
         for name in ("r", "mae") if numeric else ("accuracy",):

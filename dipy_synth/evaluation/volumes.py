@@ -21,7 +21,7 @@ from dipy_synth.grid import Grid
 from dipy_synth.utils.files import read_object
 from dipy_synth.utils.rows import stored_rows
 
-NOT_ASKED = {"participant_id", "matched_id", "sample", "split", "session_id"}
+NO_CONDITIONS = {"participant_id", "matched_id", "sample", "split", "session_id"}
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _prepared_files(root, split):
     if not keys:
         raise InputError(f"{root}: no prepared volume; expected some")
     return [
-        (key, prepared_path(root, key), _asked(row))
+        (key, prepared_path(root, key), _conditions(row))
         for key, row in zip(keys, read_rows(root, keys))
         if split is None or row.get("split") == split
     ]
@@ -196,8 +196,8 @@ def _files(source):
     # Single files of a prepared cohort are volumes here, not ignored derivatives.
     ours = all(entities(path).get("desc") == "prepared" for path in images)
     records = read_records(source, layout="files" if ours else "auto")
-    return [(r.key, r.image, _asked(r.covariates)) for r in records]
+    return [(r.key, r.image, _conditions(r.covariates)) for r in records]
 
 
-def _asked(row):
-    return {name: value for name, value in row.items() if name not in NOT_ASKED}
+def _conditions(row):
+    return {name: value for name, value in row.items() if name not in NO_CONDITIONS}

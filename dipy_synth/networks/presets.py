@@ -162,12 +162,13 @@ UNET_PRESETS = {
         },
         "training": {"epochs": 30, "batch_size": 64, "learning_rate": 1e-3},
         "crop": 0,
-        "schedule": _FLOW,
+        "schedule": {**_FLOW, "noise_range": (0.02, 5.0)},
         "command": "dipy_train_ldm mnist_10k.npz VQVAE --preset mnist --conditions "
-        "label --precision mixed_bfloat16",
-        "hardware": NOT_YET,
-        "time": NOT_YET,
-        "score": NOT_YET,
+        "label --guide_epochs 0 --precision mixed_bfloat16",
+        "hardware": "x86_64, one CPU core, beside other work",
+        "time": "27 minutes",
+        "score": "FID 6.68 (held-out digits 2.96), Inception Score 9.71 (9.24), 99.2 % "
+        "read as requested (98.4 %); 500 samples, 24 steps, guidance 2",
     },
 }
 

@@ -273,16 +273,16 @@ class CovariatePredictor(Wrapper):
             than 4 such subjects.
         """
         cohort = open_cohort(cohort)
-        known = self.schema.encode(rows_of(cohort, split)).T
+        encoded = self.schema.encode(rows_of(cohort, split)).T
         predicted, found = self.predict(cohort.volumes(split)), {}
-        for column, values in zip(self.schema.columns, known):
+        for column, values in zip(self.schema.columns, encoded):
             there = ~np.isnan(values)
             if there.sum() < _LEAST:
                 continue
-            asked = np.asarray(column.decode(values[there]))
+            known = np.asarray(column.decode(values[there]))
             given = np.asarray(predicted[column.name])[there]
             follows = follows_category if column.categories else follows_number
-            found[column.name] = follows(asked, given)
+            found[column.name] = follows(known, given)
         return found
 
     def _outputs(self, volumes, batch_size):

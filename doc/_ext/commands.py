@@ -122,8 +122,8 @@ def _word(kind):
 
 
 def _default(text, default):
-    told = "default" in text
-    if default in (None, False, "", inspect.Parameter.empty) or told:
+    stated = "default" in text
+    if default in (None, False, "", inspect.Parameter.empty) or stated:
         return text
     return f"{text} Default: ``{default}``."
 

@@ -71,7 +71,7 @@ for name, result in results.items():
 
 ###############################################################################
 # The errors on held-out brains, with intervals of 95 %. The dashed line is the error of
-# one age for all. Whether both are better than real brains alone is judged brain by
+# one age for all. Whether both are better than real brains alone is tested brain by
 # brain, so it can be clear though intervals overlap.
 
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.2), sharey=True, layout="constrained")

@@ -6,7 +6,7 @@ import pytest
 from dipy_synth.errors import InputError
 from dipy_synth.networks.architectures import ARCHITECTURES, make_autoencoder
 from dipy_synth.networks.patch_autoencoder import sample_patches
-from dipy_synth.networks.presets import PRESETS, find_preset
+from dipy_synth.networks.presets import NOT_YET, PRESETS, UNET_PRESETS, find_preset
 
 SHAPES = [(16, 24), (8, 16, 24)]
 RECORD = {"network", "training", "crop", "command", "hardware", "time", "score"}
@@ -110,6 +110,14 @@ def test_an_unknown_distance_or_argument_is_told():
         make_autoencoder({**plain, "distance": "l3"})
     with pytest.raises(InputError, match="blocks"):
         make_autoencoder({**plain, "blocks": 3})
+
+
+@pytest.mark.parametrize("presets", [PRESETS, UNET_PRESETS])
+def test_presets_have_a_whole_record_of_their_run_or_none(presets):
+    for name, preset in presets.items():
+        record = [preset[key] for key in ("hardware", "time", "score")]
+        measured = all(any(map(str.isdigit, words)) for words in record)
+        assert measured or record == [NOT_YET] * 3, name
 
 
 @pytest.mark.parametrize("name", PRESETS)
