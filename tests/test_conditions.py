@@ -206,6 +206,26 @@ def test_a_column_is_what_its_values_mean(name, values, kind, expected):
     assert (column.categories or (column.low, column.high)) == expected
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((19.98, 81.94), (19, 82)),
+        ((20, 82), (20, 82)),  # whole ones stay
+        ((3.3, 9.7), (3, 10)),
+        ((3.3, 4.9), (3.2, 5)),
+        ((1.2, 2.1), (1.2, 2.2)),
+        ((-0.31, 0.04), (-0.35, 0.05)),
+        ((0, 1), (0, 1)),
+        ((1.5, 1.5), (1.5, 1.5)),
+        ((7.1e-10, 1.26e-9), (7e-10, 1.3e-9)),
+    ],
+)
+def test_a_range_is_rounded_outwards(values, expected):
+    column = Column.fit("thickness", values)
+    assert (column.low, column.high) == expected
+    assert not column.outside(values)
+
+
 @pytest.mark.parametrize("age", [999, -1, "-9", "9999"])
 def test_what_cannot_be_an_age_is_refused(schema, age):
     with pytest.raises(InputError, match=f"{age} cannot be an age in years"):

@@ -25,7 +25,8 @@ def privacy_card(cohort):
     subjects = len(subjects_of(cohort, "train"))
     words = few_trained_on(subjects) or (
         f"{subjects} training subjects: weights, means and variances are of all of "
-        "them, without a name, an exact age or a picture of one"
+        "them, without a name or a picture of one. Of ages there is the range, in "
+        "whole years"
     )
     return (
         f"# A model of dipy_synth {__version__}\n\n## Privacy\n\n"

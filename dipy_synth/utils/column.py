@@ -1,6 +1,8 @@
 """One condition: a column of a table, fitted, and encoded as a model's input."""
 
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from itertools import count
 import math
 
 import numpy as np
@@ -31,8 +33,9 @@ class Column:
         Numeric or categorical.
     low, high : float, optional
         Range of a number in the training table, in its unit; `fit` rounds it outwards
-        to whole units, or to a twentieth of a range below 20, so that a model holds no
-        exact age.
+        to whole units, or, where it is below 4, to multiples of the largest of 0.5,
+        0.2, 0.1, 0.05, ... that is at most a quarter of it. So 3.3 to 4.9 becomes 3.2
+        to 5. What is such a multiple stays: of whole ages the least and the largest.
     categories : tuple of str, optional
         The categories, in the order of their indices.
 
@@ -174,14 +177,17 @@ class Column:
 
 
 def _rounded_range(low, high):
-    """Round a range outwards, so that a model holds no exact value of a person."""
-    span = high - low
-    step = min(1.0, 10.0 ** math.floor(math.log10(span / 2))) if span > 0 else 1.0
-    if span <= 0 and not float(low).is_integer():
+    """Round a range outwards, see `Column`; that of one value, everyone's, stays."""
+    # 3.3 / 0.1 is below 33 in binary numbers
+    first, last = Decimal(str(low)), Decimal(str(high))
+    if last <= first:
         return low, high
-    digits = max(0, -round(math.log10(step)))
-    rounded = math.floor(low / step) * step, math.ceil(high / step) * step
-    return tuple(round(value, digits) for value in rounded)
+    units = (Decimal(n).scaleb(-k) for k in count(1) for n in (10, 5, 2))
+    unit = next(unit for unit in units if 4 * unit <= last - first)
+    return (
+        float((first / unit).to_integral_value(ROUND_FLOOR) * unit),
+        float((last / unit).to_integral_value(ROUND_CEILING) * unit),
+    )
 
 
 def _range(name, text):
