@@ -1,6 +1,6 @@
 """LDM: a latent diffusion model of T1 volumes, with DIPY's interface."""
 
-from functools import partial
+import math
 from pathlib import Path
 
 from dipy_synth.conditions import ConditionSchema
@@ -14,7 +14,7 @@ from dipy_synth.data.cohort import (
     rows_of,
     subjects_of,
 )
-from dipy_synth.diffusion.denoising import choose_threshold, fit_gaussian
+from dipy_synth.diffusion.denoising import fit_gaussian
 from dipy_synth.diffusion.gaussian import GaussianDenoiser
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.sampling_settings import DEFAULT_SAMPLING
@@ -281,11 +281,11 @@ class LDM(Generator):
     def _train(self, training, validation, runs, about):
         """Train the networks and fit the Gaussian denoiser; return the history.
 
-        The Gaussian is used above the noise levels of the network's training, and at
-        those below where it is better on held-out pairs.
+        The Gaussian is used above the noise levels of the training, if these end.
         """
-        self.gaussian = fit_gaussian(training, categories=self.network.categories)
-        self.gaussian.threshold = self.schedule.highest_ratio
+        if (highest := self.schedule.highest_ratio) < math.inf:
+            self.gaussian = fit_gaussian(training, categories=self.network.categories)
+            self.gaussian.threshold = highest
         (_, run_dir, settings), *others = runs
         data = {"validation": validation if len(validation) else None, "about": about}
         history = train(
@@ -300,13 +300,6 @@ class LDM(Generator):
         if self.guide is None:
             no = {"autoguidance": None, "autoguidance_interval": None}
             self.config["sampling"] |= no
-        if len(validation.latents):
-            self.gaussian.threshold = choose_threshold(
-                partial(self.denoiser, gaussian=None),
-                self.gaussian,
-                validation,
-                seed=settings.seed,
-            )
         return history
 
     def _finish(self, run_dir, cohort, with_gate):
