@@ -1,5 +1,6 @@
 """VQVAE and LDM end to end, small: fit, resume, save, load, predict, generate."""
 
+from dataclasses import replace
 import inspect
 import json
 import shutil
@@ -26,14 +27,15 @@ from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.store import config_hash, read_config
 from dipy_synth.synthesis.qc_filter import QCFilter
 from dipy_synth.training import TrainingSettings
-from dipy_synth.training.train_denoiser import SPLITS
+from dipy_synth.training.run_folder import draw_curves
+from dipy_synth.training.train_denoiser import SPLITS, guide_settings
 from dipy_synth.utils.files import read_json
 from dipy_synth.utils.labels import is_split_of
-from dipy_synth.utils.montage import save_montage
 
 SMALL_VQVAE = {"channels": (8, 8), "blocks": 1}
 SMALL_UNET = {"widths": (8, 16), "blocks": 1, "attention": (False, True)}
 SETTINGS = TrainingSettings(epochs=2, batch_size=2, learning_rate=1e-3)
+KILLED = {"run": "killed", "guide": "killed-guide"}  # folder of training: of the copy
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def vqvae_run(prepared_folder, tmp_path_factory):
 
 def fit_ldm(prepared_folder, vqvae_run, run, **options):
     """Train a small model in a run's folder: the model and its history."""
-    ldm = LDM(None)
+    ldm, options = LDM(None), {"guide_epochs": 2, **options}
     history = ldm.fit(
         prepared_folder,
         vqvae_run,
@@ -62,17 +64,17 @@ def fit_ldm(prepared_folder, vqvae_run, run, **options):
 
 @pytest.fixture(scope="module")
 def ldm_run(prepared_folder, vqvae_run, tmp_path_factory):
-    """A run; beside it, in ``killed``, what a kill in its first picture leaves."""
+    """A run; beside it what a kill after an epoch of the U-Net, or guide, leaves."""
     root = tmp_path_factory.mktemp("ldm")
-    run, killed = root / "run", root / "killed"
+    run = root / "run"
 
-    def keep_and_draw(*arguments, **options):
-        if not killed.exists():
-            shutil.copytree(run, killed)
-        save_montage(*arguments, **options)
+    def draw_and_keep(folder, history):
+        draw_curves(folder, history)
+        if len(history) == 1:
+            shutil.copytree(run, root / KILLED[folder.name])
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dipy_synth.nn.ldm.save_montage", keep_and_draw)
+        patch.setattr("dipy_synth.training.run_folder.draw_curves", draw_and_keep)
         fit_ldm(prepared_folder, vqvae_run, run)
     return run
 
@@ -274,9 +276,15 @@ def test_half_precision_weights_stay_close(ldm, ldm_run, tmp_path):
     assert np.abs(half - whole).mean() < 0.01
 
 
-def test_a_killed_run_ends_as_an_uninterrupted_one(prepared_folder, vqvae_run, ldm_run):
-    killed = ldm_run.with_name("killed")
-    assert len((killed / "history.csv").read_text().splitlines()) == 2  # one epoch
+@pytest.mark.parametrize("training", KILLED)
+def test_a_killed_run_ends_as_an_uninterrupted_one(
+    prepared_folder, vqvae_run, ldm_run, training
+):
+    killed = ldm_run.with_name(KILLED[training])
+    folder = killed / "guide" if training == "guide" else killed
+    assert (killed / "guide" / "state.npz").exists() == (training == "guide")
+    assert not (killed / "model").exists()
+    assert len((folder / "history.csv").read_text().splitlines()) == 2  # one epoch
     _, history = fit_ldm(prepared_folder, vqvae_run, killed)
     assert len(history) == SETTINGS.epochs
     for kind in ("weights", "guide"):
@@ -289,9 +297,17 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(prepared_folder, vqvae_run, l
                 np.testing.assert_allclose(resumed[name], straight[name], atol=1e-6)
 
 
+def test_a_guide_is_trained_for_an_eighth_of_the_epochs_or_one():
+    for epochs, expected in ((2, 1), (12, 2), (80, 10)):
+        settings = replace(SETTINGS, epochs=epochs, patience=3)
+        assert guide_settings(settings) == replace(SETTINGS, epochs=expected)
+    assert guide_settings(SETTINGS, 5) == replace(SETTINGS, epochs=5)
+    assert guide_settings(SETTINGS, 0) is None
+
+
 def test_a_guide_is_trained_last_and_kept_with_the_model(ldm_run, ldm, tmp_path):
     rows = (ldm_run / "guide" / "history.csv").read_text().splitlines()
-    assert len(rows) == 1 + 1  # an eighth of the epochs, or one
+    assert len(rows) == 1 + 2
     wide, narrow = (net.arguments()["widths"] for net in (ldm.network, ldm.guide))
     assert [4 * n for n in narrow] == [*wide]
     maps = (net.unfolding.get_weights() for net in (ldm.network, ldm.guide))
@@ -314,10 +330,10 @@ def test_another_guide_is_trained_without_the_network(
     run = shutil.copytree(ldm_run, tmp_path / "run")
     states = [run / "state.npz", run / "guide" / "state.npz"]
     before = [path.stat().st_mtime_ns for path in states]
-    ldm, _ = fit_ldm(prepared_folder, vqvae_run, run, guide_epochs=2)
+    ldm, _ = fit_ldm(prepared_folder, vqvae_run, run, guide_epochs=1)
     network, guide = (path.stat().st_mtime_ns for path in states)
     assert network == before[0] and guide != before[1]
-    assert len((run / "guide" / "history.csv").read_text().splitlines()) == 1 + 2
+    assert len((run / "guide" / "history.csv").read_text().splitlines()) == 1 + 1
     for kind, same in (("weights", True), ("guide", False)):
         name = weights_of(ldm_run / "model", kind).name
         assert (weights_of(run / "model", kind).name == name) == same

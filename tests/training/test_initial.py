@@ -45,8 +45,10 @@ def test_a_model_starts_where_the_other_ended_with_its_own_training_times(
     options = {"run_dir": tmp_path, "settings": ONE, "schedule": other}
     LDM(None).fit(prepared_folder, vqvaes[0], initial=first, **options)
     begun, ended = LDM(tmp_path), LDM(first)
-    for ours, theirs in zip(begun.network.get_weights(), ended.network.get_weights()):
-        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    for one, first_one in ((begun.network, ended.network), (begun.guide, ended.guide)):
+        pairs = zip(one.get_weights(), first_one.get_weights(), strict=True)
+        for ours, theirs in pairs:
+            np.testing.assert_allclose(ours, theirs, atol=1e-4)
     assert begun.schema.to_config() == ended.schema.to_config()
     assert begun.schedule.to_config() == other.to_config()
     # the run does not go on without the model that it began from
