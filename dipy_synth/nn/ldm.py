@@ -39,6 +39,7 @@ from dipy_synth.training import (
 from dipy_synth.training.devices import resolve_precision
 from dipy_synth.training.initial import check_initial, check_match, warn_of_seen
 from dipy_synth.training.train_denoiser import (
+    GUIDE,
     Run,
     describe_training,
     encode_splits,
@@ -53,8 +54,6 @@ from dipy_synth.training.train_denoiser import (
 from dipy_synth.utils.lock import locks
 from dipy_synth.utils.montage import save_montage
 from dipy_synth.utils.number_checks import check_number
-
-GUIDE = "guide"  # a network with a file of its own
 
 
 class LDM(Generator):

@@ -1,6 +1,7 @@
 """Parts of a latent diffusion model's training: networks, latents, pairs."""
 
 from dataclasses import replace
+import logging
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,8 @@ from dipy_synth.training.settings import TrainingSettings
 from dipy_synth.utils.architecture import arguments_of
 from dipy_synth.utils.number_checks import check_whole
 
+logger = logging.getLogger("dipy_synth")
+GUIDE = "guide"  # folder of its run; a network with a file of its own
 SPLITS = ("train", "validation")
 
 
@@ -79,6 +82,12 @@ def reserve_runs(runs, *, force, **options):
     A guide of another request is trained anew, as that takes minutes.
     """
     network, *guides = runs
+    trained = Path(network.run_dir) / GUIDE / "state.npz"
+    if not guides and trained.exists():
+        logger.warning(
+            "%s: this guide is left out of the model, as it is to have none",
+            trained.parent,
+        )
     reserve_output(**network._asdict(), force=force, **options)
     for guide in guides:
         try:
@@ -104,6 +113,8 @@ def describe_training(ldm, initial, **options):
     `options` are the fingerprint of the cohort, and options of the training.
     """
     begun = {"initial": initial.config["weights_sha256"]} if initial else {}
+    if initial and initial.guide:
+        begun["initial_guide"] = initial.config["guide_sha256"]
     return {
         "schedule": ldm.schedule.to_config(),
         "conditions": ldm.schema.to_config(),

@@ -325,7 +325,7 @@ def test_a_guide_is_trained_last_and_kept_with_the_model(ldm_run, ldm, tmp_path)
 
 
 def test_another_guide_is_trained_without_the_network(
-    prepared_folder, vqvae_run, ldm_run, tmp_path
+    prepared_folder, vqvae_run, ldm_run, tmp_path, caplog
 ):
     run = shutil.copytree(ldm_run, tmp_path / "run")
     states = [run / "state.npz", run / "guide" / "state.npz"]
@@ -337,6 +337,9 @@ def test_another_guide_is_trained_without_the_network(
     for kind, same in (("weights", True), ("guide", False)):
         name = weights_of(ldm_run / "model", kind).name
         assert (weights_of(run / "model", kind).name == name) == same
+    assert "left out" not in caplog.text
+    ldm, _ = fit_ldm(prepared_folder, vqvae_run, run, guide_epochs=0)
+    assert ldm.guide is None and "guide is left out of the model" in caplog.text
 
 
 @pytest.mark.parametrize(
