@@ -109,8 +109,7 @@ def synthesize_images(
 def _already_there(out_dir, identity, *, force):
     """Return the images of this request so far; refuse those of another."""
     path = out_dir / "images.npz"
-    clashes = ("images.npz",)
-    folder = OutputFolder(out_dir, KIND, record="images.json", clashes=clashes)
+    folder = OutputFolder(out_dir, KIND, record="images.json")
     before = folder.read()
     if not path.exists():
         return ()

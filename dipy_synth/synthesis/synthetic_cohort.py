@@ -311,7 +311,7 @@ def _count_draws(out_dir):
 
 def _reserve(out_dir, identity, ldm, *, outputs, force):
     """Reserve the folder for this request, or refuse that of another one."""
-    folder = OutputFolder(out_dir, KIND, clashes=("sub-*",))
+    folder = OutputFolder(out_dir, KIND)
     before, there = folder.read(), volumes_there(out_dir)
     different = folder.check(identity, before=before, force=force or not there)
     for old in there if force or different else ():

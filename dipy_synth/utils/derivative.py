@@ -21,6 +21,7 @@ from dipy_synth.utils.files import read_object, write_json, write_text
 BIDS_VERSION = "1.10.0"
 DESCRIPTION = "dataset_description.json"
 GROUP = "DipySynth"  # key of dipy_synth in dataset_description.json
+TEXTS = ("README.md", "CITATION.cff")  # of users, once they are there
 MOST_SHOWN = 5  # differences in an error message
 
 # Columns of participants.tsv that are described unless the source describes them.
@@ -54,17 +55,15 @@ class OutputFolder:
         File with the request of the folder.
     group : str or None, optional
         Key of the request in that file; None where it is the whole file.
-    clashes : tuple of str, optional
-        Patterns of files, not hidden, that a folder without a record must not have.
     besides : tuple of str, optional
-        Names of files that are allowed all the same.
+        Names of files that a folder without a record may have, besides hidden ones and
+        `TEXTS`.
     """
 
     root: Path
     kind: str
     record: str = DESCRIPTION
     group: str | None = GROUP
-    clashes: tuple = ("*",)
     besides: tuple = ()
 
     def read(self):
@@ -93,10 +92,10 @@ class OutputFolder:
 
     def _check_vacant(self):
         found = self.root.exists() and not self.root.is_dir()
+        allowed = (*self.besides, *TEXTS)  # the record is written after these
         found = found or any(
-            path.name not in self.besides and not path.name.startswith(".")
-            for pattern in self.clashes
-            for path in self.root.glob(pattern)
+            path.name not in allowed and not path.name.startswith(".")
+            for path in self.root.glob("*")
         )
         if found:
             raise InputError(
@@ -144,9 +143,8 @@ class OutputFolder:
             Further fields of dataset_description.json, such as ``SourceDatasets``.
             Empty ones are left out.
         """
-        texts = {"README.md": f"# {name}\n\n{readme.strip()}\n"}
-        texts["CITATION.cff"] = _citation(name, authors)
-        for file, text in texts.items():
+        texts = f"# {name}\n\n{readme.strip()}\n", _citation(name, authors)
+        for file, text in zip(TEXTS, texts):
             if not (self.root / file).exists():
                 write_text(self.root / file, text)
         if ignored:

@@ -106,6 +106,13 @@ def test_a_sweep_and_a_cohort_to_match_give_each_its_label(tmp_path):
     assert ArrayCohort.load(path).labels is None
 
 
+def test_another_folder_is_never_touched(tmp_path):
+    (tmp_path / "config.json").write_text("{}")  # of a model
+    with pytest.raises(InputError, match="not empty, and no set of synthetic images"):
+        synthesize_images(Model(), tmp_path, force=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
 def test_another_request_is_refused_unless_forced(tmp_path):
     path = synthesize_images(Model(), tmp_path, n=2, request=three())
     with pytest.raises(InputError, match="Seed was 0, is 5"):

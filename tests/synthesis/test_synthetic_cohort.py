@@ -147,11 +147,19 @@ def test_another_request_is_refused_unless_forced(tmp_path):
     assert len(list(tmp_path.glob("sub-*/anat/*.nii.gz"))) == 1
 
 
-@pytest.mark.parametrize("content", [None, "{}", '{"DipySynth": {"Grid": 1}}'])
-def test_another_data_set_is_never_touched(tmp_path, content):
-    (tmp_path / "sub-01").mkdir()
-    if content is not None:
-        (tmp_path / "dataset_description.json").write_text(content)
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("participants.tsv", "participant_id\tage\n1\t30\n"),
+        ("config.json", '{"kind": "ldm"}'),  # a model
+        ("settings.json", "{}"),  # a run
+        ("dataset_description.json", "{}"),
+        ("dataset_description.json", '{"DipySynth": {"Grid": 1}}'),
+    ],
+)
+def test_another_data_set_is_never_touched(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    (tmp_path / "README.md").write_text("Ours")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     with pytest.raises(InputError, match="another dataset|not empty"):
         synthesize_cohort(Model(), tmp_path, force=True)
