@@ -21,7 +21,7 @@ from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.records import bids_root
 from dipy_synth.errors import InputError
 from dipy_synth.utils.derivative import OutputFolder, SourceLink, resolve_uri
-from dipy_synth.utils.files import read_object, read_optional_object
+from dipy_synth.utils.files import file_hash, read_object, read_optional_object
 
 logger = logging.getLogger("dipy_synth")
 KIND = "prepared cohort"
@@ -194,9 +194,29 @@ def source_of(root, key, links):
     `links` are the ``DatasetLinks`` of the cohort's description.
     """
     sidecar = read_optional_object(sidecar_path(prepared_path(root, key)))
-    uris = sidecar.get("Sources")  # the scan is first
-    path = resolve_uri(uris[0], root=root, links=links) if uris else None
-    return path if path is not None and os.path.lexists(path) else None
+    paths = _sources(root, sidecar, links)
+    return paths[0] if paths and os.path.lexists(paths[0]) else None
+
+
+def unchanged_source(root, key, links):
+    """Return the scan of a volume as in `source_of`, None if its files have changed.
+
+    The bytes of the scan, of its mask and of its label map are compared.
+    """
+    sidecar = read_optional_object(sidecar_path(prepared_path(root, key)))
+    paths = _sources(root, sidecar, links)
+    try:
+        same = paths and file_hash(*paths) == sidecar.get("SourceHash")
+    except OSError:  # absent, or may not be read
+        return None
+    return paths[0] if same else None
+
+
+def _sources(root, sidecar, links):
+    """List the files that a volume was made of, the scan first; [] if unknown."""
+    uris = sidecar.get("Sources") or ()
+    paths = [resolve_uri(uri, root=root, links=links) for uri in uris]
+    return [] if None in paths else paths
 
 
 def write_description(root, records, preprocessing, *, source):

@@ -6,8 +6,7 @@ from scipy.ndimage import distance_transform_edt
 from dipy_synth.data.nifti import read_volume
 from dipy_synth.data.operations import bounding_box, resample
 from dipy_synth.data.prepared import prepared_path, read_prepared
-from dipy_synth.data.prepared_folder import source_of
-from dipy_synth.errors import InputError
+from dipy_synth.data.prepared_folder import unchanged_source
 from dipy_synth.report.drawing import slices
 
 DEPTHS = (0.2, 0.35, 0.65, 0.8)  # of the extent of the brain
@@ -30,12 +29,13 @@ def detail_pictures(cohort, key, links):
     -------
     list of dict
         Pictures of `dipy_synth.report.drawing.slices`, that of the scan first. It is
-        left out if its file is not there any more, or is another one.
+        left out if its files are not there any more, or have changed.
     """
     prepared = read_prepared(prepared_path(cohort.root, key))
     mask, size, pictures = prepared.mask, cohort.grid.voxel_size, []
-    scan = _scan_around(source_of(cohort.root, key, links), prepared, size)
-    if scan is not None:
+    path = unchanged_source(cohort.root, key, links)
+    if path is not None:
+        scan = _scan_around(path, prepared, size)
         label = f"Mid-slices of {key} before its preparation"
         pictures.append(slices(scan, mask, size, label=label))
     box = bounding_box(mask)
@@ -47,16 +47,8 @@ def detail_pictures(cohort, key, links):
 
 
 def _scan_around(path, prepared, voxel_size):
-    """Return the scan of a volume on the grid, within 10 mm of its mask, or None."""
-    if path is None:
-        return None
-    try:
-        scan, affine = read_volume(path)
-    except InputError:
-        return None
-    known = (prepared.native_shape, prepared.native_affine)
-    if scan.shape != known[0] or not np.allclose(affine, known[1], atol=1e-3):
-        return None
+    """Return the scan of a volume on the grid, within 10 mm of its mask."""
+    scan, affine = read_volume(path)
     matrix = np.linalg.solve(affine, prepared.voxel_to_native)
     whole, mask = np.ones(scan.shape, bool), prepared.mask
     on_grid, there = resample(scan, whole, matrix, mask.shape, order=1)
