@@ -114,6 +114,10 @@ def _read_and_drawn(cohort, pictures):
     size = cohort.grid.voxel_size
     for key, path in zip(cohort.keys, cohort.paths):
         volume, mask = (_read(p, cohort.grid.shape) for p in (path, mask_path(path)))
+        if not mask.any():
+            raise InputError(
+                f"{mask_path(path)}: the brain mask is all zero, expected a brain"
+            )
         label = f"Mid-slices of {key}"
         pictures[key] = slices(volume, mask > 0, size, label=label)
         yield volume, mask

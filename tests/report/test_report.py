@@ -408,6 +408,9 @@ def test_absent_empty_or_broken_cohorts_are_told(cohort, tmp_path):
     change(cohort, "sub-04", lambda x: np.where(x > 0.5, np.nan, x))
     with pytest.raises(InputError, match="sub-04.*NaN"):
         quality_page(cohort)
+    change(cohort, "sub-02", mask=np.zeros_like)
+    with pytest.raises(InputError, match="sub-02.*brain_mask.*all zero"):
+        quality_page(cohort)
     for folder in cohort.glob("sub-*"):
         shutil.rmtree(folder)
     with pytest.raises(InputError, match="no prepared volume"):
