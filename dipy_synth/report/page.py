@@ -176,7 +176,10 @@ def _content(cohort, description, ranked, mean, share):
         "splits": SPLITS,
         "strips": [one for name in SCAN_METRICS if (one := _strip(name, ranked))],
         "limit": LIMIT,
-        "orders": {name: WORDS[name][0] for name in SCAN_METRICS},
+        "orders": {
+            name: (WORDS[name][0], "highest" if side == "high" else "lowest")
+            for name, side in SCAN_METRICS.items()
+        },
         "mean": slices(mean, share >= 0.5, size, label=label),
         "facts": preprocessing_facts(cohort, description),
         "people": summarize_columns(cohort.rows, cohort.split),
