@@ -103,7 +103,7 @@ def choose_extractor(data, affine, *, mask=None, brain="auto"):
     """Choose the extractor of "auto" for an image: its mask, background, or deepbet.
 
     Return "given" or a key of `EXTRACTORS`. A whole head with no mask, where
-    deepbet is not installed, is an InputError.
+    deepbet is not installed, and an image smaller than a brain are an InputError.
     """
     if brain != "auto":
         return brain
@@ -111,12 +111,22 @@ def choose_extractor(data, affine, *, mask=None, brain="auto"):
         return "given"
     if looks_stripped(data, affine):
         return "nonzero"
+    volume = volume_of(_without_background(data), affine)
+    if volume < POSSIBLE[0]:
+        raise InputError(
+            f"{volume:.4g} mL are not background, expected {USUAL[0]:.0f} or more: too "
+            "small for a brain or a head; are the voxel sizes right?"
+        )
     if is_installed("deepbet"):
         return "deepbet"
+    reason = (
+        f"{volume:.0f} mL are not background, at most {USUAL[1]:.0f} mL are taken for "
+        "a brain"
+        if volume > USUAL[1]
+        else "no background of one value"
+    )
     raise InputError(
-        f"no brain mask was given and this looks like a whole head "
-        f"({volume_of(_without_background(data), affine):.0f} mL are not "
-        f"background, at most {USUAL[1]:.0f} mL are taken for a brain); {HOW_TO}"
+        f"no brain mask was given and this looks like a whole head ({reason}); {HOW_TO}"
     )
 
 

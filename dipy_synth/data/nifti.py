@@ -99,7 +99,8 @@ def read_voxels(image, name):
     """
     _check_volume(image, name)
     try:
-        data, rest = _read_floats(image)
+        with np.errstate(over="ignore"):  # beyond float32: infinite
+            data, rest = _read_floats(image)
     except BROKEN as error:
         raise InputError(
             f"{name}: the voxels cannot be read, is the file cut short? ({error})"

@@ -19,7 +19,8 @@ def check_scan(data, affine, mask=None):
     data = np.asarray(data)
     if data.dtype.kind not in "biuf":
         raise InputError(f"{data.dtype} values: expected real numbers")
-    data = data.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # refused below
+        data = data.astype(np.float32, copy=False)
     if data.ndim != 3:
         raise InputError(f"an image of shape {data.shape}: expected three dimensions")
     sound = affine.shape == (4, 4) and np.isfinite(affine).all()
@@ -34,7 +35,10 @@ def check_scan(data, affine, mask=None):
         )
     bad = data.size - np.count_nonzero(np.isfinite(data))
     if bad:
-        raise InputError(f"{bad} voxels are NaN or infinite: expected finite numbers")
+        raise InputError(
+            f"{bad} voxels are NaN, infinite or beyond float32 (3.4e38): expected "
+            "finite numbers"
+        )
     if data.min() == data.max():
         raise InputError(f"constant image (every voxel is {data.flat[0]:g})")
     if mask is not None and np.shape(mask) != data.shape:

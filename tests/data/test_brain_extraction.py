@@ -59,6 +59,22 @@ def test_a_whole_head_is_not_taken_for_a_brain(stripped, monkeypatch):
             extraction.find_brain(head, affine)
 
 
+@pytest.mark.parametrize("network", [None, ModuleType("deepbet")])
+def test_a_crop_is_too_small_for_a_brain_and_for_a_head(network, monkeypatch):
+    monkeypatch.setitem(sys.modules, "deepbet", network)
+    crop = np.random.default_rng(0).random((8, 8, 8))
+    with pytest.raises(InputError, match="4.096 mL .* too small") as refused:
+        extraction.choose_extractor(crop, np.diag([2.0, 2, 2, 1]))
+    assert extraction.HOW_TO not in str(refused.value)
+
+
+def test_a_head_that_fills_the_image_has_no_background(monkeypatch):
+    monkeypatch.setitem(sys.modules, "deepbet", None)
+    whole = np.random.default_rng(0).random((10, 10, 10))
+    with pytest.raises(InputError, match=r"head \(no background of one value\)"):
+        extraction.choose_extractor(whole, np.diag([10.0, 10, 10, 1]))
+
+
 @pytest.mark.parametrize("value", [-1000, 1, 0.3])
 def test_a_background_of_any_value_is_no_brain(stripped, value):
     data, affine = stripped

@@ -6,6 +6,7 @@ value tells a place, and an error of the geometry is read off in mm.
 
 import json
 
+import nibabel as nib
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 import pytest
@@ -175,8 +176,9 @@ def test_a_brain_too_large_for_the_grid_is_refused():
     [
         (lambda d: d[..., None], "three dimensions"),
         (lambda d: d[0], "three dimensions"),
-        (lambda d: np.where(d == d.max(), np.nan, d), "NaN or infinite"),
-        (lambda d: np.where(d == d.max(), np.inf, d), "NaN or infinite"),
+        (lambda d: np.where(d == d.max(), np.nan, d), "voxels are NaN, infinite"),
+        (lambda d: np.where(d == d.max(), np.inf, d), "voxels are NaN, infinite"),
+        (lambda d: np.where(d == d.max(), 1e200, d), "voxels .* beyond float32"),
         (lambda d: d * 0, "constant image"),
         (lambda d: d + 1j, "complex.* values: expected real numbers"),
         (lambda d: d.astype(str), "expected real numbers"),
@@ -187,6 +189,16 @@ def test_what_is_no_scan_is_refused(change, match):
     data, _, affine = scan("ras")
     with pytest.raises(InputError, match=match):
         prepare_t1(change(data), affine, preprocessing=PLAIN)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz"])
+def test_a_file_of_numbers_beyond_float32_is_refused_in_one_line(name, tmp_path):
+    data, _, affine = scan("ras")
+    nib.save(nib.Nifti1Image(data * 1e200, affine), tmp_path / name)
+    with pytest.raises(InputError, match="voxels .* beyond float32") as refused:
+        prepare_t1(tmp_path / name, preprocessing=PLAIN)
+    assert "\n" not in str(refused.value)
 
 
 def test_a_mask_must_fit_and_hold_something():
