@@ -29,7 +29,12 @@ from dipy_synth.data.operations import (
     scale_to_unit,
 )
 from dipy_synth.data.preprocess_config import PreprocessConfig
-from dipy_synth.data.scan_checks import check_alignment, check_axes, check_scan
+from dipy_synth.data.scan_checks import (
+    check_alignment,
+    check_axes,
+    check_background,
+    check_scan,
+)
 from dipy_synth.data.transform_img import transform_t1
 from dipy_synth.errors import InputError
 
@@ -130,6 +135,7 @@ def prepare_t1(
     brain, words = without_islands(brain)
     volume, native_shape = volume_of(brain, affine), data.shape
     warnings = [check_volume_of(volume, extractor), words, check_axes(affine)]
+    warnings.append(check_background(data, brain))
     data, brain, words = _sound_values(data, brain)
     warnings.append(words)
     if preprocessing.bias:

@@ -7,6 +7,9 @@ from dipy_synth.errors import InputError
 # Real brains have 0.6 to 0.75; halves of brains and heads on their side up to 0.4.
 LEAST_CORRELATION = 0.45
 MOST_TURNED = 60.0  # degrees: more than any head in a scanner
+# Of the brain's voxels, those darker than the median outside: up to 0.04 in real scans,
+# 0.96 or more where they are negated, about 0.5 where 0 is the brain's mean.
+BRIGHTER = 0.9
 MOST_SHEARED = 2.0  # degrees off right angles; affine registration leaves a little
 
 
@@ -46,6 +49,22 @@ def check_scan(data, affine, mask=None):
             f"a mask of shape {np.shape(mask)}: expected the image's, {data.shape}"
         )
     return data
+
+
+def check_background(data, brain):
+    """Describe a background that is brighter than the brain; "" if it is darker.
+
+    The median outside of the mask `brain` is compared with the brain's intensities.
+    """
+    if brain.all():
+        return ""
+    outside, inside = np.median(data[~brain]), data[brain]
+    if outside <= np.quantile(inside, BRIGHTER):
+        return ""
+    return (
+        f"the background is brighter than the brain (median {outside:g} outside of its "
+        f"mask, {np.median(inside):g} in it): are the intensities inverted?"
+    )
 
 
 def check_axes(affine):

@@ -191,6 +191,37 @@ def test_what_is_no_scan_is_refused(change, match):
         prepare_t1(change(data), affine, preprocessing=PLAIN)
 
 
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize(
+    "change, warned",
+    [
+        (lambda d, m: -d, True),
+        (lambda d, m: 900 - d, True),
+        (lambda d, m: d - 900, False),
+        (lambda d, m: np.where(m, (d - d[m].mean()) / d[m].std(), 0), False),
+        (lambda d, m: np.where(m, d, -1000), False),
+    ],
+    ids=["negated", "inverted", "offset", "z-scored", "padded"],
+)
+def test_inverted_intensities_are_a_warning(change, warned, given):
+    data, mask, affine = scan("ras")
+    if given:  # a head, whose mask is known
+        rim = binary_dilation(mask, iterations=3) & ~mask
+        data = np.where(rim, 900, data) + np.random.default_rng(0).random(data.shape)
+    mask_given = mask if given else None
+    prepared = prepare_t1(
+        change(data, mask), affine, mask=mask_given, preprocessing=PLAIN
+    )
+    assert any("inverted" in words for words in prepared.warnings) == warned
+
+
+def test_a_whole_image_has_no_background():
+    data, _, affine = scan("ras")
+    whole = PreprocessConfig(brain="none", align="none", grid=GRID, bias=False)
+    prepared = prepare_t1(-data, affine, preprocessing=whole)
+    assert not any("inverted" in words for words in prepared.warnings)
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz"])
 def test_a_file_of_numbers_beyond_float32_is_refused_in_one_line(name, tmp_path):
