@@ -37,7 +37,12 @@ from dipy_synth.training import (
     train,
 )
 from dipy_synth.training.devices import resolve_precision
-from dipy_synth.training.initial import check_initial, check_match, warn_of_seen
+from dipy_synth.training.initial import (
+    check_initial,
+    check_match,
+    check_place,
+    warn_of_seen,
+)
 from dipy_synth.training.train_denoiser import (
     GUIDE,
     Run,
@@ -213,6 +218,7 @@ class LDM(Generator):
         check_number("dropout", dropout, low=0, high=1)
         self._start_config(cohort, vqvae, schedule or preset["schedule"])
         initial = self._read_initial(initial, cohort, conditions, network)
+        check_place(run_dir, self.vqvae, initial)
         self.schema = initial.schema if initial else fit_schema(cohort, conditions)
         check_rows(self.schema, cohort)
         with building(settings):

@@ -38,6 +38,7 @@ from dipy_synth.training import (
     train,
 )
 from dipy_synth.training.callbacks import AdversarialRamp
+from dipy_synth.training.initial import check_place
 from dipy_synth.training.train_autoencoder import (
     check_known,
     codebook_callbacks,
@@ -158,6 +159,7 @@ class VQVAE(Wrapper):
         volumes, held_out = (cohort.volumes(side) for side in SPLITS)
         self.config, self.folder = cohort_config(cohort), None
         known = self._read_known(decoder_of, cohort)
+        check_place(run_dir, known)
         config = {"shape": cohort.shape, **preset["network"], **network}
         config |= label_arguments(cohort, config)
         with building(settings):

@@ -19,7 +19,7 @@ from dipy_synth.training.devices import (
     share_loss,
 )
 from dipy_synth.training.optimizer import make_optimizer
-from dipy_synth.training.run_folder import check_settings, start_anew
+from dipy_synth.training.run_folder import reserve_folder
 
 # TensorFlow's, PyTorch's, NumPy's; by name, since none need be installed
 _EXHAUSTED = ("ResourceExhaustedError", "OutOfMemoryError", "_ArrayMemoryError")
@@ -127,9 +127,7 @@ def reserve_output(
     stays until it is replaced.
     """
     _check_monitor(settings, validates)
-    if force:
-        start_anew(run_dir)
-    check_settings(Path(run_dir), model, settings, about or {})
+    reserve_folder(run_dir, model, settings, about or {}, force=force)
 
 
 def _check_monitor(settings, validates):

@@ -1,6 +1,7 @@
 """Checks of the models that a latent diffusion model is trained from."""
 
 import logging
+from pathlib import Path
 
 import numpy as np
 
@@ -10,6 +11,16 @@ from dipy_synth.utils.labels import labels_on_side
 logger = logging.getLogger("dipy_synth")
 # Parts of a schedule for training or sampling; the rest defines the prediction.
 _TRAINING = {"times", "logit_mean", "logit_std", "shift", "noise_range", "spacing"}
+
+
+def check_place(run_dir, *models):
+    """Refuse, also by force, the run of a model that this training starts from."""
+    place = (Path(run_dir) / "model").resolve()
+    if place in [model.folder for model in models if model is not None]:
+        raise InputError(
+            f"{run_dir}: its model is an input of this training; expected another "
+            "out_dir"
+        )
 
 
 def check_initial(initial, vqvae, schedule, conditions, network):

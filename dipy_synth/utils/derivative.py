@@ -75,19 +75,17 @@ class OutputFolder:
         if not path.is_file():
             self._check_vacant()
             return None
-        content = read_object(path)
+        expected = f"expected a new folder for out_dir, or that of {_a(self.kind)}"
+        try:
+            content = read_object(path)
+        except InputError as error:
+            raise InputError(f"{error}; {expected}") from error
         found = content if self.group is None else content.get(self.group)
         if not isinstance(found, dict):
-            raise InputError(
-                f"{path}: of another dataset; expected a new folder for out_dir, or "
-                f"that of {_a(self.kind)}"
-            )
+            raise InputError(f"{path}: of another dataset; {expected}")
         if self.group == GROUP and found.get("Kind") != self.kind:
             held = found.get("Kind") or "dataset of an earlier version of dipy_synth"
-            raise InputError(
-                f"{path}: of another dataset, {_a(held)}; expected a new folder for "
-                f"out_dir, or that of {_a(self.kind)}"
-            )
+            raise InputError(f"{path}: of another dataset, {_a(held)}; {expected}")
         return {name: value for name, value in found.items() if name != "Kind"}
 
     def _check_vacant(self):

@@ -489,6 +489,17 @@ def test_what_is_refused_loses_nothing_though_forced(
         )
     with pytest.raises(InputError, match="crop"):
         VQVAE(None).fit(prepared_folder, run_dir=vqvae_run, crop=2, **options)
+    its_own = r"its model is an input of this training"
+    with pytest.raises(InputError, match=its_own):
+        LDM(None).fit(prepared_folder, vqvae_run, run_dir=vqvae_run, **options)
+    with pytest.raises(InputError, match=its_own):
+        LDM(None).fit(
+            prepared_folder, vqvae_run, run_dir=ldm_run, initial=ldm_run, **options
+        )
+    with pytest.raises(InputError, match=its_own):
+        VQVAE(None).fit(
+            prepared_folder, run_dir=vqvae_run, decoder_of=vqvae_run, **options
+        )
     assert (stamps(vqvae_run), stamps(ldm_run)) == before
 
 

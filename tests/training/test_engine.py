@@ -15,6 +15,7 @@ from dipy_synth.training import (
     averaged_weights,
     building,
     optimizer as optimizer_module,
+    run_folder,
 )
 from dipy_synth.training.optimizer import AveragingAdamW, make_optimizer
 from dipy_synth.utils.files import read_json
@@ -271,6 +272,38 @@ def test_starting_anew_takes_other_settings(line, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == before  # nothing was lost
     line.fit(tmp_path, seed=7, force=True, **options)
     assert read_json(tmp_path / "settings.json")["training"]["seed"] == 7
+
+
+@pytest.mark.parametrize("name", ["dataset_description.json", "model/config.json"])
+def test_a_folder_that_is_no_run_is_refused_though_forced(line, tmp_path, name):
+    for path in (tmp_path / name, tmp_path / "history.csv"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{}")
+    before = sorted(tmp_path.rglob("*"))
+    for force in (False, True):
+        with pytest.raises(InputError, match="not empty, and no run"):
+            line.fit(tmp_path, force=force)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_a_killed_command_left_before_the_settings_is_no_obstacle(line, tmp_path):
+    (tmp_path / ".lock").write_text("{}")
+    (tmp_path / ".tmp-1-settings.json").touch()
+    assert len(line.fit(tmp_path, epochs=1)[1]) == 1
+
+
+def test_a_kill_while_starting_anew_leaves_a_run(line, tmp_path, monkeypatch):
+    def dies(path, content):
+        raise line.Killed
+
+    line.fit(tmp_path, epochs=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(run_folder, "write_json", dies)
+        with pytest.raises(line.Killed):
+            line.fit(tmp_path, epochs=1, seed=7, force=True)
+    with pytest.raises(InputError, match="seed was 0, is 7"):
+        line.fit(tmp_path, epochs=1, seed=7)
+    assert len(line.fit(tmp_path, epochs=1, seed=7, force=True)[1]) == 1
 
 
 def test_tensorboard_gets_the_metrics_or_what_is_missing_is_told(line, tmp_path):

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
+from dipy_synth.errors import InputError
 from dipy_synth.training import run_folder
-from dipy_synth.training.run_folder import read_history
 
 
 @pytest.fixture
@@ -25,6 +25,11 @@ def same(line):
         assert here == there
 
     return compare
+
+
+def epochs_of(run):
+    """Count the epochs in the history of a run."""
+    return len((run / "history.csv").read_text().splitlines()) - 1
 
 
 # What a run must remember between two epochs, beside weights and moments. Groups of 3
@@ -51,7 +56,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(kind, line, same, tmp_path):
     straight = fit("straight")
     with pytest.raises(line.Killed):
         fit("killed", callbacks=[line.Kill()])
-    assert len(read_history(tmp_path / "killed", 99)) == 2
+    assert epochs_of(tmp_path / "killed") == 2
     same(fit("killed"), straight)
 
 
@@ -65,7 +70,7 @@ def test_a_process_killed_by_the_system_goes_on(line, same, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-    assert len(read_history(tmp_path / "killed", 99)) == 2
+    assert epochs_of(tmp_path / "killed") == 2
     same(line.fit(tmp_path / "killed", epochs=4), line.fit(tmp_path / "new", epochs=4))
 
 
@@ -83,7 +88,7 @@ def test_a_kill_between_the_files_of_an_epoch_is_mended(
         patch.setattr(run_folder, "write_state", dies)
         with pytest.raises(line.Killed):
             line.fit(tmp_path / "killed", **options)
-    assert len(read_history(tmp_path / "killed", 99)) == 2
+    assert epochs_of(tmp_path / "killed") == 2
     same(
         line.fit(tmp_path / "killed", **options), line.fit(tmp_path / "new", **options)
     )
@@ -97,3 +102,20 @@ def test_a_run_that_stopped_early_is_not_trained_again(line, same, tmp_path):
     again = line.fit(tmp_path, **options)
     assert (tmp_path / "state.npz").stat().st_mtime_ns == before
     same(again, (first, history))
+
+
+@pytest.mark.parametrize("size", [None, 0, 60])
+@pytest.mark.parametrize("name", ["state.npz", "best.npz", "history.csv"])
+def test_a_damaged_run_says_how_to_start_anew(line, same, tmp_path, name, size):
+    options = {"monitor": "loss", "patience": 3}
+    first, path = line.fit(tmp_path, **options), tmp_path / name
+    if size is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:size])
+    if path.exists() or name != "state.npz":
+        with pytest.raises(InputError, match=f"{name}: missing or damaged") as error:
+            line.fit(tmp_path, **options)
+        assert f"without {tmp_path / 'state.npz'} the same" in str(error.value)
+        (tmp_path / "state.npz").unlink()
+    same(line.fit(tmp_path, **options), first)

@@ -41,6 +41,7 @@ def test_the_request_is_read_back_and_another_is_refused(tmp_path):
         ({}, "of another dataset"),
         ({"DipySynth": {"Kind": "prepared cohort"}}, "a prepared cohort"),
         ({"DipySynth": {"Seed": 1}}, "earlier version of dipy_synth"),
+        (["cut short"], "a list, expected .*; expected a new folder for out_dir"),
     ],
 )
 def test_a_folder_of_something_else_is_refused_even_by_force(tmp_path, content, told):
