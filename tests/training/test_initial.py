@@ -73,7 +73,7 @@ def test_subjects_that_the_first_model_saw_are_told(
     def stop(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dipy_synth.nn.ldm.reserve_output", stop)
+    monkeypatch.setattr("dipy_synth.nn.ldm.reserve_runs", stop)
     initial, told = LDM(first), "validation subjects .* have names on which"
     split = initial.config["split"]
     for seen in ([], split["validation"][:1]):
