@@ -22,7 +22,7 @@ def schema():
     return ConditionSchema.fit(ROWS, ["age", "sex"])
 
 
-def test_fit_tells_numbers_from_categories(schema):
+def test_fit_separates_numbers_from_categories(schema):
     age, sex = schema.columns
     assert (age.kind, age.low, age.high) == ("number", 20, 80)
     assert (sex.kind, sex.categories) == ("category", ("F", "M"))
@@ -171,7 +171,7 @@ def test_a_column_cannot_be_there_twice():
         ConditionSchema((Column("age"), Column("age")))
 
 
-def test_a_word_among_numbers_is_told_rather_than_taken_for_a_name():
+def test_a_word_among_numbers_is_refused_rather_than_taken_for_a_name():
     rows = [{"age": "20"}, {"age": "old"}, {"age": "40"}]
     with pytest.raises(InputError, match="age: numbers and old"):
         ConditionSchema.fit(rows, ["age"])
@@ -234,7 +234,7 @@ def test_what_cannot_be_an_age_is_refused(schema, age):
         schema.check([{"age": age}])
 
 
-def test_a_category_may_be_asked_for_in_other_words(schema):
+def test_a_category_may_be_requested_in_other_words(schema):
     words = ("F", "f", "female", " FEMALE ", "woman")
     assert {float(schema.encode([{"sex": word}])[0, 1]) for word in words} == {0}
     column = Column("site", "category", categories=("Guys", "guys", "HH"))
@@ -243,7 +243,7 @@ def test_a_category_may_be_asked_for_in_other_words(schema):
         column.encode("GUYS")
 
 
-def test_categories_with_signs_can_be_swept_and_asked_for():
+def test_categories_with_signs_can_be_swept_and_requested():
     names = ("none", "grade 2, left", "a:b", "c")
     schema = ConditionSchema(
         (Column("tumor", "category", categories=names), Column("x"))

@@ -84,7 +84,7 @@ def test_an_unknown_kind_is_refused():
         find_transform(*displaced(np.eye(4)), kind="warp")
 
 
-def test_the_correlation_tells_an_alignment_from_a_failed_one():
+def test_the_correlation_separates_an_alignment_from_a_failed_one():
     true = np.eye(4)
     true[:3, :3], true[:3, 3] = 0.85 * turn(10, 0, 5), [0, 10, 0]
     data, mask, affine = displaced(true)

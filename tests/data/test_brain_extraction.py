@@ -127,9 +127,7 @@ def test_a_package_that_is_not_there_is_named(stripped, monkeypatch):
         extraction.find_brain(*stripped, brain="deepbet")
 
 
-def test_a_network_is_loaded_once_and_asked_for_every_scan(
-    stripped, monkeypatch, fresh
-):
+def test_a_network_is_loaded_once_and_used_for_every_scan(stripped, monkeypatch, fresh):
     loaded = []
 
     def load():
@@ -218,7 +216,7 @@ def test_networks_of_dipy_are_asked_as_they_want(
         logger.setLevel(level)
 
 
-def test_offline_is_told_at_once(tmp_path, monkeypatch, fresh):
+def test_offline_is_reported_at_once(tmp_path, monkeypatch, fresh):
     asked = []
 
     class Evac:
@@ -245,7 +243,7 @@ def test_offline_is_told_at_once(tmp_path, monkeypatch, fresh):
     assert len(asked) == 1
 
 
-def test_a_network_that_fails_on_a_scan_is_told(stripped, monkeypatch, fresh):
+def test_a_network_that_fails_on_a_scan_is_reported(stripped, monkeypatch, fresh):
     def find(data, affine):
         raise AssertionError("Not enough foreground")
 

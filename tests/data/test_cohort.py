@@ -119,7 +119,7 @@ def test_a_folder_one_may_only_read_is_decoded_once(folder, monkeypatch, number,
     assert_allclose(volumes[2], 2 * half, atol=1e-3)  # as it was opened
 
 
-def test_a_full_disk_is_told(folder, monkeypatch):
+def test_a_full_disk_is_reported(folder, monkeypatch):
     def fill(path, *args, **kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
@@ -144,7 +144,7 @@ def test_sessions_have_rows_of_their_own(folder):
     assert cohort.split[0] == cohort.split[1]
 
 
-def test_a_folder_that_is_no_cohort_is_told(folder, bids_folder, tmp_path):
+def test_a_folder_that_is_no_cohort_is_reported(folder, bids_folder, tmp_path):
     with pytest.raises(InputError, match="no such file"):
         Cohort.load(tmp_path)
     with pytest.raises(InputError, match="not a prepared cohort"):
@@ -162,7 +162,7 @@ def test_a_folder_that_is_no_cohort_is_told(folder, bids_folder, tmp_path):
         Cohort.load(folder)
 
 
-def test_a_volume_of_another_shape_is_told(folder):
+def test_a_volume_of_another_shape_is_reported(folder):
     path = prepared_path(folder, "sub-02")
     nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.float32), np.eye(4)), path)
     with pytest.raises(

@@ -19,7 +19,7 @@ def names_in(folder):
 # ------------------------------------------------------------------------ downloads
 
 
-def test_file_arrives_whole_and_is_not_asked_for_again(server, tmp_path):
+def test_file_arrives_whole_and_is_not_requested_again(server, tmp_path):
     path = download(server.file(), tmp_path / "new", **QUICK)
     assert path == tmp_path / "new" / "a.bin"
     assert path.read_bytes() == BODY
@@ -128,7 +128,7 @@ def test_no_length_at_all_is_no_obstacle(server, tmp_path):
     assert download(server.file(), tmp_path, **QUICK).read_bytes() == BODY
 
 
-def test_other_bytes_are_refused_and_not_asked_for_again(server, tmp_path):
+def test_other_bytes_are_refused_and_not_requested_again(server, tmp_path):
     other = bytes(reversed(BODY))
     with pytest.raises(FetchError) as caught:
         download(server.file(md5=server.md5(other)), tmp_path, **QUICK)
@@ -168,7 +168,7 @@ def test_waits_grow_and_have_an_end(server, tmp_path, monkeypatch):
     assert waits == [2, 4, 8, 16, 32, 60, 60]
 
 
-def test_disk_space_is_asked_for_before_the_download(server, tmp_path, monkeypatch):
+def test_disk_space_is_checked_before_the_download(server, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)._replace(free=2 * len(BODY) - 1)
     monkeypatch.setattr(downloading.shutil, "disk_usage", lambda _: usage)
     with pytest.raises(FetchError, match=f"{2 * len(BODY)} needed"):

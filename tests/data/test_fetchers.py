@@ -74,7 +74,7 @@ def test_size_and_licence_are_shown_before_the_download(server, tmp_path, caplog
         assert word in caplog.text
 
 
-def test_fetch_resumes_and_keeps_the_archive_when_asked(server, tmp_path):
+def test_fetch_resumes_and_keeps_the_archive_when_requested(server, tmp_path):
     source = source_on(server, FLAT)
     server.breaks = [50]
     with pytest.raises(FetchError):

@@ -118,7 +118,7 @@ def test_the_split_is_whole_disjoint_and_seeded(stored):
         ({"images": np.zeros((3, 4, 4)), "labels": [0, 1, 2j]}, "a whole number or"),
     ],
 )
-def test_other_arrays_are_told(tmp_path, arrays, told):
+def test_other_arrays_are_reported(tmp_path, arrays, told):
     np.savez(tmp_path / "wrong.npz", **arrays)
     with pytest.raises(InputError, match=f"wrong.npz: .*{told}"):
         ArrayCohort.load(tmp_path / "wrong.npz")
@@ -133,13 +133,13 @@ def test_other_arrays_are_told(tmp_path, arrays, told):
         ("images.gz", b"\x1f\x8b broken", "not a readable gzip"),
     ],
 )
-def test_other_files_are_told(tmp_path, name, content, told):
+def test_other_files_are_reported(tmp_path, name, content, told):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=told):
         ArrayCohort.load(tmp_path / name)
 
 
-def test_what_is_absent_is_told(tmp_path, stored):
+def test_what_is_absent_is_reported(tmp_path, stored):
     with pytest.raises(InputError, match="no such file"):
         ArrayCohort.load(tmp_path / "absent.npz")
     with pytest.raises(InputError, match="expected train or validation"):

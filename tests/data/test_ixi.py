@@ -43,7 +43,7 @@ def write_xls(path, rows):
     book.save(str(path))
 
 
-def test_rows_of_one_subject_are_one_and_contradictions_are_told(caplog):
+def test_rows_of_one_subject_are_one_and_contradictions_are_reported(caplog):
     with caplog.at_level(logging.WARNING, logger="dipy_synth"):
         assert ages_and_sexes(ROWS, Path("IXI.xls")) == TOLD
     impossible, message = caplog.messages
@@ -59,7 +59,7 @@ def test_rows_of_one_subject_are_one_and_contradictions_are_told(caplog):
         {**ROWS[0], "IXI_ID": "x"},
     ],
 )
-def test_other_columns_or_words_are_told(row):
+def test_other_columns_or_words_are_reported(row):
     with pytest.raises(InputError, match="IXI.csv: expected the columns IXI_ID"):
         ages_and_sexes([row], Path("IXI.csv"))
 
@@ -82,13 +82,13 @@ def test_a_spreadsheet_with_two_columns_of_one_name_is_not_read_in_part(tmp_path
         read_ixi_table(tmp_path)
 
 
-def test_a_table_in_another_encoding_is_told(tmp_path):
+def test_a_table_in_another_encoding_is_reported(tmp_path):
     (tmp_path / "IXI.csv").write_bytes('IXI_ID,"SEX",AGE,Städte\n'.encode("latin-1"))
     with pytest.raises(InputError, match="IXI.csv: not a UTF-8 text"):
         read_ixi_table(tmp_path)
 
 
-def test_a_damaged_spreadsheet_is_told(tmp_path):
+def test_a_damaged_spreadsheet_is_reported(tmp_path):
     pytest.importorskip("xlrd")
     for content in (b"<html>not found</html>", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1x"):
         (tmp_path / "IXI.xls").write_bytes(content)
@@ -103,7 +103,7 @@ def test_what_reads_spreadsheets_may_be_absent(tmp_path, monkeypatch):
         read_ixi_table(tmp_path)
 
 
-def test_no_table_tells_nothing(tmp_path):
+def test_without_a_table_there_are_no_covariates(tmp_path):
     assert read_ixi_table(tmp_path) == {}
 
 

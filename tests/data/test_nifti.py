@@ -85,7 +85,7 @@ def test_a_file_without_permission_is_named(save):
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])
-def test_a_file_cut_short_is_told(save, name):
+def test_a_file_cut_short_is_reported(save, name):
     path = save(name, np.random.default_rng(0).random((20, 20, 20)))
     path.write_bytes(path.read_bytes()[:20000])
     with pytest.raises(InputError, match=f"{name}: .*cut short"):
@@ -137,7 +137,7 @@ def test_two_volumes_in_one_gzip_are_refused_and_padding_is_read(save):
 
 
 @pytest.mark.parametrize("place", [0.5, -8, -4])
-def test_a_damaged_gzip_is_told(save, place):
+def test_a_damaged_gzip_is_reported(save, place):
     path = save("a.nii.gz", np.random.default_rng(0).random((20, 20, 20)))
     content = bytearray(path.read_bytes())
     content[int(place * len(content)) if place > 0 else place] ^= 0xFF
@@ -188,7 +188,7 @@ def test_a_mask_must_share_the_grid_and_hold_something(save):
     assert read_scan(image, save("m.nii", ones, shifted))[2].all()
 
 
-def test_an_image_without_orientation_is_told(save):
+def test_an_image_without_orientation_is_reported(save):
     path = save("a.nii")
     image = nib.load(path)
     image.set_sform(None, code=0)

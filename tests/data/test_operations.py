@@ -102,7 +102,7 @@ def test_bounding_box_and_corners():
     assert_allclose([low, high], [[-8, 3, 12], [-4, 3, 24]])
 
 
-def test_a_brain_that_fits_passes_and_one_that_does_not_is_told_by_how_much():
+def test_a_brain_that_fits_passes_and_the_excess_of_another_is_reported():
     grid = Grid(shape=(8, 8, 8), voxel_size=(2, 2, 2))
     mask = np.zeros((8, 12, 8), bool)
     mask[1:7, 1:9, 1:7] = True

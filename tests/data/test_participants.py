@@ -112,7 +112,7 @@ def test_a_row_without_session_is_of_all(study):
     assert study(table, "01/a")[0] == {"01_ses-a": {"age": "20", "sex": "F"}}
 
 
-def test_rows_that_differ_are_told_and_their_value_is_left_out(study):
+def test_rows_that_differ_are_reported_and_their_value_is_left_out(study):
     rows = "sub-01\t20\tF\nsub-01\t30\tfemale\nsub-02\t40\tM\nsub-02\t40.0\t\n"
     found, log = study(HEAD + rows, "01", "02")
     assert found["01"] == {"age": None, "sex": "F"}
@@ -155,7 +155,7 @@ def test_units_of_age_are_those_of_the_data_dictionary(study):
     assert found["01"]["age"] == "20"
 
 
-def test_a_broken_data_dictionary_is_told_and_not_used(study):
+def test_a_broken_data_dictionary_is_reported_and_not_used(study):
     found, log = study(f"{HEAD}sub-01\t24\tF\n", files={"participants.json": "{"})
     assert found["01"]["age"] == "24" and "participants.json: not valid JSON" in log
 

@@ -233,7 +233,7 @@ def test_one_bad_scan_does_not_stop_the_rest(source, tmp_path):
     assert [row["participant_id"] for row in rows] == ["sub-01", "sub-03"]
 
 
-def test_an_error_nobody_thought_of_is_told_too(source, tmp_path, monkeypatch):
+def test_an_error_nobody_thought_of_is_reported_too(source, tmp_path, monkeypatch):
     def broken(*args, **kwargs):
         raise ZeroDivisionError("odd")
 
@@ -410,7 +410,7 @@ def test_options_are_checked_before_anything_is_written(source, tmp_path):
     assert not out_dir.exists()
 
 
-def test_a_network_that_cannot_be_had_is_told_once(source, tmp_path, monkeypatch):
+def test_a_network_that_cannot_be_had_is_reported_once(source, tmp_path, monkeypatch):
     def offline():
         raise ConnectionError("no route to host")
 
@@ -420,14 +420,14 @@ def test_a_network_that_cannot_be_had_is_told_once(source, tmp_path, monkeypatch
     assert not (tmp_path / "out").exists()
 
 
-def test_an_engine_that_is_not_there_is_told_first(source, tmp_path, monkeypatch):
+def test_an_engine_that_is_not_there_is_reported_first(source, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(InputError, match="'ray': ray is not installed"):
         prepare(source, tmp_path / "out", engine="ray")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_broken_description_is_told(source, tmp_path):
+def test_a_broken_description_is_reported(source, tmp_path):
     out_dir = tmp_path / "out"
     prepare(source, out_dir)
     write_json(out_dir / "dataset_description.json", {"Name": "other"})
@@ -541,7 +541,7 @@ def test_another_person_under_an_old_name_does_not_keep_the_age(
 
 
 @pytest.mark.parametrize("told", [["1", "2", "3", "1"], ["train"] * 4])
-def test_another_split_of_the_study_is_a_column_and_told(
+def test_another_split_of_the_study_is_a_column_and_reported(
     source, tmp_path, caplog, told
 ):
     _with_split(source, told)
@@ -552,7 +552,7 @@ def test_another_split_of_the_study_is_a_column_and_told(
     assert "kept as study_split" in caplog.text
 
 
-def test_a_prepared_table_that_lacks_a_column_is_told_in_one_line(source, tmp_path):
+def test_a_prepared_table_that_lacks_a_column_is_reported_in_one_line(source, tmp_path):
     out_dir = tmp_path / "out"
     prepare(source, out_dir)
     rows = read_table(out_dir / "participants.tsv")
@@ -572,7 +572,7 @@ def test_a_study_that_holds_its_prepared_cohort_reads_as_before(source):
     assert [r.key for r in read_records(source)] == [*first]
 
 
-def test_a_scan_that_was_not_fetched_is_told_at_the_end(source, tmp_path):
+def test_a_scan_that_was_not_fetched_is_reported_at_the_end(source, tmp_path):
     image = source / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
     image.unlink()
     image.symlink_to("../../.git/annex/objects/none")
@@ -633,7 +633,7 @@ def test_a_volume_that_no_brain_has_names_the_header_that_may_be_wrong(
     assert "sform has voxels of 1 x 1 x 1, pixdim says 8 x 8 x 8" in answers["sub-03"]
 
 
-def test_whole_heads_are_told_once_how_to_get_a_mask(
+def test_how_to_get_a_mask_for_whole_heads_is_reported_once(
     source, tmp_path, caplog, monkeypatch
 ):
     noise = np.random.default_rng(0).random

@@ -149,7 +149,7 @@ def test_a_folder_that_names_a_subject_is_understood_or_refused(touch):
         read_records(root)
 
 
-def test_a_session_may_be_told_by_its_folder(touch):
+def test_a_session_may_be_named_by_its_folder(touch):
     root = touch(*(f"sub-01/ses-{s}/anat/sub-01_T1w.nii.gz" for s in "ab"))
     assert [r.key for r in read_records(root)] == ["sub-01_ses-a", "sub-01_ses-b"]
 
@@ -255,7 +255,7 @@ def test_labels_that_differ_in_zeros_alone_are_named(touch, caplog):
     assert "sub-001 and sub-1 differ in case or zeros alone" in caplog.text
 
 
-def test_scans_that_are_not_on_this_disk_are_read_and_told(touch, caplog):
+def test_scans_that_are_not_on_this_disk_are_read_and_reported(touch, caplog):
     root = touch("sub-01/anat/sub-01_T1w.nii.gz", "sub-02/anat/x.txt")
     (root / "sub-02/anat/sub-02_T1w.nii.gz").symlink_to("../.git/annex/objects/x")
     pointer = "version https://git-lfs.github.com/spec/v1"
@@ -265,7 +265,7 @@ def test_scans_that_are_not_on_this_disk_are_read_and_told(touch, caplog):
     assert "git lfs pull" in caplog.text
 
 
-def test_one_content_under_two_subjects_is_told(touch, caplog):
+def test_one_content_under_two_subjects_is_reported(touch, caplog):
     root = touch("a.nii", "b.nii", "c.nii")
     for name in "ab":
         (root / f"{name}.nii").write_bytes(b"x" * 999)
@@ -525,7 +525,7 @@ def test_a_name_too_long_for_the_files_to_write_is_refused(touch):
         read_records(root)
 
 
-def test_nothing_there_is_told(touch):
+def test_nothing_there_is_reported(touch):
     root = touch("empty/notes.txt", "other/sub-01_bold.nii.gz")
     with pytest.raises(InputError, match="no such file or folder"):
         read_records(root / "absent.nii.gz")

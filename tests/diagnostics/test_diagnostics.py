@@ -267,7 +267,7 @@ def test_an_untrained_network_is_found(sound):
         assert check_denoising(context, side=side).verdict == "fail"
 
 
-def test_denoising_is_judged_by_exact_metrics(sound):
+def test_denoising_is_checked_by_exact_metrics(sound):
     """With the truth for an answer nothing is left; with what it sees, all noise is."""
     looked = sound.denoised("held_out")
     exact = type(looked)(looked.times, looked.truth, looked.noisy, looked.noisy * 0)
@@ -295,7 +295,7 @@ def test_a_network_that_saw_too_little_deep_noise_is_found(sound):
     assert found.values["share_found"] == pytest.approx(0, abs=0.1)
 
 
-def test_along_the_widest_component_errors_are_those_asked_for(sound):
+def test_along_the_widest_component_errors_are_those_requested(sound):
     """The best multiple of a noisy coordinate leaves s^2 / (variance + s^2)."""
     context = planted(sound)
     rng, size = np.random.default_rng(0), np.prod(sound.ldm.network.shape)

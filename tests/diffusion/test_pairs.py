@@ -145,7 +145,7 @@ def test_validation_pairs_never_change(latents):
     assert not np.isnan(pairs[0][0]["conditions"]).any()
 
 
-def test_conditions_are_dropped_jointly_as_often_as_asked():
+def test_conditions_are_dropped_jointly_as_often_as_requested():
     n = 2000
     pairs = NoisyPairs(
         np.zeros((n, 2, 2, 1), "float32"),

@@ -234,7 +234,7 @@ def test_config_round_trip(schedule):
         (DiscreteDiffusion, {"zero_terminal_snr": True}),
     ],
 )
-def test_what_cannot_be_is_told(cls, wrong):
+def test_what_cannot_be_is_reported(cls, wrong):
     with pytest.raises(InputError, match="expected"):
         cls(**wrong)
 

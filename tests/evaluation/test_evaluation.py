@@ -84,7 +84,7 @@ def words(evaluation):
     return {finding.question: finding.words for finding in evaluation.findings}
 
 
-def test_other_real_volumes_are_told_as_real(good):
+def test_other_real_volumes_are_evaluated_as_real(good):
     expected = dict.fromkeys(["not noise", "diverse", "not copied", "as asked"], True)
     found = answers(good)
     # so few volumes cannot show that they are alike
@@ -98,7 +98,7 @@ def test_other_real_volumes_are_told_as_real(good):
     assert all(one.real.p_value < 0.05 for one in good.asked)
 
 
-def test_noise_is_told(real, train, others):
+def test_noise_is_detected(real, train, others):
     noise = replace(others, volumes=noise_like(others.volumes).astype("float16"))
     found = evaluate(real, noise, **QUICK)
     assert answers(found)["not noise"] is False and answers(found)["alike"] is False
@@ -110,7 +110,7 @@ def test_noise_is_told(real, train, others):
     assert mmd.normalized == pytest.approx(1, abs=0.1)
 
 
-def test_blur_is_told_and_lack_of_diversity(real, others):
+def test_blur_and_lack_of_diversity_are_detected(real, others):
     blurred = changed(others, lambda volume: gaussian_filter(volume, 1))
     found = evaluate(real, blurred, **QUICK)
     assert answers(found)["not noise"] is False
@@ -125,7 +125,7 @@ def test_blur_is_told_and_lack_of_diversity(real, others):
     assert metrics["vendi_ratio"].value < 0.5 < metrics["vendi_ratio"].floor
 
 
-def test_blotches_are_told_by_texture_though_shapes_are_right(real, others):
+def test_blotches_are_detected_by_texture_though_shapes_are_right(real, others):
     blotched = changed(others, lambda volume: shuffle_phases(volume, seed=1))
     found = evaluate(real, blotched, **QUICK)
     assert answers(found)["alike"] is False
@@ -143,7 +143,7 @@ def test_blotches_are_told_by_texture_though_shapes_are_right(real, others):
     assert [row["metric"] for row in rows] == [*metrics]
 
 
-def test_copies_are_told_though_most_volumes_are_none(real, train, others):
+def test_copies_are_detected_though_most_volumes_are_none(real, train, others):
     planted = [
         plant_copies(train.volumes[[i]], kind)[0]
         for i, kind in enumerate(("noisy", "shifted", "flipped"))
@@ -203,7 +203,7 @@ def test_a_cohort_of_training_volumes_is_no(coarse):
     assert table[3]["is_training_volume"] == "3"
 
 
-def test_volumes_that_ignore_what_was_asked_are_told(real, train, others):
+def test_volumes_that_ignore_their_conditions_are_detected(real, train, others):
     order = np.random.default_rng(2).permutation(len(others))
     rows = [others.rows[i] for i in order]
     followed, _ = follow_conditions(replace(others, rows=rows), real, train)
@@ -254,7 +254,7 @@ def test_a_category_is_followed_only_where_that_is_shown(accuracy, p, answer):
     assert as_asked((age, sex), None).good is answer  # all that was asked
 
 
-def test_shuffled_tables_are_not_as_asked():
+def test_shuffled_conditions_are_not_followed():
     rng, yes, no = np.random.default_rng(0), 0, 0
     blind = NumberFollowed(0.1, 15.0, 0.0, 17.0, 0.4, 10, 0.1, 0.3)
     asked = (Followed("age", blind, blind, ()),)
@@ -405,7 +405,7 @@ def test_class_probabilities_give_the_inception_score(coarse):
     assert rows["voxel noise"].ceiling > 1.01  # as light as the real ones, of both
 
 
-def test_tissues_are_judged_and_metrics_agree_with_tables(coarse):
+def test_tissues_are_evaluated_and_metrics_agree_with_tables(coarse):
     real, synthetic = coarse
     found = evaluate(real, synthetic, **QUICK | {"tissues": True})
     assert len(found.ranges.limits) == 9
@@ -512,7 +512,7 @@ def test_a_session_of_a_prepared_cohort_has_its_own_columns(prepared_folder, tmp
     assert "tumor" not in found.rows[1]
 
 
-def test_a_synthetic_cohort_is_read_with_what_was_asked(coarse, tmp_path):
+def test_a_synthetic_cohort_is_read_with_its_requested_conditions(coarse, tmp_path):
     folder = save(tmp_path / "made", coarse[1].take([0, 1]))
     told = {"DipySynth": {"ModelHash": "x", "Steps": 12, "Sampler": "heun"}}
     write_json(folder / "dataset_description.json", told)
@@ -573,7 +573,7 @@ def spoilt(volumes, value):
     return volumes
 
 
-def test_volumes_that_cannot_be_judged_are_named(coarse, tmp_path):
+def test_volumes_that_cannot_be_evaluated_are_named(coarse, tmp_path):
     two = coarse[0].take([0, 1])
     for name, volumes, match in (
         ("nan", spoilt(two.volumes, np.nan), "sub-1_T1w.nii.gz: 1 voxels are NaN"),
@@ -620,7 +620,7 @@ def follow(change):
         (lambda r: {"sex": {"F": "a", "M": "b"}[r["sex"]]}, "a, b in"),
     ],
 )
-def test_a_column_of_other_words_is_left_and_told(change, words):
+def test_a_column_of_other_words_is_left_and_reported(change, words):
     followed, notes = follow(change)
     assert followed == ()
     (note,) = notes

@@ -63,7 +63,7 @@ def test_interval_of_half_samples_is_that_of_new_samples(m):
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(1 / n + 1 / m), rel=0.35)
 
 
-def test_too_few_volumes_are_told(cohorts):
+def test_too_few_volumes_are_reported(cohorts):
     real, same, noise = cohorts
     rows = {r.name: r for r in compare(real[:8], same, noise, repeats=5)}
     assert "expected 12 or more" in rows["fid"].warnings[0]

@@ -34,7 +34,7 @@ def test_a_number_that_is_not():
     assert constant.r == 0 and constant.p_value == 1
 
 
-def test_a_category_is_judged_by_each_alike():
+def test_each_value_of_a_category_counts_the_same():
     asked = np.array(["F"] * 15 + ["M"] * 5)
     assert follows_category(asked, asked).accuracy == 1
     assert follows_category(asked, asked).p_value < 0.01
@@ -139,7 +139,7 @@ def test_predictor_of_several_categories(table):
         lambda: RidgePredictor(np.eye(3), np.array(["F", None, "M"])),
     ],
 )
-def test_bad_values_are_told(call):
+def test_bad_values_are_reported(call):
     with pytest.raises(InputError, match="expected"):
         call()
 

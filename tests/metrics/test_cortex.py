@@ -74,7 +74,7 @@ def test_metrics_rank_real_smoothed_worse_noise(sets, function, kind, planted):
         assert max(other, smoothed) < of(function, sets, name, kind) < noise, name
 
 
-def test_a_classifier_tells_planted_failures_and_not_other_real_ones(sets):
+def test_a_classifier_detects_planted_failures_and_not_other_real_ones(sets):
     assert by_texture(classifier.classifier_auc, sets, "other") < 0.75
     for name in ("smoothed", "blurred", "grainy", "blotched", "noise"):
         assert by_texture(classifier.classifier_auc, sets, name) > 0.85, name
@@ -254,7 +254,7 @@ def sheets(period):
     return np.broadcast_to(0.5 + 0.3 * np.sin(places)[:, None, None], (32,) * 3)
 
 
-def test_anisotropy_tells_folds_from_blotches_of_one_period():
+def test_anisotropy_separates_folds_from_blotches_of_one_period():
     noise = np.random.default_rng(0).normal(size=(32,) * 3)
     blotches = gaussian_filter(noise, 1.5)
     folds, other = sheets(8.0), 0.5 + 0.2 * blotches / blotches.std()

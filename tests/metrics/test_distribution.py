@@ -145,7 +145,7 @@ def test_neighbours_on_a_line():
         (np.full((4, 3), np.nan), np.zeros((4, 3)), "not finite"),
     ],
 )
-def test_bad_features_are_told(real, synthetic, words):
+def test_bad_features_are_reported(real, synthetic, words):
     for metric in (fid, kid, mmd):
         with pytest.raises(InputError, match=words):
             metric(real, synthetic)

@@ -39,7 +39,7 @@ def test_pca_refuses_more_components_than_there_are(table):
         PCA(table, 2)(table[:, :2])
 
 
-def test_voxel_pca_tells_brains_apart_and_ignores_fine_noise():
+def test_voxel_pca_separates_brains_and_ignores_fine_noise():
     brains = np.stack(
         [make_phantom(i, shape=(20, 24, 20), voxel_size=8.0).data for i in range(10)]
     )
@@ -69,7 +69,7 @@ def test_inception_gives_features_and_classes(network):
         network(volumes[0])
 
 
-def test_missing_weights_are_told(tmp_path, monkeypatch):
+def test_missing_weights_are_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(InputError, match=r"models.*_notop\.h5.*expected"):
         InceptionFeatures()

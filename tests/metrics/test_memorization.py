@@ -100,7 +100,7 @@ def test_p_value_is_the_chance_of_ranks(brains):
         (np.full((1, *SHAPE), np.nan), "volume 0 has values that are not finite"),
     ],
 )
-def test_bad_samples_are_told(brains, search, samples, words):
+def test_bad_samples_are_reported(brains, search, samples, words):
     with pytest.raises(InputError, match=words):
         audit_copies(samples, brains[:10], brains[10:], search=search)
     with pytest.raises(InputError, match="kind of copy"):

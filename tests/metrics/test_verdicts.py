@@ -82,14 +82,14 @@ def test_a_band_is_the_percentiles_widened(brains, ranges):
         (np.full((1, *GRID.shape), np.inf), "not finite"),
     ],
 )
-def test_bad_volumes_are_told(brains, ranges, volumes, words):
+def test_bad_volumes_are_reported(brains, ranges, volumes, words):
     with pytest.raises(InputError, match=words):
         check_brains(volumes, ranges)
     with pytest.raises(InputError, match="8 or more"):
         fit_acceptance_ranges(brains[:7], grid=GRID)
 
 
-def test_real_brains_are_judged_by_the_others_too(brains):
+def test_real_brains_are_compared_with_the_others_too(brains):
     odd = brains[:16].copy()
     odd[3] = gaussian_filter(odd[3], 1)
     ranges = fit_acceptance_ranges(odd, grid=GRID, tissues=False)

@@ -99,12 +99,12 @@ def test_an_epoch_tells_how_many_codes_it_met():
         ("magic", (8, 8), "expected one of patch, plain, residual"),
     ],
 )
-def test_what_does_not_fit_is_told(name, shape, told):
+def test_what_does_not_fit_is_reported(name, shape, told):
     with pytest.raises(InputError, match=told):
         make_autoencoder({"architecture": name, "shape": shape})
 
 
-def test_an_unknown_distance_or_argument_is_told():
+def test_an_unknown_distance_or_argument_is_reported():
     plain = {"architecture": "plain", "shape": (8, 8)}
     with pytest.raises(InputError, match="expected one of l1, l2"):
         make_autoencoder({**plain, "distance": "l3"})
@@ -129,6 +129,6 @@ def test_presets_make_networks_and_tell_what_they_gave(name):
     make_autoencoder({"shape": shape, **preset["network"]})
 
 
-def test_an_unknown_preset_is_told():
+def test_an_unknown_preset_is_reported():
     with pytest.raises(InputError, match="default, plain, residual, 128, mnist"):
         find_preset("large")

@@ -115,7 +115,7 @@ def test_each_image_of_a_batch_stands_alone(shape):
         np.testing.assert_allclose(layer(x)[:1], layer(x[:1]), atol=1e-5)
 
 
-def test_condition_tokens_tell_values_apart_and_missing_ones_are_null():
+def test_condition_tokens_differ_by_value_and_missing_ones_are_null():
     layer = ConditionTokens((0, 3), 6)
     values = np.array([[0.5, 1], [-0.5, 1], [0.5, 2], [np.nan, np.nan]], "float32")
     tokens = np.asarray(layer(values))

@@ -26,7 +26,7 @@ def autoencoder():
     )
 
 
-def test_hinge_is_two_by_chance_and_zero_when_told_apart():
+def test_hinge_is_two_by_chance_and_zero_when_separated():
     ones = np.ones((2, 3, 1), "float32")
     assert float(hinge_loss(0 * ones, 0 * ones)) == pytest.approx(2)
     assert float(hinge_loss(2 * ones, -2 * ones)) == pytest.approx(0)
@@ -80,7 +80,7 @@ def test_its_weight_moves_the_autoencoder_alone():
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-def test_the_discriminator_learns_and_a_heard_one_is_misled():
+def test_the_discriminator_learns_unless_the_autoencoder_trains_against_it():
     """Its loss falls while it is not heard; an autoencoder that listens raises it."""
     x, told = images(8), {}
     for strength in (0.0, 20.0):

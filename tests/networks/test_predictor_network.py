@@ -89,7 +89,7 @@ def test_what_cannot_be_made_is_refused(shape, categories):
         PredictorNetwork(shape, categories=categories)
 
 
-def test_asked_to_it_tells_where_something_is():
+def test_position_channels_show_where_something_is():
     images = np.full((4, 16, 16, 1), -1, "float32")
     for place, image in enumerate(images):  # one blot, in one of four quarters
         x, y = 8 * (place // 2), 8 * (place % 2)

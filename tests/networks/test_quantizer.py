@@ -162,7 +162,7 @@ def test_start_puts_codes_on_planted_clusters():
     assert usage(quantizer.indices(latents), quantizer.sizes)[0] == 1
 
 
-def test_start_tells_what_it_cannot_use():
+def test_start_reports_what_it_cannot_use():
     quantizer = VectorQuantizer(64, 2)
     with pytest.raises(InputError, match="16 latents to start 64 codes"):
         quantizer.start(normal(1, 4, 4, 2), 0)
@@ -339,7 +339,7 @@ def test_configuration_round_trip(config):
         ({"name": "fsq", "levels": (1, 4)}, "at least 2 levels"),
     ],
 )
-def test_wrong_quantizers_are_told(config, told):
+def test_wrong_quantizers_are_reported(config, told):
     with pytest.raises(InputError, match=told):
         make_quantizer(config)
 

@@ -190,7 +190,7 @@ def test_the_original_shape_is_three_levels_of_two_layers_without_attention():
         assert all(attention is None for level in side for _, attention in level)
 
 
-def test_a_preset_of_the_other_table_is_told():
+def test_a_preset_of_the_other_table_is_reported():
     with pytest.raises(InputError, match="default, small, original, mnist"):
         find_preset("plain", UNET_PRESETS)
 

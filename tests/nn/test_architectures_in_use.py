@@ -122,7 +122,7 @@ def test_the_adversarial_loss_starts_late_and_gradually():
     np.testing.assert_allclose(strengths, expected, atol=1e-6)
 
 
-def test_an_unknown_preset_is_told_before_anything_is_written(digits, tmp_path):
+def test_an_unknown_preset_is_reported_before_anything_is_written(digits, tmp_path):
     with pytest.raises(InputError, match="expected one of default, plain"):
         VQVAE(None).fit(digits, run_dir=tmp_path / "run", preset="big")
     assert not (tmp_path / "run").exists()

@@ -139,7 +139,7 @@ def test_a_qc_filter_works_in_other_processes_too(ldm, tmp_path):
         )
 
 
-def test_what_fails_elsewhere_is_told_here(ldm, tmp_path):
+def test_what_fails_elsewhere_is_reported_here(ldm, tmp_path):
     changed = LDM(ldm.folder)  # as if its folder held another model by now
     changed.config["weights_sha256"] = "another"
     options = {"engine": "joblib", "n_jobs": 1}

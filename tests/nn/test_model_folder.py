@@ -63,7 +63,7 @@ def test_a_model_folder_holds_nothing_of_a_subject(cohort, runs):
     assert set(default.to_arrays()) == {"metrics", "limits", "mean", "power", "n"}
 
 
-def test_training_brains_are_there_when_asked_for_and_a_copy_keeps_them(runs, tmp_path):
+def test_training_brains_are_there_when_requested_and_a_copy_keeps_them(runs, tmp_path):
     asked = QCFilter.load(runs / "gate")
     assert len(asked.to_arrays()["train"]) == 8
     LDM(runs / "gate").save(tmp_path, dtype="float16")

@@ -411,7 +411,7 @@ def edited(source, folder, edit):
     return folder
 
 
-def test_a_value_of_validation_subjects_alone_is_told_at_once(
+def test_a_value_of_validation_subjects_alone_is_reported_at_once(
     prepared_folder, vqvae_run, tmp_path
 ):
     def only_there(names, rows):
@@ -503,7 +503,7 @@ def test_what_is_refused_loses_nothing_though_forced(
     assert (stamps(vqvae_run), stamps(ldm_run)) == before
 
 
-def test_too_few_images_for_a_codebook_are_told_before_training(
+def test_too_few_images_for_a_codebook_are_reported_before_training(
     prepared_folder, tmp_path
 ):
     options = {"settings": SETTINGS, "preset": "plain", "run_dir": tmp_path}
@@ -532,7 +532,7 @@ def test_too_few_images_for_a_codebook_are_told_before_training(
         ({"guidance": float("nan")}, "guidance nan: expected a finite number"),
     ],
 )
-def test_wrong_requests_are_told(ldm, arguments, told):
+def test_wrong_requests_are_reported(ldm, arguments, told):
     with pytest.raises(InputError, match=told):
         ldm.generate(**arguments)
 

@@ -147,7 +147,7 @@ def test_a_wrapper_says_where_its_weights_are_from():
     assert repr(CovariatePredictor(folder)) == f"CovariatePredictor({str(folder)!r})"
 
 
-def test_wrong_input_is_told(predictor, cohort, run, tmp_path):
+def test_wrong_input_is_reported(predictor, cohort, run, tmp_path):
     with pytest.raises(InputError, match="no weights yet"):
         CovariatePredictor(None)(np.zeros((1, 8, 8, 8)))
     with pytest.raises(InputError, match="no weights yet"):

@@ -170,7 +170,7 @@ def test_male_brains_are_larger_by_a_tenth():
     assert 1.07 < male / female < 1.15
 
 
-def test_noise_and_bias_are_as_asked(brain):
+def test_noise_and_bias_are_as_requested(brain):
     noisy = make_phantom(3, age=50, sex="F", **CLEAN | {"noise": 0.05})
     biased = make_phantom(3, age=50, sex="F", bias=0.2, **CLEAN)
     inside = brain.labels == LABELS["grey"]
@@ -204,7 +204,7 @@ def put(brain, **options):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("location", LOCATIONS)
-def test_tumor_lies_where_it_was_asked_for(brain, kind, location):
+def test_tumor_lies_where_it_was_requested(brain, kind, location):
     before = brain.data.copy()
     data, tumor = put(brain, kind=kind, location=location, size_mm=30.0)
     assert np.array_equal(brain.data, before)
@@ -225,7 +225,7 @@ def test_tumor_lies_where_it_was_asked_for(brain, kind, location):
 
 @pytest.mark.parametrize("kind", ["glioblastoma", "low-grade"])
 @pytest.mark.parametrize("size", [25.0, 50.0])
-def test_tumor_has_the_size_asked_for(brain, kind, size):
+def test_tumor_has_the_size_requested(brain, kind, size):
     sizes = [
         diameter(
             put(brain, kind=kind, location="central-left", size_mm=size, seed=s)[1]
@@ -299,7 +299,7 @@ def test_phantom_with_a_tumor_is_the_same_brain_with_labels(brain):
     assert np.allclose(sick.data[front], brain.data[front], atol=0.05)
 
 
-def test_tumor_of_a_phantom_is_drawn_when_not_told():
+def test_tumor_of_a_phantom_is_drawn_when_not_given():
     drawn = [
         make_phantom(s, tumor={}, shape=(20, 24, 20), voxel_size=8) for s in (1, 2)
     ]

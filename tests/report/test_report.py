@@ -121,7 +121,7 @@ def test_metrics_against_closed_forms():
     assert rows[1].symmetry == pytest.approx(mirrored, abs=1e-6)
 
 
-def test_size_is_not_held_against_a_brain():
+def test_size_does_not_make_a_brain_an_outlier():
     places = np.stack(np.meshgrid(*[np.arange(40) - 19.5] * 3, indexing="ij"))
     radii = [12, 12, 12, 14]
     brains = []
@@ -187,7 +187,7 @@ def test_histogram_distance_is_how_far_intensities_move():
     assert distances == pytest.approx([0.15, 0.15, 0.3])  # half of the others is near
 
 
-def test_masks_tell_the_brain():
+def test_the_mask_defines_the_brain():
     volumes, masks = np.ones((2, 4, 4, 4)), np.zeros((2, 4, 4, 4), bool)
     masks[:, 0] = True
     rows, _, _ = measure(volumes, masks, voxel_volumes=0.5, names=["a", "b"])
@@ -195,7 +195,7 @@ def test_masks_tell_the_brain():
     assert [row.name for row in rows] == ["a", "b"]
 
 
-def test_only_less_alike_is_odd_and_volume_on_both_sides():
+def test_low_similarity_is_an_outlier_and_volume_on_both_sides():
     rng = np.random.default_rng(1)
     volumes = rng.random((9, 6, 6, 6)) * 0.1 + 0.4
     volumes[3, 1:] = 0
@@ -324,7 +324,7 @@ def test_an_injected_outlier_comes_first(many, volume, mask, metric, read_page):
     assert sum(a.get("class") == "outlier" for tag, a in page.tags if tag == "circle")
 
 
-def test_volume_is_told_in_native_space(cohort):
+def test_volume_is_measured_in_native_space(cohort):
     path = prepared_path(cohort, "sub-02")
     sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
     half = np.diag([0.5, 1, 1, 1]).tolist()
@@ -352,7 +352,7 @@ def test_what_the_preparation_warned_of_comes_first(size, request, read_page):
     assert next(t for t in page.texts if t.startswith("sub-")) == "sub-06"
 
 
-def test_tilt_is_told_only_where_something_was_aligned(many):
+def test_tilt_is_measured_only_where_something_was_aligned(many):
     cohort, tables = many, []
     for align in ("rigid", "none"):
         path = prepared_path(cohort, "sub-02")
@@ -400,7 +400,7 @@ def test_the_cohort_is_only_read(cohort, tmp_path):
     assert (tmp_path / "new" / "page.tsv").is_file()
 
 
-def test_absent_empty_or_broken_cohorts_are_told(cohort, tmp_path):
+def test_absent_empty_or_broken_cohorts_are_reported(cohort, tmp_path):
     with pytest.raises(InputError, match="nowhere"):
         quality_page(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"\.html"):

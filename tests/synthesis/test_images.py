@@ -60,7 +60,7 @@ def three(*, seed=0, **settings):
     return Request(seed=seed, conditions={"label": "3"}, sampling=sampling)
 
 
-def test_images_lie_in_one_file_that_tells_what_was_asked(tmp_path):
+def test_images_lie_in_one_file_with_their_request(tmp_path):
     path = synthesize_images(Model(), tmp_path, n=3, request=three(seed=1, steps=5))
     cohort = ArrayCohort.load(path)
     assert (cohort.images.shape, cohort.images.dtype) == ((3, 4, 4), np.uint8)
@@ -77,7 +77,7 @@ def test_images_lie_in_one_file_that_tells_what_was_asked(tmp_path):
     assert names == {"images.npz", "images.json", "images.png"}
 
 
-def test_more_can_be_asked_for_and_what_is_there_is_kept(tmp_path):
+def test_more_can_be_requested_and_what_is_there_is_kept(tmp_path):
     model = Model()
     path = synthesize_images(model, tmp_path, n=2, request=three())
     stamp = path.stat().st_mtime_ns

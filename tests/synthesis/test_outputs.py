@@ -118,7 +118,7 @@ def test_tissues_lie_on_the_grid_of_the_brain(finer):
     np.testing.assert_array_equal(shares[0] > 0, brain)
 
 
-def test_what_was_not_asked_for_before_is_another_request(tmp_path):
+def test_what_was_not_requested_before_is_another_request(tmp_path):
     synthesize_cohort(Model(), tmp_path)
     for outputs in (Outputs(tissues=True), Outputs(Target((99,) * 3, GRID.affine))):
         with pytest.raises(InputError, match="Tissues was None|Target"):

@@ -95,7 +95,7 @@ def test_copies_of_training_brains_are_named(qc_filter, cohort):
         assert all(COPY in metrics(qc_filter(copy)) for copy in copies)
 
 
-def test_what_is_read_judges_as_what_was_made(qc_filter, cohort):
+def test_a_qc_filter_that_is_read_decides_as_the_one_made(qc_filter, cohort):
     made = QCFilter.fit(cohort, copies=True)
     assert made.ranges.n == 12 and made.threshold == qc_filter.threshold
     assert made.ranges.limits == qc_filter.ranges.limits

@@ -120,7 +120,7 @@ def test_shading_that_the_preparation_corrects_is_no_error(
         assert float(told[True][name]) == pytest.approx(float(told[False][name]), 1e-3)
 
 
-def test_the_folder_is_a_bids_derivative_with_its_origin_told(done):
+def test_the_folder_is_a_bids_derivative_with_its_origin(done):
     description = json.loads((done / "dataset_description.json").read_text())
     assert description["DatasetType"] == "derivative"
     sidecar = read_json(str(target(done, "sub-02")).replace(".nii.gz", ".json"))
@@ -150,7 +150,7 @@ def test_what_is_there_is_kept_and_the_missing_is_made(done, records):
     assert len(read_table(done / "reconstruction.tsv")) == 3
 
 
-def test_a_bad_scan_is_told_and_the_others_are_made(tmp_path, write_cohort):
+def test_a_bad_scan_is_reported_and_the_others_are_made(tmp_path, write_cohort):
     source = write_cohort(tmp_path / "source", n=3)
     bad = source / "sub-02" / "anat" / "sub-02_T1w.nii.gz"
     nib.save(nib.Nifti1Image(nib.load(bad).get_fdata() * 0, nib.load(bad).affine), bad)

@@ -80,7 +80,7 @@ def test_participants_are_matched_and_may_be_swept():
         {"sweep": {"age": []}},
     ],
 )
-def test_a_condition_is_asked_for_in_one_way(wrong):
+def test_a_condition_is_requested_in_one_way(wrong):
     with pytest.raises(InputError, match="expected"):
         Request(**wrong)
 
@@ -99,7 +99,7 @@ def test_what_is_open_is_filled_and_what_is_set_stays():
     assert replace(request, sampling=filled) == request.completed(defaults)
 
 
-def test_a_request_is_told_in_json():
+def test_a_request_is_described_in_json():
     request = Request(
         participants=ROWS,
         sweep={"age": (1, 2)},
@@ -111,7 +111,7 @@ def test_a_request_is_told_in_json():
     assert config["GuidanceRescale"] == 0.5
 
 
-def test_numbers_of_numpy_and_missing_values_are_told_in_json_too():
+def test_numbers_of_numpy_and_missing_values_are_described_in_json_too():
     given = Request(
         conditions={"age": np.float32(70)},
         participants=({"participant_id": "sub-a", "sex": float("nan")},),
@@ -144,7 +144,7 @@ def test_a_table_gives_what_the_model_knows(tmp_path, schema, caplog):
     assert "ignored, no conditions: hand" in caplog.text
 
 
-def test_who_is_matched_is_written_only_if_asked_for(tmp_path, schema):
+def test_who_is_matched_is_written_only_if_requested(tmp_path, schema):
     path = tmp_path / "cohort.tsv"
     table = [
         {"participant_id": "sub-a", "age": 30.27, "sex": "F"},
@@ -166,7 +166,7 @@ def test_who_is_matched_is_written_only_if_asked_for(tmp_path, schema):
         ("sex\nF\nX\n", "row 2: condition sex=X: expected one of F, M"),
     ],
 )
-def test_a_table_that_cannot_be_matched_is_told(tmp_path, schema, text, told):
+def test_a_table_that_cannot_be_matched_is_reported(tmp_path, schema, text, told):
     (tmp_path / "cohort.tsv").write_text(text)
     with pytest.raises(InputError, match=f"cohort.tsv.*{told}"):
         read_matched_participants(tmp_path / "cohort.tsv", schema)
@@ -189,7 +189,7 @@ def test_tables_to_match_are_read_as_those_of_a_study(tmp_path, schema, text):
     ]
 
 
-def test_what_cannot_be_an_age_is_left_open_and_told(tmp_path, schema, caplog):
+def test_what_cannot_be_an_age_is_missing_and_reported(tmp_path, schema, caplog):
     (tmp_path / "cohort.tsv").write_text("age\n999\n>79\n")
     with caplog.at_level("INFO", logger="dipy_synth"):
         rows = read_matched_participants(tmp_path / "cohort.tsv", schema)

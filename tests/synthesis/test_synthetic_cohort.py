@@ -67,7 +67,7 @@ def values(paths):
     return [float(nib.load(path).get_fdata()[0, 0, 0]) for path in paths]
 
 
-def test_a_cohort_is_a_bids_derivative_with_its_origin_told(tmp_path):
+def test_a_cohort_is_a_bids_derivative_with_its_origin(tmp_path):
     request = sampled(seed=3, conditions={"age": "70"}, steps=5)
     model, out = Model(), tmp_path / "out"
     model.folder = tmp_path / "runs" / "brains" / "model"
@@ -126,7 +126,7 @@ def test_what_is_missing_is_made_and_nothing_else(tmp_path, batch_size):
     assert paths[0].stat().st_mtime_ns == kept
 
 
-def test_more_can_be_asked_for_later(tmp_path):
+def test_more_can_be_requested_later(tmp_path):
     model = Model()
     synthesize_cohort(model, tmp_path, n=2)
     assert values(synthesize_cohort(model, tmp_path, n=4)) == pytest.approx(
@@ -261,7 +261,7 @@ def test_a_sweep_moves_one_condition_and_leaves_the_noise(tmp_path):
     ]
 
 
-def test_what_the_training_did_not_see_is_told_once(tmp_path):
+def test_what_the_training_did_not_see_is_reported_once(tmp_path):
     request = Request(sweep={"age": ["20", "85", "90"]})
     with pytest.warns(UserWarning) as told:
         synthesize_cohort(Model((32, 32, 32)), tmp_path, n=3, request=request)

@@ -96,7 +96,7 @@ def test_short_batches_are_filled_with_their_own_rows(line):
     np.testing.assert_array_equal(data[1][0], np.concatenate([short, short]))
 
 
-def test_devices_that_are_not_there_are_told():
+def test_devices_that_are_not_there_are_reported():
     with pytest.raises(InputError, match="devices 99: (there are|expected 1)"):
         count_devices(TrainingSettings(devices=99))
 
@@ -109,7 +109,7 @@ def test_devices_that_are_not_there_are_told():
         ("tensorflow", {"batch_size": 2, "accumulation": 2}, "accumulation 2"),
     ],
 )
-def test_what_devices_cannot_do_is_told(backend, options, told, monkeypatch):
+def test_what_devices_cannot_do_is_reported(backend, options, told, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: backend)
     there = ["cpu:0", "cpu:1"]
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: there)

@@ -195,7 +195,7 @@ def test_patience_keeps_the_averaged_weights_of_the_best_epoch(line, tmp_path):
     assert loss == pytest.approx(history[best - 1]["val_loss"], rel=0.05)
 
 
-def test_patience_without_validation_or_its_metric_is_told(line, tmp_path):
+def test_patience_without_validation_or_its_metric_is_reported(line, tmp_path):
     with pytest.raises(InputError, match="validation subjects, and there are none"):
         line.fit(tmp_path / "a", patience=2)
     with pytest.raises(InputError, match="'psnr': expected one of loss"):
@@ -242,7 +242,7 @@ def exhausted(name, text=""):
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_when_memory_runs_out_what_to_lower_is_told(error, line, tmp_path):
+def test_when_memory_runs_out_what_to_lower_is_reported(error, line, tmp_path):
     def fail(epoch):
         raise error
 
@@ -306,7 +306,7 @@ def test_a_kill_while_starting_anew_leaves_a_run(line, tmp_path, monkeypatch):
     assert len(line.fit(tmp_path, epochs=1, seed=7, force=True)[1]) == 1
 
 
-def test_tensorboard_gets_the_metrics_or_what_is_missing_is_told(line, tmp_path):
+def test_tensorboard_gets_the_metrics_or_what_is_missing_is_reported(line, tmp_path):
     missing = [
         name
         for name in ("tensorflow", "tensorboard")
@@ -343,7 +343,7 @@ def test_seed_and_precision_hold_while_building_only():
         ({"devices": 0}, "at least 1, or -1 for all"),
     ],
 )
-def test_wrong_settings_are_told(wrong, told):
+def test_wrong_settings_are_reported(wrong, told):
     with pytest.raises(InputError, match=told):
         TrainingSettings(**wrong)
 

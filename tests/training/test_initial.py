@@ -65,7 +65,7 @@ def test_a_schedule_that_asks_something_else_of_the_network_is_refused(
         LDM(None).fit(prepared_folder, vqvaes[0], initial=first, **options)
 
 
-def test_subjects_that_the_first_model_saw_are_told(
+def test_subjects_that_the_first_model_saw_are_reported(
     prepared_folder, vqvaes, first, tmp_path, caplog, monkeypatch
 ):
     """Trained before, held out now: the held-out metrics would be too good."""

@@ -39,7 +39,7 @@ def other():
         process.communicate()
 
 
-def test_the_second_is_told_who_holds_it(other, tmp_path):
+def test_the_second_reports_who_holds_it(other, tmp_path):
     process = other(tmp_path)
     words = f"dipy_train_vqvae \\(process {process.pid} on .*, since 20.*is writing"
     with pytest.raises(InputError, match=words), folder_lock(tmp_path):

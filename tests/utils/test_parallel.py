@@ -70,7 +70,7 @@ def test_answers_come_in_order_and_a_failure_is_one_of_them(engine):
 
 
 @pytest.mark.parametrize("engine", ["joblib", "dask", "ray"], indirect=True)
-def test_a_worker_that_dies_is_told_and_costs_one_item(engine):
+def test_a_worker_that_dies_is_reported_and_costs_one_item(engine):
     items = ["0", "1", DIE, "3", "4", "5"]
     answers = run(items, engine=engine, n_jobs=2)
     assert [value for value, _ in answers] == [0, 1, None, 3, 4, 5]
@@ -101,7 +101,7 @@ def test_a_cluster_does_the_work_and_is_left_running(cluster):
         assert answers[1][1] is None and answers[1][0] != os.getpid()
 
 
-def test_a_cluster_that_goes_away_is_told(cluster, monkeypatch):
+def test_a_cluster_that_goes_away_is_reported(cluster, monkeypatch):
     monkeypatch.setattr(parallel, "_ANSWER_S", 2.0)  # and it is sought for as long
 
     def close_at_work():
@@ -117,7 +117,7 @@ def test_a_cluster_that_goes_away_is_told(cluster, monkeypatch):
     assert "not done: the connection to the scheduler was lost" in words
 
 
-def test_a_cluster_without_a_worker_is_told(monkeypatch):
+def test_a_cluster_without_a_worker_is_reported(monkeypatch):
     distributed = pytest.importorskip("distributed")
     monkeypatch.setattr(parallel, "_WORKER_S", 0.5)
     with distributed.LocalCluster(n_workers=0, dashboard_address=None) as cluster:
@@ -126,7 +126,7 @@ def test_a_cluster_without_a_worker_is_told(monkeypatch):
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:{}", "127.0.0.1:{}", "magic://x"])
-def test_no_scheduler_at_an_address_is_told(address, monkeypatch):
+def test_no_scheduler_at_an_address_is_reported(address, monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr(parallel, "_ANSWER_S", 0.5)
     with socket.socket() as free:
@@ -136,7 +136,7 @@ def test_no_scheduler_at_an_address_is_told(address, monkeypatch):
         run(["1"], scheduler=address)
 
 
-def test_something_else_at_an_address_is_told(monkeypatch):
+def test_something_else_at_an_address_is_reported(monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr(parallel, "_ANSWER_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -146,7 +146,7 @@ def test_something_else_at_an_address_is_told(monkeypatch):
 
 
 @pytest.mark.parametrize("engine", ["joblib", "dask", "ray"])
-def test_an_engine_that_is_not_installed_is_told(engine, monkeypatch):
+def test_an_engine_that_is_not_installed_is_reported(engine, monkeypatch):
     library = {"dask": "distributed"}.get(engine, engine)
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(InputError, match=rf"{engine!r}: {library} is not .*\[{engine}"):
@@ -161,7 +161,7 @@ def test_a_scheduler_needs_dask(monkeypatch):
         run(["1"], scheduler="tcp://host:8786")
 
 
-def test_options_of_nonsense_are_told():
+def test_options_of_nonsense_are_reported():
     for options in ({"engine": "magic"}, {"n_jobs": 0}):
         with pytest.raises(InputError, match="expected one of serial, joblib, dask, r"):
             check_engine(**{"engine": "serial", **options})

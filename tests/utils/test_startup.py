@@ -48,7 +48,7 @@ def test_what_was_written_before_an_error_is_shown():
     assert done.stdout == "caught broken\n"
 
 
-def test_a_crash_is_told():
+def test_a_crash_is_reported():
     done = run(QUIET.format(inside="os.abort()"))
     assert done.returncode != 0
     assert "Fatal Python error: Aborted" in done.stderr

@@ -137,7 +137,7 @@ def test_words_for_missing_are_none(table, word):
     assert row["sex"] is None
 
 
-def test_columns_that_are_needed_are_asked_for_in_one_line(table):
+def test_columns_that_lack_are_named_in_one_line(table):
     path = table("subject\tage\nsub-01\t25\n")
     with pytest.raises(InputError, match="no column participant_id; .* subject, age"):
         read_table(path, needed=["participant_id"])

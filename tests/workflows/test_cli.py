@@ -343,7 +343,7 @@ def test_user_error_is_one_line_on_stderr(end, line, command):
     assert "Traceback" not in done.stderr + done.stdout
 
 
-def test_user_error_has_a_traceback_when_asked(command):
+def test_user_error_has_a_traceback_when_requested(command):
     done = command("dipy_fake", "input", "--log_level", "debug")
     assert done.returncode == 1
     assert "Traceback" in done.stderr and "scan.nii.gz" in done.stderr

@@ -95,7 +95,7 @@ def test_numbers_tables_and_page_are_written_and_agree(written, read_page):
         assert finding["words"] in text
 
 
-def test_training_brains_are_named_only_if_asked(
+def test_training_brains_are_named_only_if_requested(
     cohorts, call, written, read_page, tmp_path
 ):
     label = re.compile(r"sub-(4\d|5[0-5])\b")  # those of the training brains
@@ -211,7 +211,7 @@ def test_the_bundled_predictor_is_the_default_with_its_grid(call, tmp_path, caps
     assert "expected the predictor's" in capsys.readouterr().err
 
 
-def test_absent_weights_are_told(tmp_path, monkeypatch):
+def test_absent_weights_are_reported(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     with pytest.raises(InputError, match="no weights at"):
         make_extractors("inception")

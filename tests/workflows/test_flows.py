@@ -105,7 +105,7 @@ def test_a_preset_shapes_the_unet_but_for_what_is_given(runs):
     ("words", "expected"),
     [([], None), (["--attention", "none"], "none"), (["--attention", "all"], "all")],
 )
-def test_none_is_an_attention_that_can_be_asked_for(monkeypatch, words, expected):
+def test_none_is_an_attention_that_can_be_requested(monkeypatch, words, expected):
     """DIPY's parser turns the word into None, which must not mean the preset's."""
     asked = {}
     monkeypatch.setattr(LDM, "fit", lambda self, *args, **kwargs: asked.update(kwargs))
@@ -208,7 +208,7 @@ def test_a_predictor_is_trained_and_reads_the_columns(runs):
     assert set(predictor.predict(np.zeros((1, 24, 32, 24)))) == {"sex", "age"}
 
 
-def test_a_qc_filter_that_is_not_there_is_told(runs, tmp_path):
+def test_a_qc_filter_that_is_not_there_is_reported(runs, tmp_path):
     with pytest.raises(InputError, match="this model has no QC filter"):
         SynthMRIFlow().run(str(runs / "ldm"), gate=True, out_dir=str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()

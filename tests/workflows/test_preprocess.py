@@ -88,7 +88,7 @@ def test_dipys_way_gives_a_cohort_like_any(command, bids_folder, tmp_path, capsy
     assert (tmp_path / "out" / "quality.html").is_file()
 
 
-def test_a_bad_scan_is_told_and_the_exit_status_is_1(
+def test_a_bad_scan_is_reported_and_the_exit_status_is_1(
     command, tmp_path, write_cohort, capsys
 ):
     source = write_cohort(tmp_path / "source", n=3)
@@ -102,7 +102,7 @@ def test_a_bad_scan_is_told_and_the_exit_status_is_1(
     assert len(read_table(tmp_path / "out" / "participants.tsv")) == 2
 
 
-def test_no_input_is_told(command, tmp_path, capsys):
+def test_no_input_is_reported(command, tmp_path, capsys):
     assert command(tmp_path / "absent", "--out_dir", tmp_path / "out") == 1
     assert "no such file or folder" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -134,7 +134,7 @@ def test_the_grid_keeps_its_extent(voxel_size, shape):
     assert make_grid(None, None, GRIDS["dipy"]).shape == (128, 128, 128)
 
 
-def test_a_grid_of_nonsense_is_told():
+def test_a_grid_of_nonsense_is_reported():
     for shape, size in (([8, 8], None), (None, [1.0, 2.0]), (None, [0.0])):
         with pytest.raises(InputError, match="grid"):
             make_grid(shape, size)

@@ -91,7 +91,7 @@ def test_masks_and_wildcards(command, write_cohort, tmp_path):
     assert read_json(path)["Sources"][1].endswith("sub-01_desc-brain_mask.nii.gz")
 
 
-def test_a_bad_scan_is_told_and_the_exit_status_is_1(
+def test_a_bad_scan_is_reported_and_the_exit_status_is_1(
     command, tmp_path, write_cohort, capsys
 ):
     source = write_cohort(tmp_path / "source", n=3)

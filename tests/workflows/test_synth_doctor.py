@@ -46,7 +46,7 @@ def command(monkeypatch, *words):
     return run()
 
 
-def test_nothing_wrong_is_status_0_and_what_lacks_is_told(
+def test_nothing_wrong_is_status_0_and_what_lacks_is_reported(
     model, monkeypatch, tmp_path, capsys
 ):
     words = [model(RectifiedFlow()), "--quick", "--out_dir", tmp_path / "out"]
@@ -59,7 +59,7 @@ def test_nothing_wrong_is_status_0_and_what_lacks_is_told(
     assert str(tmp_path / "out" / "doctor.html") in shown
 
 
-def test_what_is_wrong_is_status_1_and_told_in_one_line(
+def test_what_is_wrong_is_status_1_and_reported_in_one_line(
     model, monkeypatch, tmp_path, capsys
 ):
     out = tmp_path / "out"
