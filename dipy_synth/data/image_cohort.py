@@ -13,7 +13,7 @@ import numpy as np
 from dipy_synth.data.columns import few
 from dipy_synth.data.split import on_side
 from dipy_synth.errors import InputError
-from dipy_synth.utils.files import file_stamp
+from dipy_synth.utils.files import check_file, file_stamp
 
 logger = logging.getLogger("dipy_synth")
 ARRAYS = ("images", "labels")  # of an .npz file
@@ -106,8 +106,7 @@ class ArrayCohort:
             If the file is absent, or something else.
         """
         path = Path(path)
-        if not path.is_file():
-            raise InputError(f"{path}: no such file (expected images: .npz or IDX)")
+        check_file(path, "images: .npz or IDX")
         zipped = path.suffix.lower() == ".npz"
         arrays = _read_npz(path) if zipped else _read_idx_pair(path)
         return cls(path, *arrays, **kwargs)

@@ -21,7 +21,7 @@ from dipy_synth.data.headers import (
 from dipy_synth.data.intensities import as_mask
 from dipy_synth.data.records import CONVERT
 from dipy_synth.errors import InputError
-from dipy_synth.utils.files import atomic_path, not_fetched
+from dipy_synth.utils.files import atomic_path, check_file
 
 # The space of a volume: its code in the NIfTI header.
 SPACES = {"scanner": 1, "aligned": 2, "mni": 4}
@@ -40,10 +40,7 @@ def open_nifti(path):
     real-valued volume is an InputError.
     """
     path = Path(path)
-    if problem := not_fetched(path):
-        raise InputError(f"{path}: {problem}")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file (expected a NIfTI image)")
+    check_file(path, "a NIfTI image")
     if not os.access(path, os.R_OK):
         raise InputError(f"{path}: no permission to read it")
     try:

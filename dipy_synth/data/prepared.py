@@ -9,6 +9,7 @@ from dipy_synth import __version__
 from dipy_synth.data.label_maps import read_label_map, smallest_type
 from dipy_synth.data.nifti import read_volume, write_volume
 from dipy_synth.data.preprocess import PreparedT1
+from dipy_synth.errors import InputError
 from dipy_synth.grid import spatial_reference, template_space
 from dipy_synth.utils.derivative import GROUP
 from dipy_synth.utils.files import (
@@ -93,6 +94,18 @@ def is_complete(image):
     """Return whether a prepared scan has all its files."""
     files = (image, mask_path(image), sidecar_path(image))
     return all(path.is_file() for path in files)
+
+
+def damage(image):
+    """Say which file of a complete scan cannot be read, and why; "" if all can: str."""
+    files = (image, mask_path(image), label_path(image))
+    try:
+        for path in files:
+            if path.is_file():
+                read_volume(path)
+    except InputError as error:
+        return str(error)
+    return ""
 
 
 def source_hash(record):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dipy_synth.data.label_table import TABLE, Labels, read_names
 from dipy_synth.data.prepared import (
+    damage,
     is_complete,
     label_path,
     mask_path,
@@ -47,7 +48,8 @@ participants.tsv. quality.html shows every volume, the highest outlier score fir
 def is_done(root, record, preprocessing):
     """Return whether a scan is prepared already, by the same preprocessing: bool.
 
-    One that was prepared from other files is an InputError.
+    One whose files are damaged is not, which a warning says. One that was prepared from
+    other files is an InputError.
     """
     image = target_path(root, record.key, preprocessing)
     if not is_complete(image):
@@ -60,7 +62,11 @@ def is_done(root, record, preprocessing):
             f"bytes have changed) than {record.image}; expected --force to "
             "prepare it anew, or another out_dir"
         )
-    return PreprocessConfig.from_config(sidecar["Preprocessing"]) == preprocessing
+    if PreprocessConfig.from_config(sidecar["Preprocessing"]) != preprocessing:
+        return False
+    if words := damage(image):
+        logger.warning(f"{words}; it is prepared anew")
+    return not words
 
 
 def of_other_files(root, records):

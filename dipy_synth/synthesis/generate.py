@@ -7,6 +7,7 @@ from dipy.utils.logging import logger
 from dipy_synth.conditions import ConditionSchema
 from dipy_synth.data.target import find_target
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
+from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
 from dipy_synth.store import read_config
 from dipy_synth.synthesis.images import check_for_images, synthesize_images
@@ -54,6 +55,8 @@ def synthesize(
     folder, config = read_config(model, kinds=("ldm",))
     schema = ConditionSchema.from_config(config["conditions"])
     matched = ()
+    if keep_ids and not participants:
+        raise InputError("keep_ids without participants: expected their table, too")
     if participants:
         matched = read_matched_participants(participants, schema, keep_ids=keep_ids)
     request = Request(

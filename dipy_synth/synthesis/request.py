@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from itertools import product
 import logging
+import math
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.utils.cells import is_missing
 from dipy_synth.utils.random import check_seed
 
+MOST_SAMPLES = 1_000_000  # of a cohort, all values of a sweep counted
 _WIDE = 10  # least range in which whole units are precise enough
 logger = logging.getLogger("dipy_synth")
 
@@ -91,7 +93,8 @@ class Request:
         Raises
         ------
         InputError
-            If `n` is below 1, or is not the number of participants.
+            If `n` is below 1, is not the number of participants, or there are more than
+            `MOST_SAMPLES`.
         """
         there = len(self.participants)
         n = (there or 1) if n is None else n
@@ -102,7 +105,12 @@ class Request:
                 f"n_samples {n}: the cohort to match has {there} rows; expected as "
                 "many, or no n_samples"
             )
-        return n * len(self.variants())
+        total = n * math.prod(map(len, self.sweep.values()))
+        if total > MOST_SAMPLES:
+            raise InputError(
+                f"n_samples {n}: a cohort of {total}, expected {MOST_SAMPLES} or fewer"
+            )
+        return total
 
     def sample(self, number):
         """Return the request of one volume, for its sidecar.

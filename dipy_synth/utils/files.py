@@ -37,13 +37,18 @@ def atomic_path(path):
     ------
     Path
         The path to write to. On an exception it is removed, and an existing `path` is
-        kept.
+        kept. An error of the operating system that names no file, as that of a full
+        disk, gets the name of `path`.
     """
     path = Path(path)
     temporary = temporary_path(path)
     try:
         yield temporary
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -62,10 +67,7 @@ def write_json(path, content):
 def read_json(path):
     """Read a JSON file; raise an InputError when it is absent or invalid."""
     path = Path(path)
-    if problem := not_fetched(path):
-        raise InputError(f"{path}: {problem}")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file (expected a JSON file)")
+    check_file(path, "a JSON file")
     try:
         text = path.read_text(encoding="utf-8-sig")
         return json.loads(text, object_pairs_hook=_object)
@@ -151,6 +153,15 @@ def file_stamp(path):
     """Return name, size in bytes and time of change in ns of a file: list, for JSON."""
     status = path.stat()
     return [path.name, status.st_size, status.st_mtime_ns]
+
+
+def check_file(path, expected):
+    """Refuse a path that is no file on this disk; `expected` says what it should be."""
+    if problem := not_fetched(path):
+        raise InputError(f"{path}: {problem}")
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "no such file"
+        raise InputError(f"{path}: {found} (expected {expected})")
 
 
 def not_fetched(path):

@@ -6,7 +6,7 @@ import re
 
 from dipy_synth.errors import InputError
 from dipy_synth.utils.cells import clean, is_missing
-from dipy_synth.utils.files import atomic_path, not_fetched
+from dipy_synth.utils.files import atomic_path, check_file
 
 SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", " ": "blanks"}
 # Columns that are known by name, whatever their case, blanks and underscores.
@@ -65,11 +65,7 @@ def read_table(path, *, needed=()):
 
 def _lines(path):
     """Return the lines of a text file, without their ends."""
-    problem = not_fetched(path)
-    if problem:
-        raise InputError(f"{path}: {problem}")
-    if not path.is_file():
-        raise InputError(f"{path}: no such file (expected a table)")
+    check_file(path, "a table")
     raw = path.read_bytes()
     wide = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:

@@ -159,8 +159,9 @@ def _backend_problem(error):
 
 def _in_one_line(error):
     """Format an error in one line, without the errno of the operating system."""
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        where = "" if error.filename is None else f"{error.filename}: "
+        return f"{where}{error.strerror}"
 
     message = str(error) or type(error).__name__  # a MemoryError has no message
     return " ".join(line.strip() for line in message.splitlines())

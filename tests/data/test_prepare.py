@@ -16,6 +16,7 @@ from dipy_synth.data.brain_networks import NETWORKS
 from dipy_synth.data.columns import read_columns
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.prepared import (
+    label_path,
     mask_path,
     prepared_keys,
     prepared_path,
@@ -172,6 +173,30 @@ def test_a_second_run_does_only_what_is_missing(source, tmp_path):
     changed = {name for name in after if after[name] != before.get(name)}
     assert changed == {n for n in before if n.startswith("sub-03_")}
     assert read_table(out_dir / "participants.tsv") == sides
+
+
+def label_of(image):
+    """Return where a label map of a prepared volume is; one is made."""
+    shutil.copy(mask_path(image), label_path(image))
+    return label_path(image)
+
+
+@pytest.mark.parametrize("path_of", [lambda image: image, mask_path, label_of])
+def test_a_damaged_scan_is_prepared_anew(source, tmp_path, caplog, path_of):
+    out_dir = tmp_path / "out"
+    prepare(source, out_dir)
+    before, image = stamps(out_dir), prepared_path(out_dir, "sub-03")
+    whole = read_prepared(image)
+    path = path_of(image)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert set(prepare(source, out_dir).values()) == {None}
+    assert f"{path}: " in caplog.text and "prepared anew" in caplog.text
+    assert_array_equal(read_prepared(image).data, whole.data)
+    assert_array_equal(read_prepared(image).mask, whole.mask)
+    after = stamps(out_dir)
+    assert {n for n in after if after[n] == before[n]} == {
+        name for name in before if not name.startswith("sub-03_")
+    }
 
 
 def test_new_subjects_join_and_the_others_keep_their_side(

@@ -9,6 +9,7 @@ import pytest
 from dipy_synth.conditions import Column, ConditionSchema
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.errors import InputError
+from dipy_synth.synthesis.generate import synthesize
 from dipy_synth.synthesis.request import Request, read_matched_participants
 from dipy_synth.utils.tables import write_table
 
@@ -69,6 +70,19 @@ def test_participants_are_matched_and_may_be_swept():
     ]
     with pytest.raises(InputError, match="has 2 rows"):
         matched.count(3)
+
+
+def test_a_cohort_has_a_limit_that_is_checked_before_anything_is_made():
+    for request, n in ((Request(), 10**20), (Request(sweep={"age": (1, 2)}), 600_000)):
+        with pytest.raises(InputError, match=f"n_samples {n}: .* 1000000 or fewer"):
+            request.count(n)
+    assert Request().count(10**6) == 10**6
+
+
+def test_ids_are_kept_of_a_table_only(tmp_path):
+    with pytest.raises(InputError, match="keep_ids without participants"):
+        synthesize("mnist", tmp_path / "out", keep_ids=True)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Files are whole or absent, and a broken one is named in the error."""
 
+import errno
 import hashlib
 import json
 
@@ -49,6 +50,13 @@ def test_atomic_path_keeps_the_old_file_when_writing_fails(tmp_path):
             raise RuntimeError("disk full")
     assert path.read_text() == "old"
     assert names_in(tmp_path) == ["table.tsv"]
+
+
+def test_a_full_disk_is_named_by_the_file_that_was_to_be_written(tmp_path):
+    full = OSError(errno.ENOSPC, "No space left on device")  # as a write raises it
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path / 'a'}'"):
+        with atomic_path(tmp_path / "a"):
+            raise full
 
 
 def test_atomic_path_removes_the_half_on_ctrl_c(tmp_path):

@@ -46,6 +46,11 @@ def test_read_table_names_an_absent_or_empty_file(tmp_path, content):
         read_table(path)
 
 
+def test_a_folder_is_no_table(tmp_path):
+    with pytest.raises(InputError, match=r"a folder \(expected a table\)"):
+        read_table(tmp_path)
+
+
 def test_table_errors_tell_the_line_as_an_editor_counts_it(tmp_path):
     path = tmp_path / "participants.tsv"
     path.write_text("participant_id\tage\n\nsub-01\t30\nsub-02\n")

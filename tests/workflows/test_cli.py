@@ -57,6 +57,7 @@ class FakeFlow(Workflow):
             "memory": MemoryError("run: out of memory"),
             "silent": MemoryError(),
             "full": OSError(28, "No space left on device", "out.nii.gz"),
+            "full, no name": OSError(28, "No space left on device"),
             "read only": OSError(30, "Read-only file system", "out/a.json"),
             "device": OSError(5, "Input/output error", "out.nii.gz"),
             "ctrl_c": KeyboardInterrupt(),
@@ -327,6 +328,10 @@ def test_preparing_and_evaluating_load_no_framework(tmp_path, bids_folder, comma
             "full",
             "out.nii.gz: No space left on device; free disk space, and the same "
             "command resumes",
+        ),
+        (
+            "full, no name",
+            "No space left on device; free disk space, and the same command resumes",
         ),
         (
             "read only",
