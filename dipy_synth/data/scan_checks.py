@@ -54,12 +54,12 @@ def check_scan(data, affine, mask=None):
 def check_background(data, brain):
     """Describe a background that is brighter than the brain; "" if it is darker.
 
-    The median outside of the mask `brain` is compared with the brain's intensities.
+    The median outside of the mask `brain` is compared with the brain's intensities. A
+    background of 0 says nothing: it may have been filled in.
     """
-    if brain.all():
-        return ""
-    outside, inside = np.median(data[~brain]), data[brain]
-    if outside <= np.quantile(inside, BRIGHTER):
+    outside, inside = data[~brain], data[brain]
+    outside = np.median(outside) if len(outside) else 0
+    if outside == 0 or outside <= np.quantile(inside, BRIGHTER):
         return ""
     return (
         f"the background is brighter than the brain (median {outside:g} outside of its "

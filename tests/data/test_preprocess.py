@@ -195,7 +195,7 @@ def test_what_is_no_scan_is_refused(change, match):
 @pytest.mark.parametrize(
     "change, warned",
     [
-        (lambda d, m: -d, True),
+        (lambda d, m: -d, "head"),  # a background of 0 may have been filled in
         (lambda d, m: 900 - d, True),
         (lambda d, m: d - 900, False),
         (lambda d, m: np.where(m, (d - d[m].mean()) / d[m].std(), 0), False),
@@ -212,7 +212,8 @@ def test_inverted_intensities_are_a_warning(change, warned, given):
     prepared = prepare_t1(
         change(data, mask), affine, mask=mask_given, preprocessing=PLAIN
     )
-    assert any("inverted" in words for words in prepared.warnings) == warned
+    expected = given if warned == "head" else warned
+    assert any("inverted" in words for words in prepared.warnings) == expected
 
 
 def test_a_whole_image_has_no_background():

@@ -92,6 +92,7 @@ def root(tmp_path_factory):
         conditions=("label",),
         settings=TrainingSettings(epochs=4, batch_size=24, learning_rate=4e-3),
         network=UNET,
+        guide_epochs=0,
     )
     return root
 

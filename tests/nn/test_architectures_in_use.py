@@ -73,6 +73,7 @@ def test_a_label_is_a_name_not_a_number_and_may_be_absent(
         settings=TrainingSettings(batch_size=8, epochs=1),
         conditions=tuple(conditions),
         network={"widths": (8,), "blocks": 1, "attention": (True,)},
+        guide_epochs=0,
     )
     assert [c.categories for c in ldm.schema.columns] == [("0", "1")][: len(conditions)]
     kept = np.load(tmp_path / "latents-train.npy", mmap_mode="r")

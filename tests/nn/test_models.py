@@ -340,6 +340,9 @@ def test_another_guide_is_trained_without_the_network(
     assert "left out" not in caplog.text
     ldm, _ = fit_ldm(prepared_folder, vqvae_run, run, guide_epochs=0)
     assert ldm.guide is None and "guide is left out of the model" in caplog.text
+    assert ldm.generate(steps=2).shape[0] == 1
+    with pytest.raises(InputError, match="no guide"):
+        ldm.generate(steps=2, autoguidance=2)
 
 
 @pytest.mark.parametrize(
@@ -351,16 +354,6 @@ def test_a_guide_of_another_model_is_refused(ldm_run, tmp_path, other, words):
     ldm.guide = UNet(**{**ldm.guide.arguments(), **other})
     with pytest.raises(InputError, match=f"{words}.*, but a network of"):
         LDM(ldm.save(tmp_path))
-
-
-def test_a_model_without_a_guide_has_no_autoguidance(
-    prepared_folder, vqvae_run, tmp_path
-):
-    ldm, _ = fit_ldm(prepared_folder, vqvae_run, tmp_path, guide_epochs=0)
-    assert ldm.guide is None and not (tmp_path / "guide").exists()
-    assert ldm.generate(steps=2).shape[0] == 1
-    with pytest.raises(InputError, match="no guide"):
-        ldm.generate(steps=2, autoguidance=2)
 
 
 def test_a_finished_run_is_not_trained_again(prepared_folder, vqvae_run):
