@@ -31,7 +31,7 @@ part_of_cohort() {
 
 for n in ${@:-8 16 32 64 "$all"}; do
     here=$work/$n
-    [ -e "$here/prepared" ] || part_of_cohort "$n" "$here/prepared"
+    part_of_cohort "$n" "$here/prepared"  # always the same one
     dipy_train_ldm "$here/prepared" "$autoencoder" --conditions age sex \
         --widths 12 24 32 --learning_rate 1e-3 --epochs $((3 * all / n)) \
         --guide_epochs 0 --out_dir "$here/ldm"

@@ -31,8 +31,8 @@ def check_denoising(context, side):
     """
     name = f"denoising, {WORDS[side]}"
     if context.side(side)[0] is None:
-        split = context.ldm.config.get("split") or {"validation": True}
-        if side == "held_out" and not split.get("validation"):
+        split = context.ldm.config.get("split")
+        if side == "held_out" and split and not split.get("validation"):
             return skipped(name, "the model has no validation subjects", KEEP_SOME)
         return skipped(name, f"no {WORDS[side]} latents were given", GIVE_COHORT)
     result = context.denoised(side)

@@ -90,8 +90,7 @@ class LDM(Generator):
     guide : UNet or None
         A weaker denoiser, from whose estimates autoguidance extrapolates.
     gaussian : GaussianDenoiser or None
-        The closed-form denoiser used at noise levels where it is better than the
-        network.
+        The closed-form denoiser used above the noise levels of the training.
     config : dict
         Grid, split, and default sampling options.
     folder : Path or None

@@ -82,11 +82,10 @@ def reserve_runs(runs, *, force, **options):
     A guide of another request is trained anew, as that takes minutes.
     """
     network, *guides = runs
-    trained = Path(network.run_dir) / GUIDE / "state.npz"
-    if not guides and trained.exists():
+    trained = network.run_dir / GUIDE
+    if not guides and not is_fresh(trained):
         logger.warning(
-            "%s: this guide is left out of the model, as it is to have none",
-            trained.parent,
+            "%s: this guide is left out of the model, as it is to have none", trained
         )
     reserve_output(**network._asdict(), force=force, **options)
     for guide in guides:

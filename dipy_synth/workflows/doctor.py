@@ -48,6 +48,7 @@ class SynthDoctorFlow(Workflow):
 
         read_config(model, kinds=("ldm",))
         start_keras()  # only now: errors above do not load a framework
+        from dipy_synth.data.cohort import load_cohort
         from dipy_synth.diagnostics import (
             check_folder,
             describe_request,
@@ -58,11 +59,12 @@ class SynthDoctorFlow(Workflow):
         )
         from dipy_synth.utils.lock import folder_lock
 
-        asked = {"prepared": prepared, "vqvae": vqvae, "seed": seed}
-        request = describe_request(model, quick=quick, **asked)
+        cohort = None if prepared is None else load_cohort(prepared)
+        inputs = {"prepared": cohort, "vqvae": vqvae, "seed": seed}
+        request = describe_request(model, quick=quick, **inputs)
         with folder_lock(out_dir):
             check_folder(out_dir, request, force=self._force_overwrite)
-            context = read_context(model, **asked)
+            context = read_context(model, **inputs)
             results = run_checks(context, quick=quick, progress=True)
             path = Path(out_dir) / "doctor.html"
             page = diagnostics_page(context, results, path, request=request)
