@@ -118,20 +118,24 @@ def test_what_devices_cannot_do_is_reported(backend, options, told, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("flags", "expected"),
+    ("vendor", "flags", "expected"),
     [
-        ("avx512f avx512_bf16 amx_tile", "float32"),  # no fast products in bfloat16
-        ("avx512f amx_bf16 amx_tile", "mixed_bfloat16"),
-        (None, "float32"),  # no such file
+        ("GenuineIntel", "avx512f avx512_bf16 amx_tile", "float32"),  # slow in bfloat16
+        ("GenuineIntel", "avx512f amx_bf16 amx_tile", "mixed_bfloat16"),
+        ("AuthenticAMD", "avx512f avx512_bf16", "mixed_bfloat16"),
+        ("AuthenticAMD", "avx512f", "float32"),
+        (None, None, "float32"),  # no such file
     ],
 )
 def test_auto_is_the_faster_precision_of_the_processor(
-    flags, expected, monkeypatch, tmp_path
+    vendor, flags, expected, monkeypatch, tmp_path
 ):
     monkeypatch.delenv("DIPY_SYNTH_PRECISION", raising=False)
     monkeypatch.setattr(devices, "CPUINFO", tmp_path / "cpuinfo")
     if flags:
-        (tmp_path / "cpuinfo").write_text(f"processor: 0\nflags\t: {flags}\n")
+        (tmp_path / "cpuinfo").write_text(
+            f"processor\t: 0\nvendor_id\t: {vendor}\nflags\t\t: {flags}\n"
+        )
     assert resolve_precision() == expected
     assert resolve_precision("mixed_float16") == "mixed_float16"
     with building(TrainingSettings()):
