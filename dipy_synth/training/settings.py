@@ -29,7 +29,8 @@ class TrainingSettings:
     precision : str
         ``auto``, ``float32``, ``mixed_bfloat16`` or ``mixed_float16``. ``auto`` is
         ``mixed_bfloat16`` on processors where that is faster, else ``float32``
-        (`dipy_synth.training.devices.resolve_precision`). ``mixed_float16`` uses loss scaling, so that small gradients do not vanish.
+        (`dipy_synth.training.devices.resolve_precision`). ``mixed_float16`` uses loss
+        scaling, so that small gradients do not vanish.
     batch_size : int
         Images a batch, shared among the devices.
     accumulation : int
