@@ -18,7 +18,7 @@ def resolve_precision(precision="auto"):
 
     ``auto`` is ``mixed_bfloat16`` on processors with AMX, where convolutions take a
     quarter of the time, and on those of AMD with AVX-512 in bfloat16, where they take
-    six tenths; else ``float32``: on those of Intel, AVX-512 in bfloat16 takes longer.
+    six tenths; else ``float32``: on others with AVX-512 in bfloat16 they took longer.
     The environment variable ``DIPY_SYNTH_PRECISION`` sets what ``auto`` is; in
     ``float32``, volumes of different batch sizes and processors agree to rounding.
     """

@@ -120,7 +120,7 @@ def test_what_devices_cannot_do_is_reported(backend, options, told, monkeypatch)
 @pytest.mark.parametrize(
     ("vendor", "flags", "expected"),
     [
-        ("GenuineIntel", "avx512f avx512_bf16 amx_tile", "float32"),  # slow in bfloat16
+        ("GenuineIntel", "avx512f avx512_bf16 amx_tile", "float32"),
         ("GenuineIntel", "avx512f amx_bf16 amx_tile", "mixed_bfloat16"),
         ("AuthenticAMD", "avx512f avx512_bf16", "mixed_bfloat16"),
         ("AuthenticAMD", "avx512f", "float32"),
