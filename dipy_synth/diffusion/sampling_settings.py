@@ -95,7 +95,8 @@ class SamplingSettings:
         Returns
         -------
         SamplingSettings
-            Without autoguidance, of a scale of 1, its scale and interval are None.
+            Without autoguidance its interval is None, and its scale 1, or None where
+            that of the model is. To complete them again changes nothing.
 
         Raises
         ------
@@ -112,7 +113,9 @@ class SamplingSettings:
                     f"autoguidance_interval {self.autoguidance_interval} without "
                     "autoguidance: expected its scale, other than 1"
                 )
-            filled["autoguidance"] = filled["autoguidance_interval"] = None
+            filled["autoguidance_interval"] = None
+            if defaults.get("autoguidance") in (None, 1):
+                filled["autoguidance"] = None
         elif filled["autoguidance_interval"] is None:
             interval = DEFAULT_SAMPLING["autoguidance_interval"]
             filled["autoguidance_interval"] = interval

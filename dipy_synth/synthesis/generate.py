@@ -64,11 +64,10 @@ def synthesize(
         conditions=schema.parse(conditions),
         participants=matched,
         sweep=schema.parse_sweep(sweep),
-        sampling=SamplingSettings(**sampling),
+        sampling=SamplingSettings(**sampling).completed(config["sampling"]),
     )
     request.count(n)
-    settings = request.completed(config["sampling"]).sampling
-    settings.check_guide("guide_sha256" in config)
+    request.sampling.check_guide("guide_sha256" in config)
     qc_filter = _load_qc_filter(folder) if gate and config["grid"] else None
     parallel = {"engine": engine, "n_jobs": n_jobs, "scheduler": scheduler}
     options = {"n": n, "request": request, "force": force}

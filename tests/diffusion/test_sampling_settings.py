@@ -37,11 +37,13 @@ def test_defaults_complete_what_is_none():
 
 
 def test_autoguidance_has_an_interval_where_it_acts():
-    """So that cohorts without it go on, whether the option is there or not."""
+    """Cohorts without it go on, whether the option is there or not."""
     plain = SamplingSettings(steps=9, sampler="euler")
-    assert SamplingSettings(autoguidance=1.0).completed(DEFAULTS) == replace(
+    without, off = plain.to_config(), SamplingSettings(autoguidance=1.0)
+    assert off.completed(without) == plain.completed(without)
+    assert off.completed(DEFAULTS) == replace(
         SamplingSettings().completed(DEFAULTS),
-        autoguidance=None,
+        autoguidance=1.0,
         autoguidance_interval=None,
     )
     given = SamplingSettings(autoguidance=1.3).completed(plain.to_config())
@@ -51,6 +53,22 @@ def test_autoguidance_has_an_interval_where_it_acts():
         useless = SamplingSettings(autoguidance=scale, autoguidance_interval=(0.5, 2))
         with pytest.raises(InputError, match="without autoguidance"):
             useless.completed(defaults)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"autoguidance": 1},
+        {"autoguidance": 3.0},
+        {"sampler": "ddim"},
+        {"sampler": "ddim", "eta": 0.5},
+    ],
+)
+def test_to_complete_settings_again_changes_nothing(given):
+    """A cohort completes its request, and then the model what it is given."""
+    once = SamplingSettings(**given).completed(DEFAULTS)
+    assert once.completed(DEFAULTS) == once
 
 
 def test_defaults_of_a_new_model_are_complete_and_json():
