@@ -171,7 +171,10 @@ def _checked(folder, config, name):
     """Return the path of a file, checked by its hash."""
     path = arrays_path(folder, config, name)
     if not path.is_file():
-        raise InputError(f"{path}: no such file (expected the model's arrays)")
+        raise InputError(
+            f"{path}: no such file; expected all files of the model's folder, as it "
+            "was saved"
+        )
     if file_hash(path) != config[f"{name}_sha256"]:
         raise InputError(
             f"{path}: its hash is not that in config.json: the file is damaged, or "

@@ -129,11 +129,16 @@ class SamplingSettings:
         InputError
             If the scale of autoguidance is not 1, and there is no guide.
         """
-        if not there and self.autoguidance not in (None, 1):
+        if self.autoguided and not there:
             raise InputError(
                 f"autoguidance {self.autoguidance:g}: expected 1, since the model has "
                 "no guide, a weaker network to extrapolate from"
             )
+
+    @property
+    def autoguided(self):
+        """Whether autoguidance acts: bool."""
+        return self.autoguidance not in (None, 1)
 
     @property
     def function(self):

@@ -180,12 +180,13 @@ class Generator(Wrapper):
         callable
             ``denoise(x_t, t)``, for the samplers.
         """
+        guide = self.guide if settings is not None and settings.autoguided else None
         return guided_denoiser(
             self.network.predict_on_batch,
             self.schedule,
             conditions,
             settings,
-            guide=self.guide and self.guide.predict_on_batch,
+            guide=guide and guide.predict_on_batch,
             variance=self.normalizer.variance,
             **{"gaussian": self.gaussian, **options},
         )

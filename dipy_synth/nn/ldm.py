@@ -88,7 +88,8 @@ class LDM(Generator):
     normalizer : LatentNormalizer or None
         From latents of the autoencoder to those of the network, and back.
     guide : UNet or None
-        A weaker denoiser, from whose estimates autoguidance extrapolates.
+        A weaker denoiser, from whose estimates autoguidance extrapolates; read from
+        the folder when it is first used.
     gaussian : GaussianDenoiser or None
         The closed-form denoiser used above the noise levels of the training.
     config : dict
@@ -124,16 +125,32 @@ class LDM(Generator):
             self.schedule = make_schedule(config["schedule"])
         self.schema = ConditionSchema.from_config(config["conditions"])
         self.gaussian = self.guide = None
-        if GUIDE in config["networks"]:
-            made, _ = load_networks(folder, config, {GUIDE: _make_denoiser}, file=GUIDE)
-            self.guide = made[GUIDE]
-        _check_agreement(self)
+        _check_agreement(self, self.network)
         self.normalizer = LatentNormalizer(
             *(arrays[name] for name in ("mean", "matrix", "variance"))
         )
         if "gaussian" in config:
             variance = self.normalizer.variance
             self.gaussian = GaussianDenoiser.load(config["gaussian"], arrays, variance)
+
+    @property
+    def guide(self):
+        """Guide of autoguidance: UNet or None."""
+        if self._guide is None and GUIDE in self.config.get("networks", {}):
+            makers = {GUIDE: _make_denoiser}
+            try:
+                made, _ = load_networks(self.folder, self.config, makers, file=GUIDE)
+            except InputError as error:
+                raise InputError(
+                    f"{error}; autoguidance 1 generates without this network"
+                ) from error
+            _check_agreement(self, made[GUIDE])
+            self._guide = made[GUIDE]
+        return self._guide
+
+    @guide.setter
+    def guide(self, network):
+        self._guide = network
 
     @locks("run_dir")
     def fit(
@@ -354,7 +371,7 @@ def _make_denoiser(config):
         return UNet.from_config(config)
 
 
-def _check_agreement(ldm):
+def _check_agreement(ldm, network):
     """Refuse a configuration with parts of different models."""
     categories = [len(column.categories or ()) for column in ldm.schema.columns]
     autoencoder, grid = ldm.vqvae.network, ldm.config["grid"]
@@ -362,11 +379,10 @@ def _check_agreement(ldm):
     if grid is not None:
         parts.append(("a grid of", grid["shape"], "an autoencoder", autoencoder.shape))
     known = f"conditions {', '.join(ldm.schema.names)} with categories"
-    for network in filter(None, (ldm.network, ldm.guide)):
-        parts += [
-            (known, categories, "a network", network.categories),
-            ("latents of", autoencoder.latent_shape, "a network", network.shape),
-        ]
+    parts += [
+        (known, categories, "a network", network.categories),
+        ("latents of", autoencoder.latent_shape, "a network", network.shape),
+    ]
     for one, ours, other, theirs in parts:
         if tuple(ours) != tuple(theirs):
             raise InputError(

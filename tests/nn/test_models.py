@@ -353,7 +353,15 @@ def test_a_guide_of_another_model_is_refused(ldm_run, tmp_path, other, words):
     ldm = LDM(ldm_run)
     ldm.guide = UNet(**{**ldm.guide.arguments(), **other})
     with pytest.raises(InputError, match=f"{words}.*, but a network of"):
-        LDM(ldm.save(tmp_path))
+        LDM(ldm.save(tmp_path)).generate(steps=2)
+
+
+def test_a_guide_is_read_where_it_is_used(ldm_run, tmp_path):
+    folder = shutil.copytree(ldm_run / "model", tmp_path / "model")
+    weights_of(folder, "guide").unlink()
+    assert LDM(folder).generate(steps=2, autoguidance=1).shape[0] == 1
+    with pytest.raises(InputError, match="guide-.*no such file.*autoguidance 1"):
+        LDM(folder).generate(steps=2)
 
 
 def test_a_finished_run_is_not_trained_again(prepared_folder, vqvae_run):
