@@ -16,6 +16,7 @@ from dipy_synth.nn.ldm import LDM
 from dipy_synth.training import TrainingSettings, building, train
 from dipy_synth.training.train_denoiser import (
     GUIDE,
+    SPLITS,
     describe_training,
     encode_splits,
     guide_settings,
@@ -45,18 +46,15 @@ def train_guide(ldm, cohort, options):
     preset, run_dir = UNET_PRESETS[options.preset], Path(options.run_dir)
     settings = TrainingSettings(**preset["training"])
     latents = encode_splits(cohort, ldm.vqvae, ldm.schema, run_dir)
-    of_training = {"training": True, "crop": preset["crop"], "dropout": 0.12}
-    pairs = {
-        side: make_pairs(latents[side], rows_of(cohort, side), ldm, settings, **more)
-        for side, more in (("train", of_training), ("validation", {}))
-    }
+    rows = {split: rows_of(cohort, split) for split in SPLITS}
+    pairs = make_pairs(latents, rows, ldm, settings, crop=preset["crop"])
     with building(settings):
         guide = make_guide(ldm.network)
     measure_latents(latents["train"], [guide], ldm.vqvae.network)
     train(
         guide,
-        pairs["train"],
-        validation=pairs["validation"],
+        pairs[0],
+        validation=pairs[1],
         run_dir=run_dir / GUIDE,
         settings=guide_settings(settings, options.epochs),
         about=describe_training(

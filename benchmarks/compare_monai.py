@@ -54,7 +54,7 @@ def main():
 
 
 def need_monai():
-    """End with a line that tells what is not installed, if something is not."""
+    """End with a line that names what is not installed, if something is not."""
     names = ("torch", "monai", "einops")
     missing = [name for name in names if find_spec(name) is None]
     if missing:
@@ -96,7 +96,7 @@ def _version(name):
 
 
 def _processor():
-    """Name the processor, as Linux tells it."""
+    """Name the processor, as Linux does."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as stream:
             found = [line for line in stream if line.startswith("model name")]

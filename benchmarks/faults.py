@@ -41,7 +41,7 @@ class BatchNorm(layers.BatchNormalization):
 
 
 class TwoModes(UNet):
-    """A U-Net that tells its layers whether it is trained."""
+    """A U-Net that passes `training` to its layers."""
 
     def call(self, inputs, training=False):
         return super().call(inputs)

@@ -87,7 +87,7 @@ def reconstruction(vqvae, train, held_out, decoded):
 def codes_of_brains(vqvae, volumes):
     """Return the codes of the positions that hold some brain, array (n, codebooks).
 
-    The background is one code everywhere, which tells nothing of the codebook.
+    The background is one code everywhere, which says nothing of the codebook.
     """
     network = vqvae.network
     indices = np.asarray(network.quantizer.indices(vqvae.encode(volumes)))

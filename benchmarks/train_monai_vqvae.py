@@ -64,7 +64,7 @@ def main():
 
 
 def train(model, volumes, options, device):
-    """Train for the wall time; tell steps and the last hundred steps' mean loss."""
+    """Train for the wall time; return steps and the last hundred steps' mean loss."""
     import torch
 
     from dipy_synth.data.augment import Augmentation

@@ -117,9 +117,9 @@ def train(network, x, y):
     import keras
 
     network.compile(keras.optimizers.SGD(1e-3))  # the loss is the network's
-    told = network.fit(x, y, epochs=3, verbose=0, validation_data=(x, y)).history
-    assert all(np.isfinite(told["val_loss"]))
-    return np.array(told["loss"])
+    history = network.fit(x, y, epochs=3, verbose=0, validation_data=(x, y)).history
+    assert all(np.isfinite(history["val_loss"]))
+    return np.array(history["loss"])
 
 
 def as_arrays(tensors):

@@ -53,9 +53,9 @@ def test_a_number_outside_of_the_range_warns(schema):
 
 
 def test_many_numbers_outside_of_the_range_warn_once(schema):
-    with pytest.warns(UserWarning, match=r"age=0, 1, 2, 3, 4\.\.\. is") as told:
+    with pytest.warns(UserWarning, match=r"age=0, 1, 2, 3, 4\.\.\. is") as caught:
         schema.check([{"age": age} for age in range(90)])
-    assert len(told) == 1
+    assert len(caught) == 1
 
 
 def test_a_request_for_an_unknown_column_lists_what_there_is(schema):

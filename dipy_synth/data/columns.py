@@ -243,7 +243,7 @@ def few(names):
     return ", ".join(names[:MOST]) + more
 
 
-def describe(rows):
+def describe_table(rows):
     """Describe how the columns of a table are understood: str.
 
     For instance "age: number, 20 to 81 (2 missing); sex: F 61, M 53".

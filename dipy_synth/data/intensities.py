@@ -9,7 +9,7 @@ import numpy as np
 from dipy_synth.errors import InputError
 
 GROUND = 0.15  # least fraction of the voxels that share a background value
-MOST_VALUES = 3  # of the background
+MOST_LEVELS = 3  # of the background
 # A scanner's T1 has 0.06 to 0.4 of the brain's range below its 0.5 percentile.
 FLOOR, HIGHEST_FLOOR = 0.15, 1.0
 FAR = 10.0  # interquartile ranges; the brightest vessel is 3 above the third quartile
@@ -26,7 +26,7 @@ def background_values(data):
     step = max(1, round((data.size / 1e5) ** (1 / data.ndim)))
     sample = data[(slice(None, None, step),) * data.ndim]  # what fills much is in it
     values, counts = np.unique(sample, return_counts=True)
-    likely = values[np.argsort(-counts, kind="stable")[:MOST_VALUES]]
+    likely = values[np.argsort(-counts, kind="stable")[:MOST_LEVELS]]
     found = [value for value in likely if np.mean(data == value) >= GROUND]
     faces = [
         np.take(data, i, axis).ravel() for axis in range(data.ndim) for i in (0, -1)

@@ -67,6 +67,13 @@ def resample_labels(maps, matrix, shape):
     )
 
 
+def label_millilitres(maps, affine):
+    """Compute the volume of each value of a label map in mL: dict of int to float."""
+    size = abs(np.linalg.det(affine[:3, :3])) / 1000
+    values, counts = np.unique(maps, return_counts=True)
+    return dict(zip(values.tolist(), (counts * size).tolist()))
+
+
 def smallest_type(maps):
     """Return a label map in the smallest of uint8, int16 and int32 that holds it."""
     low, high = int(maps.min(initial=0)), int(maps.max(initial=0))

@@ -120,7 +120,7 @@ def _meant(given, listing):
             listing.leave_out(ASIDE_WHY, match)
         elif match.is_dir():
             yield from images_below(match, listing=listing)
-        elif is_image(match, listing):
+        elif is_image_name(match, listing):
             if any(map(listing.is_own, folders)) and not _names_it(given, match):
                 listing.leave_out(OURS, match)
             else:
@@ -159,7 +159,7 @@ def is_own_output(folder):
     return "dipy_synth" in names or "DipySynth" in description
 
 
-def is_image(path, listing=None):
+def is_image_name(path, listing=None):
     """Return whether a file is a NIfTI image by its name; record other images."""
     if NIFTI.search(path.name):
         return True
@@ -197,7 +197,7 @@ def images_below(root, *, listing=None):
         for entry in _entries(folder, listing):
             path = folder / entry.name
             if not _is_dir(entry):
-                if is_image(path, listing):
+                if is_image_name(path, listing):
                     found.append(path)
                 elif not path.suffix and not path.exists():
                     listing.leave_out("links to what is not there", path)

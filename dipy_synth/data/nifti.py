@@ -29,7 +29,7 @@ SPACES = {"scanner": 1, "aligned": 2, "mni": 4}
 SYNTHETIC = "synthetic, not a scan (dipy_synth)"
 
 ANALYZE = "; Analyze has no orientation: convert it, and see that left stays left"
-MOST_VOXELS = 2**31  # of a scan: more than 1200 x 1200 x 1200, which no scanner has
+MOST_SCANNED = 2**31  # of a scan: more than 1200 x 1200 x 1200, which no scanner has
 _BLOCK = 1 << 20
 
 
@@ -144,9 +144,9 @@ def _check_volume(image, name):
     """Refuse an image that is not one real-valued volume."""
     if image.ndim < 3 or any(n != 1 for n in image.shape[3:]):
         raise InputError(f"{name}: shape {image.shape}, expected three dimensions")
-    if not 0 < np.prod(image.shape, dtype=float) <= MOST_VOXELS:
+    if not 0 < np.prod(image.shape, dtype=float) <= MOST_SCANNED:
         raise InputError(
-            f"{name}: shape {image.shape}, expected 1 to {MOST_VOXELS} voxels"
+            f"{name}: shape {image.shape}, expected 1 to {MOST_SCANNED} voxels"
         )
     if image.get_data_dtype().kind not in "biuf":
         raise InputError(

@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 
-from dipy_synth.data.columns import describe, few, read_columns
+from dipy_synth.data.columns import describe_table, few, read_columns
 from dipy_synth.data.records import bids_root, stem
 from dipy_synth.utils.cells import column_number, is_age, is_sex
 from dipy_synth.utils.files import files_by_name
@@ -285,7 +285,7 @@ def _log(records, tables):
     if without and not tables:
         logger.info("no participants.tsv: nothing is known of the subjects")
         return
-    parts = [describe([r.covariates for r in records])]
+    parts = [describe_table([r.covariates for r in records])]
     if without:
         parts.append(f"no row for {few(f'sub-{s}' for s in without)}")
     logger.info("; ".join(filter(None, parts)))

@@ -19,14 +19,9 @@ NUMBERS = "doctor.json"
 _BRIGHTER = 3  # factor of the pictures of errors
 
 
-def check_folder(out_dir, request, *, force=False):
-    """Refuse to overwrite another diagnosis, or to write into a foreign folder.
-
-    `request` is that of `describe_request`; with `force` another diagnosis may be
-    replaced.
-    """
-    folder = OutputFolder(Path(out_dir), "diagnosis", record=NUMBERS, group="request")
-    folder.check(request, force=force)
+def diagnosis_folder(out_dir):
+    """Return the output folder of a diagnosis, with the record of its request."""
+    return OutputFolder(Path(out_dir), "diagnosis", record=NUMBERS, group="request")
 
 
 def diagnostics_page(context, results, path, *, request=None):
@@ -41,7 +36,7 @@ def diagnostics_page(context, results, path, *, request=None):
     path : str or Path
         The page. ``doctor.json`` is written to its folder.
     request : dict, optional
-        The request, for `check_folder`.
+        The request, of `describe_request`.
 
     Returns
     -------

@@ -1,6 +1,5 @@
 """Findings: the results of an evaluation in words, one per question."""
 
-from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ from scipy.stats import fisher_exact
 from dipy_synth.evaluation.adherence import NOT_EVALUATED
 from dipy_synth.evaluation.downstream import in_words
 from dipy_synth.metrics.memorization import FOUND
+from dipy_synth.metrics.verdicts import count_reasons
 
 ALPHA = 0.05
 # Least number of volumes on either side, half of a cohort, for "not distinguishable";
@@ -86,7 +86,7 @@ def not_noise(verdicts, ranges):
     real, m = sum(ranges.left_out), len(ranges.left_out)
     table = [[passed, n - passed], [real, m - real]]
     chance = fisher_exact(table, alternative="less").pvalue
-    counts = [*count_reasons(verdicts).items()][:3]
+    counts = [*count_reasons(v.reasons for v in verdicts).items()][:3]
     reasons = ", ".join(f"{name} ({count})" for name, count in counts)
     return Finding(
         "not noise",
@@ -95,12 +95,6 @@ def not_noise(verdicts, ranges):
         f"others, {real} of {m} do"
         + (f". Most often fails: {reasons}" if reasons else ""),
     )
-
-
-def count_reasons(verdicts):
-    """Count the failures by metric: dict of words to int, the most frequent first."""
-    names = [reason.split(":")[0] for v in verdicts for reason in v.reasons]
-    return dict(Counter(names).most_common())
 
 
 def alike(distribution, texture):

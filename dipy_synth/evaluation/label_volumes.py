@@ -4,9 +4,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 import re
 
-import numpy as np
-
-from dipy_synth.data.label_maps import read_label_map, resample_labels
+from dipy_synth.data.label_maps import (
+    label_millilitres,
+    read_label_map,
+    resample_labels,
+)
 from dipy_synth.data.label_table import Labels
 from dipy_synth.grid import Grid
 from dipy_synth.metrics.differences import compare_volumes
@@ -70,7 +72,10 @@ def find_labels(images, names, *, assumed=None):
     """
     maps = [image.with_name(_T1W.sub("_dseg", image.name)) for image in images]
     maps = [path if "_dseg" in path.name and path.is_file() else None for path in maps]
-    sizes = [None if path is None else _millilitres(path) for path in maps]
+    sizes = [
+        None if path is None else label_millilitres(*read_label_map(path))
+        for path in maps
+    ]
     values = {value for found in sizes if found is not None for value in found}
     labels = Labels.of(values | set(names), names)
     named = dict(zip(labels.values, labels.names))
@@ -80,14 +85,6 @@ def find_labels(images, names, *, assumed=None):
     )
     there = LabelMaps(tuple(maps), named, assumed) if any(maps) else None
     return there, sizes
-
-
-def _millilitres(path):
-    """Return the volume of each value of a label map: dict of int to float."""
-    maps, affine = read_label_map(path)
-    size = abs(np.linalg.det(affine[:3, :3])) / 1000
-    values, counts = np.unique(maps, return_counts=True)
-    return dict(zip(values.tolist(), (counts * size).tolist()))
 
 
 def compare_labels(real, synthetic, *, seed=0):

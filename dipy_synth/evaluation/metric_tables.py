@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from dipy_synth.evaluation.findings import count_reasons
 from dipy_synth.evaluation.label_volumes import label_column
 from dipy_synth.metrics.parcellation import column
-from dipy_synth.metrics.verdicts import limits_in_words
+from dipy_synth.metrics.verdicts import count_reasons, limits_in_words
 
 
 def metric_rows(evaluation):
@@ -97,11 +96,12 @@ def _distribution(evaluation):
 def _anatomy(evaluation):
     verdicts, ranges = evaluation.verdicts, evaluation.ranges
     common = {"question": "not noise", "n": len(verdicts)}
+    counts = count_reasons(verdict.reasons for verdict in verdicts)
     yield common | {
         "metric": "share_passing",
         "value": np.mean([verdict.passed for verdict in verdicts]),
         "floor": np.mean(ranges.left_out),
-        "note": ", ".join(f"{k} {n}" for k, n in count_reasons(verdicts).items()),
+        "note": ", ".join(f"{k} {n}" for k, n in counts.items()),
     }
     for name, limits in ranges.limits.items():
         yield common | {

@@ -1,5 +1,6 @@
 """Acceptance ranges of metrics, fitted to real brains, and their verdicts."""
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -177,6 +178,16 @@ def _verdict(row, limits):
         for name in _failures(row, limits)
     )
     return Verdict(not reasons, reasons, row)
+
+
+def count_reasons(verdicts):
+    """Count for how many volumes each metric is a reason, the most frequent first.
+
+    `verdicts` are the reasons of each volume, ``metric: value; range``. Returns dict of
+    str, the metric in words, to int.
+    """
+    names = [reason.split(": ")[0] for reasons in verdicts for reason in reasons]
+    return dict(Counter(names).most_common())
 
 
 def limits_in_words(low, high, form="{:.4g}".format):

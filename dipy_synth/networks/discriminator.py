@@ -28,7 +28,7 @@ def weighted_mean(values, weight):
     return ops.sum(weight * values) / ops.maximum(ops.sum(weight), 1.0)
 
 
-def foreground(images):
+def foreground_patches(images):
     """Mark the patches of 2 voxels where originals are above -1: tensor of 0 and 1."""
     return ops.max_pool(ops.cast(images[..., :1] > -1, "float32"), 2)
 
@@ -146,7 +146,7 @@ class AdversarialTraining(Network):
         loss += sum(self.losses)
         if not training:
             return loss
-        inside = foreground(x)
+        inside = foreground_patches(x)
         raised = weighted_mean(y_pred["generated"] - y_pred["fake"], inside)
         loss += hinge_loss(y_pred["real"], y_pred["fake"], inside)
         return loss - self.strength * raised
@@ -160,7 +160,7 @@ class AdversarialTraining(Network):
                 k: v for k, v in results.items() if k != self.discriminator_loss.name
             }
         self.discriminator_loss.update_state(
-            hinge_loss(y_pred["real"], y_pred["fake"], foreground(x))
+            hinge_loss(y_pred["real"], y_pred["fake"], foreground_patches(x))
         )
         return {
             **results,

@@ -77,12 +77,17 @@ class Wrapper:
             card = known.read_text(encoding="utf-8")
         return save_model(folder, dtype=dtype, card=card, **self._content())
 
-    def _write(self, run_dir, cohort):
-        """Write the model of a run with its card, and reload it in float32."""
-        card = privacy_card(cohort)
-        self.load_model_weights(self.save(run_dir / "model", card=card))
+    def _write(self, run_dir, cohort, *, add=None):
+        """Write the model of a run with its card, and reload it in float32.
+
+        `add` is called with the folder before, to add files.
+        """
+        folder = self.save(run_dir / "model", card=privacy_card(cohort))
+        if add is not None:
+            add(folder)
+        self.load_model_weights(folder)
         if self.verbose:
-            logger.info("Model written to %s", run_dir / "model")
+            logger.info("Model written to %s", folder)
 
     def _content(self):
         """Return what `save_model` stores: dict."""

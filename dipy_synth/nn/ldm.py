@@ -25,7 +25,7 @@ from dipy_synth.networks.conversion import need_weights
 from dipy_synth.networks.network import default_precision
 from dipy_synth.networks.presets import UNET_PRESETS, find_preset, unet_arguments
 from dipy_synth.networks.unet import UNet
-from dipy_synth.nn.base import privacy_card, warn_of_few
+from dipy_synth.nn.base import warn_of_few
 from dipy_synth.nn.generator import Generator
 from dipy_synth.nn.vqvae import VQVAE
 from dipy_synth.store import load_networks, made_from, read_config
@@ -45,6 +45,7 @@ from dipy_synth.training.initial import (
 )
 from dipy_synth.training.train_denoiser import (
     GUIDE,
+    SPLITS,
     Run,
     describe_training,
     encode_splits,
@@ -261,7 +262,11 @@ class LDM(Generator):
         if initial is not None:
             start_from(runs, initial.network, initial.guide)
         history = self._train(*pairs, runs, about)
-        self._finish(run_dir, cohort, with_gate)
+        self._write(
+            run_dir,
+            cohort,
+            add=lambda new: add_qc_filter_if_possible(new, cohort, copies=with_gate),
+        )
         return history
 
     def _start_config(self, cohort, vqvae, schedule):
@@ -293,11 +298,8 @@ class LDM(Generator):
         self.normalizer = measure_latents(
             latents["train"], [run.model for run in runs], self.vqvae.network
         )
-        options = {"training": True, "crop": crop, "dropout": dropout}
-        return tuple(
-            make_pairs(latents[split], rows_of(cohort, split), self, settings, **more)
-            for split, more in (("train", options), ("validation", {}))
-        )
+        rows = {split: rows_of(cohort, split) for split in SPLITS}
+        return make_pairs(latents, rows, self, settings, crop=crop, dropout=dropout)
 
     def _train(self, training, validation, runs, about):
         """Train the networks and fit the Gaussian denoiser; return the history.
@@ -322,12 +324,6 @@ class LDM(Generator):
             no = {"autoguidance": None, "autoguidance_interval": None}
             self.config["sampling"] |= no
         return history
-
-    def _finish(self, run_dir, cohort, with_gate):
-        """Write the model, and reload it in float32."""
-        self.save(run_dir / "model", card=privacy_card(cohort))
-        add_qc_filter_if_possible(run_dir / "model", cohort, copies=with_gate)
-        self.load_model_weights(run_dir / "model")
 
     def _show(self, run_dir, epoch, epochs):
         """Draw a few samples ten times per run."""

@@ -49,7 +49,7 @@ from dipy_synth.training.train_autoencoder import (
     with_frozen_encoder,
 )
 from dipy_synth.utils.lock import locks
-from dipy_synth.utils.montage import differences, save_montage
+from dipy_synth.utils.montage import difference_images, save_montage
 
 
 class VQVAE(Wrapper):
@@ -210,7 +210,7 @@ class VQVAE(Wrapper):
         if len(shown):
             with averaged_weights(trained):
                 rows = [np.asarray(shown, "float32"), self.reconstruct(shown)]
-            rows.append(differences(*rows))
+            rows.append(difference_images(*rows))
             titles = ["original", "decoded", "difference"]
             path = run_dir / "reconstructions.png"
             save_montage(path, rows, titles=titles, columns=len(shown))

@@ -11,20 +11,17 @@ from dipy_synth.utils.tables import write_table
 NUMBERS = "evaluation.json"
 
 
-def check_folder(out_dir, request, *, force=False):
-    """Refuse to overwrite another evaluation, or to write into a foreign folder.
-
-    `request` is in JSON types; with `force` another evaluation may be replaced.
-    """
-    folder = OutputFolder(Path(out_dir), "evaluation", record=NUMBERS, group="request")
-    folder.check(request, force=force)
+def evaluation_folder(out_dir):
+    """Return the output folder of an evaluation, with the record of its request."""
+    return OutputFolder(Path(out_dir), "evaluation", record=NUMBERS, group="request")
 
 
 def write_evaluation(evaluation, out_dir, cohorts, *, request, show_nearest=False):
     """Write evaluation.json, metrics.tsv, volumes.tsv and evaluation.html: its path.
 
-    `cohorts` are those of `load_cohorts`, and `request` that of `check_folder`. With
-    `show_nearest` the training volumes nearest to synthetic ones are named and shown.
+    `cohorts` are those of `load_cohorts`, and `request` that of `evaluation_folder`.
+    With `show_nearest` the training volumes nearest to synthetic ones are named and
+    shown.
     """
     out_dir = Path(out_dir)
     real, synthetic, train = (cohorts[name] for name in ("real", "synthetic", "train"))

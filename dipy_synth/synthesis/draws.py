@@ -1,18 +1,10 @@
 """Draws of volumes that a QC filter looks at: how many, how many kept, and the time."""
 
-from collections import Counter
 import time
 
 from dipy.utils.logging import logger
 
-
-def count_reasons(draws):
-    """Count for how many draws each metric was a reason, the most frequent first: dict.
-
-    `draws` are the reasons of each rejected draw, as `QCFilter` returns them.
-    """
-    names = [reason.split(": ")[0] for reasons in draws for reason in reasons]
-    return dict(Counter(names).most_common())
+from dipy_synth.metrics.verdicts import count_reasons
 
 
 class Draws:

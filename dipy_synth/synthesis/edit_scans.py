@@ -30,7 +30,7 @@ from dipy_synth.synthesis.scans import (
 from dipy_synth.utils.derivative import OutputFolder
 from dipy_synth.utils.files import read_object, write_json
 from dipy_synth.utils.lock import locks
-from dipy_synth.utils.montage import differences, save_montage
+from dipy_synth.utils.montage import difference_images, save_montage
 from dipy_synth.utils.tables import write_table
 
 KIND = "cohort of edited scans"
@@ -234,7 +234,7 @@ def _draw(root, keys, out_dir):
     changes = [_on_grid(out_dir, key, brain) for key, brain in zip(keys, brains)]
     scans = [brain.data for brain in brains]
     rows = [scans, [np.clip(a + b, 0, 1) for a, b in zip(scans, changes)]]
-    rows.append(differences(*rows))
+    rows.append(difference_images(*rows))
     titles = ["scans", "edited", "difference"]
     save_montage(out_dir / PICTURE, rows, titles=titles, columns=SHOWN)
 

@@ -6,7 +6,11 @@ from dipy.utils.logging import logger
 import numpy as np
 
 from dipy_synth import __version__
-from dipy_synth.data.label_maps import resample_labels, smallest_type
+from dipy_synth.data.label_maps import (
+    label_millilitres,
+    resample_labels,
+    smallest_type,
+)
 from dipy_synth.data.label_table import Labels
 from dipy_synth.data.nifti import SYNTHETIC, write_volume
 from dipy_synth.data.prepared import sidecar_path, space_of_model
@@ -114,7 +118,7 @@ class Outputs:
         sidecar = {
             "Description": "Labels of the synthetic brain, generated with it",
             **self._about(path, config),
-            "LabelVolumes": _millilitres(label_map, where["affine"], names),
+            "LabelVolumes": _label_volumes(label_map, where["affine"], names),
             "LabelVolumesUnit": "mL",
         }
         self._write_map(path, "dseg", label_map, sidecar, where)
@@ -150,7 +154,7 @@ class Outputs:
         if known:
             return
         names = {name: value for value, name in enumerate(LABELS, 1)}
-        volumes = _millilitres(labels, where["affine"], names)
+        volumes = _label_volumes(labels, where["affine"], names)
         sidecar |= {"TissueVolumes": volumes, "TissueVolumesUnit": "mL"}
         self._write_map(path, "dseg", labels.astype("uint8"), sidecar, where)
 
@@ -168,11 +172,13 @@ def _moved(shares, mask, brain, affine, target):
     return np.where(known, moved / np.where(known, total, 1), 0).astype("float32")
 
 
-def _millilitres(labels, affine, names):
-    """Compute the volume of each label, from its name to its value: dict of float."""
-    size = abs(np.linalg.det(affine[:3, :3])) / 1000
-    counts = {name: np.count_nonzero(labels == value) for name, value in names.items()}
-    return {name: round(float(n * size), 3) for name, n in counts.items()}
+def _label_volumes(maps, affine, names):
+    """Compute the volume in mL of each name of a label: dict of str to float.
+
+    `names` are dict of str to int, the value in the label map.
+    """
+    found = label_millilitres(maps, affine)
+    return {name: round(found.get(value, 0.0), 3) for name, value in names.items()}
 
 
 def volume_path(out_dir, number, config):

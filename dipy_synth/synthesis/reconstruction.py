@@ -33,7 +33,7 @@ from dipy_synth.synthesis.scans import (
 from dipy_synth.utils.derivative import OutputFolder
 from dipy_synth.utils.files import read_object, write_json
 from dipy_synth.utils.lock import locks
-from dipy_synth.utils.montage import differences, save_montage
+from dipy_synth.utils.montage import difference_images, save_montage
 from dipy_synth.utils.tables import write_table
 
 KIND = "reconstruction"
@@ -202,6 +202,6 @@ def _draw(vqvae, root, keys, out_dir):
     """Draw scans on the grid, originals above and reconstructions below."""
     originals = [read_prepared(prepared_path(root, key)).data for key in keys]
     rows = [originals, [vqvae.reconstruct(volume) for volume in originals]]
-    rows.append(differences(*rows))
+    rows.append(difference_images(*rows))
     titles = ["originals", "reconstructions", "difference"]
     save_montage(out_dir / "reconstruction.png", rows, titles=titles, columns=SHOWN)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dipy_synth.data.columns import describe, read_columns
+from dipy_synth.data.columns import describe_table, read_columns
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.errors import InputError
 from dipy_synth.utils.cells import is_missing
@@ -213,7 +213,7 @@ def read_matched_participants(path, schema, *, keep_ids=False):
             schema.encode([row])
         except InputError as error:
             raise InputError(f"{path}, row {number}: {error}") from error
-    logger.info(f"{path}: {describe([{n: r[n] for n in used} for r in rows])}")
+    logger.info(f"{path}: {describe_table([{n: r[n] for n in used} for r in rows])}")
     columns = [column for column in schema.columns if column.name in used]
     if not keep_ids:
         return [{c.name: _rounded(row.get(c.name), c) for c in columns} for row in rows]

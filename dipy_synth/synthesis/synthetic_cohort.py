@@ -10,8 +10,9 @@ from dipy.utils.logging import logger
 
 from dipy_synth.data.prepared import sidecar_path
 from dipy_synth.errors import InputError, QualityError
+from dipy_synth.metrics.verdicts import count_reasons
 from dipy_synth.models import describe_model, model_hashes
-from dipy_synth.synthesis.draws import Draws, count_reasons
+from dipy_synth.synthesis.draws import Draws
 from dipy_synth.synthesis.outputs import (
     PICTURE,
     Outputs,

@@ -158,21 +158,25 @@ def measure_latents(latents, networks, autoencoder):
     return normalizer
 
 
-def make_pairs(latents, rows, ldm, settings, *, training=False, **options):
-    """Make the training or validation pairs of a model: NoisyPairs.
+def make_pairs(latents, rows, ldm, settings, **options):
+    """Make the pairs for training and for validation: list of NoisyPairs.
 
-    Noise is new in every epoch of training, and fixed in validation. `options` are
-    ``crop`` and ``dropout``.
+    Latents and rows of the table are dicts of `SPLITS`. Noise is new in every epoch of
+    training, and fixed in validation. `options` are those of training: ``crop`` and
+    ``dropout``.
     """
-    return NoisyPairs(
-        latents.values,
-        conditions_of(latents.values, ldm.schema, rows),
-        ldm.schedule,
-        normalizer=ldm.normalizer,
-        shifts=latents.shifts,
-        views=latents.views,
-        batch_size=settings.batch_size,
-        shuffle=training,
-        seed=settings.seed,
-        **options,
-    )
+    return [
+        NoisyPairs(
+            latents[split].values,
+            conditions_of(latents[split].values, ldm.schema, rows[split]),
+            ldm.schedule,
+            normalizer=ldm.normalizer,
+            shifts=latents[split].shifts,
+            views=latents[split].views,
+            batch_size=settings.batch_size,
+            shuffle=split == "train",
+            seed=settings.seed,
+            **(options if split == "train" else {}),
+        )
+        for split in SPLITS
+    ]

@@ -32,7 +32,7 @@ def mid_slices(volume, at=None):
     return [plane.T[::-1] for plane in (sagittal, coronal, axial)]
 
 
-def differences(originals, others):
+def difference_images(originals, others):
     """Return differences of volumes in [0, 1]: grey where they are equal."""
     pairs = zip(originals, others)
     return [np.clip(0.5 + (other - original), 0, 1) for original, other in pairs]

@@ -50,8 +50,8 @@ class SynthDoctorFlow(Workflow):
         start_keras()  # only now: errors above do not load a framework
         from dipy_synth.data.cohort import load_cohort
         from dipy_synth.diagnostics import (
-            check_folder,
             describe_request,
+            diagnosis_folder,
             diagnostics_page,
             read_context,
             run_checks,
@@ -63,7 +63,7 @@ class SynthDoctorFlow(Workflow):
         inputs = {"prepared": cohort, "vqvae": vqvae, "seed": seed}
         request = describe_request(model, quick=quick, **inputs)
         with folder_lock(out_dir):
-            check_folder(out_dir, request, force=self._force_overwrite)
+            diagnosis_folder(out_dir).check(request, force=self._force_overwrite)
             context = read_context(model, **inputs)
             results = run_checks(context, quick=quick, progress=True)
             path = Path(out_dir) / "doctor.html"

@@ -84,7 +84,10 @@ class EvaluateMRIFlow(Workflow):
         from dipy_synth.evaluation import evaluate, load_cohorts
         from dipy_synth.evaluation.cohorts import describe_cohorts
         from dipy_synth.evaluation.extractors import hash_of, make_extractors
-        from dipy_synth.report.evaluation_output import check_folder, write_evaluation
+        from dipy_synth.report.evaluation_output import (
+            evaluation_folder,
+            write_evaluation,
+        )
         from dipy_synth.utils.lock import folder_lock
         from dipy_synth.utils.parallel import ParallelMap, check_engine
 
@@ -103,7 +106,7 @@ class EvaluateMRIFlow(Workflow):
         if downstream:  # a request of before this option was without it
             request["downstream"] = True
         with folder_lock(out_dir):
-            check_folder(out_dir, request, force=self._force_overwrite)
+            evaluation_folder(out_dir).check(request, force=self._force_overwrite)
             evaluation = evaluate(
                 **cohorts,
                 **extractors,

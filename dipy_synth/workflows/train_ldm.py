@@ -1,8 +1,5 @@
 """The command dipy_train_ldm."""
 
-from pathlib import Path
-
-from dipy.utils.logging import logger
 from dipy.workflows.workflow import Workflow
 
 
@@ -191,4 +188,3 @@ class TrainLDMFlow(Workflow):
             network={k: v for k, v in network.items() if v is not None},
         )
         self.last_generated_outputs = {"out_dir": str(out_dir)}
-        logger.info(f"Model: {Path(out_dir) / 'model'}")

@@ -1,7 +1,5 @@
 """The command dipy_train_predictor."""
 
-from pathlib import Path
-
 from dipy.utils.logging import logger
 from dipy.workflows.workflow import Workflow
 
@@ -102,4 +100,3 @@ class TrainPredictorFlow(Workflow):
         if cohort.where("validation").any():
             for name, found in predictor.evaluate(cohort).items():
                 logger.info("validation subjects, %s: %s", name, found)
-        logger.info(f"Model: {Path(out_dir) / 'model'}")

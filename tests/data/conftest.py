@@ -69,8 +69,8 @@ class Server:
         handler.wfile.write(rest[: self.breaks.pop(0)] if self.breaks else rest)
 
     def _start(self, handler):
-        told = re.match(r"bytes=(\d+)-$", handler.headers.get("Range", ""))
-        return int(told[1]) if told and self.ranges else None
+        asked = re.match(r"bytes=(\d+)-$", handler.headers.get("Range", ""))
+        return int(asked[1]) if asked and self.ranges else None
 
     def _head(self, handler, start, size):
         handler.send_response(200 if start is None else 206)

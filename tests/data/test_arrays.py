@@ -54,8 +54,8 @@ def test_metrics_and_preparation_take_images(phantom, image, path):
     assert symmetry(path) == pytest.approx(symmetry(phantom.data))
     assert check_volumes([image, path], "volumes", shape=SHAPE).shape == (2, *SHAPE)
     grid = Grid(SHAPE, (VOXEL,) * 3)
-    told = {"grid": grid, "mean": image, "power": 1.0, "tissues": False}
-    assert describe_brain(path, **told)["similarity"] == pytest.approx(1)
+    options = {"grid": grid, "mean": image, "power": 1.0, "tissues": False}
+    assert describe_brain(path, **options)["similarity"] == pytest.approx(1)
     kept = PreprocessConfig(align="none", bias=False, grid=grid)
     wanted = prepare_t1(phantom.data, phantom.affine, preprocessing=kept)
     for one in (image, path):

@@ -1,4 +1,4 @@
-"""Where the brain is found, and how it is told when it is not."""
+"""Where the brain is found, and what is reported when it is not."""
 
 import logging
 import sys

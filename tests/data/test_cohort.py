@@ -24,7 +24,7 @@ def folder(tmp_path, prepared_folder):
     return shutil.copytree(prepared_folder, tmp_path / "cohort")
 
 
-def test_a_cohort_tells_who_is_in_it(prepared_folder):
+def test_a_cohort_knows_who_is_in_it(prepared_folder):
     cohort = Cohort.load(prepared_folder)
     assert cohort.root == prepared_folder and cohort.grid.shape == (16, 24, 16)
     assert cohort.keys == tuple(f"sub-0{i}" for i in range(1, 9))

@@ -47,7 +47,7 @@ def test_unfinished_file_of_another_program_is_resumed(server, tmp_path):
 
 
 @pytest.mark.parametrize("size", [10, len(BODY) + 10])
-def test_size_alone_tells_a_wrong_file(server, tmp_path, size):
+def test_size_alone_finds_a_wrong_file(server, tmp_path, size):
     (tmp_path / "a.bin").write_bytes((BODY + BODY)[:size])
     assert download(server.file(md5=None), tmp_path, **QUICK).read_bytes() == BODY
 

@@ -1,4 +1,4 @@
-"""Data sets: fetched once, unpacked whole, their licence told; CC359 by hand."""
+"""Data sets: fetched once, unpacked whole, their licence shown; CC359 by hand."""
 
 from dataclasses import replace
 import logging
@@ -49,7 +49,7 @@ NESTED = {f"Set/sub/{name}": content for name, content in FLAT.items()}
         (NESTED, ["source.json", "sub", "sub/a.nii.gz", "sub/b.nii.gz"]),
     ],
 )
-def test_fetch_unpacks_tells_the_licence_and_rests(server, tmp_path, members, expected):
+def test_fetch_unpacks_shows_the_licence_and_rests(server, tmp_path, members, expected):
     source = source_on(server, members)
     folder = fetch_t1(source, tmp_path, **QUICK)
     assert folder == tmp_path / "Set"
@@ -167,7 +167,7 @@ def put_cc359(folder, subjects, *, masks):
             path.touch()
 
 
-def test_check_cc359_tells_what_is_there_and_what_is_not(tmp_path):
+def test_check_cc359_lists_what_is_there_and_what_is_not(tmp_path):
     put_cc359(tmp_path, [1, 3], masks=True)
     put_cc359(tmp_path, [7], masks=False)
     put_cc359(tmp_path, [9], masks=True)
@@ -183,7 +183,7 @@ def test_check_cc359_tells_what_is_there_and_what_is_not(tmp_path):
     assert found["packed"] == ["Original.zip"]
 
 
-def test_fetch_cc359_tells_where_to_register_until_all_is_there(tmp_path):
+def test_fetch_cc359_says_where_to_register_until_all_is_there(tmp_path):
     put_cc359(tmp_path / "CC359", [1], masks=True)
     put_cc359(tmp_path / "CC359", [7], masks=False)
     words = r"Register at https://.*2 images and 1 masks.*: 357 .*masks: 1 \(CC0007\)"
@@ -228,7 +228,7 @@ def test_flow_has_a_command_line(flow, monkeypatch):
     monkeypatch.setattr("sys.argv", ["x", "nfbs", "--keep_archive", "--out_dir", "d"])
     parser = IntrospectiveArgumentParser()
     parser.add_workflow(flow)
-    told = parser.get_flow_args()
-    assert told["name"] == "nfbs"
-    assert told["keep_archive"] is True
-    assert str(told["out_dir"]) == "d"
+    arguments = parser.get_flow_args()
+    assert arguments["name"] == "nfbs"
+    assert arguments["keep_archive"] is True
+    assert str(arguments["out_dir"]) == "d"

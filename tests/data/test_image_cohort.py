@@ -94,7 +94,7 @@ def test_the_split_is_whole_disjoint_and_seeded(stored):
 
 
 @pytest.mark.parametrize(
-    ("arrays", "told"),
+    ("arrays", "message"),
     [
         ({"pictures": np.zeros((3, 4, 4))}, "holds pictures; expected images"),
         ({"images": np.zeros((3, 4))}, "expected \\(n, I, J\\)"),
@@ -118,14 +118,14 @@ def test_the_split_is_whole_disjoint_and_seeded(stored):
         ({"images": np.zeros((3, 4, 4)), "labels": [0, 1, 2j]}, "a whole number or"),
     ],
 )
-def test_other_arrays_are_reported(tmp_path, arrays, told):
+def test_other_arrays_are_reported(tmp_path, arrays, message):
     np.savez(tmp_path / "wrong.npz", **arrays)
-    with pytest.raises(InputError, match=f"wrong.npz: .*{told}"):
+    with pytest.raises(InputError, match=f"wrong.npz: .*{message}"):
         ArrayCohort.load(tmp_path / "wrong.npz")
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("wrong.npz", b"PK\x03\x04 not a zip file", "not a readable .npz"),
         ("images", b"P5 28 28", "not an IDX file"),
@@ -133,9 +133,9 @@ def test_other_arrays_are_reported(tmp_path, arrays, told):
         ("images.gz", b"\x1f\x8b broken", "not a readable gzip"),
     ],
 )
-def test_other_files_are_reported(tmp_path, name, content, told):
+def test_other_files_are_reported(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         ArrayCohort.load(tmp_path / name)
 
 

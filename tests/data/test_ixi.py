@@ -22,7 +22,7 @@ ROWS = [  # numbers of a spreadsheet, words of a text
     {"IXI_ID": 16, SEX: 1, "HEIGHT": 0, "AGE": 60.5},
     {"IXI_ID": 16, SEX: 1, "HEIGHT": 0, "AGE": 20},  # contradicts it
 ]
-TOLD = {
+EXPECTED = {
     "IXI002": {"age": "35.80", "sex": "F"},
     "IXI012": {"age": "38.78", "sex": "M"},
     "IXI013": {"age": None, "sex": None},
@@ -45,7 +45,7 @@ def write_xls(path, rows):
 
 def test_rows_of_one_subject_are_one_and_contradictions_are_reported(caplog):
     with caplog.at_level(logging.WARNING, logger="dipy_synth"):
-        assert ages_and_sexes(ROWS, Path("IXI.xls")) == TOLD
+        assert ages_and_sexes(ROWS, Path("IXI.xls")) == EXPECTED
     impossible, message = caplog.messages
     assert "age -1, sex 3 of IXI014" in impossible
     assert "IXI.xls: IXI016 has age 60.50 and 20.00" in message
@@ -68,7 +68,7 @@ def test_the_spreadsheet_is_read_beside_the_scans_or_above(tmp_path):
     pytest.importorskip("xlrd")
     (tmp_path / "IXI-T1").mkdir()
     write_xls(tmp_path / "IXI.xls", ROWS)
-    assert read_ixi_table(tmp_path) == read_ixi_table(tmp_path / "IXI-T1") == TOLD
+    assert read_ixi_table(tmp_path) == read_ixi_table(tmp_path / "IXI-T1") == EXPECTED
     (tmp_path / "IXI.csv").write_text(f'IXI_ID,"{SEX}",AGE\n2,1,20\n')
     assert read_ixi_table(tmp_path) == {"IXI002": {"age": "20.00", "sex": "M"}}
 
@@ -108,7 +108,7 @@ def test_without_a_table_there_are_no_covariates(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("IXI_ID,SEX_ID,HEIGHT,AGE\n2,2,164,5,35.8\n", "line 2: 5 cells, expected 4"),
         ("IXI_ID,SEX_ID,AGE\n2,2,35,80\n", "line 2: 4 cells, expected 3"),
@@ -117,9 +117,9 @@ def test_without_a_table_there_are_no_covariates(tmp_path):
         ("IXI_ID,SEX_ID,SEX_ID (1=m),AGE\n2,2,1,40\n", "one column each"),
     ],
 )
-def test_a_table_that_is_not_rectangular_or_clear_is_refused(tmp_path, text, told):
+def test_a_table_that_is_not_rectangular_or_clear_is_refused(tmp_path, text, message):
     (tmp_path / "IXI.csv").write_text(text)
-    with pytest.raises(InputError, match=f"IXI.csv.*{told}"):
+    with pytest.raises(InputError, match=f"IXI.csv.*{message}"):
         read_ixi_table(tmp_path)
 
 

@@ -181,8 +181,8 @@ def test_a_cohort_keeps_its_labels_and_names_the_scan_without(study, tmp_path, c
     for index, path in enumerate(cohort.paths[:3]):
         assert_array_equal(read_prepared(path).label_map, maps[index])
         assert nib.load(label_path(path)).get_data_dtype() == np.int16
-        told = read_json(str(label_path(path)).replace(".nii.gz", ".json"))
-        assert told["Labels"] == [-3, 0, 1, 2] and len(told["Sources"]) == 2
+        sidecar = read_json(str(label_path(path)).replace(".nii.gz", ".json"))
+        assert sidecar["Labels"] == [-3, 0, 1, 2] and len(sidecar["Sources"]) == 2
     sides = [len(cohort.label_maps(side)) for side in ("train", "validation")]
     assert sides == [3, 1]
     assert cohort_config(cohort)["labels"] == cohort.label_table.to_config()

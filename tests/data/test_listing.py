@@ -44,11 +44,11 @@ def test_what_is_beside_the_data_is_not_read(study):
 
 
 @pytest.mark.parametrize(
-    "told", [{"GeneratedBy": [{"Name": "dipy_synth"}]}, {"DipySynth": {}}]
+    "description", [{"GeneratedBy": [{"Name": "dipy_synth"}]}, {"DipySynth": {}}]
 )
-def test_what_dipy_synth_wrote_is_not_read_unless_it_is_given(study, told):
+def test_what_dipy_synth_wrote_is_not_read_unless_it_is_given(study, description):
     root = study("sub-01_T1w.nii.gz", "out/sub-9/anat/sub-9_desc-synthetic_T1w.nii.gz")
-    write_json(root / "out" / "dataset_description.json", told)
+    write_json(root / "out" / "dataset_description.json", description)
     synthetic = ["sub-9_desc-synthetic_T1w.nii.gz"]
     for inputs in (root, f"{root}/**/*.nii.gz"):
         assert names(list_images(inputs)) == ["sub-01_T1w.nii.gz"]
@@ -77,8 +77,8 @@ def test_links_are_followed_and_loops_are_not(study, tmp_path):
     (root / "gone.nii.gz").symlink_to(".git/annex/objects/none")
     listing = find_images(root)
     assert names(listing.images) == ["a.nii.gz", "b.nii.gz", "gone.nii.gz"]
-    told = listing.left_out["links to what is not there"]
-    assert names(told) == ["self", "sub-03"]
+    links = listing.left_out["links to what is not there"]
+    assert names(links) == ["self", "sub-03"]
 
 
 def test_endings_in_any_case_and_pairs(study):
@@ -94,8 +94,8 @@ def test_endings_in_any_case_and_pairs(study):
 def test_other_images_are_counted_and_named(study):
     more = ["IXI-T1.tar", "e.nii.gz.gz", "f.nii.gz~", "g.nii.gz.part", "h.nii (1).gz"]
     root = study("a.nii.gz", "b.mgz", "c.nrrd", "d.nii.bz2", *more)
-    told = find_images(root).left_out
-    assert names(path for paths in told.values() for path in paths) == [
+    left_out = find_images(root).left_out
+    assert names(path for paths in left_out.values() for path in paths) == [
         *more[:1],
         "b.mgz",
         "c.nrrd",

@@ -1,4 +1,4 @@
-"""Files that are not what they should be, each told by name."""
+"""Files that are not what they should be, each named."""
 
 import gzip
 import os

@@ -112,9 +112,9 @@ def test_a_brain_that_fits_passes_and_the_excess_of_another_is_reported():
     matrix[1, 3] = 4  # three planes of 2 mm, 1 mm of the first is voxel
     with pytest.raises(InputError) as caught:
         ops.check_fit(mask, matrix, grid)
-    told = str(caught.value)
-    assert "5.0 mm posterior" in told and "anterior" not in told
-    assert "8 x 8 x 8 voxels of 2 x 2 x 2 mm" in told and "8 x 16 x 8" in told
+    message = str(caught.value)
+    assert "5.0 mm posterior" in message and "anterior" not in message
+    assert "8 x 8 x 8 voxels of 2 x 2 x 2 mm" in message and "8 x 16 x 8" in message
     bigger = Grid(shape=(8, 16, 8), voxel_size=(2, 2, 2))
     matrix[1, 3] -= 4  # four more planes on either side
     ops.check_fit(mask, matrix, bigger)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dipy_synth.data.columns import describe, normalize_columns
+from dipy_synth.data.columns import describe_table, normalize_columns
 from dipy_synth.data.participants import Participants, add_covariates, fold
 from dipy_synth.data.records import Record
 from dipy_synth.errors import InputError
@@ -141,17 +141,19 @@ def test_levels_of_sex_are_those_of_the_data_dictionary(study):
     found, log = study(table + rows, "01", "02")
     assert [row["sex"] for row in found.values()] == ["0", "1"]
     assert "sex: 0, 1 are codes of unknown meaning" in log
-    told = {"Sex": {"Levels": {"0": "female subjects", "1": {"Description": "Male"}}}}
+    dictionary = {
+        "Sex": {"Levels": {"0": "female subjects", "1": {"Description": "Male"}}}
+    }
     found, log = study(
-        table + rows, "01", "02", files={"participants.json": json.dumps(told)}
+        table + rows, "01", "02", files={"participants.json": json.dumps(dictionary)}
     )
     assert [row["sex"] for row in found.values()] == ["F", "M"]
     assert "codes" not in log
 
 
 def test_units_of_age_are_those_of_the_data_dictionary(study):
-    told = json.dumps({"age": {"Units": "months"}})
-    found, _ = study(f"{HEAD}sub-01\t240\tF\n", files={"participants.json": told})
+    dictionary = json.dumps({"age": {"Units": "months"}})
+    found, _ = study(f"{HEAD}sub-01\t240\tF\n", files={"participants.json": dictionary})
     assert found["01"]["age"] == "20"
 
 
@@ -182,7 +184,7 @@ def test_a_subject_that_is_matched_by_name_is_not_by_its_label(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("values", "expected", "told"),
+    ("values", "expected", "note"),
     [
         (["25Y", "30,5", "40"], ["25", "30.5", "40"], ""),
         (["25", "999", "-1", "-1"], ["25", None, None, None], "-1 (2 times), 999"),
@@ -196,10 +198,10 @@ def test_a_subject_that_is_matched_by_name_is_not_by_its_label(tmp_path):
         (["\u0662\u0665", "30"], ["25", "30"], ""),  # Arabic digits
     ],
 )
-def test_ages_are_understood(values, expected, told):
+def test_ages_are_understood(values, expected, note):
     rows, notes = normalize_columns([{"age": value} for value in values])
     assert [row["age"] for row in rows] == expected
-    assert told in " ".join(notes) and bool(told) == bool(notes)
+    assert note in " ".join(notes) and bool(note) == bool(notes)
 
 
 @pytest.mark.parametrize("name", ["age_at_scan", "Age (years)", "AgeAtMRI", "age_yrs"])
@@ -236,7 +238,7 @@ def test_codes_of_a_data_dictionary_are_named_where_they_are_numbers():
 
 
 @pytest.mark.parametrize(
-    ("entry", "told"),
+    ("entry", "noted"),
     [
         ({"Description": "age in months at scan"}, True),
         ({"Description": "age in months at scan", "Units": "years"}, False),
@@ -244,9 +246,9 @@ def test_codes_of_a_data_dictionary_are_named_where_they_are_numbers():
         ({"Description": "age of the participant"}, False),
     ],
 )
-def test_a_unit_in_words_alone_is_named(entry, told):
+def test_a_unit_in_words_alone_is_named(entry, noted):
     _, notes = normalize_columns([{"age": "25"}], {"age": entry})
-    assert ("without Units, taken as years" in " ".join(notes)) == told
+    assert ("without Units, taken as years" in " ".join(notes)) == noted
 
 
 def test_codes_for_missing_are_no_sexes():
@@ -275,11 +277,13 @@ def test_other_columns_keep_what_they_say():
     assert [row["n"] for row in found] == ["1", "-999", "3"]
     assert "site: Guys and guys differ in case alone" in notes[0]
     assert "n: -999 may stand for missing" in notes[1]
-    assert "number, 2 to 3, but a" in describe(found)
+    assert "number, 2 to 3, but a" in describe_table(found)
 
 
 def test_many_names_are_counted_not_listed():
-    assert describe([{"id": f"x{i}"} for i in range(40)]) == "id: 40 different names"
+    assert (
+        describe_table([{"id": f"x{i}"} for i in range(40)]) == "id: 40 different names"
+    )
 
 
 def test_folding_keeps_what_makes_two_labels_two():

@@ -116,7 +116,7 @@ def test_collisions_are_refused(touch):
         read_records([root / "p_q", root / "pq"])
 
 
-def test_the_json_of_dcm2niix_tells_other_series(touch, caplog):
+def test_the_json_of_dcm2niix_excludes_other_series(touch, caplog):
     root = touch(*(f"anna/{n}.nii" for n in ("s3", "s4", "s5", "s6", "T1_7")))
     series = {
         "s3": "t1_mprage_sag",

@@ -1,4 +1,4 @@
-"""Files of any name: T1 scans told from what else lies in a folder."""
+"""Files of any name: T1 scans found among what else lies in a folder."""
 
 from pathlib import Path
 

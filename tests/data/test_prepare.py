@@ -76,11 +76,15 @@ def done(tmp_path_factory, bids_folder):
 
 
 def test_the_output_is_a_bids_derivative(done, bids_folder):
-    told = read_json(done / "dataset_description.json")
-    assert told["DatasetType"] == "derivative" and told["License"] == "CC0"
-    assert told["GeneratedBy"][0]["Name"] == "dipy_synth"
-    assert Grid.from_config(told["DipySynth"]["Grid"]) == STEPS.grid
-    assert PreprocessConfig.from_config(told["DipySynth"]["Preprocessing"]) == STEPS
+    description = read_json(done / "dataset_description.json")
+    assert (
+        description["DatasetType"] == "derivative" and description["License"] == "CC0"
+    )
+    assert description["GeneratedBy"][0]["Name"] == "dipy_synth"
+    assert Grid.from_config(description["DipySynth"]["Grid"]) == STEPS.grid
+    assert (
+        PreprocessConfig.from_config(description["DipySynth"]["Preprocessing"]) == STEPS
+    )
     rows = read_table(done / "participants.tsv")
     assert [row["participant_id"] for row in rows] == [f"sub-0{i}" for i in range(1, 5)]
     assert sorted(row.pop("split") for row in rows) == ["train"] * 3 + ["validation"]
@@ -109,16 +113,18 @@ def test_a_prepared_scan_is_what_the_function_gives(done, bids_folder):
     assert_array_equal(stored.get_fdata()[~found.mask], 0)
 
 
-def test_the_sidecar_tells_source_transform_and_range(done):
+def test_the_sidecar_has_source_transform_and_range(done):
     path = sidecar_path(prepared_path(done, "sub-02"))
-    told = json.loads(path.read_text())
-    assert told["Sources"] == ["bids:raw:sub-02/anat/sub-02_T1w.nii.gz"]
-    assert told["NativeShape"] == [20, 24, 20]
+    sidecar = json.loads(path.read_text())
+    assert sidecar["Sources"] == ["bids:raw:sub-02/anat/sub-02_T1w.nii.gz"]
+    assert sidecar["NativeShape"] == [20, 24, 20]
     assert (
-        np.shape(told["PreparedToNative"]) == np.shape(told["NativeAffine"]) == (4, 4)
+        np.shape(sidecar["PreparedToNative"])
+        == np.shape(sidecar["NativeAffine"])
+        == (4, 4)
     )
-    assert told["IntensityRange"][0] < told["IntensityRange"][1]
-    assert told["Preprocessing"] == STEPS.to_config()
+    assert sidecar["IntensityRange"][0] < sidecar["IntensityRange"][1]
+    assert sidecar["Preprocessing"] == STEPS.to_config()
 
 
 def test_the_dataset_is_described_for_people_and_programs(done, bids_folder):
@@ -128,8 +134,10 @@ def test_the_dataset_is_described_for_people_and_programs(done, bids_folder):
     assert "dipy_preprocess_t1" in (done / "README.md").read_text()
     assert "The authors of: Phantoms" in (done / "CITATION.cff").read_text()
     assert (done / ".bidsignore").read_text().split() == ["quality.html", "quality.tsv"]
-    told = read_json(done / "dataset_description.json")
-    assert (done / told["DatasetLinks"]["raw"]).resolve() == bids_folder.resolve()
+    description = read_json(done / "dataset_description.json")
+    assert (
+        done / description["DatasetLinks"]["raw"]
+    ).resolve() == bids_folder.resolve()
     mask = sidecar_path(mask_path(prepared_path(done, "sub-01")))
     assert read_json(mask)["Type"] == "Brain"
 
@@ -154,9 +162,9 @@ def test_a_cohort_of_an_earlier_version_is_read_and_not_added_to(source, tmp_pat
     for path in (out / "sub-01" / "anat").iterdir():
         path.rename(path.with_name(path.name.replace("_space-MNI152NLin2009aSym", "")))
     path = out / "dataset_description.json"
-    told = read_json(path)
-    del told["DipySynth"]["Kind"]
-    write_json(path, told)
+    content = read_json(path)
+    del content["DipySynth"]["Kind"]
+    write_json(path, content)
     assert read_prepared(prepared_path(out, "sub-01")).data.shape == STEPS.grid.shape
     with pytest.raises(InputError, match="earlier version of dipy_synth"):
         prepare(source, out, preprocessing=aligned, force=True)
@@ -227,8 +235,10 @@ def test_other_steps_need_force_or_another_folder(source, tmp_path):
         None
     }
     assert all(when != before[name] for name, when in stamps(out_dir).items())
-    told = read_json(out_dir / "dataset_description.json")["DipySynth"]["Preprocessing"]
-    assert told["order"] == 1
+    written = read_json(out_dir / "dataset_description.json")["DipySynth"][
+        "Preprocessing"
+    ]
+    assert written["order"] == 1
 
 
 def test_other_bytes_under_an_old_name_need_force(source, tmp_path, write_cohort):
@@ -565,15 +575,15 @@ def test_another_person_under_an_old_name_does_not_keep_the_age(
     assert "age, sex of sub-01, sub-03 not kept" in caplog.text
 
 
-@pytest.mark.parametrize("told", [["1", "2", "3", "1"], ["train"] * 4])
+@pytest.mark.parametrize("split", [["1", "2", "3", "1"], ["train"] * 4])
 def test_another_split_of_the_study_is_a_column_and_reported(
-    source, tmp_path, caplog, told
+    source, tmp_path, caplog, split
 ):
-    _with_split(source, told)
+    _with_split(source, split)
     prepare(source, tmp_path / "out")
     assert sorted(sides(tmp_path / "out").values()) == ["train"] * 3 + ["validation"]
     rows = read_table(tmp_path / "out" / "participants.tsv")
-    assert [row["study_split"] for row in rows] == told
+    assert [row["study_split"] for row in rows] == split
     assert "kept as study_split" in caplog.text
 
 
@@ -700,11 +710,11 @@ def test_a_prepared_table_reads_the_same_with_its_data_dictionary(source, tmp_pa
     rows = read_table(source / "participants.tsv")
     months = [{**row, "age": 240 + i, "sex": "1"} for i, row in enumerate(rows)]
     write_table(source / "participants.tsv", months)
-    told = {
+    dictionary = {
         "Age": {"Description": "At scan", "Units": "months"},
         "sex": {"Levels": {"1": "male", "2": "female", "3": "other"}},
     }
-    write_json(source / "participants.json", told)
+    write_json(source / "participants.json", dictionary)
     prepare(source, tmp_path / "out")
     prepare(source, tmp_path / "out")
     described = read_json(tmp_path / "out" / "participants.json")

@@ -1,7 +1,7 @@
 """A scan to the grid and back, whatever its orientation.
 
 The phantom's intensity is a linear function of where a voxel lies in the world. So a
-value tells a place, and an error of the geometry is read off in mm.
+value encodes a place, and an error of the geometry is read off in mm.
 """
 
 import json
@@ -50,7 +50,7 @@ NATIVES = {
 
 
 def scan(name):
-    """An ellipsoid of 80 x 100 x 80 mm whose intensity tells the place."""
+    """An ellipsoid of 80 x 100 x 80 mm whose intensity encodes the place."""
     shape, linear = NATIVES[name]
     affine = oblique(linear, shape)
     world = places(shape, affine)

@@ -11,7 +11,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.utils.tables import write_table
 
 
-def told(records):
+def files_of(records):
     return {r.key: (r.image.name, r.mask and r.mask.name) for r in records}
 
 
@@ -36,7 +36,7 @@ def test_bids_with_sessions_runs_tables_and_masks(touch):
     visits = [{"session_id": "ses-a", "weight": "70", "age": "31"}]
     write_table(root / "sub-01" / "sub-01_sessions.tsv", visits)
     records = read_records(root)
-    assert told(records) == {
+    assert files_of(records) == {
         "sub-01_ses-a_run-1": ("sub-01_ses-a_run-1_T1w.nii.gz", None),
         "sub-01_ses-a_run-2": (
             "sub-01_ses-a_run-2_T1w.nii.gz",
@@ -64,7 +64,7 @@ def test_bids_derivatives_are_taken_where_there_is_nothing_else(touch):
         "sub-02/anat/sub-02_desc-brain_mask.nii.gz",
         "sub-02/anat/sub-02_space-MNI_desc-preproc_T1w.nii.gz",
     )
-    assert told(read_records(root)) == {
+    assert files_of(read_records(root)) == {
         "sub-01": ("sub-01_desc-brain_T1w.nii.gz", None),
         "sub-02": ("sub-02_desc-preproc_T1w.nii.gz", "sub-02_desc-brain_mask.nii.gz"),
     }
@@ -97,7 +97,7 @@ def test_what_was_prepared_inside_the_dataset_is_left_alone(touch):
         "derivatives/p/sub-01/anat/sub-01_desc-brain_mask.nii.gz",
         "derivatives/p/sub-09/anat/sub-09_desc-prepared_T1w.nii.gz",
     )
-    assert told(read_records(root)) == {"sub-01": ("sub-01_T1w.nii.gz", None)}
+    assert files_of(read_records(root)) == {"sub-01": ("sub-01_T1w.nii.gz", None)}
     with pytest.raises(InputError, match="no T1 scan"):
         read_records(root / "derivatives" / "p")
 
@@ -184,7 +184,7 @@ def test_a_subject_without_t1w_is_named(touch, caplog):
 
 def test_what_is_left_out_of_a_plain_folder_is_named(touch, caplog):
     root = touch("a_T1.nii.gz", "a_T2.nii.gz", "a_seg.nii.gz", "a.mgz")
-    assert told(read_records(root)) == {"sub-a": ("a_T1.nii.gz", None)}
+    assert files_of(read_records(root)) == {"sub-a": ("a_T1.nii.gz", None)}
     for words in (
         "1 t2 (a_T2.nii.gz)",
         "1 seg (a_seg.nii.gz)",
@@ -319,8 +319,8 @@ def test_nfbs(touch):
             "sub-A00028185_ses-NFB3_T1w_brainmask.nii.gz",
         )
     }
-    assert told(read_records(root)) == expected
-    assert told(read_records(f"{root}/*/*_T1w.nii.gz", layout="nfbs")) == expected
+    assert files_of(read_records(root)) == expected
+    assert files_of(read_records(f"{root}/*/*_T1w.nii.gz", layout="nfbs")) == expected
 
 
 def test_the_mask_beside_a_scan_of_nfbs_is_taken_and_several_are_named(touch, caplog):
@@ -419,7 +419,7 @@ def test_the_table_of_ixi_is_named_where_scans_are_named_otherwise(touch, caplog
 
 def test_plain_files(touch):
     root = touch("a_b-1.nii.gz", "c.nii", "notes.txt", "c_mask.nii.gz")
-    assert told(read_records(root)) == {
+    assert files_of(read_records(root)) == {
         "sub-ab1": ("a_b-1.nii.gz", None),
         "sub-c": ("c.nii", None),
     }

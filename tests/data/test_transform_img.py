@@ -1,7 +1,7 @@
 """DIPY's way to the grid: its affine to 1e-3 mm, and none of its defects.
 
 The phantoms' intensity is a linear function of where a voxel lies in the world, so a
-value tells a place.
+value encodes a place.
 """
 
 from dipy.nn.utils import recover_img, transform_img
@@ -58,7 +58,7 @@ def scan(name, shift=(0.4, -0.3, 0.2)):
 
 @pytest.mark.parametrize("order", [1, 3])
 @pytest.mark.parametrize("name", NATIVES)
-def test_every_value_is_at_the_place_that_the_affine_tells(name, order):
+def test_every_value_is_at_its_place_by_the_affine(name, order):
     data, mask, affine = scan(name)
     found, inside, grid = transform_t1(data, mask, affine, GRID, order=order)
     expected = places(grid.shape, grid.affine) @ RAMP + 500
@@ -102,12 +102,12 @@ def test_it_is_dipys_interpolation():
     whole += 40 * np.sin(places(mask.shape, affine).sum(axis=-1) / 12)
     size = tuple(4 * np.ones(3))
     ours, inside, grid = transform_t1(whole, mask, affine, Grid((40, 44, 40), size))
-    plain, told = transform_img(whole, affine, target_voxsize=size)
+    plain, details = transform_img(whole, affine, target_voxsize=size)
     # The two lattices are apart by a part of a voxel: compare through the way back.
-    there = recover_img(plain, told)
+    there = recover_img(plain, details)
     here = np.linalg.solve(grid.affine, affine)
-    told |= {"new_origin_world": grid.affine[:3, 3], "pad_value": None}
-    back = recover_img(ours, told)
+    details |= {"new_origin_world": grid.affine[:3, 3], "pad_value": None}
+    back = recover_img(ours, details)
     assert_allclose(here @ [0, 0, 0, 1], np.linalg.inv(grid.affine) @ affine[:, 3])
     deep = distance_transform_edt(mask, np.linalg.norm(affine[:3, :3], axis=0)) > 16
     assert deep.sum() > 500

@@ -181,12 +181,12 @@ class OneWay(LatentNormalizer):
 
 
 def test_a_sound_model_has_nothing_wrong(results):
-    told = "\n".join(text_table(results))
+    text = "\n".join(text_table(results))
     unsure = {result.name for result in results if result.verdict != "pass"}
     # what little it was trained may not do for the strongest noise
     ladder = "ladder"  # of brains alone
-    assert unsure <= {"denoising, training", "denoising, held-out", ladder}, told
-    assert not any(result.verdict == "fail" for result in results), told
+    assert unsure <= {"denoising, training", "denoising, held-out", ladder}, text
+    assert not any(result.verdict == "fail" for result in results), text
 
 
 def test_looking_changes_nothing(root, sound, results):
@@ -244,7 +244,7 @@ def test_schedules_that_end_in_noise_are_right(sound, schedule):
     assert check_terminal_noise(planted(sound, schedule=schedule)).verdict == "pass"
 
 
-def test_noise_prediction_from_noise_alone_is_doubtful(sound):
+def test_noise_prediction_from_noise_alone_warns(sound):
     cosine = DiscreteDiffusion(steps=1000, betas="cosine")
     found = check_terminal_noise(planted(sound, schedule=cosine))
     assert found.verdict == "warn" and "multiplies" in found.message
@@ -429,8 +429,8 @@ def test_weights_of_the_last_step_are_found(root, sound, tmp_path):
 
 def test_latents_of_another_autoencoder_are_found(root, tmp_path):
     shutil.copytree(root / "ldm", tmp_path / "run")
-    told = read_json(tmp_path / "run" / "latents-train.json")
-    write_json(tmp_path / "run" / "latents-train.json", {**told, "vqvae": "0" * 64})
+    content = read_json(tmp_path / "run" / "latents-train.json")
+    write_json(tmp_path / "run" / "latents-train.json", {**content, "vqvae": "0" * 64})
     assert "another autoencoder" in check_split(read_context(tmp_path / "run")).message
 
 
@@ -503,9 +503,9 @@ def test_data_that_does_not_fit_is_refused(root, sound, tmp_path):
         read_context(root / "ldm", prepared=tmp_path / "fewer.npz")
 
 
-def test_the_page_tells_all_and_stands_alone(sound, results, read_page, tmp_path):
+def test_the_page_shows_all_and_stands_alone(sound, results, read_page, tmp_path):
     path = diagnostics_page(sound, results, tmp_path / "new" / "doctor.html")
-    page, told = read_page(path), read_json(path.with_name("doctor.json"))
+    page, written = read_page(path), read_json(path.with_name("doctor.json"))
     page.check()
     # noisy, denoised and errors; the original; samples
     assert page.count("img") == 3 * len(NOISE_TO_SIGNAL) + 1 + 5
@@ -514,8 +514,8 @@ def test_the_page_tells_all_and_stands_alone(sound, results, read_page, tmp_path
     assert left_out and f"({left_out} of {len(results)} skipped)" in page.text
     for result in results:
         assert result.name[:1].upper() + result.name[1:] in page.text
-    assert sum(told["verdicts"].values()) == len(results)
-    assert [f["name"] for f in told["results"]] == [f.name for f in results]
+    assert sum(written["verdicts"].values()) == len(results)
+    assert [f["name"] for f in written["results"]] == [f.name for f in results]
 
 
 def test_errors_by_noise_are_a_chart_on_the_page(sound, results, read_page, tmp_path):

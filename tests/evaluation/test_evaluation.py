@@ -1,4 +1,4 @@
-"""Cohorts of phantoms, of noise, of blurred and of copied phantoms, judged."""
+"""Cohorts of phantoms, of noise, of blurred and of copied phantoms, evaluated."""
 
 from dataclasses import replace
 import json
@@ -351,7 +351,7 @@ def test_ventricles_grow_with_age_as_in_real_brains(real, others):
 
 
 class Predictor:
-    """Stands for a network: coarse means, and the age it was told of."""
+    """Stands for a network: coarse means, and the requested age."""
 
     config = {"weights_sha256": "ab" * 32}
 
@@ -514,8 +514,8 @@ def test_a_session_of_a_prepared_cohort_has_its_own_columns(prepared_folder, tmp
 
 def test_a_synthetic_cohort_is_read_with_its_requested_conditions(coarse, tmp_path):
     folder = save(tmp_path / "made", coarse[1].take([0, 1]))
-    told = {"DipySynth": {"ModelHash": "x", "Steps": 12, "Sampler": "heun"}}
-    write_json(folder / "dataset_description.json", told)
+    description = {"DipySynth": {"ModelHash": "x", "Steps": 12, "Sampler": "heun"}}
+    write_json(folder / "dataset_description.json", description)
     found = load_volumes(folder)
     assert len(found) == 2 and set(found.rows[0]) == {"age", "sex"}
 
@@ -541,10 +541,10 @@ def test_another_grid_is_resampled_and_said_or_refused(tmp_path):
     both = (found.volumes[0].ravel(), direct.volumes[0].ravel())
     assert np.corrcoef(*np.array(both, float))[0, 1] > 0.9
     nowhere = save(tmp_path / "nowhere", fine, affine=np.diag([4.0, 4, 4, 1]))
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as error:
         load_volumes(nowhere, grid=COARSE)
-    assert "(40, 48, 40)" in str(told.value) and "(20, 24, 20)" in str(told.value)
-    assert "sub-0_T1w" in str(told.value)
+    assert "(40, 48, 40)" in str(error.value) and "(20, 24, 20)" in str(error.value)
+    assert "sub-0_T1w" in str(error.value)
     tiny = save(
         tmp_path / "tiny", fine, affine=np.diag([0.1] * 3 + [1]) @ fine.grid.affine
     )

@@ -38,7 +38,7 @@ def test_the_mean_is_that_of_all_pairs(images):
 
 @pytest.mark.parametrize(("pairs", "near"), [(1000, 0.5), (40, 0.25)])
 def test_the_error_is_that_of_new_cohorts(pairs, near, monkeypatch):
-    """Of pairs by the sum of two numbers, and of some that neither tells."""
+    """Of pairs by the sum of two numbers, and of some by neither."""
 
     def similarity(*pair, scales):
         a, b = (float(volume.flat[0]) for volume in pair)

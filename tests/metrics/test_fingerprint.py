@@ -1,4 +1,4 @@
-"""Fingerprints find changed copies, and tell nobody else's brain for one."""
+"""Fingerprints find changed copies, and take no other brain for one."""
 
 import numpy as np
 import pytest

@@ -78,7 +78,7 @@ def test_training_mode_changes_nothing_that_is_seen():
     np.testing.assert_array_equal(*seen)
 
 
-def test_an_epoch_tells_how_many_codes_it_met():
+def test_an_epoch_counts_the_codes_it_met():
     network, x = patch_autoencoder((8, 8), levels=(5, 3)), images((8, 8), 4)
     network.initialize(x)
     network.compile("sgd", run_eagerly=True)
@@ -90,7 +90,7 @@ def test_an_epoch_tells_how_many_codes_it_met():
 
 
 @pytest.mark.parametrize(
-    ("name", "shape", "told"),
+    ("name", "shape", "message"),
     [
         ("patch", (10, 12), "multiples of 4"),
         ("residual", (8, 8, 9), "multiples of 4"),
@@ -99,8 +99,8 @@ def test_an_epoch_tells_how_many_codes_it_met():
         ("magic", (8, 8), "expected one of patch, plain, residual"),
     ],
 )
-def test_what_does_not_fit_is_reported(name, shape, told):
-    with pytest.raises(InputError, match=told):
+def test_what_does_not_fit_is_reported(name, shape, message):
+    with pytest.raises(InputError, match=message):
         make_autoencoder({"architecture": name, "shape": shape})
 
 

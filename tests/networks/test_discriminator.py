@@ -7,7 +7,7 @@ import pytest
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.discriminator import (
     AdversarialTraining,
-    foreground,
+    foreground_patches,
     hinge_loss,
 )
 
@@ -37,10 +37,10 @@ def test_hinge_is_two_by_chance_and_zero_when_separated():
 
 
 def test_patches_of_the_background_do_not_count():
-    """What differs in the background alone cannot be told apart."""
+    """What differs in the background alone cannot be distinguished."""
     x = images(2)
     x[:, :, 8:] = -1
-    inside = np.array(foreground(x))
+    inside = np.array(foreground_patches(x))
     assert inside.shape == (2, 4, 8, 1)
     np.testing.assert_array_equal(inside[:, :, :4], 1)
     np.testing.assert_array_equal(inside[:, :, 4:], 0)
@@ -81,8 +81,8 @@ def test_its_weight_moves_the_autoencoder_alone():
 
 
 def test_the_discriminator_learns_unless_the_autoencoder_trains_against_it():
-    """Its loss falls while it is not heard; an autoencoder that listens raises it."""
-    x, told = images(8), {}
+    """Its loss falls at weight 0; an autoencoder trained against it raises it."""
+    x, losses = images(8), {}
     for strength in (0.0, 20.0):
         keras.utils.set_random_seed(1)
         model = AdversarialTraining(autoencoder(), channels=(8,))
@@ -91,9 +91,9 @@ def test_the_discriminator_learns_unless_the_autoencoder_trains_against_it():
             model.strength.assign(strength if step > 14 else 0.0)
             model.reset_metrics()
             found = model.train_on_batch(x, return_dict=True)
-        told[strength] = found["discriminator"]
-    assert told[0.0] < 1
-    assert told[20.0] > told[0.0] + 0.2
+        losses[strength] = found["discriminator"]
+    assert losses[0.0] < 1
+    assert losses[20.0] > losses[0.0] + 0.2
 
 
 def test_validation_is_the_autoencoders_own():

@@ -329,7 +329,7 @@ def test_configuration_round_trip(config):
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "message"),
     [
         ({"name": "lfq"}, "expected one of fsq, vq"),
         ({"levels": (5,)}, "expected one of fsq, vq"),
@@ -339,8 +339,8 @@ def test_configuration_round_trip(config):
         ({"name": "fsq", "levels": (1, 4)}, "at least 2 levels"),
     ],
 )
-def test_wrong_quantizers_are_reported(config, told):
-    with pytest.raises(InputError, match=told):
+def test_wrong_quantizers_are_reported(config, message):
+    with pytest.raises(InputError, match=message):
         make_quantizer(config)
 
 

@@ -127,10 +127,10 @@ def test_unet_images_of_a_batch_stand_alone(shape):
 def test_unet_attends_at_its_coarsest_level_by_default():
     for widths in ((8,), (8, 16, 16)):
         made = UNet((8, 8, 3), widths=widths, blocks=1)
-        told = made.get_config()
-        assert told["attention"] == (*[False] * (len(widths) - 1), True)
+        config = made.get_config()
+        assert config["attention"] == (*[False] * (len(widths) - 1), True)
         assert [attend is not None for ((_, attend),) in made.down] == list(
-            told["attention"]
+            config["attention"]
         )
 
 

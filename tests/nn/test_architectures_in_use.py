@@ -49,7 +49,7 @@ def test_digits_keep_what_a_brain_would_lose(vqvae_run):
     np.testing.assert_allclose(decoded, (faint[..., 0] + 1) / 2)
 
 
-def test_the_codebook_started_and_the_history_tells_its_use(vqvae_run):
+def test_the_codebook_started_and_the_history_has_its_use(vqvae_run):
     vqvae = VQVAE(vqvae_run)
     assert float(vqvae.network.quantizer.started) == 1
     header = (vqvae_run / "history.csv").read_text().splitlines()[0]

@@ -131,8 +131,8 @@ def test_a_qc_filter_works_in_other_processes_too(ldm, tmp_path):
     options = {"n": 3, "request": request, "qc_filter": qc_filter}
     expected = synthesize_cohort(ldm, here, batch_size=2, **options)
     paths = synthesize_cohort(ldm, there, engine="joblib", n_jobs=1, **options)
-    told = [read_json(root / "dataset_description.json") for root in (here, there)]
-    assert told[0] == told[1] and told[0]["DipySynthQCFilter"]["Draws"] > 3
+    written = [read_json(root / "dataset_description.json") for root in (here, there)]
+    assert written[0] == written[1] and written[0]["DipySynthQCFilter"]["Draws"] > 3
     for one, other in zip(expected, paths):
         np.testing.assert_allclose(
             read_volume(one)[0], read_volume(other)[0], atol=1e-4
@@ -150,11 +150,16 @@ def test_what_fails_elsewhere_is_reported_here(ldm, tmp_path):
 
 def test_the_advice_is_followed_and_completed(ldm):
     assert ldm.config["sampling"] == {"sampler": "heun", "steps": 3}
-    told = {"steps": 3, "sampler": "euler", "guidance": 2.0, "guidance_rescale": 0.7}
-    told |= {"guidance_interval": (0.1, 2)}
+    defaults = {
+        "steps": 3,
+        "sampler": "euler",
+        "guidance": 2.0,
+        "guidance_rescale": 0.7,
+    }
+    defaults |= {"guidance_interval": (0.1, 2)}
     advised = LDM(ldm.folder)
-    advised.config["sampling"] = told
-    np.testing.assert_array_equal(advised.generate(), ldm.generate(**told))
+    advised.config["sampling"] = defaults
+    np.testing.assert_array_equal(advised.generate(), ldm.generate(**defaults))
 
 
 def test_nifti_images_lie_on_the_grid_of_the_model(ldm):

@@ -14,6 +14,7 @@ from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.prepared import label_path
 from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.readers import read_records
+from dipy_synth.data.split import SPLITS
 from dipy_synth.diffusion.latents import encode_cohort, encode_volumes
 from dipy_synth.errors import InputError
 from dipy_synth.evaluation import load_volumes
@@ -26,7 +27,6 @@ from dipy_synth.synthesis.outputs import Outputs
 from dipy_synth.synthesis.reconstruction import reconstruct_cohort
 from dipy_synth.synthesis.synthetic_cohort import synthesize_cohort
 from dipy_synth.training import TrainingSettings
-from dipy_synth.training.train_denoiser import SPLITS
 from dipy_synth.utils.files import read_json
 from dipy_synth.utils.tables import read_table, write_table
 
@@ -197,10 +197,10 @@ def test_a_cohort_is_written_with_its_label_maps(ldm, tmp_path):
         beside = path.with_name(path.name.replace("desc-synthetic_T1w", "dseg"))
         maps, affine = read_label_map(beside)
         np.testing.assert_allclose(affine, GRID.affine)
-        told = read_json(str(beside).replace(".nii.gz", ".json"))
+        sidecar = read_json(str(beside).replace(".nii.gz", ".json"))
         size = np.prod(GRID.voxel_size) / 1000
         counted = np.count_nonzero(maps == VALUE) * size
-        assert told["LabelVolumes"]["tumour"] == pytest.approx(counted, abs=1e-3)
+        assert sidecar["LabelVolumes"]["tumour"] == pytest.approx(counted, abs=1e-3)
     # read and compared by the commands as any other cohort
     assert len(load_volumes(tmp_path / "made")) == 2
 

@@ -13,6 +13,7 @@ from dipy_synth.data.cohort import Cohort, cohort_config, fingerprint
 from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.readers import read_records
+from dipy_synth.data.split import SPLITS
 from dipy_synth.diffusion.latents import encode_volumes
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.errors import InputError
@@ -28,7 +29,7 @@ from dipy_synth.store import config_hash, read_config
 from dipy_synth.synthesis.qc_filter import QCFilter
 from dipy_synth.training import TrainingSettings
 from dipy_synth.training.run_folder import draw_curves
-from dipy_synth.training.train_denoiser import SPLITS, guide_settings
+from dipy_synth.training.train_denoiser import guide_settings
 from dipy_synth.utils.files import read_json
 from dipy_synth.utils.labels import is_split_of
 
@@ -514,7 +515,7 @@ def test_too_few_images_for_a_codebook_are_reported_before_training(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ({"conditions": {"height": 1}}, "expected one of age, sex"),
         ({"conditions": {"sex": "X"}}, "X"),
@@ -533,8 +534,8 @@ def test_too_few_images_for_a_codebook_are_reported_before_training(
         ({"guidance": float("nan")}, "guidance nan: expected a finite number"),
     ],
 )
-def test_wrong_requests_are_reported(ldm, arguments, told):
-    with pytest.raises(InputError, match=told):
+def test_wrong_requests_are_reported(ldm, arguments, message):
+    with pytest.raises(InputError, match=message):
         ldm.generate(**arguments)
 
 

@@ -23,7 +23,7 @@ SMALL = {"widths": (4, 8), "features": 6}
 @pytest.fixture(scope="module")
 def cohort(write_prepared, tmp_path_factory):
     """30 phantoms with age and sex, one of them unknown."""
-    folder = write_prepared(tmp_path_factory.mktemp("judged") / "cohort", 30)
+    folder = write_prepared(tmp_path_factory.mktemp("predicted") / "cohort", 30)
     table = folder / "participants.tsv"
     first, row, *rows = table.read_text().splitlines()
     name, age, *others = row.split("\t")
@@ -123,7 +123,7 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(cohort, run):
 
 
 def test_digits_are_read_by_their_label(tmp_path):
-    """Bars, upright or lying, anywhere: what only the convolutions can tell."""
+    """Bars, upright or lying, anywhere: only the convolutions see which."""
     rng = np.random.default_rng(0)
     images, labels = np.zeros((400, 12, 12), "uint8"), rng.integers(0, 2, 400)
     for image, label in zip(images, labels):

@@ -64,7 +64,7 @@ def cohort(prepared_folder, tmp_path):
 
 @pytest.fixture(scope="session")
 def twenty(write_prepared, tmp_path_factory):
-    """Prepared cohort of 20 phantoms, as many as tell an outlier. Shared."""
+    """Prepared cohort of 20 phantoms, as many as outliers need. Shared."""
     return write_prepared(tmp_path_factory.mktemp("twenty") / "cohort", 20)
 
 
@@ -341,8 +341,8 @@ def test_what_the_preparation_warned_of_comes_first(size, request, read_page):
     path = prepared_path(cohort, "sub-06")
     sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
     words = "the alignment may have failed: correlation <0.2>"
-    told = {"Warnings": [words], "AlignmentCorrelation": 0.2}
-    write_json(sidecar, read_json(sidecar) | told)
+    changed = {"Warnings": [words], "AlignmentCorrelation": 0.2}
+    write_json(sidecar, read_json(sidecar) | changed)
     page = read_page(quality_page(cohort))
     first, second, *_ = read_table(cohort / "quality.tsv")
     assert first["volume"] == "sub-06" and first["warnings"] == words
@@ -359,8 +359,11 @@ def test_tilt_is_measured_only_where_something_was_aligned(many):
         sidecar = path.with_name(path.name.replace(".nii.gz", ".json"))
         matrix = np.eye(4)
         matrix[:3, :3] = turned(40, 1, 2)
-        told = {"PreparedToNative": matrix.tolist(), "Preprocessing": {"align": align}}
-        write_json(sidecar, read_json(sidecar) | told)
+        changed = {
+            "PreparedToNative": matrix.tolist(),
+            "Preprocessing": {"align": align},
+        }
+        write_json(sidecar, read_json(sidecar) | changed)
         tables.append({r["volume"]: r for r in read_table(quality_page_table(cohort))})
     turned_one, unknown = (table["sub-02"] for table in tables)
     assert "tilt" in turned_one["outliers"] and float(turned_one["tilt"]) > 30
@@ -380,8 +383,10 @@ def test_hostile_names_are_only_text(cohort, read_page):
     rows = read_table(cohort / "participants.tsv")
     rows[2] |= {"participant_id": label, "sex": "<script>"}
     write_table(cohort / "participants.tsv", rows)
-    told = read_json(cohort / "dataset_description.json")
-    write_json(cohort / "dataset_description.json", told | {"Name": "</title><b>$x"})
+    description = read_json(cohort / "dataset_description.json")
+    write_json(
+        cohort / "dataset_description.json", description | {"Name": "</title><b>$x"}
+    )
     page = read_page(quality_page(cohort))
     assert page.wrong == []
     assert page.count("img") == 0 and page.count("script") == 1

@@ -4,7 +4,8 @@ import logging
 
 import pytest
 
-from dipy_synth.synthesis.draws import Draws, count_reasons
+from dipy_synth.metrics.verdicts import count_reasons
+from dipy_synth.synthesis.draws import Draws
 
 BAD, WORSE = "brain volume in mL: 3; real 1000", "symmetry: 0; real 1"
 

@@ -98,7 +98,7 @@ def test_a_scan_is_edited_in_its_own_space(records, tmp_path):
         within = (scan + added > scan[scan > 0].min()) & (added != 0)
         assert_allclose(data[within], (scan + added)[within], rtol=1e-4)
         inside = scan > 300
-        told = read_json(
+        sidecar = read_json(
             tmp_path / record.key / "anat" / f"{record.key}_desc-edited_T1w.json"
         )
         low, high = read_prepared(
@@ -108,10 +108,10 @@ def test_a_scan_is_edited_in_its_own_space(records, tmp_path):
         assert np.median(added[inside]) == pytest.approx(wanted, rel=0.02)
         own = float(record.covariates["age"])
         sex = record.covariates["sex"]
-        assert told["OwnConditions"] == {"age": own, "sex": sex}
-        assert told["Conditions"]["age"] == pytest.approx(own + 30)
-        assert told["Strength"] == 1.0 and told["SkullStripped"] is True
-        assert told["MeanChange"] == pytest.approx(-DARKER, rel=0.1)
+        assert sidecar["OwnConditions"] == {"age": own, "sex": sex}
+        assert sidecar["Conditions"]["age"] == pytest.approx(own + 30)
+        assert sidecar["Strength"] == 1.0 and sidecar["SkullStripped"] is True
+        assert sidecar["MeanChange"] == pytest.approx(-DARKER, rel=0.1)
     rows = read_table(tmp_path / "edits.tsv")
     assert [row["scan"] for row in rows] == ["sub-01", "sub-02"]
     assert float(rows[1]["asked_age"]) == pytest.approx(float(rows[1]["own_age"]) + 30)
@@ -176,8 +176,10 @@ def test_an_unknown_own_condition_is_a_warning_and_a_change_of_it_an_error(
     assert "sub-01: age is not known" in answers["sub-01"]
     edit_scans(Model(), records[:1], tmp_path / "b", Edit({"age": "70"}))
     assert "sub-01: its own age is not known" in caplog.text
-    told = read_json(tmp_path / "b" / "sub-01" / "anat" / "sub-01_desc-edited_T1w.json")
-    assert told["OwnConditions"] == {"age": None, "sex": "F"}
+    sidecar = read_json(
+        tmp_path / "b" / "sub-01" / "anat" / "sub-01_desc-edited_T1w.json"
+    )
+    assert sidecar["OwnConditions"] == {"age": None, "sex": "F"}
 
 
 def test_an_edit_made_with_another_age_is_refused(write_cohort, tmp_path):

@@ -1,4 +1,4 @@
-"""Synthetic images on disk: one file, what it tells, adding to it, refusing."""
+"""Synthetic images on disk: one file, its record, adding to it, refusing."""
 
 from pathlib import Path
 import sys
@@ -66,9 +66,9 @@ def test_images_lie_in_one_file_with_their_request(tmp_path):
     assert (cohort.images.shape, cohort.images.dtype) == ((3, 4, 4), np.uint8)
     assert first_pixels(path) == [103, 113, 123]
     assert cohort.labels.tolist() == [3, 3, 3]
-    told = read_json(tmp_path / "images.json")
-    assert told["Synthetic"] and told["Model"]["SHA256"] == "abc"
-    request = told["DipySynth"]
+    written = read_json(tmp_path / "images.json")
+    assert written["Synthetic"] and written["Model"]["SHA256"] == "abc"
+    request = written["DipySynth"]
     assert {"Seed": 1, "Steps": 5}.items() <= request.items()
     assert (
         request["Sampler"] == DEFAULT_SAMPLING["sampler"]
@@ -150,8 +150,8 @@ def test_what_cannot_be_made_is_refused_before_anything_is_written(tmp_path):
         "expected one of 0, 1, 3": {"request": Request(conditions={"label": "7"})},
         "n_samples 0": {"n": 0},
     }
-    for told, options in refused.items():
-        with pytest.raises(InputError, match=told):
+    for message, options in refused.items():
+        with pytest.raises(InputError, match=message):
             synthesize_images(Model(), tmp_path / "out", **options)
     brains = Model()
     brains.config = {**Model.config, "grid": {}}

@@ -243,11 +243,11 @@ def test_noise_and_copies_are_drawn_again_and_counted(
     assert model.made == expected
     for path, (number, attempt) in zip(paths, [(0, 0), (1, 2), (2, 0), (3, 1)]):
         np.testing.assert_array_equal(read_volume(path)[0], good[number + attempt])
-    told = sidecars(tmp_path)
-    assert [one["QCFilterAttempts"] for one in told] == [1, 3, 1, 2]
-    first, second = told[1]["QCFilterDropped"]
+    written = sidecars(tmp_path)
+    assert [one["QCFilterAttempts"] for one in written] == [1, 3, 1, 2]
+    first, second = written[1]["QCFilterDropped"]
     assert "high-frequency power of real" in metrics(first)
-    assert metrics(second) == metrics(told[3]["QCFilterDropped"][0]) == {COPY}
+    assert metrics(second) == metrics(written[3]["QCFilterDropped"][0]) == {COPY}
     counted = read_json(tmp_path / "dataset_description.json")
     assert counted["DipySynth"]["QCFilter"] == qc_filter.sha256
     assert counted["DipySynthQCFilter"]["Draws"] == 7

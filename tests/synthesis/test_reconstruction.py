@@ -32,8 +32,8 @@ class Model:
     network, folder = object(), None
 
     def __init__(self, kept=0.9, preprocessing=STEPS):
-        told = None if preprocessing is None else preprocessing.to_config()
-        self.config = {"grid": GRID.to_config(), "preprocessing": told}
+        config = None if preprocessing is None else preprocessing.to_config()
+        self.config = {"grid": GRID.to_config(), "preprocessing": config}
         self.config["weights_sha256"] = f"hash of {kept}"
         self.kept, self.seen = kept, 0
 
@@ -101,7 +101,7 @@ def test_metrics_compare_with_the_prepared_volume_and_with_the_scan(done, record
 def test_shading_that_the_preparation_corrects_is_no_error(
     records, tmp_path, monkeypatch
 ):
-    image, told = nib.load(records[0].image), {}
+    image, by_bias = nib.load(records[0].image), {}
     ramp = np.linspace(0.5, 1.5, image.shape[1], dtype="float32")[:, None]
 
     def divide(data, mask, affine, **kwargs):
@@ -115,9 +115,11 @@ def test_shading_that_the_preparation_corrects_is_no_error(
         model = Model(preprocessing=replace(STEPS, bias=bias))
         scans, out = [replace(records[0], image=path)], tmp_path / str(bias)
         reconstruct_cohort(model, scans, out)
-        (told[bias],) = read_table(out / "reconstruction.tsv")
+        (by_bias[bias],) = read_table(out / "reconstruction.tsv")
     for name in ("psnr_native_db", "ssim_native"):
-        assert float(told[True][name]) == pytest.approx(float(told[False][name]), 1e-3)
+        assert float(by_bias[True][name]) == pytest.approx(
+            float(by_bias[False][name]), 1e-3
+        )
 
 
 def test_the_folder_is_a_bids_derivative_with_its_origin(done):
@@ -250,8 +252,10 @@ def test_the_models_preprocessing_is_followed_but_for_the_mask(records, tmp_path
     model = Model(preprocessing=replace(STEPS, brain="given", percentiles=(1, 99)))
     reconstruct_cohort(model, records[:1], tmp_path / "out")
     folder = tmp_path / "out" / "prepared"
-    told = read_json(folder / "dataset_description.json")["DipySynth"]["Preprocessing"]
-    assert told == model.config["preprocessing"] | {"brain": "auto"}
+    written = read_json(folder / "dataset_description.json")["DipySynth"][
+        "Preprocessing"
+    ]
+    assert written == model.config["preprocessing"] | {"brain": "auto"}
     answers = reconstruct_cohort(Model(), records[:1], tmp_path / "o", brain="given")
     assert "no mask" in answers[0][1]
 

@@ -173,16 +173,16 @@ def test_who_is_matched_is_written_only_if_requested(tmp_path, schema):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("participant_id\tage\n", "no row"),
         ("participant_id\thand\nsub-a\tleft\n", "a condition of the model: age, sex"),
         ("sex\nF\nX\n", "row 2: condition sex=X: expected one of F, M"),
     ],
 )
-def test_a_table_that_cannot_be_matched_is_reported(tmp_path, schema, text, told):
+def test_a_table_that_cannot_be_matched_is_reported(tmp_path, schema, text, message):
     (tmp_path / "cohort.tsv").write_text(text)
-    with pytest.raises(InputError, match=f"cohort.tsv.*{told}"):
+    with pytest.raises(InputError, match=f"cohort.tsv.*{message}"):
         read_matched_participants(tmp_path / "cohort.tsv", schema)
 
 
@@ -213,16 +213,16 @@ def test_what_cannot_be_an_age_is_missing_and_reported(tmp_path, schema, caplog)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("sex\n0\n1\n", "row 1: condition sex=0: expected one of F, M"),
         ("age\n30\nthirty\n", "row 2: condition age=thirty: expected a number"),
         ("age,sex\n30,5,F\n", "line 2: 3 cells, expected 2"),
     ],
 )
-def test_rows_that_are_not_understood_are_named(tmp_path, schema, text, told):
+def test_rows_that_are_not_understood_are_named(tmp_path, schema, text, message):
     (tmp_path / "cohort.tsv").write_text(text)
-    with pytest.raises(InputError, match=f"cohort.tsv.*{told}"):
+    with pytest.raises(InputError, match=f"cohort.tsv.*{message}"):
         read_matched_participants(tmp_path / "cohort.tsv", schema)
 
 
@@ -235,8 +235,8 @@ def test_a_condition_in_another_case_is_the_same_column(tmp_path):
 
 def test_a_table_to_match_has_its_data_dictionary_beside(tmp_path, schema):
     (tmp_path / "cohort.tsv").write_text("AGE\tsex\n600\t1\n")
-    told = {"age": {"Units": "months"}, "Sex": {"Levels": {"1": "male"}}}
-    (tmp_path / "cohort.json").write_text(json.dumps(told))
+    dictionary = {"age": {"Units": "months"}, "Sex": {"Levels": {"1": "male"}}}
+    (tmp_path / "cohort.json").write_text(json.dumps(dictionary))
     rows = read_matched_participants(tmp_path / "cohort.tsv", schema)
     assert rows == [{"age": 50, "sex": "M"}]
 

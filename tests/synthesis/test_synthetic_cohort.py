@@ -263,9 +263,9 @@ def test_a_sweep_moves_one_condition_and_leaves_the_noise(tmp_path):
 
 def test_what_the_training_did_not_see_is_reported_once(tmp_path):
     request = Request(sweep={"age": ["20", "85", "90"]})
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning) as caught:
         synthesize_cohort(Model((32, 32, 32)), tmp_path, n=3, request=request)
-    assert [str(warning.message) for warning in told] == [
+    assert [str(warning.message) for warning in caught] == [
         "condition age=85, 90 is outside the training range [20, 80]"
     ]
 
@@ -328,7 +328,7 @@ def test_a_kill_loses_a_batch_at_most(tmp_path):
     model = Model((32, 32, 32))
     synthesize_cohort(model, tmp_path / "killed", n=60, batch_size=2)
     assert len(model.made) == 60 - len(there)
-    assert all(path.stat().st_mtime_ns == told for path, told in there.items())
+    assert all(path.stat().st_mtime_ns == time for path, time in there.items())
     synthesize_cohort(Model((32, 32, 32)), tmp_path / "whole", n=60, batch_size=2)
     assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
 

@@ -102,18 +102,18 @@ def test_devices_that_are_not_there_are_reported():
 
 
 @pytest.mark.parametrize(
-    "backend, options, told",
+    "backend, options, message",
     [
         ("jax", {"batch_size": 3}, "batch_size 3: expected a multiple of the 2"),
         ("torch", {}, "torch backend; several devices are for TensorFlow and JAX"),
         ("tensorflow", {"batch_size": 2, "accumulation": 2}, "accumulation 2"),
     ],
 )
-def test_what_devices_cannot_do_is_reported(backend, options, told, monkeypatch):
+def test_what_devices_cannot_do_is_reported(backend, options, message, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: backend)
     there = ["cpu:0", "cpu:1"]
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: there)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         count_devices(TrainingSettings(devices=-1, **options))
 
 

@@ -203,10 +203,10 @@ def test_patience_without_validation_or_its_metric_is_reported(line, tmp_path):
 
 
 def test_callbacks_run_before_the_epoch_is_saved_and_pictures_after(line, tmp_path):
-    told = []
+    calls = []
 
     def note(who):
-        told.append((who, (tmp_path / "state.npz").exists()))
+        calls.append((who, (tmp_path / "state.npz").exists()))
 
     callback = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: note("callback")
@@ -217,7 +217,7 @@ def test_callbacks_run_before_the_epoch_is_saved_and_pictures_after(line, tmp_pa
         after_epoch=lambda epoch: note("picture"),
         epochs=1,
     )
-    assert told == [("callback", False), ("picture", True)]
+    assert calls == [("callback", False), ("picture", True)]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_so(line, tmp_path):
@@ -246,8 +246,8 @@ def test_when_memory_runs_out_what_to_lower_is_reported(error, line, tmp_path):
     def fail(epoch):
         raise error
 
-    told = "batch_size .now 4. to 2 with accumulation 2.*mixed_bfloat16.*coarser"
-    with pytest.raises(MemoryError, match=told):
+    message = "batch_size .now 4. to 2 with accumulation 2.*mixed_bfloat16.*coarser"
+    with pytest.raises(MemoryError, match=message):
         line.fit(tmp_path, batch_size=4, epochs=1, after_epoch=fail)
     assert (tmp_path / "state.npz").exists()
 
@@ -334,7 +334,7 @@ def test_seed_and_precision_hold_while_building_only():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ({"precision": "double"}, "mixed_bfloat16"),
         ({"epochs": 0}, "above 0"),
@@ -343,8 +343,8 @@ def test_seed_and_precision_hold_while_building_only():
         ({"devices": 0}, "at least 1, or -1 for all"),
     ],
 )
-def test_wrong_settings_are_reported(wrong, told):
-    with pytest.raises(InputError, match=told):
+def test_wrong_settings_are_reported(wrong, message):
+    with pytest.raises(InputError, match=message):
         TrainingSettings(**wrong)
 
 

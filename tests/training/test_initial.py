@@ -74,14 +74,14 @@ def test_subjects_that_the_first_model_saw_are_reported(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("dipy_synth.nn.ldm.reserve_runs", stop)
-    initial, told = LDM(first), "validation subjects .* have names on which"
+    initial, message = LDM(first), "validation subjects .* have names on which"
     split = initial.config["split"]
     for seen in ([], split["validation"][:1]):
         split["train"] += seen
         options = {"run_dir": tmp_path, "settings": ONE, "initial": initial}
         with caplog.at_level("WARNING", "dipy"), pytest.raises(KeyboardInterrupt):
             LDM(None).fit(prepared_folder, vqvaes[0], **options)
-        assert bool(re.search(told, caplog.text)) == bool(seen)
+        assert bool(re.search(message, caplog.text)) == bool(seen)
 
 
 def test_a_model_of_another_autoencoder_is_refused(
@@ -94,16 +94,16 @@ def test_a_model_of_another_autoencoder_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ({"conditions": ("sex",)}, "conditions sex"),
         ({"network": {"widths": (8, 8)}}, "widths"),
     ],
 )
 def test_what_the_model_brings_cannot_be_chosen(
-    prepared_folder, vqvaes, first, tmp_path, arguments, told
+    prepared_folder, vqvaes, first, tmp_path, arguments, message
 ):
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         LDM(None).fit(
             prepared_folder, vqvaes[0], run_dir=tmp_path, initial=first, **arguments
         )

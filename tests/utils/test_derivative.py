@@ -36,7 +36,7 @@ def test_the_request_is_read_back_and_another_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content, told",
+    "content, message",
     [
         ({}, "of another dataset"),
         ({"DipySynth": {"Kind": "prepared cohort"}}, "a prepared cohort"),
@@ -44,9 +44,11 @@ def test_the_request_is_read_back_and_another_is_refused(tmp_path):
         (["cut short"], "a list, expected .*; expected a new folder for out_dir"),
     ],
 )
-def test_a_folder_of_something_else_is_refused_even_by_force(tmp_path, content, told):
+def test_a_folder_of_something_else_is_refused_even_by_force(
+    tmp_path, content, message
+):
     write_json(tmp_path / "dataset_description.json", content)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         OutputFolder(tmp_path, "synthetic cohort").check({}, force=True)
 
 
@@ -88,8 +90,8 @@ def test_what_people_wrote_into_the_readme_stays(tmp_path):
     (tmp_path / "README.md").write_text("Ours")
     describe(tmp_path, {"Seed": 2}, License=None, SourceDatasets=[{"URL": "x"}])
     assert (tmp_path / "README.md").read_text() == "Ours"
-    told = read_json(tmp_path / "dataset_description.json")
-    assert "License" not in told and told["SourceDatasets"] == [{"URL": "x"}]
+    written = read_json(tmp_path / "dataset_description.json")
+    assert "License" not in written and written["SourceDatasets"] == [{"URL": "x"}]
 
 
 def test_sources_are_linked_and_earlier_links_are_kept(tmp_path):

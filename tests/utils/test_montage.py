@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from dipy_synth.utils.montage import differences, save_montage, stacked_slices
+from dipy_synth.utils.montage import difference_images, save_montage, stacked_slices
 
 
 def test_slices_of_unequal_width_are_centred_on_the_background_of_the_volume():
@@ -17,7 +17,7 @@ def test_slices_of_unequal_width_are_centred_on_the_background_of_the_volume():
 
 def test_differences_are_grey_where_volumes_are_equal_and_clipped():
     one, other = np.array([0.2, 0.2, 0.0]), np.array([0.2, 0.1, 1.0])
-    (found,) = differences([one], [other])
+    (found,) = difference_images([one], [other])
     np.testing.assert_allclose(found, [0.5, 0.4, 1])
 
 

@@ -1,4 +1,4 @@
-"""Every engine: answers in order, one failure told, a dead worker told.
+"""Every engine: answers in order, a failure and a dead worker reported.
 
 The function is `eval`, which every process has; so an item is what is to happen.
 """

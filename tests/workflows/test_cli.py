@@ -36,7 +36,7 @@ from dipy_synth.errors import InputError
 
 class FakeFlow(Workflow):
     def run(self, end, fast=False, out_dir="."):
-        """End as told.
+        """End as requested.
 
         Parameters
         ----------
@@ -306,9 +306,9 @@ def test_preparing_and_evaluating_load_no_framework(tmp_path, bids_folder, comma
             phantom = make_phantom(10 * start + seed, shape=(20, 24, 20), voxel_size=8)
             path = folder / f"sub-{seed}_T1w.nii.gz"
             write_volume(path, phantom.data, phantom.affine)
-    judged = command("dipy_evaluate_mri", *cohorts, "--no_tissues")
-    assert judged.returncode == 0, judged.stderr
-    for each in (done, judged):
+    evaluated = command("dipy_evaluate_mri", *cohorts, "--no_tissues")
+    assert evaluated.returncode == 0, evaluated.stderr
+    for each in (done, evaluated):
         loaded = each.stdout.splitlines()[-1].split()
         assert loaded[0] == "LOADED"
         assert not {"keras", "tensorflow", "torch", "jax"} & {*loaded}
@@ -362,12 +362,12 @@ def test_ctrl_c_says_that_the_same_command_resumes(command):
 
 
 @pytest.mark.parametrize(
-    "end, told", [("bug", "ZeroDivisionError: ours"), ("device", "Input/output error")]
+    "end, words", [("bug", "ZeroDivisionError: ours"), ("device", "Input/output error")]
 )
-def test_what_no_user_can_mend_keeps_its_traceback(end, told, command):
+def test_what_no_user_can_mend_keeps_its_traceback(end, words, command):
     done = command("dipy_fake", end)
     assert done.returncode == 1
-    assert "Traceback" in done.stderr and told in done.stderr
+    assert "Traceback" in done.stderr and words in done.stderr
 
 
 @pytest.mark.parametrize("name", ["dipy_fake", "/usr/bin/dipy_fake", "dipy_fake.exe"])
@@ -418,9 +418,9 @@ def test_version_is_ours(command):
 )
 def test_log_level_is_obeyed_and_warnings_go_to_stderr(level, out, err, command):
     done = command("dipy_fake", "exists", "--log_level", level)
-    told = re.compile("(DEBUG|INFO|WARNING): .*")
-    assert [line for line in done.stdout.splitlines() if told.match(line)] == out
-    assert [line for line in done.stderr.splitlines() if told.match(line)] == err
+    logged = re.compile("(DEBUG|INFO|WARNING): .*")
+    assert [line for line in done.stdout.splitlines() if logged.match(line)] == out
+    assert [line for line in done.stderr.splitlines() if logged.match(line)] == err
     assert "ERROR: dipy_fake: out.nii.gz exists" in done.stderr
 
 

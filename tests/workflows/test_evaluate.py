@@ -80,11 +80,11 @@ def test_numbers_tables_and_page_are_written_and_agree(written, read_page):
     (downstream,) = numbers["downstream"]
     arms = {arm["trained_on"]: arm for arm in downstream["arms"]}
     assert [arm["n"] for arm in arms.values()] == [16, 10, 26]
-    told = metrics["age_mae_trained_on_both"]
-    assert float(told["value"]) == pytest.approx(arms["both"]["score"], rel=1e-3)
+    row = metrics["age_mae_trained_on_both"]
+    assert float(row["value"]) == pytest.approx(arms["both"]["score"], rel=1e-3)
     assert metrics["age_mae_gain"]["question"] == "of use"
-    told, more = metrics["age_mae_gain_beside_half"], downstream["ceiling"]
-    assert float(told["ceiling"]) == pytest.approx(more["real_gain"], rel=1e-3)
+    row, more = metrics["age_mae_gain_beside_half"], downstream["ceiling"]
+    assert float(row["ceiling"]) == pytest.approx(more["real_gain"], rel=1e-3)
     assert metrics["age_mae_trained_on_half_and_real"]["note"].startswith("16 training")
     rows = read_table(written / "volumes.tsv")
     assert [row["cohort"] for row in rows] == ["synthetic"] * 10 + ["real"] * 10

@@ -96,9 +96,9 @@ def test_brains_come_out_on_the_cohorts_grid(runs):
 
 
 def test_a_preset_shapes_the_unet_but_for_what_is_given(runs):
-    told = LDM(runs / "ldm").network.get_config()
-    assert told["widths"] == (8, 8) and told["blocks"] == (2, 2)
-    assert told["attention"] == (False, False)
+    config = LDM(runs / "ldm").network.get_config()
+    assert config["widths"] == (8, 8) and config["blocks"] == (2, 2)
+    assert config["attention"] == (False, False)
 
 
 @pytest.mark.parametrize(
@@ -139,8 +139,8 @@ def test_options_that_are_not_given_are_the_presets(monkeypatch):
     )
     expected = TrainingSettings(epochs=3, accumulation=4, precision="float32")
     assert asked["settings"] == expected
-    told = {**own, "noise_range": [0.1, 7.0]}
-    assert asked["schedule"].to_config() == told
+    expected = {**own, "noise_range": [0.1, 7.0]}
+    assert asked["schedule"].to_config() == expected
     assert asked["crop"] == 8
     assert asked["network"] == {"widths": [8, 16], "unfold": 1}
     ask("--schedule", "linear", "--diffusion_steps", "200")
@@ -231,7 +231,7 @@ def test_the_split_reaches_the_model(runs):
 
 
 @pytest.mark.parametrize(
-    ("flow", "arguments", "told"),
+    ("flow", "arguments", "message"),
     [
         (TrainVQVAEFlow, ["absent"], "absent"),
         (TrainLDMFlow, ["prepared", "absent"], "absent: no such model"),
@@ -239,9 +239,9 @@ def test_the_split_reaches_the_model(runs):
         (SynthMRIFlow, ["absent"], "absent: no such model"),
     ],
 )
-def test_what_is_absent_is_named(runs, flow, arguments, told):
+def test_what_is_absent_is_named(runs, flow, arguments, message):
     paths = [str(runs / a) for a in arguments]
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         flow().run(*paths, out_dir=str(runs / "elsewhere"))
     assert not (runs / "elsewhere").exists()
 

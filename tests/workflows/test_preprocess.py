@@ -32,9 +32,9 @@ def command(monkeypatch):
 def test_a_folder_is_prepared_and_a_second_run_keeps_it(command, bids_folder, tmp_path):
     words = [bids_folder, *QUICK, "--out_dir", tmp_path / "out"]
     assert command(*words) == 0
-    told = read_json(tmp_path / "out" / "dataset_description.json")["DipySynth"]
-    assert told["Grid"]["shape"] == [24, 24, 24]
-    preprocessing = told["Preprocessing"]
+    written = read_json(tmp_path / "out" / "dataset_description.json")["DipySynth"]
+    assert written["Grid"]["shape"] == [24, 24, 24]
+    preprocessing = written["Preprocessing"]
     assert (preprocessing["align"], preprocessing["bias"], preprocessing["order"]) == (
         "none",
         False,

@@ -54,8 +54,8 @@ def test_a_folder_comes_back_and_a_second_run_keeps_it(command, bids_folder, tmp
         (tmp_path / "out").glob("sub-*/anat/*_desc-reconstructed_T1w.nii.gz")
     )
     assert len(found) == 4
-    told = read_json(tmp_path / "out" / "prepared" / "dataset_description.json")
-    assert told["DipySynth"]["Preprocessing"] == STEPS.to_config()
+    description = read_json(tmp_path / "out" / "prepared" / "dataset_description.json")
+    assert description["DipySynth"]["Preprocessing"] == STEPS.to_config()
     for path in found:
         name = path.name.split("_")[0]
         scan = nib.load(bids_folder / name / "anat" / f"{name}_T1w.nii.gz")

@@ -51,8 +51,8 @@ def test_nothing_wrong_is_status_0_and_what_lacks_is_reported(
 ):
     words = [model(RectifiedFlow()), "--quick", "--out_dir", tmp_path / "out"]
     assert command(monkeypatch, *words) == 0
-    told = read_json(tmp_path / "out" / "doctor.json")
-    assert told["verdicts"] == {"fail": 0, "warn": 0, "pass": 4, "skipped": 10}
+    written = read_json(tmp_path / "out" / "doctor.json")
+    assert written["verdicts"] == {"fail": 0, "warn": 0, "pass": 4, "skipped": 10}
     shown = capsys.readouterr().out
     assert "-> pass the cohort it was trained on (--prepared)" in shown
     assert "run it without --quick" in shown
