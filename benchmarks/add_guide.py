@@ -10,13 +10,13 @@ import argparse
 from pathlib import Path
 
 from dipy_synth.data.cohort import fingerprint, open_cohort, rows_of
+from dipy_synth.data.split import SPLITS
 from dipy_synth.diffusion.sampling_settings import DEFAULT_SAMPLING
 from dipy_synth.networks.presets import UNET_PRESETS
 from dipy_synth.nn.ldm import LDM
 from dipy_synth.training import TrainingSettings, building, train
 from dipy_synth.training.train_denoiser import (
     GUIDE,
-    SPLITS,
     describe_training,
     encode_splits,
     guide_settings,

@@ -75,7 +75,7 @@ _ADVICE = {
 
 
 def _verdict(side, beaten, rises):
-    """Grade: training latents must be denoised; held-out ones may fail at a level."""
+    """Grade denoising: training latents must pass; held-out ones may fail a level."""
     if beaten.all() and rises.all():
         return PASS
     few = beaten.sum() >= len(beaten) - (1 if side == "latents" else 2)
@@ -175,7 +175,7 @@ def _text(gain):
 
 
 def _verdict_of_conditions(change, gains):
-    """Grade: ignored or harmful conditions fail; without effect they warn."""
+    """Grade conditions: ignored or harmful ones fail, those without effect warn."""
     if not change > IGNORED:
         return FAIL
     (over_none, none_error), (over_others, others_error) = gains

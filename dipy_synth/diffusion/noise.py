@@ -6,6 +6,8 @@ from dipy_synth.errors import InputError
 from dipy_synth.utils.number_checks import check_whole
 from dipy_synth.utils.random import check_seed, random_stream
 
+MOST_SAMPLES = 1_000_000  # of a cohort, all values of a sweep counted
+
 
 class NoiseStreams:
     """The noise of a batch of samples, each from its own streams.
@@ -64,7 +66,7 @@ class NoiseStreams:
 def sample_numbers(n, numbers):
     """Return the numbers of the samples, given or from their count."""
     n = (1 if numbers is None else len(numbers)) if n is None else n
-    n = check_whole("n", n)
+    n = check_whole("n", n, high=MOST_SAMPLES)
     numbers = range(n) if numbers is None else tuple(numbers)
     if len(numbers) != n:
         raise InputError(f"{len(numbers)} numbers for {n} samples")

@@ -70,7 +70,7 @@ def space_to_depth(x, factor):
 
 
 def as_patches(image, patch):
-    """Cut one image (*shape, channels) into patches: ndarray of float32, (n, numbers).
+    """Cut one image (*shape, channels) into patches: ndarray of shape (n, numbers).
 
     Each patch is in the order of `space_to_depth`.
     """

@@ -14,6 +14,7 @@ from dipy_synth.data.cohort import (
     rows_of,
     subjects_of,
 )
+from dipy_synth.data.split import SPLITS
 from dipy_synth.diffusion.denoising import fit_gaussian
 from dipy_synth.diffusion.gaussian import GaussianDenoiser
 from dipy_synth.diffusion.normalizer import LatentNormalizer
@@ -45,7 +46,6 @@ from dipy_synth.training.initial import (
 )
 from dipy_synth.training.train_denoiser import (
     GUIDE,
-    SPLITS,
     Run,
     describe_training,
     encode_splits,

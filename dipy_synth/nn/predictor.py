@@ -191,10 +191,10 @@ class CovariatePredictor(Wrapper):
         return {"kind": "predictor", "config": config, "networks": networks}
 
     def __call__(self, volumes, *, batch_size=8):
-        """Compute the features, (n, d), float32, of prepared volumes in [0, 1].
+        """Compute the features of volumes: ndarray of shape (n, d), float32.
 
-        Volumes are an array (n, *shape), or as of `dipy_synth.data.arrays.as_volumes`;
-        `batch_size` of them at a time.
+        Volumes are prepared, in [0, 1], see `dipy_synth.data.arrays.as_volumes`;
+        `batch_size` of them are read at a time.
         """
         return self._run(need_weights(self.network).describe, volumes, batch_size)
 

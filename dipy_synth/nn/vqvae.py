@@ -7,7 +7,6 @@ import numpy as np
 
 from dipy_synth.data.arrays import as_volumes
 from dipy_synth.data.cohort import (
-    SPLITS,
     cohort_config,
     fingerprint,
     open_cohort,
@@ -17,6 +16,7 @@ from dipy_synth.data.cohort import (
 from dipy_synth.data.label_table import Labels
 from dipy_synth.data.preprocess import prepare_t1, restore_t1
 from dipy_synth.data.preprocess_config import PreprocessConfig
+from dipy_synth.data.split import SPLITS
 from dipy_synth.errors import InputError
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.conversion import (

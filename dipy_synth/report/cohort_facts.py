@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dipy_synth.data.cohort import SPLITS
+from dipy_synth.data.split import SPLITS
 from dipy_synth.report.rendering import by
 
 MOST = 8  # largest number of different values that are counted

@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from dipy_synth.data.align import load_template
-from dipy_synth.data.cohort import SPLITS, Cohort
+from dipy_synth.data.cohort import Cohort
 from dipy_synth.data.nifti import read_volume
 from dipy_synth.data.operations import resample
 from dipy_synth.data.prepared import mask_path, sidecar_path
+from dipy_synth.data.split import SPLITS
 from dipy_synth.errors import InputError
 from dipy_synth.grid import template_space
 from dipy_synth.report.charts import strip

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from dipy_synth.data.columns import describe_table, read_columns
+from dipy_synth.diffusion.noise import MOST_SAMPLES
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.errors import InputError
 from dipy_synth.utils.cells import is_missing
 from dipy_synth.utils.random import check_seed
 
-MOST_SAMPLES = 1_000_000  # of a cohort, all values of a sweep counted
 _WIDE = 10  # least range in which whole units are precise enough
 logger = logging.getLogger("dipy_synth")
 

@@ -1,9 +1,12 @@
 """The tables and the picture of a synthetic cohort."""
 
+from contextlib import contextmanager
+
 import numpy as np
 
 from dipy_synth.data.nifti import read_volume
 from dipy_synth.data.prepared import sidecar_path
+from dipy_synth.errors import InputError
 from dipy_synth.synthesis.outputs import PICTURE, volumes_there
 from dipy_synth.utils.derivative import describe_columns
 from dipy_synth.utils.files import read_object, write_json
@@ -16,13 +19,33 @@ COLUMNS = {
 }
 
 
+@contextmanager
+def _intact(path):
+    """Say what helps where a volume, or its sidecar, cannot be read."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(
+            f"{error}; without {path} the same command generates this volume anew"
+        ) from error
+
+
+def read_sidecar(path, *, needed):
+    """Read the sidecar of a volume, with the keys and types that are needed: dict."""
+    with _intact(path):
+        return read_object(sidecar_path(path), needed=needed)
+
+
+def _read_volume(path):
+    with _intact(path):
+        return read_volume(path)[0]
+
+
 def write_cohort_table(out_dir, request, schema):
     """Write participants.tsv and its .json from the existing sidecars."""
     rows = []
     for path in volumes_there(out_dir):
-        sidecar = read_object(
-            sidecar_path(path), needed={"SampleNumber": int, "Conditions": dict}
-        )
+        sidecar = read_sidecar(path, needed={"SampleNumber": int, "Conditions": dict})
         row = {"participant_id": path.parts[-3]}
         if request.sweep:
             row["sample"] = sidecar["SampleNumber"]
@@ -64,5 +87,5 @@ def draw_cohort(out_dir, request, paths):
         groups = [s * len(variants) + places for s in samples]
         values = ", ".join(" ".join(map(str, variants[i].values())) for i in places)
         titles = [f"sample {s}, {' '.join(request.sweep)}: {values}" for s in samples]
-    rows = [[read_volume(paths[i])[0] for i in group] for group in groups]
+    rows = [[_read_volume(paths[i]) for i in group] for group in groups]
     save_montage(out_dir / PICTURE, rows, titles=titles)

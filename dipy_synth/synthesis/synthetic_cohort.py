@@ -8,7 +8,6 @@ import warnings
 
 from dipy.utils.logging import logger
 
-from dipy_synth.data.prepared import sidecar_path
 from dipy_synth.errors import InputError, QualityError
 from dipy_synth.metrics.verdicts import count_reasons
 from dipy_synth.models import describe_model, model_hashes
@@ -21,7 +20,11 @@ from dipy_synth.synthesis.outputs import (
     volumes_there,
 )
 from dipy_synth.synthesis.request import Request
-from dipy_synth.synthesis.summary import draw_cohort, write_cohort_table
+from dipy_synth.synthesis.summary import (
+    draw_cohort,
+    read_sidecar,
+    write_cohort_table,
+)
 from dipy_synth.utils.derivative import OutputFolder
 from dipy_synth.utils.files import read_object, write_json
 from dipy_synth.utils.lock import locks
@@ -294,8 +297,7 @@ def _give_up(dropped, out_dir):
 def _count_draws(out_dir):
     """Write the counts of the QC filter to the log and dataset_description.json."""
     needed = {"QCFilterDropped": list}
-    paths = [sidecar_path(path) for path in volumes_there(out_dir)]
-    sidecars = [read_object(path, needed=needed) for path in paths]
+    sidecars = [read_sidecar(path, needed=needed) for path in volumes_there(out_dir)]
     draws = [reasons for sidecar in sidecars for reasons in sidecar["QCFilterDropped"]]
     counts = count_reasons(sorted(draws))
     reasons = ", ".join(f"{n} for {name}" for name, n in counts.items()) or "none"

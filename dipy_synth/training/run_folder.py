@@ -39,21 +39,34 @@ def is_fresh(run_dir, *, force=False):
 def reserve_folder(run_dir, model, settings, about, *, force=False):
     """Reserve a folder: that of this run, a new one or, by `force`, that of another.
 
-    The settings of a new run are written. `force` removes the state of an existing one;
-    its model and pictures stay until they are replaced.
+    The settings of a new run are written. `force` removes the state of an existing one,
+    even if its settings are damaged; its model and pictures stay until they are
+    replaced.
     """
     run_dir = Path(run_dir)
     training = {k: v for k, v in asdict(settings).items() if k not in _FREE}
     wanted = {"network": arguments_of(model), "training": training, "about": about}
     wanted = json.loads(json.dumps(wanted))  # as it is read: lists, no tuples
     folder = OutputFolder(run_dir, "run", record="settings.json", group=None)
-    before = folder.read()
-    folder.check(wanted, before=before, force=force)
+    before = None
+    if is_fresh(run_dir) or not force:
+        before = _read_settings(folder)
+        folder.check(wanted, before=before, force=force)
     if force:  # before the settings change: a state is always that of the settings
         for name in (_STATE, "best.npz", "history.csv"):
             (run_dir / name).unlink(missing_ok=True)
     if force or before is None:
         write_json(run_dir / "settings.json", wanted)
+
+
+def _read_settings(folder):
+    """Read the settings of a run, or None; say what helps where they are damaged."""
+    try:
+        return folder.read()
+    except InputError as error:
+        if is_fresh(folder.root):
+            raise
+        raise InputError(f"{error}; --force trains this run anew") from error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import keras
 
 from dipy_synth.data.laterality import labels_name_a_side, names_a_side
+from dipy_synth.data.split import SPLITS
 from dipy_synth.diffusion.latents import conditions_of, encode_cohort
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.pairs import NoisyPairs
@@ -22,7 +23,6 @@ from dipy_synth.utils.number_checks import check_whole
 
 logger = logging.getLogger("dipy_synth")
 GUIDE = "guide"  # folder of its run; a network with a file of its own
-SPLITS = ("train", "validation")
 
 
 def make_unet(autoencoder, schema, arguments):

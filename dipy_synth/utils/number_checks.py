@@ -18,13 +18,16 @@ def check_number(name, value, *, low=-math.inf, high=math.inf):
     return value
 
 
-def check_whole(name, value, *, low=1):
-    """Return a whole number as an int; refuse what is none, or is below `low`.
+def check_whole(name, value, *, low=1, high=math.inf):
+    """Return a whole number as an int; refuse what is none, or not within a range.
 
-    `name` is what the error message calls it.
+    The range includes both ends. `name` is what the error message calls it.
     """
-    if not _is_number(value) or value < low or value != int(value):
-        raise InputError(f"{name} {value!r}: expected a whole number, at least {low}")
+    if not (_is_number(value) and low <= value <= high and value == int(value)):
+        most = f", at most {high}" if high < math.inf else ""
+        raise InputError(
+            f"{name} {value!r}: expected a whole number, at least {low}{most}"
+        )
     return int(value)
 
 

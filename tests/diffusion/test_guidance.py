@@ -213,6 +213,8 @@ def test_numbers_may_be_counted_or_given():
     assert sample_numbers(None, [4, 4]) == (4, 4)
     with pytest.raises(InputError, match="2 numbers for 3 samples"):
         sample_numbers(3, [0, 1])
+    with pytest.raises(InputError, match="n 1000001: expected .* at most 1000000"):
+        sample_numbers(10**6 + 1, None)
     for seed, number in ((-1, 0), (0, -1)):
         with pytest.raises(InputError, match="0 or more"):
             NoiseStreams(seed, [number], (1,))

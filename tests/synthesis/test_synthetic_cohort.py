@@ -195,12 +195,22 @@ def test_a_wrong_request_costs_nothing_that_is_there(tmp_path, wrong):
     assert path.exists()
 
 
-def test_force_makes_a_damaged_volume_anew(tmp_path):
+@pytest.mark.parametrize("end", [".nii.gz", ".json"])
+def test_a_damaged_volume_or_sidecar_is_made_anew(tmp_path, end):
     (path,) = synthesize_cohort(Model(), tmp_path)
-    path.write_bytes(b"damaged")
-    with pytest.raises(InputError, match=path.name):
-        synthesize_cohort(Model(), tmp_path)
+    damaged = path.with_name(path.name.replace(".nii.gz", end))
+
+    def damage():
+        damaged.write_bytes(b"damaged")
+        with pytest.raises(InputError, match=f"{damaged.name}.*without {path} the"):
+            synthesize_cohort(Model(), tmp_path)
+
+    damage()
     synthesize_cohort(Model(), tmp_path, force=True)
+    assert values([path]) == [0]
+    damage()
+    path.unlink()
+    synthesize_cohort(Model(), tmp_path)
     assert values([path]) == [0]
 
 

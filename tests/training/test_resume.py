@@ -119,3 +119,13 @@ def test_a_damaged_run_says_how_to_start_anew(line, same, tmp_path, name, size):
         assert f"without {tmp_path / 'state.npz'} the same" in str(error.value)
         (tmp_path / "state.npz").unlink()
     same(line.fit(tmp_path, **options), first)
+
+
+def test_damaged_settings_of_a_run_are_replaced_by_force(line, same, tmp_path):
+    first, path = line.fit(tmp_path), tmp_path / "settings.json"
+    settings = path.read_text()
+    path.write_text(settings[:60])
+    with pytest.raises(InputError, match="settings.json.*--force trains this run anew"):
+        line.fit(tmp_path)
+    same(line.fit(tmp_path, force=True), first)
+    assert path.read_text() == settings
