@@ -61,10 +61,10 @@ class EditMRIFlow(Workflow):
             Weight of classifier-free guidance; 1 is without, with which the bundled
             model changes less than real years do.
         mask_path : variable string or Path, optional
-            Brain masks: a folder, files or wildcards. A mask is matched by subject,
-            session and run, by a name that contains that of the scan, or as the only
-            one in a folder with one scan. The masks of a BIDS, NFBS or CC359 folder are
-            found without this option.
+            Brain masks: a folder, files or wildcards, matched by subject, session and
+            run, by a name that contains that of the scan, or as the only one in a
+            folder with one scan. Those of a BIDS, NFBS or CC359 folder are found
+            without this option.
         layout : string, optional
             Naming of the files: auto, bids, nfbs, cc359, ixi or files.
         brain : string, optional

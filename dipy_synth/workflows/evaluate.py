@@ -63,11 +63,11 @@ class EvaluateMRIFlow(Workflow):
             Name and show the training brains that synthetic ones are nearest to. The
             folder is then for those alone who may have the scans.
         downstream : bool, optional
-            Train a predictor of age, and one of labels where there are label maps, on
-            the real training brains, on the synthetic ones, and on both, test it on the
-            held-out real ones, and say whether the synthetic brains helped. The ceiling
-            is the gain by as many more real brains. Each cohort needs 10 brains with an
-            age, or with a label map.
+            Train predictors of age, and of labels where there are label maps, on the
+            real training brains, on the synthetic ones and on both, test them on the
+            held-out real ones, and say whether the synthetic brains helped (ceiling: as
+            many more real brains). Each cohort needs 10 brains with an age, or with a
+            label map.
         seed : int, optional
             Random seed.
         engine : string, optional

@@ -58,16 +58,15 @@ class PreprocessT1Flow(Workflow):
             A folder (BIDS, NFBS, CC359, IXI or any other), T1 files, or wildcards in
             quotation marks.
         mask_path : variable string or Path, optional
-            Brain masks: a folder, files or wildcards. A mask is matched by subject,
-            session and run, by a name that contains that of the scan, or as the only
-            one in a folder with one scan. The masks of a BIDS, NFBS or CC359 folder are
-            found without this option.
+            Brain masks: a folder, files or wildcards, matched by subject, session and
+            run, by a name that contains that of the scan, or as the only one in a
+            folder with one scan. Those of a BIDS, NFBS or CC359 folder are found
+            without this option.
         labels : variable string or Path, optional
-            Label maps of any integers (lesions, tissues, structures): a folder, files
-            or wildcards, matched as masks are. They go to the grid by the nearest
-            voxel; models that are trained on the cohort generate them with the image.
-            Names of labels are read from dseg.tsv in the folders. Scans without one
-            train the image alone.
+            Label maps of any integers (lesions, tissues, structures), named by dseg.tsv
+            in their folders: a folder, files or wildcards, matched as masks are. Models
+            that are trained on the cohort generate them with the image; scans without
+            one train the image alone.
         layout : string, optional
             Naming of the files: auto, bids, nfbs, cc359, ixi or files.
         brain : string, optional

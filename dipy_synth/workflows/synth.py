@@ -60,9 +60,9 @@ class SynthMRIFlow(Workflow):
             value is dropped, as in training.
         participants : string or Path, optional
             A table of conditions, such as participants.tsv: tab-separated, one row per
-            sample. Missing values are dropped, columns that are no conditions of the
-            model are ignored. Numbers are rounded to whole units, since they are
-            written beside the volumes.
+            sample; columns that are no conditions of the model are ignored, missing
+            values dropped. Numbers are rounded to whole units, since they are written
+            beside the volumes.
         keep_ids : bool, optional
             Keep the numbers of --participants as they are, and write the participant_id
             of each row as matched_id.
@@ -112,9 +112,9 @@ class SynthMRIFlow(Workflow):
             An image in the space of the model (MNI152 for the bundled one): volumes
             are interpolated once, to its voxels.
         voxel_size : variable float, optional
-            Size of the voxels that are written, in mm, one or three numbers. If None,
-            that of the model. The content keeps the resolution of the model, which the
-            sidecars say.
+            Size of the voxels that are written, in mm, one or three numbers; the
+            content keeps the resolution of the model, as the sidecars say. If None,
+            that of the model.
         tissues : bool, optional
             Write the tissues of each volume, by the classifier of DIPY
             (TissueClassifierHMRF): maps of probabilities (label-GM_probseg, label-WM,

@@ -75,9 +75,9 @@ class TrainVQVAEFlow(Workflow):
             A run of this command, or a model folder, whose decoder is fine-tuned; its
             encoder and codebook are frozen.
         adversarial : float, optional
-            Weight of the adversarial (PatchGAN) loss, for sharper texture. The
-            discriminator alone learns in the first sixth of the training. 0 trains
-            without one.
+            Weight of the adversarial (PatchGAN) loss, for sharper texture; 0 trains
+            without one. In the first sixth of the training the discriminator learns
+            alone.
         precision : string, optional
             float32, mixed_bfloat16, mixed_float16, or auto: the faster of the first
             two on this processor. If None, that of the preset.

@@ -251,7 +251,7 @@ def test_parser_builds_with_every_option_explained(name):
 
 
 @pytest.mark.parametrize("name", cli_flows)
-def test_help_says_a_default_once(name):
+def test_help_is_short_and_says_a_default_once(name):
     """DIPY appends it; what None stands for is said as "If None, ..."."""
     text = " ".join(inspect.getdoc(load(name).run).split())
     assert not re.search("[Bb]y default|left open|is told", text)
@@ -259,6 +259,8 @@ def test_help_says_a_default_once(name):
         help_text = " ".join(row[2])
         if "If None" in help_text:
             assert parameters(load(name))[row[0]].default is None, row[0]
+        sentences = re.split(r"[.?] (?=[A-Z])", help_text.replace(" et al. ", " "))
+        assert len(sentences) <= 2, row[0]
 
 
 def test_commands_on_scans_say_the_same_of_masks():
