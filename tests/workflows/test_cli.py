@@ -259,7 +259,7 @@ def test_help_is_short_and_says_a_default_once(name):
         help_text = " ".join(row[2])
         if "If None" in help_text:
             assert parameters(load(name))[row[0]].default is None, row[0]
-        sentences = re.split(r"[.?] (?=[A-Z])", help_text.replace(" et al. ", " "))
+        sentences = re.split(r"[.?] (?=[A-Z0-9])", help_text.replace(" et al. ", " "))
         assert len(sentences) <= 2, row[0]
 
 
