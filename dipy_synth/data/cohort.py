@@ -21,7 +21,7 @@ from dipy_synth.utils.files import read_object
 from dipy_synth.utils.labels import hash_labels
 from dipy_synth.utils.rows import VolumeRows
 
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dipy_synth.data.split import on_side
 from dipy_synth.errors import InputError
 from dipy_synth.utils.files import check_file, file_stamp
 
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 ARRAYS = ("images", "labels")  # of an .npz file
 _GZIP = b"\x1f\x8b"
 _IDX_UINT8 = 0x08  # the third byte of an IDX file is the type of its values

@@ -12,7 +12,7 @@ from dipy_synth.utils.tables import named_cells, read_table
 SEXES = {1.0: "M", 2.0: "F"}
 NAMES = ("IXI_ID", "AGE", "SEX_ID")
 
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 
 
 def read_ixi_table(folder):

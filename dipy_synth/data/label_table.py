@@ -20,7 +20,7 @@ from dipy_synth.utils.cells import as_number
 from dipy_synth.utils.files import files_by_name
 from dipy_synth.utils.tables import read_table, write_table
 
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 TABLE = "dseg.tsv"
 OTHERS = re.compile(r"(dseg|lut|labels?)[^/]*\.(csv|txt|xml|ctbl)$")  # tables of labels
 UNKNOWN = np.iinfo(np.int32).min  # in the map of a volume without labels

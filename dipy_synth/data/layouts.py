@@ -44,7 +44,7 @@ NFBS = re.compile(r"_T1w_brainmask$")
 OURS = ("prepared", "synthetic", "reconstructed", "edited", "difference")
 FOLDERS_COUNT = 10  # weight of a folder sub-X as evidence of BIDS, in files
 
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 
 
 def read_bids(paths):

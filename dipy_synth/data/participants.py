@@ -22,7 +22,7 @@ UNREAD = re.compile(
 
 TEXT = re.compile(r".*\.(tsv|csv|txt)$")
 
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 
 
 def add_covariates(records, roots=None):

@@ -43,7 +43,7 @@ VISIT = re.compile(
     re.IGNORECASE,
 )
 
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 
 
 def read_files(paths):

@@ -32,7 +32,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.utils.lock import locks
 from dipy_synth.utils.parallel import check_engine, processors_each, run_parallel
 
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 
 
 @locks("out_dir")

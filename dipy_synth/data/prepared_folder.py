@@ -24,7 +24,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.utils.derivative import OutputFolder, SourceLink, resolve_uri
 from dipy_synth.utils.files import file_hash, read_object, read_optional_object
 
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 KIND = "prepared cohort"
 # what is read of the description of the scans' dataset, and its types
 _FIELDS = {

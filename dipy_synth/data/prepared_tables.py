@@ -13,7 +13,7 @@ from dipy_synth.utils.derivative import describe_columns
 from dipy_synth.utils.files import read_optional_object, write_json
 from dipy_synth.utils.tables import read_table, write_table
 
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 
 # Names of the sides in studies; test subjects of a study must not be trained on.
 SIDES = {

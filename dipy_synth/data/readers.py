@@ -28,7 +28,7 @@ _HOW_MATCHED = (
     "the only one in a folder with this scan alone"
 )
 
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 
 
 def read_records(inputs, *, mask_paths=None, label_paths=None, layout="auto"):

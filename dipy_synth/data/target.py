@@ -14,7 +14,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.grid import MOST_VOXELS, make_grid, times
 from dipy_synth.utils.number_checks import check_number
 
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from dipy_synth.utils.random import random_stream
 
 _BLOCK = 6.0  # mm, block size of the search for copies
 _PER_COMPONENT = 4  # volumes per component on either side, for FID
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 
 
 def evaluate(

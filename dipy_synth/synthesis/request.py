@@ -16,7 +16,7 @@ from dipy_synth.utils.cells import is_missing
 from dipy_synth.utils.random import check_seed
 
 _WIDE = 10  # least range in which whole units are precise enough
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 
 
 @dataclass(frozen=True)

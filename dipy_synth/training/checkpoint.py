@@ -13,7 +13,7 @@ from dipy_synth.training import run_folder
 from dipy_synth.training.optimizer import assign_weights, averaged_weights
 from dipy_synth.utils.progress import progress_bar
 
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 
 
 class CheckpointCallback(keras.callbacks.Callback):

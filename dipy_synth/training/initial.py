@@ -8,7 +8,7 @@ import numpy as np
 from dipy_synth.errors import InputError
 from dipy_synth.utils.labels import labels_on_side
 
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 # Parts of a schedule for training or sampling; the rest defines the prediction.
 _TRAINING = {"times", "logit_mean", "logit_std", "shift", "noise_range", "spacing"}
 

@@ -21,7 +21,7 @@ from dipy_synth.training.settings import TrainingSettings
 from dipy_synth.utils.architecture import arguments_of
 from dipy_synth.utils.number_checks import check_whole
 
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 GUIDE = "guide"  # folder of its run; a network with a file of its own
 
 

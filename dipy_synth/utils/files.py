@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dipy_synth.errors import InputError
 
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 TEMPORARY = ".tmp-[0-9]*-*"  # names of files that are being written
 POINTER = 1024  # bytes; the pointers of Git LFS and git-annex are smaller
 

@@ -16,7 +16,7 @@ from dipy_synth.errors import InputError
 from dipy_synth.utils.files import TEMPORARY
 
 LOCK = ".lock"
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 _PLACE = 1 << 20  # byte that is locked on Windows, where locked bytes cannot be read
 _BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 

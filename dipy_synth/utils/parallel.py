@@ -26,7 +26,7 @@ _ANSWER_S = 15.0  # timeout of a scheduler
 _WORKER_S = 60.0  # timeout of a cluster without a worker
 _DIED = "a worker died over it (killed, or out of memory: fewer jobs need less)"
 
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 
 
 def run_parallel(

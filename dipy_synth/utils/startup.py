@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 
-logger = logging.getLogger("dipy_synth")
+logger = logging.getLogger("dipy")
 
 
 def start_keras():

@@ -16,6 +16,7 @@ import sys
 import warnings
 
 from dipy import __version__ as dipy_version
+from dipy.utils.logging import logger
 from dipy.workflows.flow_runner import run_flow
 
 from dipy_synth import __version__
@@ -60,8 +61,6 @@ _HINTS = {
     errno.ENAMETOOLONG: "expected a shorter name",
 }
 _BACKENDS = ("tensorflow", "torch", "jax")
-
-_logger = logging.getLogger("dipy_synth")
 
 
 def run():
@@ -130,10 +129,9 @@ def _start_logging():
         handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     # The error of a command is shown at any level.
     level = min(logging.getLevelNamesMapping()[options.log_level], logging.ERROR)
-    for logger in (logging.getLogger("dipy"), _logger):
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
-        logger.propagate = False
+    logger.handlers[:] = handlers
+    logger.setLevel(level)
+    logger.propagate = False
 
 
 def _logging_options():
@@ -169,10 +167,10 @@ def _in_one_line(error):
 
 def _warn(name, message, *_args, **_kwargs):
     """Log a warning in one line, without its source line."""
-    _logger.warning(f"{name}: {_in_one_line(message)}")
+    logger.warning(f"{name}: {_in_one_line(message)}")
 
 
 def _fail(message, *, status=1):
     """Log the error of the command, with a traceback at level DEBUG."""
-    _logger.error(message, exc_info=_logger.isEnabledFor(logging.DEBUG))
+    logger.error(message, exc_info=logger.isEnabledFor(logging.DEBUG))
     return status

@@ -44,7 +44,7 @@ def write_xls(path, rows):
 
 
 def test_rows_of_one_subject_are_one_and_contradictions_are_reported(caplog):
-    with caplog.at_level(logging.WARNING, logger="dipy_synth"):
+    with caplog.at_level(logging.WARNING, logger="dipy"):
         assert ages_and_sexes(ROWS, Path("IXI.xls")) == EXPECTED
     impossible, message = caplog.messages
     assert "age -1, sex 3 of IXI014" in impossible

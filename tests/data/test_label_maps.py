@@ -168,7 +168,7 @@ def test_a_label_map_of_another_shape_or_kind_is_refused():
 
 def test_a_cohort_keeps_its_labels_and_names_the_scan_without(study, tmp_path, caplog):
     root = tmp_path / "prepared"
-    with caplog.at_level(logging.WARNING, logger="dipy_synth"):
+    with caplog.at_level(logging.WARNING, logger="dipy"):
         assert set(prepare(study, root).values()) == {None}
     lacking = [r.getMessage() for r in caplog.records if "label map" in r.getMessage()]
     assert len(lacking) == 1 and "1 of 4 scans" in lacking[0] and "sub-04" in lacking[0]

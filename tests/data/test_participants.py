@@ -25,7 +25,7 @@ def study(tmp_path, caplog):
             (tmp_path / path).write_text(text)
         records = [_record(tmp_path, subject) for subject in subjects or ["01"]]
         caplog.clear()
-        with caplog.at_level(logging.INFO, logger="dipy_synth"):
+        with caplog.at_level(logging.INFO, logger="dipy"):
             found = add_covariates(records)
         return {r.key.removeprefix("sub-"): r.covariates for r in found}, caplog.text
 

@@ -213,7 +213,7 @@ def test_new_subjects_join_and_the_others_keep_their_side(
     source, out_dir = write_cohort(tmp_path / "source", n=6), tmp_path / "out"
     prepare([source / f"sub-0{i}" for i in (1, 3, 5)], out_dir)
     before, when = sides(out_dir), stamps(out_dir)
-    with caplog.at_level(logging.INFO, logger="dipy_synth"):
+    with caplog.at_level(logging.INFO, logger="dipy"):
         assert set(prepare(source, out_dir).values()) == {None}
     assert "3 subjects keep their side" in caplog.text
     assert len(before) == 3 and len(sides(out_dir)) == 6
@@ -479,7 +479,7 @@ def _with_split(source, sides):
 
 def test_a_split_of_the_study_is_kept(source, tmp_path, caplog):
     _with_split(source, ["Train", "test", "training", "val"])
-    with caplog.at_level(logging.INFO, logger="dipy_synth"):
+    with caplog.at_level(logging.INFO, logger="dipy"):
         prepare(source, tmp_path / "out")
     expected = ["train", "validation", "train", "validation"]
     assert [*sides(tmp_path / "out").values()] == expected
@@ -488,12 +488,12 @@ def test_a_split_of_the_study_is_kept(source, tmp_path, caplog):
 
 def test_a_study_split_that_changes_or_has_gaps_is_said_to(source, tmp_path, caplog):
     _with_split(source, ["train", "test", "train", None])
-    with caplog.at_level(logging.INFO, logger="dipy_synth"):
+    with caplog.at_level(logging.INFO, logger="dipy"):
         prepare(source, tmp_path / "out")
     assert "2 subjects train, 1 validate; 1 without one divided by" in caplog.text
     before = sides(tmp_path / "out")
     _with_split(source, ["test", "test", "train", None])
-    with caplog.at_level(logging.INFO, logger="dipy_synth"):
+    with caplog.at_level(logging.INFO, logger="dipy"):
         prepare(source, tmp_path / "out")
     assert sides(tmp_path / "out") == before
     assert "sub-01: the study's split says another side now" in caplog.text
@@ -521,7 +521,7 @@ def test_values_that_the_study_no_longer_has_are_kept(source, tmp_path, caplog):
     write_table(out / "participants.tsv", rows)
     before = read_table(out / "participants.tsv")
     (source / "participants.tsv").unlink()
-    with caplog.at_level(logging.INFO, logger="dipy_synth"):
+    with caplog.at_level(logging.INFO, logger="dipy"):
         prepare(source, out)
     *found, new = read_table(out / "participants.tsv")
     assert found == before and new["age"] is None
@@ -648,7 +648,7 @@ def test_warnings_are_logged_and_kept_in_the_sidecar(source, tmp_path, caplog):
     moved = nib.load(scan_of(source, "sub-02")).affine.copy()
     moved[0, 3] += 50
     rewrite(scan_of(source, "sub-02"), affine=moved)
-    with caplog.at_level(logging.WARNING, logger="dipy_synth"):
+    with caplog.at_level(logging.WARNING, logger="dipy"):
         assert set(prepare(source, tmp_path / "out").values()) == {None}
     said = [r.message for r in caplog.records if "sub-02" in r.message]
     assert len(said) == 1 and "sform and qform disagree by up to 50 mm" in said[0]
@@ -675,7 +675,7 @@ def test_how_to_get_a_mask_for_whole_heads_is_reported_once(
     for subject in ("sub-01", "sub-03", "sub-04"):
         rewrite(scan_of(source, subject), lambda x: x + noise(x.shape))
     monkeypatch.setitem(sys.modules, "deepbet", None)
-    with caplog.at_level(logging.WARNING, logger="dipy_synth"):
+    with caplog.at_level(logging.WARNING, logger="dipy"):
         answers = prepare(source, tmp_path / "out")
     failed = [words for words in answers.values() if words]
     assert len(failed) == 3 and all("whole head" in words for words in failed)
@@ -686,7 +686,7 @@ def test_how_to_get_a_mask_for_whole_heads_is_reported_once(
 
 
 def test_the_evaluation_s_needs_are_named_before_any_training(source, tmp_path, caplog):
-    with caplog.at_level(logging.WARNING, logger="dipy_synth"):
+    with caplog.at_level(logging.WARNING, logger="dipy"):
         prepare(source, tmp_path / "out")
     (said,) = [r.message for r in caplog.records if "dipy_evaluate_mri" in r.message]
     assert "1 of 4 are held out" in said and "needs 8, a fifth of 40" in said

@@ -149,7 +149,7 @@ def test_a_table_gives_what_the_model_knows(tmp_path, schema, caplog):
             {"participant_id": "sub-b", "age": None, "hand": "right", "sex": "M"},
         ],
     )
-    with caplog.at_level("INFO", logger="dipy_synth"):
+    with caplog.at_level("INFO", logger="dipy"):
         rows = read_matched_participants(path, schema, keep_ids=True)
     assert rows == [
         {"participant_id": "sub-a", "age": 30, "sex": "F"},
@@ -205,7 +205,7 @@ def test_tables_to_match_are_read_as_those_of_a_study(tmp_path, schema, text):
 
 def test_what_cannot_be_an_age_is_missing_and_reported(tmp_path, schema, caplog):
     (tmp_path / "cohort.tsv").write_text("age\n999\n>79\n")
-    with caplog.at_level("INFO", logger="dipy_synth"):
+    with caplog.at_level("INFO", logger="dipy"):
         rows = read_matched_participants(tmp_path / "cohort.tsv", schema)
     assert [row["age"] for row in rows] == [None, 79]
     assert "999 cannot be an age" in caplog.text
@@ -252,7 +252,7 @@ def test_columns_of_one_condition_are_refused(tmp_path, schema):
 
 def test_ages_and_sexes_by_other_names_are_the_conditions(tmp_path, schema, caplog):
     (tmp_path / "cohort.tsv").write_text("Age (years)\tGender\n30\tfemale\n")
-    with caplog.at_level("INFO", logger="dipy_synth"):
+    with caplog.at_level("INFO", logger="dipy"):
         rows = read_matched_participants(tmp_path / "cohort.tsv", schema)
     assert rows == [{"age": 30, "sex": "F"}]
     assert "Age (years) is read as the condition age" in caplog.text

@@ -25,7 +25,6 @@ FLOWS = ROOT / "dipy_synth" / "workflows"
 
 # A command of the tests' own: it ends as its one argument says.
 FAKE = '''
-import logging
 import warnings
 
 from dipy.utils.logging import logger
@@ -49,7 +48,7 @@ class FakeFlow(Workflow):
         """
         logger.debug("dipy debug")
         logger.info("dipy info")
-        logging.getLogger("dipy_synth").warning("our warning")
+        logger.warning("our warning")
         ends = {
             "input": InputError("scan.nii.gz: 4D,\\n  expected 3D"),
             "exists": FileExistsError("out.nii.gz exists"),
