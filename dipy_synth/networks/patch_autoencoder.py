@@ -30,6 +30,7 @@ from dipy_synth.networks.normalization import group_norm
 from dipy_synth.utils.random import random_stream
 
 PATCH = 4
+_LEAST = 1e-3  # half the range of a component, of intensities in [-1, 1]
 
 
 @keras.saving.register_keras_serializable("dipy_synth")
@@ -212,7 +213,8 @@ class PatchAutoencoder(Autoencoder):
         components = vectors[:, : self.image_numbers]
         scores = (patches - mean) @ components
         low, high = np.percentile(scores, (0.05, 99.95), axis=0)
-        middle, half = (low + high) / 2, (high - low) / 2
+        # patches that do not vary along a component would divide by 0
+        middle, half = (low + high) / 2, np.maximum((high - low) / 2, _LEAST)
         self.to_latents.set_weights(
             [components / half, -(mean @ components + middle) / half]
         )
@@ -249,7 +251,13 @@ def _with_labels(quantizer, levels):
 
 
 def sample_patches(volumes, *, n=50_000, seed=0):
-    """Draw up to `n` foreground patches of images: (n, 4 ** rank), float32."""
+    """Draw up to `n` foreground patches of images: (n, 4 ** rank), float32.
+
+    Raises
+    ------
+    InputError
+        If there is no foreground.
+    """
     rng = random_stream("patches", seed=seed)
     share = max(1, n // len(volumes))
     drawn = []
@@ -258,4 +266,6 @@ def sample_patches(volumes, *, n=50_000, seed=0):
         blocks = blocks[(blocks > -1).any(axis=1)]
         if len(blocks):
             drawn.append(rng.permutation(blocks)[:share])
+    if not drawn:
+        raise InputError("the images to train on are all background (0)")
     return np.concatenate(drawn)

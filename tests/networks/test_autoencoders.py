@@ -71,6 +71,21 @@ def test_patches_are_in_the_networks_order_and_show_foreground():
     np.testing.assert_allclose(patch, np.arange(16) / 20, atol=1e-6)
 
 
+@pytest.mark.parametrize("levels", [(8, 8, 8), (8,) * 16])
+def test_images_that_hardly_vary_are_encoded_in_range(levels):
+    network = patch_autoencoder((8, 8), levels=levels)
+    x = np.broadcast_to(np.linspace(0, 1, 8)[:, None, None], (2, 8, 8, 1))
+    network.initialize(x)
+    assert np.abs(network.to_latents.get_weights()[0]).max() < 1e4
+    assert np.abs(np.asarray(network.encode(x))).max() < 1.1
+    np.testing.assert_allclose(network.decode(network.encode(x)), x, atol=0.1)
+
+
+def test_images_without_foreground_are_refused():
+    with pytest.raises(InputError, match="all background"):
+        patch_autoencoder((8, 8)).initialize(np.full((2, 8, 8, 1), -1.0))
+
+
 def test_training_mode_changes_nothing_that_is_seen():
     network, x = patch_autoencoder((8, 8)), images((8, 8))
     network.initialize(x)
