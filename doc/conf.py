@@ -5,10 +5,6 @@ from pathlib import Path
 import re
 import sys
 
-from docutils.nodes import Text
-from sphinx.addnodes import pending_xref
-from sphinx.ext.autosummary import autosummary_table
-
 from dipy_synth import __version__
 
 sys.path.insert(0, str(Path(__file__).parent / "_ext"))
@@ -58,17 +54,6 @@ def escape_shapes(app, what, name, obj, options, lines):
     lines[:] = [star.sub(lambda found: found[1] or r"\*", line) for line in lines]
 
 
-def drop_citations(app, doctree):
-    """Keep the labels of numpydoc's references out of the tables of the interface."""
-    for table in doctree.findall(autosummary_table):
-        for reference in [*table.findall(pending_xref)]:
-            if reference["refdomain"] == "citation":
-                paragraph, place = reference.parent, reference.parent.index(reference)
-                paragraph.remove(reference)
-                paragraph[place - 1] = Text(paragraph[place - 1].astext().rstrip())
-
-
 def setup(app):
     """Have Sphinx call what is defined here."""
-    app.connect("doctree-read", drop_citations)
     app.connect("autodoc-process-docstring", escape_shapes)

@@ -17,10 +17,15 @@ from dipy_synth.errors import InputError
 def load_network(name):
     """Load a brain extraction network; the last one is cached for the next scan.
 
-    It is "evac" (EVAC+; Park et al., 2024) or "synthseg" (SynthSeg; Billot et al.,
-    2023) of DIPY, or "deepbet" (Fisch et al., 2024), a package of its own. Return a
-    callable ``(data, affine) -> mask``. An InputError says what is not installed, or
-    that the weights cannot be downloaded.
+    It is "evac" (EVAC+ :footcite:p:`park2024evac`) or "synthseg" (SynthSeg
+    :footcite:p:`billot2023synthseg`) of DIPY, or "deepbet"
+    :footcite:p:`fisch2024deepbet`, a package of its own. Return a callable
+    ``(data, affine) -> mask``. An InputError says what is not installed, or that the
+    weights cannot be downloaded.
+
+    References
+    ----------
+    .. footbibliography::
     """
     try:
         return NETWORKS[name]()

@@ -1,16 +1,12 @@
 """File layouts of cohorts: one function per layout, from NIfTI files to records.
 
-BIDS, raw and derivative [1]_; NFBS, the Neurofeedback Skull-stripped repository [2]_;
-CC359, Calgary-Campinas [3]_; IXI as its archive unpacks; and files of any name.
+BIDS, raw and derivative :footcite:p:`gorgolewski2016bids`; NFBS, the Neurofeedback
+Skull-stripped repository :footcite:p:`puccio2016nfbs`; CC359, Calgary-Campinas
+:footcite:p:`souza2018cc359`; IXI as its archive unpacks; and files of any name.
 
 References
 ----------
-.. [1] Gorgolewski et al., "The brain imaging data structure", Scientific Data 3, 2016.
-.. [2] Puccio et al., "The preprocessed connectomes project repository of manually
-   corrected skull-stripped T1-weighted anatomical MRI data", GigaScience 5, 2016.
-.. [3] Souza et al., "An open, multi-vendor, multi-field-strength brain MR dataset and
-   analysis of publicly available skull stripping methods agreement", NeuroImage 170,
-   2018.
+.. footbibliography::
 """
 
 from collections import Counter

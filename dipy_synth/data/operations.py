@@ -23,17 +23,17 @@ _NUDGE = 4.0  # mm, less than aligned brains differ
 
 
 def correct_bias(data, mask, affine, *, threads=1):
-    """Correct the bias field of a T1 volume, as estimated by N4 [1]_: float32.
+    """Correct the bias field of a T1 volume, as estimated by N4: float32.
 
-    The field is fitted in the mask, on a coarse copy, which loses nothing: it is smooth
-    by construction. The result is exact only there, where it has the mean of `data`. An
-    offset is added where the zero of `data` cannot be a scanner's, see
-    `dipy_synth.data.intensities.offset_of`. Of `affine` only the voxel sizes are used.
+    N4 :footcite:p:`tustison2010n4` fits the field in the mask, on a coarse copy, which
+    loses nothing: the field is smooth by construction. The result is exact only there,
+    where it has the mean of `data`. An offset is added where the zero of `data` cannot
+    be a scanner's, see `dipy_synth.data.intensities.offset_of`. Of `affine` only the
+    voxel sizes are used.
 
     References
     ----------
-    .. [1] Tustison et al., "N4ITK: improved N3 bias correction", IEEE Transactions
-       on Medical Imaging 29(6), 2010.
+    .. footbibliography::
     """
     offset = offset_of(data, mask)
     data = data + np.float32(offset)
@@ -64,8 +64,8 @@ def resample(data, mask, matrix, shape, *, order=3):
     that the rim of the brain is neither darkened by the background nor brightened by
     the skull, and so that a cubic kernel does not ring there. Where the target voxels
     are larger than the source's, a Gaussian is applied first, of the width that takes
-    one point spread function to the other [1]_. The result stays within the range
-    of the source.
+    one point spread function to the other :footcite:p:`cardoso2015psf`. The result
+    stays within the range of the source.
 
     Parameters
     ----------
@@ -89,8 +89,7 @@ def resample(data, mask, matrix, shape, *, order=3):
 
     References
     ----------
-    .. [1] Cardoso et al., "Scale factor point spread function matching: beyond
-       aliasing in image resampling", MICCAI 2015.
+    .. footbibliography::
     """
     source, weight, start = continued(
         data, mask, np.linalg.norm(matrix[:3, :3], axis=1)

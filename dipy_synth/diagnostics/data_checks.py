@@ -63,10 +63,11 @@ def _input_statistics(context):
 def check_terminal_noise(context):
     """Check that the noise at the start of sampling is that at the end of training.
 
+    With common schedules it is not :footcite:p:`lin2024flawed`.
+
     References
     ----------
-    Lin et al. (2024). Common diffusion noise schedules and sample steps are flawed.
-    WACV.
+    .. footbibliography::
     """
     schedule, steps = context.ldm.schedule, context.ldm.config["sampling"]["steps"]
     first, second = schedule.sampling_times(steps)[:2]

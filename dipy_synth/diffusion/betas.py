@@ -1,7 +1,8 @@
 """Alpha-bar of the discrete schedules: the signal power after each step.
 
 Each takes the number of steps and the first and last beta (which the smooth ones
-ignore), and returns an ndarray of shape (steps,).
+ignore), and returns an ndarray of shape (steps,). They are those of
+`dipy_synth.diffusion.schedules.DiscreteDiffusion`.
 """
 
 import numpy as np
@@ -12,12 +13,10 @@ def _from_betas(betas):
 
 
 def _linear(steps, start, end):
-    """Ho, Jain & Abbeel (2020). Denoising diffusion probabilistic models. NeurIPS."""
     return _from_betas(np.linspace(start, end, steps))
 
 
 def _scaled_linear(steps, start, end):
-    """Rombach et al. (2022). High-resolution image synthesis with LDMs. CVPR."""
     return _from_betas(np.linspace(start**0.5, end**0.5, steps) ** 2)
 
 
@@ -28,13 +27,10 @@ def _smooth(steps, power):
 
 
 def _cosine(steps, start, end):
-    """Nichol & Dhariwal (2021). Improved DDPM. ICML, eq. 17."""
     return _smooth(steps, lambda t: np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2)
 
 
 def _sigmoid(steps, start, end):
-    """Jabri, Fleet & Chen (2023). Scalable adaptive computation. ICML."""
-
     def power(t):
         low, high, here = (1 / (1 + np.exp(-x)) for x in (-3.0, 3.0, 6 * t - 3))
         return (high - here) / (high - low)

@@ -12,7 +12,7 @@ class GaussianDenoiser:
     """Posterior mean under a Gaussian of low rank plus a diagonal.
 
     In noise far above the signal the best estimate is nearly that of a Gaussian, in
-    closed form; a network learns it slowly there.
+    closed form :footcite:p:`wang2024gaussian`; a network learns it slowly there.
 
     Parameters
     ----------
@@ -30,8 +30,7 @@ class GaussianDenoiser:
 
     References
     ----------
-    Wang & Vastola (2024). The unreasonable effectiveness of Gaussian score
-    approximation for diffusion models and its applications. TMLR.
+    .. footbibliography::
     """
 
     def __init__(self, effects, factors, variance, features, *, threshold=np.inf):

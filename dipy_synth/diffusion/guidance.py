@@ -18,12 +18,13 @@ def guided_denoiser(
 ):
     """Build the denoiser: the expected latents as a function of state and time.
 
-    Classifier-free guidance extrapolates from the network's estimate without conditions
-    through the one with them. Without conditions the two are equal, and only one is
-    computed. Autoguidance extrapolates from the estimate of a weaker network, the
-    guide, under the same conditions, without what would only make a channel stronger
-    (projected guidance): folds are moved, not deepened. Where both act, both changes
-    are added.
+    Classifier-free guidance :footcite:p:`ho2022guidance` extrapolates from the
+    network's estimate without conditions through the one with them. Without conditions
+    the two are equal, and only one is computed. Autoguidance
+    :footcite:p:`karras2024autoguidance` extrapolates from the estimate of a weaker
+    network, the guide, under the same conditions, without what would only make a
+    channel stronger (projected guidance :footcite:p:`sadat2025projected`): folds are
+    moved, not deepened. Where both act, both changes are added.
 
     Parameters
     ----------
@@ -34,7 +35,8 @@ def guided_denoiser(
     conditions : ndarray of shape (batch, n_conditions)
         Encoded conditions; NaN where missing.
     settings : SamplingSettings, optional
-        Scales and intervals of guidance; what is None does not act.
+        Scales and intervals :footcite:p:`kynkaanniemi2024interval` of guidance, and its
+        rescale (:footcite:p:`lin2024flawed`, eq. 14 to 16); what is None does not act.
     guide : callable, optional
         The weaker network, for autoguidance, with inputs and outputs of `predict`.
     variance : float or ndarray of shape (*latent_shape), optional
@@ -54,15 +56,7 @@ def guided_denoiser(
 
     References
     ----------
-    Ho & Salimans (2022). Classifier-free diffusion guidance. arXiv:2207.12598.
-    Lin et al. (2024). Common diffusion noise schedules and sample steps are flawed.
-    WACV, eq. 14 to 16 (rescale).
-    Kynkaanniemi et al. (2024). Applying guidance in a limited interval improves sample
-    and distribution quality in diffusion models. NeurIPS.
-    Karras et al. (2024). Guiding a diffusion model with a bad version of itself.
-    NeurIPS (autoguidance).
-    Sadat, Hilliges & Weber (2025). Eliminating oversaturation and artifacts of high
-    guidance scales in diffusion models. ICLR (projected guidance).
+    .. footbibliography::
     """
     settings = settings or SamplingSettings()
     unconditional = np.full_like(conditions, np.nan)

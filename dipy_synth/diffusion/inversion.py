@@ -26,8 +26,8 @@ def invert_ddim(denoise, image, times, schedule, *, corrections=1):
 
     The steps of the deterministic sampler are taken backwards. The estimate of the
     clean image that a step needs is that at its noisier end, which is not known yet: it
-    is initialised by that of the step before [1]_, and corrected by fixed-point
-    iterations [2]_.
+    is initialised by that of the step before (:footcite:p:`song2021ddim`, section 4.3),
+    and corrected by fixed-point iterations :footcite:p:`pan2023inversion`.
 
     Parameters
     ----------
@@ -49,10 +49,7 @@ def invert_ddim(denoise, image, times, schedule, *, corrections=1):
 
     References
     ----------
-    .. [1] Song, Meng & Ermon (2021). Denoising diffusion implicit models. ICLR,
-       section 4.3.
-    .. [2] Pan et al. (2023). Effective real image editing with accelerated iterative
-       diffusion inversion. ICCV.
+    .. footbibliography::
     """
     upwards = [float(t) for t in reversed(times)]
     pairs = [(float(schedule.alpha(t)), float(schedule.sigma(t))) for t in upwards]

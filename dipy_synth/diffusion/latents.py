@@ -47,7 +47,8 @@ def encode_cohort(cohort, vqvae, path, split, *, mirror=True, seed=0):
     """Encode one side of a cohort once, training brains in ten views.
 
     A brain shifted by part of a patch has other latents. The shift is an input of the
-    network and is 0 in sampling, so that the augmentation does not leak into samples.
+    network and is 0 in sampling, so that the augmentation does not leak into samples
+    :footcite:p:`karras2020augmentation`.
 
     Parameters
     ----------
@@ -71,8 +72,7 @@ def encode_cohort(cohort, vqvae, path, split, *, mirror=True, seed=0):
 
     References
     ----------
-    Karras et al. (2020). Training generative adversarial networks with limited data.
-    NeurIPS (augmentation that does not leak).
+    .. footbibliography::
     """
     stored, described = path.with_suffix(".npy"), path.with_suffix(".json")
     label_maps = cohort.label_maps() if cohort.label_table else None

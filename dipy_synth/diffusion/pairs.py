@@ -36,7 +36,8 @@ class NoisyPairs(keras.utils.PyDataset):
     batch_size : int, optional
         Number of pairs in a batch.
     dropout : float, optional
-        Probability of dropping all conditions of a pair (classifier-free guidance).
+        Probability of dropping all conditions of a pair, for classifier-free guidance
+        :footcite:p:`ho2022guidance`.
     seed : int, optional
         Random seed.
     shuffle : bool, optional
@@ -47,7 +48,7 @@ class NoisyPairs(keras.utils.PyDataset):
 
     References
     ----------
-    Ho & Salimans (2022). Classifier-free diffusion guidance. arXiv:2207.12598.
+    .. footbibliography::
     """
 
     def __init__(

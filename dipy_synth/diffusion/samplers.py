@@ -34,12 +34,12 @@ def sample_ddpm(
 
     variance : {"small", "large"}, optional
         Variance of a step: that of the posterior given the image, or that of the
-        forward step (beta-tilde and beta); the two bounds of the paper.
+        forward step (beta-tilde and beta); the two bounds of :footcite:t:`ho2020ddpm`,
+        eq. 7 and section 3.2.
 
     References
     ----------
-    Ho, Jain & Abbeel (2020). Denoising diffusion probabilistic models. NeurIPS, eq. 7
-    and section 3.2.
+    .. footbibliography::
     """
 
     def step(x, x0, here, after, number):
@@ -58,11 +58,12 @@ def sample_ddim(denoise, noise, times, schedule, *, draw=None, callback=None, et
     Parameters and result are described at the top of the module, besides
 
     eta : float, optional
-        Fraction of fresh noise; 1 is that of `sample_ddpm` with small variance.
+        Fraction of fresh noise (:footcite:p:`song2021ddim`, eq. 12 and 16); 1 is that
+        of `sample_ddpm` with small variance.
 
     References
     ----------
-    Song, Meng & Ermon (2021). Denoising diffusion implicit models. ICLR, eq. 12 and 16.
+    .. footbibliography::
     """
 
     def step(x, x0, here, after, number):
@@ -83,14 +84,13 @@ def sample_dpmpp_2m(
     Parameters and result are described at the top of the module, besides
 
     eta : float, optional
-        Fraction of fresh noise: 0 for the ODE, 1 for the reverse SDE. As noise is
-        replaced, errors of earlier steps decay: textures that the ODE blurs are kept,
-        with about twice the steps.
+        Fraction of fresh noise: 0 for the ODE (:footcite:p:`lu2022dpmpp`, algorithm 2),
+        1 for the reverse SDE (section 6). As noise is replaced, errors of earlier steps
+        decay: textures that the ODE blurs are kept, with about twice the steps.
 
     References
     ----------
-    Lu et al. (2022). DPM-Solver++: fast solver for guided sampling of diffusion
-    probabilistic models. arXiv:2211.01095, algorithm 2, and section 6 for the SDE.
+    .. footbibliography::
     """
     before = {}
 
@@ -118,12 +118,13 @@ def sample_euler(denoise, noise, times, schedule, *, draw=None, callback=None):
     """Sample by Euler steps, of first order; one call of the denoiser a step.
 
     Parameters and result are described at the top of the module. On any schedule,
-    ``x / (alpha + sigma)`` moves on straight lines from noise to image, and the step is
-    taken in these coordinates; it equals that of DDIM.
+    ``x / (alpha + sigma)`` moves on straight lines from noise to image
+    :footcite:p:`liu2023flow`, and the step is taken in these coordinates; it equals
+    that of DDIM.
 
     References
     ----------
-    Liu, Gong & Liu (2023). Flow straight and fast. ICLR.
+    .. footbibliography::
     """
 
     def step(x, x0, here, after, number):
@@ -135,13 +136,13 @@ def sample_euler(denoise, noise, times, schedule, *, draw=None, callback=None):
 def sample_heun(denoise, noise, times, schedule, *, draw=None, callback=None):
     """Sample by Heun steps, of second order; two calls a step, one in the last.
 
-    The last step, at whose end the slope cannot be evaluated, is an Euler step.
-    Parameters and result are described at the top of the module.
+    The last step, at whose end the slope cannot be evaluated, is an Euler step
+    (:footcite:p:`karras2022edm`, algorithm 1). Parameters and result are described at
+    the top of the module.
 
     References
     ----------
-    Karras et al. (2022). Elucidating the design space of diffusion-based generative
-    models. NeurIPS, algorithm 1.
+    .. footbibliography::
     """
 
     def step(x, x0, here, after, number):

@@ -21,17 +21,14 @@ class Schedule:
     ----------
     prediction : {"noise", "image", "v", "velocity", "preconditioned"}
         What the network predicts: the noise, the image, ``alpha noise - sigma x0``
-        [1]_, the slope of a straight line, ``noise - x0`` [2]_, or the residual of the
-        best linear estimate of the image, scaled to unit variance ([3]_, eq. 7, with a
+        :footcite:p:`salimans2022distillation`, the slope of a straight line, ``noise -
+        x0`` :footcite:p:`liu2023flow`, or the residual of the best linear estimate of
+        the image, scaled to unit variance (:footcite:p:`karras2022edm`, eq. 7, with a
         variance for each position and channel in place of ``sigma_data ** 2``).
 
     References
     ----------
-    .. [1] Salimans & Ho (2022). Progressive distillation for fast sampling of diffusion
-       models. ICLR.
-    .. [2] Liu, Gong & Liu (2023). Flow straight and fast. ICLR.
-    .. [3] Karras et al. (2022). Elucidating the design space of diffusion-based
-       generative models. NeurIPS.
+    .. footbibliography::
     """
 
     def __init__(self, *, prediction):

@@ -14,27 +14,29 @@ _DEEPEST, _LAST = 100.0, 0.05  # noise over signal after the first, before the l
 class RectifiedFlow(Schedule):
     """Rectified flow: ``alpha = 1 - t``, ``sigma = t``.
 
-    At t = 1 the state is pure noise, in training as in sampling.
+    States are on the straight line from image to noise :footcite:p:`liu2023flow`. At
+    t = 1 the state is pure noise, in training as in sampling.
 
     Parameters
     ----------
     times : {"uniform", "logit_normal", "log_snr"}, optional
         Distribution of training times: uniform; logit-normal, with more of them in
-        the middle of the line [2]_ and almost none near t = 1, where a sampler begins;
-        or uniform in the logarithm of the noise-to-signal ratio over `noise_range`.
+        the middle of the line :footcite:p:`esser2024scaling` and almost none near
+        t = 1, where a sampler begins; or uniform in the logarithm of the
+        noise-to-signal ratio over `noise_range`.
     noise_range : (float, float), optional
         Lowest and highest noise-to-signal ratio of times "log_snr".
     logit_mean, logit_std : float, optional
         Mean and standard deviation of the logit-normal times' logits.
     shift : float, optional
         Above 1, times are shifted towards the noise, in training as in sampling (with
-        spacing "time"): larger latent images need more noise ([2]_, eq. 23). The
-        default is for latents of brains.
+        spacing "time"): larger latent images need more noise
+        (:footcite:p:`esser2024scaling`, eq. 23). The default is for latents of brains.
     spacing : {"log_snr", "time"}, optional
         Spacing of a sampler's steps: even in the logarithm of the signal-to-noise
-        ratio, as [3]_ advises for its solver, or in (shifted) time. Global
-        features such as a brain's size are determined at noise levels far above the
-        signal, where even steps in time are too large.
+        ratio, as :footcite:t:`lu2022dpmsolver` advise for their solver, or in (shifted)
+        time. Global features such as a brain's size are determined at noise levels far
+        above the signal, where even steps in time are too large.
     prediction : str, optional
         See `Schedule`.
 
@@ -45,11 +47,7 @@ class RectifiedFlow(Schedule):
 
     References
     ----------
-    .. [1] Liu, Gong & Liu (2023). Flow straight and fast. ICLR.
-    .. [2] Esser et al. (2024). Scaling rectified flow transformers for high-resolution
-       image synthesis. ICML.
-    .. [3] Lu et al. (2022). DPM-Solver: a fast ODE solver for diffusion probabilistic
-       model sampling in around 10 steps. NeurIPS.
+    .. footbibliography::
     """
 
     def __init__(
@@ -153,29 +151,30 @@ class RectifiedFlow(Schedule):
 class DiscreteDiffusion(Schedule):
     """The variance-preserving chain of DDPM, of T steps: t is k / T, k from 1 to T.
 
-    With the linear betas of the paper a short chain does not end in pure noise: at
-    T = 200, 300 and 500 the signal power (alpha-bar) at t = 1 is 0.13, 0.05 and 0.006.
-    A sampler that starts from pure noise is then outside of the training distribution.
-    `zero_terminal_snr` corrects this.
+    With the linear betas of :footcite:t:`ho2020ddpm` a short chain does not end in pure
+    noise: at T = 200, 300 and 500 the signal power (alpha-bar) at t = 1 is 0.13, 0.05
+    and 0.006. A sampler that starts from pure noise is then outside of the training
+    distribution. `zero_terminal_snr` corrects this.
 
     Parameters
     ----------
     steps : int, optional
         T.
     betas : {"linear", "scaled_linear", "cosine", "sigmoid"}, optional
-        Schedule of the betas.
+        Schedule of the betas: linear, linear in their roots
+        :footcite:p:`rombach2022latent`, or those of an alpha-bar that is a cosine
+        (:footcite:p:`nichol2021improved`, eq. 17) or a sigmoid
+        :footcite:p:`jabri2023adaptive`.
     beta_start, beta_end : float, optional
         First and last beta, for the linear ones.
     zero_terminal_snr : bool, optional
-        Rescale so that t = 1 is pure noise [2]_.
+        Rescale so that t = 1 is pure noise :footcite:p:`lin2024flawed`.
     prediction : str, optional
         See `Schedule`.
 
     References
     ----------
-    .. [1] Ho, Jain & Abbeel (2020). Denoising diffusion probabilistic models. NeurIPS.
-    .. [2] Lin et al. (2024). Common diffusion noise schedules and sample steps are
-       flawed. WACV.
+    .. footbibliography::
     """
 
     def __init__(

@@ -1,15 +1,14 @@
 """Of use: does a predictor learn more with the synthetic brains than without?
 
-Train on synthetic, test on real [1]_: a predictor of age, and one of labels where there
-are label maps, is trained on real brains, on synthetic ones, and on both, and tested on
-real brains that nothing was trained on. The ceiling is what as many more real brains
-give: half of the real training brains take as many synthetic ones to help, or the other
-half.
+Train on synthetic, test on real (:footcite:p:`esteban2017rcgan`, section 4): a
+predictor of age, and one of labels where there are label maps, is trained on real
+brains, on synthetic ones, and on both, and tested on real brains that nothing was
+trained on. The ceiling is what as many more real brains give: half of the real training
+brains take as many synthetic ones to help, or the other half.
 
 References
 ----------
-.. [1] Esteban, Hyland & Raetsch (2017). Real-valued (medical) time series generation
-   with recurrent conditional GANs. arXiv:1706.02633, section 4.
+.. footbibliography::
 """
 
 from dataclasses import dataclass

@@ -44,7 +44,9 @@ def symmetry(volume):
 
 
 def segment_tissues(volume):
-    """Segment fluid, grey and white matter with DIPY's tissue classifier [1]_.
+    """Segment fluid, grey and white matter with DIPY's tissue classifier.
+
+    It fits a hidden Markov random field :footcite:p:`zhang2001hmrf`.
 
     Parameters
     ----------
@@ -60,8 +62,7 @@ def segment_tissues(volume):
 
     References
     ----------
-    .. [1] Zhang et al., "Segmentation of brain MR images through a hidden Markov random
-       field model and the expectation-maximization algorithm", IEEE TMI 20, 2001.
+    .. footbibliography::
     """
     return _classify(volume)[0]
 

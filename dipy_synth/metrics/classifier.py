@@ -1,11 +1,11 @@
-"""Classifier two-sample test of real and synthetic brains [1]_.
+"""Classifier two-sample test of real and synthetic brains.
 
-A classifier is trained to separate the two cohorts, and tested on left-out volumes. An
-AUC of 0.5 is chance, 1 a perfect separation.
+A classifier is trained to separate the two cohorts, and tested on left-out volumes
+:footcite:p:`lopezpaz2017classifier`. An AUC of 0.5 is chance, 1 a perfect separation.
 
 References
 ----------
-.. [1] Lopez-Paz and Oquab, "Revisiting classifier two-sample tests", ICLR 2017.
+.. footbibliography::
 """
 
 import numpy as np
@@ -28,8 +28,9 @@ FOLDS, DIVISIONS = 5, 2
 def classifier_auc(real, synthetic, *, subjects=None, seed=0):
     """Compute the cross-validated AUC of a linear classifier, real or synthetic.
 
-    Linear discriminant analysis with a shrunk covariance [1]_. Features are
-    standardised, and the classifier fitted, on the other folds alone.
+    Linear discriminant analysis with a shrunk covariance
+    (:footcite:p:`chen2010shrinkage`, eq. 23). Features are standardised, and the
+    classifier fitted, on the other folds alone.
 
     Parameters
     ----------
@@ -49,8 +50,7 @@ def classifier_auc(real, synthetic, *, subjects=None, seed=0):
 
     References
     ----------
-    .. [1] Chen et al., "Shrinkage algorithms for MMSE covariance estimation", IEEE
-       Transactions on Signal Processing 58, 2010, eq. 23.
+    .. footbibliography::
     """
     real, synthetic = check_pair(real, synthetic)
     subjects = np.arange(len(real)) if subjects is None else np.asarray(subjects)
@@ -71,8 +71,8 @@ def block_auc(real, synthetic):
 
     It still varies where the AUC of whole brains is 1. The classifier is that of
     `classifier_auc`, on the features of blocks, in folds of volumes. Scores of blocks
-    are assumed normal, so that AUC = Phi(d) follows from their means and
-    variances [1]_, and those from the moments.
+    are assumed normal, so that AUC = Phi(d) follows from their means and variances
+    :footcite:p:`bamber1975area`, and those from the moments.
 
     Parameters
     ----------
@@ -87,9 +87,7 @@ def block_auc(real, synthetic):
 
     References
     ----------
-    .. [1] Bamber, "The area above the ordinal dominance graph and the area below the
-       receiver operating characteristic graph", Journal of Mathematical Psychology 12,
-       1975.
+    .. footbibliography::
     """
     real, synthetic = check_pair(real, synthetic)
     rng = random_stream("classifier: folds", seed=0)

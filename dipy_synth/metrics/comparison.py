@@ -118,9 +118,9 @@ def compare(real, synthetic, noise, *, metrics=None, repeats=100, seed=0):
 
     In each repeat the real volumes are split at random into two disjoint halves. One
     half is compared with the other (floor), with as many synthetic volumes and with as
-    much noise. Intervals are of half-samples, too (the delete-half jackknife [1]_),
-    centred on the metric itself: a bootstrap draws volumes twice, and a volume that is
-    its own neighbour biases these metrics.
+    much noise. Intervals are of half-samples, too (the delete-half jackknife
+    :footcite:p:`shao1989jackknife`), centred on the metric itself: a bootstrap draws
+    volumes twice, and a volume that is its own neighbour biases these metrics.
 
     Parameters
     ----------
@@ -145,8 +145,7 @@ def compare(real, synthetic, noise, *, metrics=None, repeats=100, seed=0):
 
     References
     ----------
-    .. [1] Shao and Wu, "A general theory for jackknife variance estimation", Annals of
-       Statistics 17, 1989.
+    .. footbibliography::
     """
     if repeats < 1:
         raise InputError(f"{repeats} repeats: expected one or more")

@@ -14,11 +14,12 @@ from dipy_synth.utils.random import random_stream
 
 
 def frechet_distance(mean, covariance, other_mean, other_covariance):
-    """Compute the squared Fréchet distance of two Gaussians [1]_.
+    """Compute the squared Fréchet distance of two Gaussians.
 
-    ``|m - m'|^2 + tr(C) + tr(C') - 2 tr((C C')^(1/2))``. The last trace is the sum of
-    the singular values of ``C^(1/2) C'^(1/2)``: no square root of a matrix that is
-    not symmetric is taken, so singular covariances do no harm.
+    It is ``|m - m'|^2 + tr(C) + tr(C') - 2 tr((C C')^(1/2))``
+    :footcite:p:`dowson1982frechet`. The last trace is the sum of the singular values of
+    ``C^(1/2) C'^(1/2)``: no square root of a matrix that is not symmetric is taken, so
+    singular covariances do no harm.
 
     Parameters
     ----------
@@ -34,8 +35,7 @@ def frechet_distance(mean, covariance, other_mean, other_covariance):
 
     References
     ----------
-    .. [1] Dowson and Landau, "The Fréchet distance between multivariate normal
-       distributions", Journal of Multivariate Analysis 12, 1982.
+    .. footbibliography::
     """
     shift = np.asarray(mean, float) - np.asarray(other_mean, float)
     shared = np.linalg.norm(_root(covariance) @ _root(other_covariance), "nuc")
@@ -44,10 +44,11 @@ def frechet_distance(mean, covariance, other_mean, other_covariance):
 
 
 def fid(real, synthetic):
-    """Compute the Fréchet distance of Gaussians fitted to features, FID [1]_.
+    """Compute the Fréchet distance of Gaussians fitted to features, FID.
 
-    The trace of the root is taken from the features and not from covariances, so it is
-    exact with fewer volumes than features, and there no d x d matrix is made.
+    The trace of the root (:footcite:p:`heusel2017fid`, eq. 6) is taken from the
+    features and not from covariances, so it is exact with fewer volumes than features,
+    and there no d x d matrix is made.
 
     Parameters
     ----------
@@ -62,8 +63,7 @@ def fid(real, synthetic):
 
     References
     ----------
-    .. [1] Heusel et al., "GANs trained by a two time-scale update rule converge to a
-       local Nash equilibrium", NeurIPS 2017, eq. 6.
+    .. footbibliography::
     """
     real, synthetic = check_pair(real, synthetic)
     shift = real.mean(axis=0) - synthetic.mean(axis=0)
@@ -74,7 +74,9 @@ def fid(real, synthetic):
 
 
 def kid(real, synthetic):
-    """Compute the unbiased squared MMD with a cubic kernel, KID [1]_.
+    """Compute the unbiased squared MMD with a cubic kernel, KID.
+
+    Kernel and estimate are those of :footcite:t:`binkowski2018kid`.
 
     Parameters
     ----------
@@ -89,7 +91,7 @@ def kid(real, synthetic):
 
     References
     ----------
-    .. [1] Bińkowski et al., "Demystifying MMD GANs", ICLR 2018.
+    .. footbibliography::
     """
     real, synthetic = check_pair(real, synthetic)
     pairs = ((real, real), (synthetic, synthetic), (real, synthetic))
@@ -138,7 +140,9 @@ def kid_of_subsets(real, synthetic, *, size=None, subsets=100, seed=0):
 
 
 def mmd(real, synthetic, *, bandwidth=None):
-    """Compute the unbiased squared MMD with a Gaussian kernel [1]_.
+    """Compute the unbiased squared MMD with a Gaussian kernel.
+
+    The estimate is eq. 3 of :footcite:t:`gretton2012mmd`.
 
     Parameters
     ----------
@@ -156,7 +160,7 @@ def mmd(real, synthetic, *, bandwidth=None):
 
     References
     ----------
-    .. [1] Gretton et al., "A kernel two-sample test", JMLR 13, 2012, eq. 3.
+    .. footbibliography::
     """
     real, synthetic = check_pair(real, synthetic)
     if bandwidth is None:
@@ -169,7 +173,10 @@ def mmd(real, synthetic, *, bandwidth=None):
 
 
 def inception_score(probabilities, *, splits=1):
-    """Compute the inception score of class probabilities, IS [1]_.
+    """Compute the inception score of class probabilities, IS.
+
+    It is the exponential of the mean divergence of a volume's probabilities from the
+    mean ones (:footcite:p:`salimans2016is`, section 4).
 
     Parameters
     ----------
@@ -193,8 +200,7 @@ def inception_score(probabilities, *, splits=1):
 
     References
     ----------
-    .. [1] Salimans et al., "Improved techniques for training GANs", NeurIPS 2016,
-       section 4.
+    .. footbibliography::
     """
     p = check_features(probabilities, "class probabilities", least=max(splits, 1))
     if splits < 1 or np.any(p < 0) or not np.allclose(p.sum(axis=1), 1, atol=1e-3):
@@ -208,10 +214,11 @@ def inception_score(probabilities, *, splits=1):
 
 
 def precision_recall(real, synthetic, *, k=5):
-    """Compute precision and recall by balls around each volume [1]_ (eq. 2).
+    """Compute precision and recall by balls around each volume.
 
-    A ball reaches to the k-th nearest neighbour in its own cohort. Precision is the
-    fraction of synthetic volumes in a ball of a real one, recall the reverse.
+    A ball reaches to the k-th nearest neighbour in its own cohort
+    (:footcite:p:`kynkaanniemi2019precision`, eq. 2). Precision is the fraction of
+    synthetic volumes in a ball of a real one, recall the reverse.
 
     Parameters
     ----------
@@ -227,8 +234,7 @@ def precision_recall(real, synthetic, *, k=5):
 
     References
     ----------
-    .. [1] Kynkäänniemi et al., "Improved precision and recall metric for assessing
-       generative models", NeurIPS 2019.
+    .. footbibliography::
     """
     real, synthetic = check_pair(real, synthetic, least=k + 1)
     apart = cdist(real, synthetic)
@@ -238,11 +244,11 @@ def precision_recall(real, synthetic, *, k=5):
 
 
 def density_coverage(real, synthetic, *, k=5):
-    """Compute density and coverage [1]_, robust forms of precision and recall.
+    """Compute density and coverage, robust forms of precision and recall.
 
-    Density is the number of balls of real volumes that hold a synthetic one, so that
-    the wide ball of one outlier counts once; coverage is the fraction of real volumes
-    whose ball holds a synthetic one.
+    Density :footcite:p:`naeem2020density` is the number of balls of real volumes that
+    hold a synthetic one, so that the wide ball of one outlier counts once; coverage is
+    the fraction of real volumes whose ball holds a synthetic one.
 
     Parameters
     ----------
@@ -260,8 +266,7 @@ def density_coverage(real, synthetic, *, k=5):
 
     References
     ----------
-    .. [1] Naeem et al., "Reliable fidelity and diversity metrics for generative
-       models", ICML 2020.
+    .. footbibliography::
     """
     real, _ = check_pair(real, synthetic, least=k + 1)
     inside = cdist(real, synthetic) < _radii(real, k)[:, np.newaxis]

@@ -44,10 +44,11 @@ def similarity_within(volumes, *, pairs=100, seed=0, each=map):
     """Compute the mean similarity over pairs of volumes of a cohort.
 
     A generator that makes few kinds of brain gives a higher similarity than real brains
-    have [1]_. The mean over pairs is a U-statistic of order two: its variance is four
-    times that of the mean, over volumes, of the mean over each volume's pairs [2]_,
-    less that of a mean of so many pairs, which is in there twice. Each volume is in
-    equally many pairs.
+    have (:footcite:p:`odena2017acgan`, section 4.2). The mean over pairs is a
+    U-statistic of order two: its variance is four times that of the mean, over volumes,
+    of the mean over each volume's pairs :footcite:p:`hoeffding1948class`, less that of
+    a mean of so many pairs, which is in there twice. Each volume is in equally many
+    pairs.
 
     Parameters
     ----------
@@ -72,10 +73,7 @@ def similarity_within(volumes, *, pairs=100, seed=0, each=map):
 
     References
     ----------
-    .. [1] Odena, Olah and Shlens, "Conditional image synthesis with auxiliary
-       classifier GANs", ICML 2017, section 4.2.
-    .. [2] Hoeffding, "A class of statistics with asymptotically normal distribution",
-       Annals of Mathematical Statistics 19, 1948.
+    .. footbibliography::
     """
     volumes = check_volumes(volumes, "volumes", least=3)
     if pairs < 1:

@@ -100,9 +100,10 @@ class VoxelPCA:
 
 
 class InceptionFeatures:
-    """Extractor: Keras' InceptionV3 [1]_ on slices in three planes.
+    """Extractor: Keras' InceptionV3 on slices in three planes.
 
-    Each plane has its own 2048 features, the mean over its slices; they come one plane
+    Each plane has its own 2048 features of the network
+    :footcite:p:`szegedy2016rethinking`, the mean over its slices; they come one plane
     after the other. Reduce them by `PCA` before FID: a cohort is rarely larger.
 
     Parameters
@@ -128,8 +129,7 @@ class InceptionFeatures:
 
     References
     ----------
-    .. [1] Szegedy et al., "Rethinking the inception architecture for computer vision",
-       CVPR 2016.
+    .. footbibliography::
     """
 
     def __init__(self, weights=None, *, slices=5, size=_INPUT):

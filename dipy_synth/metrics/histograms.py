@@ -18,15 +18,15 @@ def intensity_histogram(brain):
 
 
 def wasserstein(histogram, other):
-    """Compute the 1-Wasserstein distance of histograms (..., bins) on [0, 1] [1]_.
+    """Compute the 1-Wasserstein distance of histograms (..., bins) on [0, 1].
 
-    In one dimension it is the area between the distribution functions: the mean
-    displacement of intensities, in units of the range.
+    In one dimension it is the area between the distribution functions
+    :footcite:p:`vallender1974wasserstein`: the mean displacement of intensities, in
+    units of the range.
 
     References
     ----------
-    .. [1] Vallender, "Calculation of the Wasserstein distance between probability
-       distributions on the line", Theory of Probability and its Applications 18, 1974.
+    .. footbibliography::
     """
     apart = np.cumsum(np.asarray(histogram, float) - np.asarray(other, float), axis=-1)
     return np.abs(apart).sum(axis=-1) / apart.shape[-1]

@@ -13,10 +13,11 @@ _STEPS = 100  # of expectation maximisation
 
 
 def authenticity(train, synthetic):
-    """Compute the fraction of authentic samples: AuthPct [1]_ (section 3.3).
+    """Compute the fraction of authentic samples: AuthPct.
 
     A sample is authentic if its nearest training volume is further from it than that
-    volume is from its own nearest neighbour in the training set.
+    volume is from its own nearest neighbour in the training set
+    (:footcite:p:`alaa2022faithful`, section 3.3).
 
     Parameters
     ----------
@@ -33,8 +34,7 @@ def authenticity(train, synthetic):
 
     References
     ----------
-    .. [1] Alaa et al., "How faithful is your synthetic data? Sample-level metrics for
-       evaluating and auditing generative models", ICML 2022.
+    .. footbibliography::
     """
     train = check_features(train, "training features")
     synthetic = check_features(
@@ -48,10 +48,10 @@ def authenticity(train, synthetic):
 
 
 def vendi_score(features, *, scale=None):
-    """Compute the effective number of different volumes: the Vendi score [1]_.
+    """Compute the effective number of different volumes: the Vendi score.
 
     It is the exponential of the entropy of the eigenvalues of the volumes' similarity
-    matrix, divided by their number.
+    matrix, divided by their number (:footcite:p:`friedman2023vendi`, eq. 1).
 
     Parameters
     ----------
@@ -68,8 +68,7 @@ def vendi_score(features, *, scale=None):
 
     References
     ----------
-    .. [1] Friedman and Dieng, "The Vendi score: a diversity evaluation metric for
-       machine learning", TMLR 2023, eq. 1.
+    .. footbibliography::
     """
     features = check_features(features, "features", least=1)
     if scale is None:
@@ -102,13 +101,14 @@ def vendi_ratio(real, synthetic):
 
 
 def feature_likelihood_divergence(train, held_out, synthetic, *, seed=0):
-    """Compute the feature likelihood divergence, FLD [1]_ (eq. 4).
+    """Compute the feature likelihood divergence, FLD.
 
-    The density is a mixture of Gaussians about the samples, with equal weights and with
-    variances fitted to the training volumes by expectation maximisation. The
-    likelihood of held-out volumes is high where samples are near, many, and no copies:
-    a copy's Gaussian is narrow and holds only its original. The zero is the value of
-    half of the training volumes as samples, with variances fitted to the other half.
+    In FLD (:footcite:p:`jiralerspong2023fld`, eq. 4) the density is a mixture of
+    Gaussians about the samples, with equal weights and with variances fitted to the
+    training volumes by expectation maximisation. The likelihood of held-out volumes is
+    high where samples are near, many, and no copies: a copy's Gaussian is narrow and
+    holds only its original. The zero is the value of half of the training volumes as
+    samples, with variances fitted to the other half.
 
     Parameters
     ----------
@@ -124,8 +124,7 @@ def feature_likelihood_divergence(train, held_out, synthetic, *, seed=0):
 
     References
     ----------
-    .. [1] Jiralerspong et al., "Feature likelihood divergence: evaluating the
-       generalization of generative models using samples", NeurIPS 2023.
+    .. footbibliography::
     """
     train = check_features(train, "training features", least=4)
     width = train.shape[1]

@@ -47,9 +47,10 @@ def parcellate(grid):
     """Label each voxel of a grid in MNI space by its region.
 
     A voxel belongs to the region of the nearest of some 200 points: those of the cortex
-    are of Dosenbach et al. [1]_, those of deep structures and the cerebellum of
-    Seitzman et al. [2]_, as nilearn ships them. Borders are accurate to about the
-    distance of the points, 1 to 2 cm: it is meant to compare cohorts, not to delineate.
+    are of Dosenbach et al. :footcite:p:`dosenbach2010brain`, those of deep structures
+    and the cerebellum of Seitzman et al. :footcite:p:`seitzman2020regions`, as nilearn
+    ships them. Borders are accurate to about the distance of the points, 1 to 2 cm: it
+    is meant to compare cohorts, not to delineate.
 
     Parameters
     ----------
@@ -63,10 +64,7 @@ def parcellate(grid):
 
     References
     ----------
-    .. [1] Dosenbach et al., "Prediction of individual brain maturity using fMRI",
-       Science 329, 2010.
-    .. [2] Seitzman et al., "A set of functionally-defined brain regions with improved
-       representation of the subcortex and cerebellum", NeuroImage 206, 2020.
+    .. footbibliography::
     """
     points, names = _points()
     index = np.indices(grid.shape).reshape(3, -1).T

@@ -42,7 +42,7 @@ def psnr(reference, image, *, mask=None, data_range=1.0):
 
 
 def ssim(reference, image, *, mask=None, data_range=1.0):
-    r"""Compute the structural similarity [1]_.
+    r"""Compute the structural similarity.
 
     With means :math:`\mu`, variances :math:`\sigma^2` and the covariance
     :math:`\sigma_{xy}` of two images under a Gaussian window (standard deviation 1.5
@@ -53,8 +53,8 @@ def ssim(reference, image, *, mask=None, data_range=1.0):
         S = \frac{2 \mu_x \mu_y + C_1}{\mu_x^2 + \mu_y^2 + C_1} \cdot
             \frac{2 \sigma_{xy} + C_2}{\sigma_x^2 + \sigma_y^2 + C_2}
 
-    (eq. 13), where :math:`C_1 = (0.01 L)^2`, :math:`C_2 = (0.03 L)^2` and :math:`L` is
-    the data range.
+    (:footcite:p:`wang2004ssim`, eq. 13), where :math:`C_1 = (0.01 L)^2`,
+    :math:`C_2 = (0.03 L)^2` and :math:`L` is the data range.
 
     Parameters
     ----------
@@ -79,9 +79,7 @@ def ssim(reference, image, *, mask=None, data_range=1.0):
 
     References
     ----------
-    .. [1] Wang, Bovik, Sheikh & Simoncelli, "Image quality assessment: from error
-       visibility to structural similarity", IEEE Transactions on Image Processing
-       13(4), 2004.
+    .. footbibliography::
     """
     reference, image = _pair(reference, image)
     if mask is None:
@@ -92,7 +90,7 @@ def ssim(reference, image, *, mask=None, data_range=1.0):
 
 
 def ms_ssim(reference, image, *, scales=5, weights=SCALE_WEIGHTS):
-    r"""Compute the structural similarity over several scales [1]_.
+    r"""Compute the structural similarity over several scales.
 
     Scale 1 is the image itself; each next one is the mean over blocks of two voxels an
     axis. With the second factor :math:`C_j` of SSIM, see `ssim`, averaged over scale j,
@@ -100,7 +98,8 @@ def ms_ssim(reference, image, *, scales=5, weights=SCALE_WEIGHTS):
 
     .. math:: S_M^{w_M} \prod_{j=1}^{M-1} C_j^{w_j}
 
-    (eq. 7, with the luminance within :math:`S_M`). Negative averages count as 0.
+    (:footcite:p:`wang2003msssim`, eq. 7, with the luminance within :math:`S_M`).
+    Negative averages count as 0.
 
     Parameters
     ----------
@@ -125,8 +124,7 @@ def ms_ssim(reference, image, *, scales=5, weights=SCALE_WEIGHTS):
 
     References
     ----------
-    .. [1] Wang, Simoncelli & Bovik, "Multi-scale structural similarity for image
-       quality assessment", Asilomar Conference on Signals, Systems and Computers, 2003.
+    .. footbibliography::
     """
     reference, image = _pair(reference, image)
     _check_scales(reference.shape, scales, weights)

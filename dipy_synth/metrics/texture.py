@@ -5,12 +5,12 @@ the deep parts. Features of a block need no network: first-order statistics, gre
 level co-occurrence, energies of Haar wavelets and of a Laplacian pyramid, and the
 anisotropy of edges, which is high in folds and low in blotches. A volume is then a
 row of the means and second moments of its blocks' features, from which the pooled mean
-and covariance of any cohort follow: their Fréchet distance [1]_ needs no more.
+and covariance of any cohort follow: their Fréchet distance :footcite:p:`konz2024frd`
+needs no more.
 
 References
 ----------
-.. [1] Konz et al., "Fréchet radiomic distance (FRD): a versatile metric for comparing
-   medical imaging datasets", arXiv:2412.01496, 2024.
+.. footbibliography::
 """
 
 import numpy as np
@@ -92,8 +92,9 @@ def texture_distance(real, synthetic, *, region="cortex"):
     """Compute the Fréchet distance of block features: of Gaussians fitted to them.
 
     Features are standardised by the mean and standard deviation of the real blocks.
-    Covariances are shrunk towards a multiple of the identity [1]_, with the number of
-    volumes, since blocks of one brain are similar. All volumes have equal weight.
+    Covariances are shrunk towards a multiple of the identity
+    (:footcite:p:`chen2010shrinkage`, eq. 23), with the number of volumes, since blocks
+    of one brain are similar. All volumes have equal weight.
 
     Parameters
     ----------
@@ -108,8 +109,7 @@ def texture_distance(real, synthetic, *, region="cortex"):
 
     References
     ----------
-    .. [1] Chen et al., "Shrinkage algorithms for MMSE covariance estimation", IEEE
-       Transactions on Signal Processing 58, 2010, eq. 23.
+    .. footbibliography::
     """
     mean, covariance = pooled_moments(real, region)
     other_mean, other = pooled_moments(synthetic, region)
@@ -154,7 +154,11 @@ def volume_moments(rows, region="cortex"):
 def shrink(covariance, n):
     """Shrink a covariance of n samples towards a multiple of the identity.
 
-    The trace is kept (OAS, Chen et al. 2010, eq. 23).
+    The trace is kept (OAS: :footcite:p:`chen2010shrinkage`, eq. 23).
+
+    References
+    ----------
+    .. footbibliography::
     """
     covariance = np.asarray(covariance, float)
     d, trace = len(covariance), np.trace(covariance)
@@ -248,9 +252,12 @@ def _first_order(values, where, average):
 def cooccurrence(levels, labels, n, step):
     """Compute features of grey-level co-occurrence in blocks: list of ndarray.
 
-    After Haralick et al., "Textural features for image classification", IEEE
-    Transactions on Systems, Man, and Cybernetics 3, 1973: pairs along the three axes,
-    both ways, `step` voxels apart, the second in any block.
+    After :footcite:t:`haralick1973texture`: pairs along the three axes, both ways,
+    `step` voxels apart, the second in any block.
+
+    References
+    ----------
+    .. footbibliography::
     """
     joint = np.zeros(n * LEVELS**2)
     for axis in range(3):

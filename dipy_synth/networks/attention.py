@@ -11,7 +11,9 @@ from dipy_synth.networks.normalization import group_norm
 class Attention(layers.Layer):
     """Self-attention over positions, then cross-attention to condition tokens.
 
-    Both are residual and start as the identity. The input is normalised over space.
+    Both, the attention of :footcite:t:`vaswani2017attention` and that to conditions of
+    :footcite:t:`rombach2022latent`, are residual and start as the identity. The input
+    is normalised over space.
 
     Parameters
     ----------
@@ -22,9 +24,7 @@ class Attention(layers.Layer):
 
     References
     ----------
-    Vaswani et al. (2017). Attention is all you need. NeurIPS.
-    Rombach et al. (2022). High-resolution image synthesis with latent diffusion
-    models. CVPR (conditions by cross-attention).
+    .. footbibliography::
     """
 
     def __init__(self, channels, *, heads=4, **kwargs):
@@ -143,7 +143,9 @@ class SpatialConditioning(layers.Layer):
 
     FiLM treats all positions alike, while a tumour, or the ventricles of an age, belong
     to some of them. A learned map of the position alone is added: convolutions are
-    translation-equivariant, while structures of aligned brains have fixed positions.
+    translation-equivariant, while structures of aligned brains have fixed positions
+    :footcite:p:`liu2018coordconv`. The position is given by Fourier features
+    :footcite:p:`sitzmann2020implicit,tancik2020fourier`.
 
     Parameters
     ----------
@@ -161,12 +163,7 @@ class SpatialConditioning(layers.Layer):
 
     References
     ----------
-    Sitzmann et al. (2020). Implicit neural representations with periodic activation
-    functions. NeurIPS.
-    Tancik et al. (2020). Fourier features let networks learn high frequency functions
-    in low dimensional domains. NeurIPS.
-    Liu et al. (2018). An intriguing failing of convolutional neural networks and the
-    CoordConv solution. NeurIPS.
+    .. footbibliography::
     """
 
     def __init__(self, spatial, channels, width, **kwargs):

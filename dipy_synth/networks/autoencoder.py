@@ -20,8 +20,9 @@ from dipy_synth.networks.quantizer import CodeUsage, make_quantizer
 class Autoencoder(Network):
     """Map images to a small grid of discrete latents, and back.
 
-    A subclass names its `architecture` and the `factor` by which it shrinks an image,
-    makes its layers, and defines `encode` and `reconstruct`.
+    It is a VQ-VAE :footcite:p:`oord2017vqvae`. A subclass names its `architecture` and
+    the `factor` by which it shrinks an image, makes its layers, and defines `encode`
+    and `reconstruct`.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ class Autoencoder(Network):
 
     References
     ----------
-    van den Oord et al. (2017). Neural discrete representation learning. NeurIPS.
+    .. footbibliography::
     """
 
     architecture = None

@@ -119,6 +119,8 @@ def haar_up(x):
 class ResidualBlock(layers.Layer):
     """Residual block of two normalised convolutions, the last one zero-initialised.
 
+    Normalisation and activation precede a convolution :footcite:p:`he2016identity`.
+
     Parameters
     ----------
     channels : int
@@ -126,7 +128,7 @@ class ResidualBlock(layers.Layer):
 
     References
     ----------
-    He et al. (2016). Identity mappings in deep residual networks. ECCV.
+    .. footbibliography::
     """
 
     def __init__(self, channels, **kwargs):
@@ -167,7 +169,8 @@ class ResidualBlock(layers.Layer):
 class Upsample(layers.Layer):
     """Double the size by nearest-neighbour interpolation, then convolve.
 
-    A transposed convolution is slower on a CPU and causes checkerboard artifacts.
+    A transposed convolution is slower on a CPU and causes checkerboard artifacts
+    :footcite:p:`odena2016checkerboard`.
 
     Parameters
     ----------
@@ -176,7 +179,7 @@ class Upsample(layers.Layer):
 
     References
     ----------
-    Odena, Dumoulin & Olah (2016). Deconvolution and checkerboard artifacts. Distill.
+    .. footbibliography::
     """
 
     def __init__(self, channels, **kwargs):

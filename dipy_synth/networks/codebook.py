@@ -15,10 +15,11 @@ BLOCK = 2**22  # distances (positions x codebooks x codes) in memory at a time
 class VectorQuantizer(layers.Layer):
     """Quantise latents to the nearest code of a learned codebook.
 
-    Codes are moving averages of the latents assigned to them. Gradients pass straight
-    through; the commitment term moves latents to their codes. A code that is rarely
-    used is reset to a latent of the batch. Before `start` is called latents pass
-    unquantised.
+    Codes are moving averages of the latents assigned to them
+    (:footcite:p:`oord2017vqvae`, appendix A.1; :footcite:p:`razavi2019vqvae2`).
+    Gradients pass straight through; the commitment term moves latents to their codes. A
+    code that is rarely used is reset to a latent of the batch. Before `start` is called
+    latents pass unquantised.
 
     Parameters
     ----------
@@ -55,10 +56,7 @@ class VectorQuantizer(layers.Layer):
 
     References
     ----------
-    van den Oord et al. (2017). Neural discrete representation learning. NeurIPS
-    (appendix A.1).
-    Razavi et al. (2019). Generating diverse high-fidelity images with VQ-VAE-2.
-    NeurIPS.
+    .. footbibliography::
     """
 
     def __init__(

@@ -44,6 +44,8 @@ class ConvolutionalAutoencoder(Autoencoder):
 class PlainAutoencoder(ConvolutionalAutoencoder):
     """Three strided convolutions and three transposed ones, with ReLU between.
 
+    The simplest VQ-VAE :footcite:p:`oord2017vqvae`.
+
     Parameters
     ----------
     shape : sequence of int
@@ -57,7 +59,7 @@ class PlainAutoencoder(ConvolutionalAutoencoder):
 
     References
     ----------
-    van den Oord et al. (2017). Neural discrete representation learning. NeurIPS.
+    .. footbibliography::
     """
 
     architecture = "plain"
@@ -79,6 +81,9 @@ class PlainAutoencoder(ConvolutionalAutoencoder):
 class ResidualAutoencoder(ConvolutionalAutoencoder):
     """Strided convolutions, each followed by residual units; transposed back.
 
+    The VQ-VAE of :footcite:t:`oord2017vqvae`, in 3D as for the brains of Tudosiu et al.
+    :footcite:p:`tudosiu2022morphology`.
+
     Parameters
     ----------
     shape : sequence of int
@@ -94,9 +99,7 @@ class ResidualAutoencoder(ConvolutionalAutoencoder):
 
     References
     ----------
-    van den Oord et al. (2017). Neural discrete representation learning. NeurIPS.
-    Tudosiu et al. (2022). Morphology-preserving autoregressive 3D generative modelling
-    of the brain. SASHIMI (in 3D).
+    .. footbibliography::
     """
 
     architecture = "residual"
@@ -132,6 +135,8 @@ class ResidualAutoencoder(ConvolutionalAutoencoder):
 class ResidualUnit(layers.Layer):
     """Residual block of two convolutions with ReLU, without normalisation.
 
+    After :footcite:t:`he2016residual`.
+
     Parameters
     ----------
     channels : int
@@ -139,7 +144,7 @@ class ResidualUnit(layers.Layer):
 
     References
     ----------
-    He et al. (2016). Deep residual learning for image recognition. CVPR.
+    .. footbibliography::
     """
 
     def __init__(self, channels, **kwargs):

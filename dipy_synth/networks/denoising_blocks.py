@@ -16,15 +16,18 @@ _GAIN = 1 / 3  # small at the start, since the finest level has no normalisation
 class DenoisingBlock(layers.Layer):
     """Residual block of two convolutions with FiLM between them.
 
-    The last convolution is zero-initialised. Normalisation is over the channels of each
-    position, without statistics over space, so that crops and whole images agree.
+    Normalisation precedes each convolution :footcite:p:`he2016identity`, and the last
+    one is zero-initialised. Normalisation is over the channels of each position
+    :footcite:p:`ba2016layer`, without statistics over space, so that crops and whole
+    images agree.
 
     Parameters
     ----------
     channels : int
         Output channels.
     normalize : bool, optional
-        Normalise before either convolution. Without, FiLM shifts and does not scale.
+        Normalise before either convolution. Without, FiLM :footcite:p:`perez2018film`
+        shifts and does not scale.
 
     Notes
     -----
@@ -32,9 +35,7 @@ class DenoisingBlock(layers.Layer):
 
     References
     ----------
-    He et al. (2016). Identity mappings in deep residual networks. ECCV.
-    Ba, Kiros & Hinton (2016). Layer normalization. arXiv:1607.06450.
-    Perez et al. (2018). FiLM: visual reasoning with a general conditioning layer. AAAI.
+    .. footbibliography::
     """
 
     def __init__(self, channels, *, normalize=True, **kwargs):
@@ -121,6 +122,8 @@ def silu(x):
 class PixelShuffle(layers.Layer):
     """Double the size by a pointwise convolution and `depth_to_space`.
 
+    It is the sub-pixel convolution of :footcite:t:`shi2016subpixel`.
+
     Parameters
     ----------
     channels : int
@@ -128,8 +131,7 @@ class PixelShuffle(layers.Layer):
 
     References
     ----------
-    Shi et al. (2016). Real-time single image and video super-resolution using an
-    efficient sub-pixel convolutional neural network. CVPR.
+    .. footbibliography::
     """
 
     def __init__(self, channels, **kwargs):

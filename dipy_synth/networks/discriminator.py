@@ -15,9 +15,11 @@ from dipy_synth.networks.network import Network, default_precision
 def hinge_loss(real, fake, weight=1.0):
     """Compute the discriminator's hinge loss: 0 if all patches are right, 2 by chance.
 
+    It is that of :footcite:t:`lim2017geometric`.
+
     References
     ----------
-    Lim & Ye (2017). Geometric GAN. arXiv:1705.02894.
+    .. footbibliography::
     """
     return weighted_mean(ops.relu(1 - real) + ops.relu(1 + fake), weight)
 
@@ -38,7 +40,8 @@ class PatchDiscriminator(layers.Layer):
     """Score each patch of an image: high for originals, low for reconstructions.
 
     Its input is the Haar transform of the image, on an eighth of the positions in 3D.
-    The receptive field of a score is five of those along a side, 10 voxels.
+    The receptive field of a score :footcite:p:`isola2017translation` is five of those
+    along a side, 10 voxels.
 
     Parameters
     ----------
@@ -47,8 +50,7 @@ class PatchDiscriminator(layers.Layer):
 
     References
     ----------
-    Isola et al. (2017). Image-to-image translation with conditional adversarial
-    networks. CVPR (scores of patches).
+    .. footbibliography::
     """
 
     def __init__(self, channels=(32, 64), **kwargs):
@@ -81,6 +83,8 @@ class PatchDiscriminator(layers.Layer):
 class AdversarialTraining(Network):
     """Train an autoencoder against a discriminator.
 
+    The adversarial term of a VQ-VAE is after :footcite:t:`esser2021taming`.
+
     Parameters
     ----------
     autoencoder : Autoencoder
@@ -100,8 +104,7 @@ class AdversarialTraining(Network):
 
     References
     ----------
-    Esser, Rombach & Ommer (2021). Taming transformers for high-resolution image
-    synthesis. CVPR (an adversarial term for a VQ-VAE).
+    .. footbibliography::
     """
 
     def __init__(self, autoencoder, *, channels=(32, 64), **kwargs):

@@ -13,13 +13,14 @@ def group_norm(channels, *, silu=False, dtype=None):
 
 @keras.saving.register_keras_serializable("dipy_synth")
 class GroupNorm(layers.GroupNormalization):
-    """Group normalisation [1]_ of Keras in fewer operations.
+    """Group normalisation of Keras in fewer operations.
 
-    With `silu`, SiLU is applied to the result.
+    With `silu`, SiLU is applied to the result of the normalisation
+    :footcite:p:`wu2018group`.
 
     References
     ----------
-    .. [1] Wu & He, "Group normalization", ECCV 2018.
+    .. footbibliography::
     """
 
     def __init__(self, groups=8, *, silu=False, **options):

@@ -33,13 +33,14 @@ class PredictorNetwork(Network):
         number.
     widths : sequence of int, optional
         Channels of the convolutions, per level; each level halves the resolution and
-        has one residual block.
+        has one residual block :footcite:p:`he2016identity`.
     features : int, optional
         Features of an image.
     levels : int, optional
         Number of intensity levels.
     shrink : int, optional
-        Side of the blocks of local histograms, for the convolutions.
+        Side of the blocks of local histograms, for the convolutions: local amounts of
+        tissue, rather than intensities :footcite:p:`ashburner2000vbm`.
     block : int, optional
         The same for the linear path, in those blocks.
     where : bool, optional
@@ -55,9 +56,7 @@ class PredictorNetwork(Network):
 
     References
     ----------
-    He et al. (2016). Identity mappings in deep residual networks. ECCV.
-    Ashburner & Friston (2000). Voxel-based morphometry: the methods. NeuroImage 11
-    (local amounts of tissue, rather than intensities).
+    .. footbibliography::
     """
 
     def __init__(

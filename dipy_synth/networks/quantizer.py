@@ -12,8 +12,9 @@ from dipy_synth.networks.codebook import VectorQuantizer
 class FSQ(layers.Layer):
     """Finite scalar quantisation: each latent channel is rounded to a few levels.
 
-    The codebook is the product of the channels' levels and is never stored, so no
-    code can die. Gradients pass the rounding unchanged (straight-through).
+    The codebook :footcite:p:`mentzer2024fsq` is the product of the channels' levels and
+    is never stored, so no code can die. Gradients pass the rounding unchanged
+    (straight-through).
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ class FSQ(layers.Layer):
 
     References
     ----------
-    Mentzer et al. (2024). Finite scalar quantization: VQ-VAE made simple. ICLR.
+    .. footbibliography::
     """
 
     overflow = 1.0

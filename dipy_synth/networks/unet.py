@@ -60,17 +60,17 @@ class UNet(Network):
     crop's first cell, a multiple of 2; for shifted images ``shift`` (batch, rank), in
     voxels; both are 0 by default. Returns (batch, *spatial, channels), float32.
 
+    It is a U-Net :footcite:p:`ronneberger2015unet` as in DDPM :footcite:p:`ho2020ddpm`.
+    Noise level and shift, an augmentation, are its inputs as in
+    :footcite:t:`karras2022edm`, by way of FiLM :footcite:p:`perez2018film`.
+
     Without attention there are no statistics over space: crops and whole images agree.
     The finest level has no normalisation, the others one over the channels of each
     position.
 
     References
     ----------
-    Ronneberger, Fischer & Brox (2015). U-Net. MICCAI.
-    Ho, Jain & Abbeel (2020). Denoising diffusion probabilistic models. NeurIPS.
-    Perez et al. (2018). FiLM: visual reasoning with a general conditioning layer. AAAI.
-    Karras et al. (2022). Elucidating the design space of diffusion-based generative
-    models. NeurIPS (noise level, and augmentation by labels).
+    .. footbibliography::
     """
 
     def __init__(

@@ -72,9 +72,10 @@ class Generator(Wrapper):
             Values of conditions, such as ``{"age": 70, "sex": "F"}`` or ``"age=70
             sex=F"``, for all samples, or one dict each. Others are dropped.
         steps, sampler, guidance, ..., eta : optional
-            Settings of the sampler, see
-            `dipy_synth.diffusion.sampling_settings.SamplingSettings`; by default those
-            of the model.
+            Settings of the sampler, such as the scale of guidance
+            :footcite:p:`ho2022guidance` and its rescale :footcite:p:`lin2024flawed`,
+            see `dipy_synth.diffusion.sampling_settings.SamplingSettings`; by default
+            those of the model.
         batch_size : int, optional
             Number of volumes at a time.
         return_states : bool, optional
@@ -108,9 +109,7 @@ class Generator(Wrapper):
 
         References
         ----------
-        Ho & Salimans (2022). Classifier-free diffusion guidance. arXiv:2207.12598.
-        Lin et al. (2024). Common diffusion noise schedules and sample steps are
-        flawed. WACV.
+        .. footbibliography::
         """
         need_weights(self.network)
         numbers = sample_numbers(n, numbers)

@@ -65,8 +65,8 @@ from dipy_synth.utils.number_checks import check_number
 class LDM(Generator):
     """Latent diffusion model: generates volumes, optionally with conditions.
 
-    A U-Net learns to denoise the continuous latents of an autoencoder; generated
-    latents are quantised and decoded.
+    A U-Net learns to denoise the continuous latents of an autoencoder
+    :footcite:p:`rombach2022latent`; generated latents are quantised and decoded.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class LDM(Generator):
     network : UNet or None
         The denoiser.
     schedule : Schedule
-        The noise schedule.
+        The noise schedule, such as a rectified flow :footcite:p:`liu2023flow`.
     schema : ConditionSchema or None
         The conditions of the model.
     normalizer : LatentNormalizer or None
@@ -100,9 +100,7 @@ class LDM(Generator):
 
     References
     ----------
-    Rombach et al. (2022). High-resolution image synthesis with latent diffusion
-    models. CVPR.
-    Liu, Gong & Liu (2023). Flow straight and fast. ICLR.
+    .. footbibliography::
 
     Examples
     --------

@@ -39,7 +39,8 @@ class CovariatePredictor(Wrapper):
     """Predict covariates from volumes, and compute features to compare cohorts.
 
     It is trained on real training subjects only, independent of the evaluated volumes.
-    It is an extractor as those of `dipy_synth.metrics.features`.
+    It is an extractor as those of `dipy_synth.metrics.features`: cohorts are compared
+    by a network's features :footcite:p:`heusel2017fid`.
 
     Parameters
     ----------
@@ -60,8 +61,7 @@ class CovariatePredictor(Wrapper):
 
     References
     ----------
-    Heusel et al. (2017). GANs trained by a two time-scale update rule converge to a
-    local Nash equilibrium. NeurIPS (cohorts compared by a network's features).
+    .. footbibliography::
 
     Examples
     --------

@@ -55,6 +55,9 @@ from dipy_synth.utils.montage import difference_images, save_montage
 class VQVAE(Wrapper):
     """Vector-quantised autoencoder: volumes to small discrete latents and back.
 
+    Latents are codes of a codebook :footcite:p:`oord2017vqvae`, or are rounded to a few
+    levels :footcite:p:`mentzer2024fsq`.
+
     Parameters
     ----------
     model : str or Path, optional
@@ -74,8 +77,7 @@ class VQVAE(Wrapper):
 
     References
     ----------
-    van den Oord et al. (2017). Neural discrete representation learning. NeurIPS.
-    Mentzer et al. (2024). Finite scalar quantization: VQ-VAE made simple. ICLR.
+    .. footbibliography::
 
     Examples
     --------

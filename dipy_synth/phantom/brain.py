@@ -4,12 +4,12 @@ A phantom is drawn from formulas in millimetres, not from an image: a seed defin
 the same brain at every voxel size, up to partial volume. The cortex follows
 the idea that sulci are the zero set of a smooth random function on the surface of
 the brain, which is what buckling models of cortical folding give to first order
-[1]_. It is for tests and examples, without anatomical accuracy.
+:footcite:p:`tallinen2016growth`. It is for tests and examples, without anatomical
+accuracy.
 
 References
 ----------
-.. [1] Tallinen T. et al. On the growth and form of cortical convolutions.
-   Nature Physics 12, 588-593 (2016).
+.. footbibliography::
 """
 
 from dataclasses import dataclass, field

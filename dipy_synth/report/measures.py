@@ -133,7 +133,8 @@ def measure_quality(
     Returns
     -------
     rows : list of QualityRow, (n,)
-        Rows in the order of the volumes, see `sorted_by_score`.
+        Rows in the order of the volumes, with robust z-scores
+        :footcite:p:`iglewicz1993outliers`; see `sorted_by_score`.
     mean : ndarray of shape (I, J, K), float64
         The mean volume.
     share : ndarray of shape (I, J, K), float64
@@ -146,8 +147,7 @@ def measure_quality(
 
     References
     ----------
-    .. [1] Iglewicz and Hoaglin, "How to detect and handle outliers", ASQC Basic
-       References in Quality Control 16, 1993.
+    .. footbibliography::
     """
     blocks = np.ones(3) if voxel_size is None else COARSE / np.array(voxel_size)
     blocks = np.maximum(1, np.round(blocks)).astype(int)

@@ -1,14 +1,14 @@
 """Counterfactuals: a brain as it would be under other conditions.
 
-Abduction, action, prediction [1]_: the latents of a scan are inverted towards noise
-under its own conditions; from there the sampler runs twice, under its own conditions
-and under others. The difference of the two is the effect of the conditions on this
-brain. Errors of the autoencoder and of the inversion are in both, and cancel.
+Abduction, action, prediction :footcite:p:`sanchez2022diffusion`: the latents of a scan
+are inverted towards noise under its own conditions; from there the sampler runs twice,
+under its own conditions and under others. The difference of the two is the effect of
+the conditions on this brain. Errors of the autoencoder and of the inversion are in
+both, and cancel.
 
 References
 ----------
-.. [1] Sanchez & Tsaftaris (2022). Diffusion causal models for counterfactual
-   estimation. CLeaR.
+.. footbibliography::
 """
 
 from dataclasses import dataclass, field

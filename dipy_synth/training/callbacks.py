@@ -7,10 +7,11 @@ from dipy_synth.networks.conversion import in_batches
 
 
 class StartCodebook(keras.callbacks.Callback):
-    """Initialise a codebook by k-means of the encoder's latents after a warm-up [1]_.
+    """Initialise a codebook by k-means of the encoder's latents after a warm-up.
 
     Before, latents pass unquantised. So the first codes are within the distribution of
-    latents, and few are dead. A started codebook is not changed.
+    latents, and few are dead :footcite:p:`lancucki2020robust`. A started codebook is
+    not changed.
 
     Parameters
     ----------
@@ -25,8 +26,7 @@ class StartCodebook(keras.callbacks.Callback):
 
     References
     ----------
-    .. [1] Lancucki et al., "Robust training of vector quantized bottleneck models",
-       IJCNN 2020.
+    .. footbibliography::
     """
 
     def __init__(self, network, images, *, epoch, seed=0):

@@ -29,8 +29,8 @@ class AveragingAdamW(keras.optimizers.Optimizer):
     average : float, optional
         Largest momentum of the average.
     **options
-        ``weight_decay`` (decoupled), ``global_clipnorm`` and other options of Keras'
-        optimizers.
+        ``weight_decay`` (decoupled: :footcite:p:`loshchilov2019adamw`, algorithm 2),
+        ``global_clipnorm`` and other options of Keras' optimizers.
 
     Notes
     -----
@@ -41,8 +41,7 @@ class AveragingAdamW(keras.optimizers.Optimizer):
 
     References
     ----------
-    Loshchilov & Hutter (2019). Decoupled weight decay regularization. ICLR
-    (algorithm 2).
+    .. footbibliography::
     """
 
     beta_1, beta_2, epsilon = 0.9, 0.999, 1e-7

@@ -21,7 +21,7 @@ class TrainingSettings:
     warmup : float
         Fraction of the updates for warm-up.
     weight_decay : float
-        Decoupled weight decay of AdamW.
+        Decoupled weight decay of AdamW :footcite:p:`loshchilov2019adamw`.
     clip_norm : float
         Largest global norm of the gradient.
     average : float
@@ -30,7 +30,8 @@ class TrainingSettings:
         ``auto``, ``float32``, ``mixed_bfloat16`` or ``mixed_float16``. ``auto`` is
         ``mixed_bfloat16`` on processors where that is faster, else ``float32``
         (`dipy_synth.training.devices.resolve_precision`). ``mixed_float16`` uses loss
-        scaling, so that small gradients do not vanish.
+        scaling, so that small gradients do not vanish
+        :footcite:p:`micikevicius2018mixed`.
     batch_size : int
         Images a batch, shared among the devices.
     accumulation : int
@@ -49,8 +50,7 @@ class TrainingSettings:
 
     References
     ----------
-    Loshchilov & Hutter (2019). Decoupled weight decay regularization. ICLR.
-    Micikevicius et al. (2018). Mixed precision training. ICLR.
+    .. footbibliography::
     """
 
     epochs: int = 20

@@ -53,12 +53,12 @@ class Run(NamedTuple):
 def make_guide(network):
     """Make the guide of a U-Net for autoguidance: a quarter of its channels.
 
-    A guide is to make the errors of the network, but more of them [1]_.
+    A guide is to make the errors of the network, but more of them
+    :footcite:p:`karras2024autoguidance`.
 
     References
     ----------
-    .. [1] Karras et al. (2024). Guiding a diffusion model with a bad version of itself.
-       NeurIPS.
+    .. footbibliography::
     """
     arguments = network.arguments()
     widths = [max(1, width // 4) for width in arguments["widths"]]

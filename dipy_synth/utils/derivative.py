@@ -2,11 +2,12 @@
 
 Every command writes into a folder of its own, and resumes there when it is run again.
 `OutputFolder` reads the record of the request, refuses another request, and, for a BIDS
-derivative [1]_, writes the files that describe the dataset.
+derivative :footcite:p:`gorgolewski2016bids`, writes the files that describe the
+dataset.
 
 References
 ----------
-.. [1] Gorgolewski et al., "The brain imaging data structure", Scientific Data 3, 2016.
+.. footbibliography::
 """
 
 from dataclasses import dataclass

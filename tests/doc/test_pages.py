@@ -1,4 +1,4 @@
-"""The documentation: a page a command, and no option or name that does not exist."""
+"""The documentation: a page a command, and no option, name or paper that is missing."""
 
 import ast
 import importlib
@@ -141,3 +141,35 @@ def test_examples_begin_with_words_and_show_a_picture(path):
     title, _, words = ast.get_docstring(ast.parse(text)).partition("\n\n")
     assert title.startswith("===") and len(words) > 100
     assert "plt.subplots(" in text
+
+
+def cited(text):
+    """Return the keys of the papers that a text cites."""
+    found = re.findall(r":(?:foot)?cite:(?:[pt]:)?`([^`]+)`", text)
+    return {key.strip() for keys in found for key in keys.split(",")}
+
+
+def docstrings():
+    """Yield the place and the text of each docstring of the package."""
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    for path in sorted(ROOT.glob("dipy_synth/**/*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, kinds) and ast.get_docstring(node):
+                place = f"{path.relative_to(ROOT)}, {getattr(node, 'name', 'module')}"
+                yield place, ast.get_docstring(node)
+
+
+def test_the_bibliography_holds_the_papers_that_are_cited_and_no_others():
+    bibliography = (ROOT / "doc/references.bib").read_text(encoding="utf-8")
+    entries = re.findall(r"^@\w+\{(\w+),", bibliography, re.M)
+    texts = [page.read_text(encoding="utf-8") for page in written_pages()]
+    texts += [text for _, text in docstrings()]
+    assert sorted(entries) == sorted(set.union(*map(cited, texts)))
+
+
+def test_docstrings_that_cite_have_a_bibliography():
+    section = "\nReferences\n----------\n.. footbibliography::"
+    for place, text in docstrings():
+        assert (section in text) == bool(cited(text)), place
+        assert text.count("\nReferences\n") == text.count(section), place
+        assert not cited(text.partition("\n\n")[0]), f"{place}: in the summary"
