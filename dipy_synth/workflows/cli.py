@@ -75,10 +75,10 @@ def run():
         ``--log_level DEBUG`` a traceback comes with the line.
     """
     name = Path(sys.argv[0]).name.removesuffix(".exe").removesuffix("-script.py")
-    if name not in cli_flows:
-        return _fail(f"{name}: no such command; expected one of {', '.join(cli_flows)}")
     try:
         _start_logging()
+        if name not in cli_flows:
+            raise InputError(f"no such command; expected one of {', '.join(cli_flows)}")
         if "" in sys.argv[1:]:  # as a path it would be the current folder
             raise InputError(
                 "an argument is empty; expected a value (is a variable not set?)"
@@ -122,16 +122,22 @@ def _start_logging():
     console, errors = logging.StreamHandler(sys.stdout), logging.StreamHandler()
     console.addFilter(lambda record: record.levelno < logging.WARNING)
     errors.setLevel(logging.WARNING)
-    handlers = [console, errors]
-    if options.log_file:
-        handlers.append(logging.FileHandler(options.log_file, encoding="utf-8"))
-    for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     # The error of a command is shown at any level.
-    level = min(logging.getLevelNamesMapping()[options.log_level], logging.ERROR)
-    logger.handlers[:] = handlers
-    logger.setLevel(level)
+    logger.setLevel(
+        min(logging.getLevelNamesMapping()[options.log_level], logging.ERROR)
+    )
     logger.propagate = False
+    logger.handlers.clear()
+    add = partial(_add_handler, logging.Formatter("%(levelname)s: %(message)s"))
+    add(console)
+    add(errors)
+    if options.log_file:
+        add(logging.FileHandler(options.log_file, encoding="utf-8"))
+
+
+def _add_handler(formatter, handler):
+    handler.setFormatter(formatter)
+    logger.addHandler(handler)
 
 
 def _logging_options():
