@@ -116,12 +116,14 @@ def _start_logging():
 
     DIPY logs every message to stdout, ignores ``--log_level``, and passes
     ``--log_file`` to the root logger, which its messages do not reach. Here warnings
-    and errors go to stderr, the rest to stdout as in DIPY, and all to a log file.
+    and errors go to stderr, the rest to stdout as in DIPY, and all to a log file. Of
+    matplotlib, warnings: at first use it says that it has listed the fonts.
     """
     options = _logging_options()
     console, errors = logging.StreamHandler(sys.stdout), logging.StreamHandler()
     console.addFilter(lambda record: record.levelno < logging.WARNING)
     errors.setLevel(logging.WARNING)
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
     # The error of a command is shown at any level.
     logger.setLevel(
         min(logging.getLevelNamesMapping()[options.log_level], logging.ERROR)

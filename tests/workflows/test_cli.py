@@ -25,6 +25,7 @@ FLOWS = ROOT / "dipy_synth" / "workflows"
 
 # A command of the tests' own: it ends as its one argument says.
 FAKE = '''
+import logging
 import warnings
 
 from dipy.utils.logging import logger
@@ -49,6 +50,7 @@ class FakeFlow(Workflow):
         logger.debug("dipy debug")
         logger.info("dipy info")
         logger.warning("our warning")
+        logging.getLogger("matplotlib.font_manager").info("fonts were listed")
         ends = {
             "input": InputError("scan.nii.gz: 4D,\\n  expected 3D"),
             "exists": FileExistsError("out.nii.gz exists"),
