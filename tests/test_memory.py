@@ -142,7 +142,8 @@ def test_memory_does_not_grow_with_the_cohort(make, function):
     function(few)  # what is made once and kept
     volume = 4 * np.prod(few.shape)
     more = peak(function, many) - peak(function, few)
-    assert more < 0.05 * (MANY - FEW) * volume
+    # Rows of features, and LAPACK's work on them, which is counted from NumPy 2.5 on.
+    assert more < 0.07 * (MANY - FEW) * volume
 
 
 def test_draws_keep_no_copies_of_the_rows():
