@@ -7,7 +7,7 @@ from dipy_synth.data.arrays import as_volume
 from dipy_synth.errors import InputError
 from dipy_synth.metrics.array_checks import correlation, foreground
 from dipy_synth.metrics.parcellation import grey_matter_by_region
-from dipy_synth.metrics.sharpness import high_frequency_power
+from dipy_synth.metrics.sharpness import high_frequency_power, white_matter_detail
 from dipy_synth.utils.random import random_stream
 
 TISSUES = ("csf", "grey", "white")  # labels 1, 2, 3
@@ -184,7 +184,8 @@ def describe_brain(volume, *, grid, mean, power, tissues=True):
     -------
     dict of str to float
         ``largest_share``, ``brain_ml``, ``symmetry``, ``similarity`` (correlation with
-        the mean), ``sharpness`` (high-frequency power over that of real brains); with
+        the mean), ``sharpness`` (high-frequency power over that of real brains),
+        ``white_detail`` (fine detail of white matter, of that of the brain); with
         `tissues` ``csf_share``, ``grey_share``, ``white_share`` of the brain,
         ``ventricles_ml``, and grey matter by region, such as ``frontal_grey_ml``.
     """
@@ -195,6 +196,7 @@ def describe_brain(volume, *, grid, mean, power, tissues=True):
         "symmetry": symmetry(volume),
         "similarity": correlation(volume, mean),
         "sharpness": high_frequency_power(volume) / power,
+        "white_detail": white_matter_detail(volume, mean),
     }
     if not tissues:
         return metrics

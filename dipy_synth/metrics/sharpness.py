@@ -1,6 +1,11 @@
-"""Sharpness of an image: its power at high spatial frequencies."""
+"""Sharpness of an image: its power at high spatial frequencies, and where it is."""
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from dipy_synth.data.arrays import as_volume
+
+_BRIGHTEST = 0.9  # quantile of the mean brain above which is white matter
 
 
 def high_frequency_power(image, *, cutoff=0.5):
@@ -23,6 +28,35 @@ def high_frequency_power(image, *, cutoff=0.5):
     """
     spectrum, radius = _spectrum(image)
     return float(spectrum[radius > cutoff].sum())
+
+
+def white_matter_detail(volume, mean):
+    """Compute how much fine detail there is in white matter, of that of the brain.
+
+    A real brain has its detail at the cortex and the ventricles, and little in white
+    matter. Mottled volumes have it everywhere, at the same power in each band.
+
+    Parameters
+    ----------
+    volume : array of shape (I, J, K)
+        A skull-stripped T1 volume in [0, 1], the background 0.
+    mean : array of shape (I, J, K)
+        The mean (or the sum) of real brains, whose brightest tenth is white matter.
+
+    Returns
+    -------
+    float
+        Median detail (absolute difference to the volume blurred by one voxel) in white
+        matter over the root mean square in the brain: 0.67 for white noise, 0.2 for
+        T1 brains at 2 mm.
+    """
+    volume, mean = (as_volume(a).astype("float32") for a in (volume, mean))
+    detail = np.abs(volume - gaussian_filter(volume, 1.0))
+    whole = np.sqrt(np.sum(detail[volume > 0] ** 2) / max((volume > 0).sum(), 1))
+    if not (whole and mean.any()):
+        return 0.0
+    white = mean >= np.quantile(mean[mean > 0], _BRIGHTEST)
+    return float(np.median(detail[white]) / whole)
 
 
 def radial_power(image, *, bins=32):

@@ -32,6 +32,7 @@ BRAIN_METRICS = {
     "symmetry": _Rule("left-right correlation", True, False, 0.05),
     "similarity": _Rule("correlation with the mean brain", True, False, 0.05),
     "sharpness": _Rule("high-frequency power of real", True, True, 0.1),
+    "white_detail": _Rule("white matter's fine detail", False, True, 0.05),
     "csf_share": _Rule("fluid's share of the brain", True, True, 0.02),
     "grey_share": _Rule("grey matter's share of the brain", True, True, 0.02),
     "white_share": _Rule("white matter's share of the brain", True, True, 0.02),
@@ -191,7 +192,9 @@ def count_reasons(verdicts):
 
 
 def limits_in_words(low, high, form="{:.4g}".format):
-    """Write a range, "1 to 2", or "1 or more" where there is no upper limit: str."""
+    """Write a range: str, "1 to 2", or with one limit "1 or more", "2 or less"."""
+    if not np.isfinite(low):
+        return f"{form(high)} or less"
     upper = f"to {form(high)}" if np.isfinite(high) else "or more"
     return f"{form(low)} {upper}"
 

@@ -408,7 +408,7 @@ def test_class_probabilities_give_the_inception_score(coarse):
 def test_tissues_are_evaluated_and_metrics_agree_with_tables(coarse):
     real, synthetic = coarse
     found = evaluate(real, synthetic, **QUICK | {"tissues": True})
-    assert len(found.ranges.limits) == 9
+    assert len(found.ranges.limits) == 10
     content = json.loads(json.dumps(found.to_config(), allow_nan=False))
     assert content["not_noise"]["ranges"]["limits"]["similarity"][1] is None
     rows = {row["metric"]: row for row in metric_rows(found)}

@@ -116,7 +116,7 @@ def test_all_metrics_of_a_brain_beside_itself(phantom):
     short = describe_brain(
         phantom.data, grid=GRID, mean=phantom.data, power=1.0, tissues=False
     )
-    assert "csf_share" not in short and len(short) == 5
+    assert "csf_share" not in short and len(short) == 6
 
 
 def test_blocks_are_averaged_and_the_rest_is_dropped():

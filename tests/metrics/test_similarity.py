@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from dipy_synth.errors import InputError
-from dipy_synth.metrics.sharpness import high_frequency_power
+from dipy_synth.metrics.sharpness import high_frequency_power, white_matter_detail
 from dipy_synth.metrics.similarity import SCALE_WEIGHTS, ms_ssim, psnr, ssim
 
 SHAPES = [(48, 52), (24, 20, 26)]
@@ -168,3 +168,14 @@ def test_blur_lowers_it_and_noise_raises_it():
     power = high_frequency_power(x)
     assert high_frequency_power(gaussian_filter(x, 1)) < 0.1 * power
     assert high_frequency_power(x + rng.normal(0, 1, x.shape)) > 2 * power
+
+
+def test_detail_of_white_matter_is_that_of_the_brightest_tenth_of_the_mean():
+    rng = np.random.default_rng(0)
+    mean = np.ones((20, 20, 20))
+    mean[:2] = 2  # the brightest tenth
+    noise = 1 + rng.normal(0, 0.1, mean.shape)
+    assert white_matter_detail(noise, mean) == pytest.approx(0.6745, rel=0.05)
+    noise[:6] = 1  # blurring brings noise into a layer, not to the other ones
+    assert white_matter_detail(noise, 7 * mean) < 1e-3
+    assert white_matter_detail(np.zeros_like(mean), mean) == 0

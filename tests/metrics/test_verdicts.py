@@ -1,5 +1,7 @@
 """Verdicts on phantoms, on noise and on spoilt phantoms."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -28,7 +30,7 @@ def ranges(brains):
 def test_new_brains_pass(brains, ranges):
     verdicts = check_brains(brains[16:], ranges)
     assert sum(verdict.passed for verdict in verdicts) >= 7
-    assert ranges.n == 16 and len(ranges.limits) == 9
+    assert ranges.n == 16 and len(ranges.limits) == 10
     assert all(set(verdict.metrics) >= set(ranges.limits) for verdict in verdicts)
 
 
@@ -71,7 +73,7 @@ def test_a_band_is_the_percentiles_widened(brains, ranges):
         (2 * low - middle, 2 * high - middle)
     )
     assert ranges.limits["similarity"][1] == np.inf
-    assert len(ranges.limits) == 9
+    assert len(ranges.limits) == 10
 
 
 @pytest.mark.parametrize(
@@ -109,3 +111,21 @@ def test_volumes_can_be_gone_through_by_another_way(brains, ranges):
     )
     again = fit_acceptance_ranges(brains[:16], grid=GRID, tissues=False, each=each)
     assert len(seen) == 18 and again.limits["brain_ml"] == ranges.limits["brain_ml"]
+
+
+def test_detail_everywhere_is_no_brain():
+    """Detail of a brain, at its power but moved to other places, as mottles have it."""
+    grid = Grid((40, 48, 40), (4.0, 4.0, 4.0))
+    options = {"shape": grid.shape, "voxel_size": 4.0}
+    *real, brain = [make_phantom(i, **options).data for i in range(11)]
+    coarse = gaussian_filter(brain, 1)
+    inside, rng = brain > 0, np.random.default_rng(0)
+    mottled = np.where(inside, coarse, 0)
+    mottled[inside] += rng.permutation((brain - coarse)[inside])
+    ranges = fit_acceptance_ranges(real, grid=grid, tissues=False)
+    good, bad = check_brains(np.stack([brain, mottled]), ranges)
+    assert good.passed
+    (reason,) = [text for text in bad.reasons if text.startswith("white matter")]
+    assert re.fullmatch(
+        r"white matter's fine detail: 0\.\d+; .* 0\.\d+ or less", reason
+    )
