@@ -1,5 +1,7 @@
 """Errors that a user can fix: bad input, and results that fail a check."""
 
+from contextlib import contextmanager
+
 
 class InputError(ValueError):
     """Bad input.
@@ -15,3 +17,12 @@ class QualityError(RuntimeError):
     The message has the result and the check. The command line prints it without
     a traceback and exits with 1.
     """
+
+
+@contextmanager
+def remedy(words):
+    """Add what helps to the message of an InputError that is raised within."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{error}; {words}") from error

@@ -52,7 +52,8 @@ def white_matter_detail(volume, mean):
     """
     volume, mean = (as_volume(a).astype("float32") for a in (volume, mean))
     detail = np.abs(volume - gaussian_filter(volume, 1.0))
-    whole = np.sqrt(np.sum(detail[volume > 0] ** 2) / max((volume > 0).sum(), 1))
+    inside = volume > 0
+    whole = np.sqrt(np.mean(detail[inside] ** 2)) if inside.any() else 0.0
     if not (whole and mean.any()):
         return 0.0
     white = mean >= np.quantile(mean[mean > 0], _BRIGHTEST)

@@ -181,13 +181,13 @@ def _verdict(row, limits):
     return Verdict(not reasons, reasons, row)
 
 
-def count_reasons(verdicts):
+def count_reasons(reasons):
     """Count for how many volumes each metric is a reason, the most frequent first.
 
-    `verdicts` are the reasons of each volume, ``metric: value; range``. Returns dict of
-    str, the metric in words, to int.
+    `reasons` are those of each volume, ``metric: value; range``. Returns dict of str,
+    the metric in words, to int.
     """
-    names = [reason.split(": ")[0] for reasons in verdicts for reason in reasons]
+    names = [text.split(": ")[0] for volume in reasons for text in volume]
     return dict(Counter(names).most_common())
 
 

@@ -20,7 +20,7 @@ from dipy_synth.diffusion.gaussian import GaussianDenoiser
 from dipy_synth.diffusion.normalizer import LatentNormalizer
 from dipy_synth.diffusion.sampling_settings import DEFAULT_SAMPLING
 from dipy_synth.diffusion.schedules import make_schedule
-from dipy_synth.errors import InputError
+from dipy_synth.errors import InputError, remedy
 from dipy_synth.networks.architectures import make_autoencoder
 from dipy_synth.networks.conversion import need_weights
 from dipy_synth.networks.network import default_precision
@@ -137,12 +137,8 @@ class LDM(Generator):
         """Guide of autoguidance: UNet or None."""
         if self._guide is None and GUIDE in self.config.get("networks", {}):
             makers = {GUIDE: _make_denoiser}
-            try:
+            with remedy("autoguidance 1 generates without this network"):
                 made, _ = load_networks(self.folder, self.config, makers, file=GUIDE)
-            except InputError as error:
-                raise InputError(
-                    f"{error}; autoguidance 1 generates without this network"
-                ) from error
             _check_agreement(self, made[GUIDE])
             self._guide = made[GUIDE]
         return self._guide

@@ -1,12 +1,10 @@
 """The tables and the picture of a synthetic cohort."""
 
-from contextlib import contextmanager
-
 import numpy as np
 
 from dipy_synth.data.nifti import read_volume
 from dipy_synth.data.prepared import sidecar_path
-from dipy_synth.errors import InputError
+from dipy_synth.errors import remedy
 from dipy_synth.synthesis.outputs import PICTURE, volumes_there
 from dipy_synth.utils.derivative import describe_columns
 from dipy_synth.utils.files import read_object, write_json
@@ -19,15 +17,9 @@ COLUMNS = {
 }
 
 
-@contextmanager
 def _intact(path):
     """Say what helps where a volume, or its sidecar, cannot be read."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(
-            f"{error}; without {path} the same command generates this volume anew"
-        ) from error
+    return remedy(f"without {path} the same command generates this volume anew")
 
 
 def read_sidecar(path, *, needed):

@@ -10,7 +10,7 @@ import zipfile
 from keras import ops
 import numpy as np
 
-from dipy_synth.errors import InputError
+from dipy_synth.errors import InputError, remedy
 from dipy_synth.utils.architecture import arguments_of
 from dipy_synth.utils.derivative import OutputFolder
 from dipy_synth.utils.files import atomic_path, write_json
@@ -61,12 +61,10 @@ def reserve_folder(run_dir, model, settings, about, *, force=False):
 
 def _read_settings(folder):
     """Read the settings of a run, or None; say what helps where they are damaged."""
-    try:
+    if is_fresh(folder.root):
         return folder.read()
-    except InputError as error:
-        if is_fresh(folder.root):
-            raise
-        raise InputError(f"{error}; --force trains this run anew") from error
+    with remedy("--force trains this run anew"):
+        return folder.read()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import os
 from pathlib import Path
 
 from dipy_synth import __version__
-from dipy_synth.errors import InputError
+from dipy_synth.errors import InputError, remedy
 from dipy_synth.utils.files import read_object, write_json, write_text
 
 BIDS_VERSION = "1.10.0"
@@ -77,10 +77,8 @@ class OutputFolder:
             self._check_vacant()
             return None
         expected = f"expected a new folder for out_dir, or that of {_a(self.kind)}"
-        try:
+        with remedy(expected):
             content = read_object(path)
-        except InputError as error:
-            raise InputError(f"{error}; {expected}") from error
         found = content if self.group is None else content.get(self.group)
         if not isinstance(found, dict):
             raise InputError(f"{path}: of another dataset; {expected}")

@@ -129,17 +129,14 @@ def _start_logging():
         min(logging.getLevelNamesMapping()[options.log_level], logging.ERROR)
     )
     logger.propagate = False
-    logger.handlers.clear()
-    add = partial(_add_handler, logging.Formatter("%(levelname)s: %(message)s"))
-    add(console)
-    add(errors)
-    if options.log_file:
-        add(logging.FileHandler(options.log_file, encoding="utf-8"))
-
-
-def _add_handler(formatter, handler):
-    handler.setFormatter(formatter)
-    logger.addHandler(handler)
+    formatter = logging.Formatter("%(levelname)s: %(message)s")
+    for handler in (console, errors):
+        handler.setFormatter(formatter)
+    logger.handlers[:] = [console, errors]
+    if options.log_file:  # last: that it cannot be written is an error to show
+        log = logging.FileHandler(options.log_file, encoding="utf-8")
+        log.setFormatter(formatter)
+        logger.addHandler(log)
 
 
 def _logging_options():
