@@ -1,11 +1,14 @@
 """The best linear denoiser, in closed form, for high noise levels."""
 
+from itertools import combinations
+
 import numpy as np
 from scipy.optimize import isotonic_regression
 
 _REST = 0.15  # of the variance at a position, at least, outside the directions
 _RIDGE = 0.02  # of the number of images
 _FOLDS = 5  # of the cross-validation
+_PRODUCTS = 64  # of the categories of two conditions, at most
 
 
 class GaussianDenoiser:
@@ -57,7 +60,9 @@ class GaussianDenoiser:
 
         A few images vary more along their own principal directions than other images
         do. So the variance along each direction is that of left-out subjects, found by
-        cross-validation.
+        cross-validation. The effect of a condition on a position is shrunk by what
+        chance alone would give :footcite:p:`james1961estimation`, so that a tumour
+        changes the place where it lies, and no more.
 
         Parameters
         ----------
@@ -77,6 +82,10 @@ class GaussianDenoiser:
         Returns
         -------
         GaussianDenoiser
+
+        References
+        ----------
+        .. footbibliography::
         """
         x = np.asarray(latents, "float32").reshape(len(latents), -1)
         categories = [int(n) for n in categories]
@@ -86,8 +95,10 @@ class GaussianDenoiser:
         features = {"categories": categories, "mean": mean.tolist()}
         features["covariance"] = (f.T @ f / len(f)).tolist()
         gram = f.T @ f + _RIDGE * len(x) * np.eye(f.shape[1])
-        effects = (np.linalg.solve(gram, f.T) @ x).astype("float32")
-        x = x - (f @ effects).astype("float32")
+        solution = np.linalg.solve(gram, f.T).astype("float32")
+        f, effects = f.astype("float32"), solution @ x
+        effects *= _significant(effects, solution, x - f @ effects, latents.shape[-1])
+        x = x - f @ effects
         gram = (x @ x.T).astype("float64")
         vectors = _principal(gram, min(directions, len(x) - 1))[1]
         subjects = np.arange(len(x)) if subjects is None else np.asarray(subjects)
@@ -189,6 +200,22 @@ class GaussianDenoiser:
         return mean + alpha * found
 
 
+def _significant(effects, solution, rest, channels):
+    """Compute the fraction of each effect that is not chance: (f, size), in [0, 1].
+
+    The positive part of the estimator of James and Stein, over the channels of a
+    position.
+    """
+    positions = (-1, effects.shape[1] // channels, channels)
+    error = np.square(solution).sum(axis=1)[:, None] * np.square(rest).mean(axis=0)
+    error, size = (
+        squares.reshape(positions).sum(axis=-1)
+        for squares in (error, np.square(effects))
+    )
+    kept = np.maximum(1 - error / np.maximum(size, 1e-12), 0)
+    return np.repeat(kept, channels, axis=-1).astype("float32")
+
+
 def _principal(gram, k):
     """Return the k largest eigenvalues of a Gram matrix, with their vectors."""
     values, vectors = np.linalg.eigh(gram)
@@ -233,14 +260,23 @@ def _flat(maps, shape):
 
 
 def _expand(conditions, categories):
-    """Expand numbers to two columns, categories to one-hot: (n, f); NaN: missing."""
-    columns = []
+    """Expand conditions to features: ndarray of shape (n, f), NaN where missing.
+
+    A number becomes itself and its square, a category one-hot. Two categories have
+    their products, too: what a type of tumour changes depends on its place.
+    """
+    columns, one_hot = [], []
     for column, count in zip(np.asarray(conditions, "float64").T, categories):
         if count:
             hot = (column[:, None] == np.arange(count)).astype("float64")
-            columns.append(np.where(np.isnan(column)[:, None], np.nan, hot))
+            one_hot.append(np.where(np.isnan(column)[:, None], np.nan, hot))
+            columns.append(one_hot[-1])
         else:
             columns.append(np.stack([column, column**2], axis=1))
+    for one, other in combinations(one_hot, 2):
+        if (count := one.shape[1] * other.shape[1]) <= _PRODUCTS:
+            products = one[:, :, None] * other[:, None, :]
+            columns.append(products.reshape(-1, count))
     return np.hstack(columns) if columns else np.empty((len(conditions), 0))
 
 

@@ -128,6 +128,50 @@ def test_a_fit_finds_directions_and_effects():
     np.testing.assert_allclose(apart, 1.0, atol=0.1)
 
 
+def test_a_mean_of_two_categories_together_is_found():
+    """Of the exclusive or of two categories, neither alone tells anything."""
+    rng = np.random.default_rng(0)
+    conditions = rng.integers(0, 2, (400, 2)).astype("float64")
+    moved = np.where(conditions[:, 0] == conditions[:, 1], 1.0, -1.0)
+    x = moved[:, None, None, None] + 0.3 * rng.standard_normal((400, *SHAPE))
+    x = x - x.mean(axis=0)
+    found = GaussianDenoiser.fit(
+        x, conditions, x.var(axis=0), categories=(2, 2), directions=1
+    )
+    pairs = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], "float64")
+    # in noise this high, the estimate is the mean of the conditions
+    means = found(np.zeros((4, *SHAPE)), 1.0, FLOW, pairs).reshape(4, SIZE)
+    np.testing.assert_allclose(means, np.outer([1, -1, -1, 1], np.ones(SIZE)), atol=0.2)
+    # without one of them, it is that of both
+    pairs[:, 1] = np.nan
+    means = found(np.zeros((4, *SHAPE)), 1.0, FLOW, pairs)
+    np.testing.assert_allclose(means, 0, atol=0.15)
+
+
+def test_effects_that_may_be_chance_are_shrunk_to_nothing():
+    """A category moves one position of 400; at the others a few images differ."""
+    rng = np.random.default_rng(0)
+    conditions, shape = rng.integers(0, 2, (40, 1)).astype("float64"), (20, 20, 8)
+    x = rng.standard_normal((40, *shape))
+    x[:, 3, 5] += np.where(conditions == 1, 2.0, -2.0)
+    found = GaussianDenoiser.fit(
+        x - x.mean(axis=0), conditions, x.var(axis=0), categories=(2,), directions=2
+    )
+    apart = (found.effects[1] - found.effects[0]).reshape(shape)
+    np.testing.assert_allclose(apart[3, 5].mean(), 4, atol=0.4)
+    apart[3, 5] = 0  # by chance, 1 of 8 channels apart as far as its standard error
+    assert np.sqrt(np.mean(apart**2)) < 0.5 * np.sqrt(4 / 40)
+
+
+def test_categories_have_no_products_where_these_are_many():
+    rows = np.zeros((3, 2))
+    fitted = [
+        GaussianDenoiser.fit(draw(3, *SHAPE), rows, np.ones(SHAPE), categories=counts)
+        for counts in ((8, 8), (8, 9))
+    ]
+    assert [len(one.effects) for one in fitted] == [8 + 8 + 64, 8 + 9]
+
+
 def test_variances_along_directions_are_those_of_left_out_subjects():
     """Of white noise, a few images vary along their own directions alone."""
     shape, nothing = (10, 10, 4), np.zeros((200, 0))
