@@ -121,11 +121,21 @@ class GaussianDenoiser:
 
     @classmethod
     def load(cls, config, arrays, variance):
-        """Restore from what `to_config` and `arrays` returned."""
+        """Restore from what `to_config` and `arrays` returned.
+
+        Raises
+        ------
+        ValueError
+            If the number of features is not that of the categories.
+        """
         features = {key: config[key] for key in ("categories", "mean", "covariance")}
         effects, factors = (
             arrays[f"gaussian_{name}"] for name in ("effects", "factors")
         )
+        categories = features["categories"]
+        expected = _expand(np.zeros((0, len(categories))), categories).shape[1]
+        if not len(effects) == len(features["mean"]) == expected:
+            raise ValueError(f"{len(effects)} effects, expected {expected}")
         threshold = np.inf if config["threshold"] is None else config["threshold"]
         return cls(effects, factors, variance, features, threshold=threshold)
 

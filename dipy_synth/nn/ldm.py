@@ -130,7 +130,10 @@ class LDM(Generator):
         )
         if "gaussian" in config:
             variance = self.normalizer.variance
-            self.gaussian = GaussianDenoiser.load(config["gaussian"], arrays, variance)
+            with made_from(folder, "the Gaussian denoiser"):
+                self.gaussian = GaussianDenoiser.load(
+                    config["gaussian"], arrays, variance
+                )
 
     @property
     def guide(self):

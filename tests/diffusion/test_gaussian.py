@@ -206,6 +206,13 @@ def test_it_is_kept_and_restored(gaussian):
     assert again.threshold == np.inf
 
 
+def test_effects_of_other_features_are_refused(gaussian):
+    """As of a model from before two categories had products."""
+    config = gaussian.to_config() | {"categories": [2, 2]}
+    with pytest.raises(ValueError, match="4 effects, expected 8"):
+        GaussianDenoiser.load(config, gaussian.arrays(), np.ones(SHAPE))
+
+
 def test_it_replaces_the_network_above_its_threshold(gaussian):
     calls = []
 
