@@ -217,11 +217,12 @@ def _significant(effects, solution, rest, channels):
     position.
     """
     positions = (-1, effects.shape[1] // channels, channels)
-    error = np.square(solution).sum(axis=1)[:, None] * np.square(rest).mean(axis=0)
-    error, size = (
+    spread = np.einsum("ij,ij->j", rest, rest) / len(rest)  # without a copy of `rest`
+    spread, size = (
         squares.reshape(positions).sum(axis=-1)
-        for squares in (error, np.square(effects))
+        for squares in (spread, np.square(effects))
     )
+    error = np.square(solution).sum(axis=1)[:, None] * spread
     kept = np.maximum(1 - error / np.maximum(size, 1e-12), 0)
     return np.repeat(kept, channels, axis=-1).astype("float32")
 
