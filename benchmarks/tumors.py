@@ -3,10 +3,11 @@
     python benchmarks/tumors.py implant SOURCE OUT
     python benchmarks/tumors.py ask OUT.tsv [--each 2]
 
-`implant` puts simulated tumours into brains, a few of each type and place, and writes a
-BIDS folder for dipy_preprocess_t1: three scans of a brain with a tumour each, and one
-without; in OUT/derivatives/tumors their label maps, for --labels. SOURCE is a prepared
-cohort, or ``phantoms``. `ask` writes a table for dipy_synth_mri --participants, each
+`implant` puts simulated tumours into brains, and writes a BIDS folder for
+dipy_preprocess_t1: of each brain a scan with a tumour at each place, and one without,
+so that the brains of a place are not others than those of another; in
+OUT/derivatives/tumors their label maps, for --labels. SOURCE is a prepared cohort, or
+``phantoms``. `ask` writes a table for dipy_synth_mri --participants, each
 type at each place. make_tumors.sh does all that follows, and measure_tumors.py measures
 it.
 """
@@ -26,7 +27,6 @@ from dipy_synth.phantom import KINDS, LOCATIONS, make_phantom, simulate_tumor
 from dipy_synth.utils.files import write_json
 from dipy_synth.utils.tables import write_table
 
-TUMOURS = 3  # scans of a brain with one; another is without
 SIZES = (28, 45)  # diameters, mm
 PHANTOMS = 60
 WHERE = [*product(KINDS, LOCATIONS)]
@@ -96,13 +96,11 @@ def implant(brains, out):
     label_maps = out / "derivatives" / "tumors"
     Labels.of([1], {1: "tumor"}).write(label_maps / "dseg.tsv")
     write_json(out / "dataset_description.json", {"Name": "T1 with simulated tumours"})
-    deck = []
     for label, row, data, mask, labels, affine in brains:
         table.append({"participant_id": f"sub-{label}", **row})
         sessions = [{"session_id": "ses-0", "tumor": "none", "location": None}]
-        for number in range(1, TUMOURS + 1):
-            deck = deck or [WHERE[i] for i in rng.permutation(len(WHERE))]
-            kind, place = deck.pop()
+        kinds = rng.permutation(np.resize(KINDS, len(LOCATIONS)))
+        for number, (kind, place) in enumerate(zip(kinds, LOCATIONS), start=1):
             size, seed = round(rng.uniform(*SIZES), 1), int(rng.integers(2**31))
             one = {"session_id": f"ses-{number}", "tumor": kind, "location": place}
             sessions.append({**one, "size_mm": size, "seed": seed})

@@ -28,7 +28,7 @@ def fit_gaussian(pairs, *, categories=()):
         pairs.conditions[rows],
         pairs.normalizer.variance,
         categories=categories,
-        subjects=rows // pairs.views,
+        subjects=pairs.subjects[rows],
     )
 
 

@@ -23,20 +23,20 @@ class Latents:
     Attributes
     ----------
     values : ndarray of shape (views * n, *latent_shape), float16
-        Memory-mapped; the views of a volume are consecutive. The numbers of labels are
-        NaN where a volume has no label map.
+        Memory-mapped; the views of a volume are consecutive. The first is the volume
+        itself, the second its mirror image where views are mirrored. The numbers of
+        labels are NaN where a volume has no label map.
     shifts : ndarray of shape (views * n, rank), int
         Shift of the volume in voxels.
-    views : int
-        Number of views of each volume. The first is the volume itself, the second its
-        mirror image where views are mirrored.
+    subjects : ndarray of shape (views * n,), str
+        Subject of the volume.
     unmoved : ndarray of int
         Rows of the views without a shift, mirror images included.
     """
 
     values: np.ndarray
     shifts: np.ndarray
-    views: int
+    subjects: np.ndarray
 
     @property
     def unmoved(self):
@@ -110,7 +110,8 @@ def encode_cohort(cohort, vqvae, path, split, *, mirror=True, seed=0):
                     bar.update(len(block))
             out.flush()
         write_json(described, stamp)
-    return Latents(np.load(stored, mmap_mode="r"), shifts, views)
+    subjects = np.repeat(np.array(cohort.subjects)[rows], views)
+    return Latents(np.load(stored, mmap_mode="r"), shifts, subjects)
 
 
 def _encode(vqvae, volumes, label_maps, batch_size):
@@ -183,7 +184,7 @@ def _draw_views(n, rank, *, varied, mirror, seed):
         return np.zeros(n, bool), np.zeros((n, rank), int)
     rng = random_stream("latents: views", seed=seed)
     shifts = rng.integers(-MAX_SHIFT, MAX_SHIFT + 1, (n, _VIEWS, rank))
-    shifts[:, :2] = 0
+    shifts[:, : 1 + mirror] = 0
     mirrored = rng.random((n, _VIEWS)) < 0.5
     mirrored[:, 0], mirrored[:, 1] = False, True
     return mirrored.ravel() & mirror, shifts.reshape(-1, rank)

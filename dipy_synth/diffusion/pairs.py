@@ -28,8 +28,8 @@ class NoisyPairs(keras.utils.PyDataset):
         Normalizer of the latents; None when they are normalised.
     shifts : ndarray of shape (n, rank), optional
         Shift of each image in voxels; 0 by default.
-    views : int, optional
-        Number of consecutive images of each subject.
+    subjects : ndarray of shape (n,), optional
+        Subject of each image; all different by default.
     crop : int, optional
         Side of the crops of the latents; by default, and where a crop would be larger,
         whole images.
@@ -59,7 +59,7 @@ class NoisyPairs(keras.utils.PyDataset):
         *,
         normalizer=None,
         shifts=None,
-        views=1,
+        subjects=None,
         crop=None,
         batch_size=1,
         dropout=0.12,
@@ -71,7 +71,8 @@ class NoisyPairs(keras.utils.PyDataset):
         super().__init__(**kwargs)
         self.latents, self.conditions, self.schedule = latents, conditions, schedule
         self.batch_size, self.seed, self.shuffle = batch_size, seed, shuffle
-        self.normalizer, self.views = normalizer, views
+        self.normalizer = normalizer
+        self.subjects = np.arange(len(latents)) if subjects is None else subjects
         spatial = latents.shape[1:-1]
         self.part = tuple(min(n, crop or n) for n in spatial)
         rank = len(spatial)

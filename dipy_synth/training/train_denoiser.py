@@ -172,7 +172,7 @@ def make_pairs(latents, rows, ldm, settings, **options):
             ldm.schedule,
             normalizer=ldm.normalizer,
             shifts=latents[split].shifts,
-            views=latents[split].views,
+            subjects=latents[split].subjects,
             batch_size=settings.batch_size,
             shuffle=split == "train",
             seed=settings.seed,

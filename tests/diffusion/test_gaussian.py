@@ -189,6 +189,18 @@ def test_variances_along_directions_are_those_of_left_out_subjects():
     np.testing.assert_allclose(np.square(found.factors).sum(axis=1), 1, atol=0.35)
 
 
+def test_scans_of_a_subject_are_left_out_together():
+    """Of white noise, two scans of a brain do not make its directions wide."""
+    x = np.repeat(draw(100, 10, 10, 4), 2, axis=0)
+    subjects = np.repeat([f"{number:03d}" for number in range(100)], 2)
+    nothing = np.zeros((200, 0))
+    widths = [
+        np.square(fit_gaussian(pairs).factors).sum(axis=1).max()
+        for pairs in (pairs_of(x, nothing, subjects=subjects), pairs_of(x, nothing))
+    ]
+    assert widths[0] == pytest.approx(1, abs=0.35) and widths[1] > 2
+
+
 def test_it_is_kept_and_restored(gaussian):
     gaussian.threshold = 3.0
     x_t, conditions = draw(2, *SHAPE, seed=5), np.array([[0.5, 1], [np.nan, 0]])
@@ -231,7 +243,8 @@ def test_it_replaces_the_network_above_its_threshold(gaussian):
 
 
 def pairs_of(x, conditions, **options):
-    identity = LatentNormalizer(np.zeros(SHAPE), np.eye(2), x.var(axis=0))
+    channels = np.eye(x.shape[-1])
+    identity = LatentNormalizer(np.zeros(x.shape[1:]), channels, x.var(axis=0))
     return NoisyPairs(
         x.astype("float32"), conditions, FLOW, normalizer=identity, **options
     )

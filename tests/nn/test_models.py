@@ -14,7 +14,7 @@ from dipy_synth.data.prepare import prepare_cohort
 from dipy_synth.data.preprocess_config import PreprocessConfig
 from dipy_synth.data.readers import read_records
 from dipy_synth.data.split import SPLITS
-from dipy_synth.diffusion.latents import encode_volumes
+from dipy_synth.diffusion.latents import encode_cohort, encode_volumes
 from dipy_synth.diffusion.sampling_settings import SamplingSettings
 from dipy_synth.errors import InputError
 from dipy_synth.grid import Grid
@@ -176,6 +176,17 @@ def test_views_of_training_brains_are_moved_and_mirrored_and_held_out_ones_are_n
         moved = move(volume, shifts[20 + view])
         expected = ldm.vqvae.encode(moved[None])[0]
         np.testing.assert_allclose(kept[20 + view], expected, atol=5e-3)
+
+
+def test_views_are_of_a_subject_and_where_none_is_mirrored_one_is_not_moved(
+    prepared_folder, ldm, tmp_path
+):
+    cohort = Cohort.load(prepared_folder)
+    found = encode_cohort(cohort, ldm.vqvae, tmp_path / "x", "train", mirror=False)
+    subjects = np.array(cohort.subjects)[cohort.where("train")]
+    np.testing.assert_array_equal(found.subjects, np.repeat(subjects, 10))
+    assert not found.shifts[::10].any()
+    assert found.shifts[1::10].any(axis=1).mean() > 0.8
 
 
 def test_the_network_unfolds_latents_as_the_decoder_does(ldm):
