@@ -13,8 +13,8 @@ fi
 source=$1 work=$2
 here=$(cd "$(dirname "$0")" && pwd)
 # options of the diffusion model's training, such as LDM="--preset small --epochs 2"
-read -ra ldm <<<"${LDM:---epochs 12 --learning_rate 1e-3 --guide_epochs 0}"
-sampling=(--guidance 4 --guidance_interval 0.3 1000 --steps 24 --batch_size 12)
+read -ra ldm <<<"${LDM:---epochs 2 --learning_rate 1e-3 --noise_range 0.05 2.5 --guide_epochs 0}"
+sampling=(--guidance ${GUIDANCE:-3} --guidance_interval 0.3 1000 --steps 24 --batch_size 12)
 
 python "$here/tumors.py" implant "$source" "$work/brains" --brains "${BRAINS:-80}"
 dipy_preprocess_t1 "$work/brains" --labels "$work/brains/derivatives/tumors" \
@@ -26,7 +26,7 @@ dipy_train_ldm "$work/prepared" "$work/vqvae" --conditions tumor location \
 dipy_train_predictor "$work/prepared" --conditions tumor location \
     --epochs "${PREDICTOR_EPOCHS:-40}" --learning_rate 1e-3 \
     --out_dir "$work/predictor"
-python "$here/tumors.py" ask "$work/asked.tsv" --each "${EACH:-1}"
+python "$here/tumors.py" ask "$work/asked.tsv" --each "${EACH:-2}"
 dipy_synth_mri --model "$work/ldm" --participants "$work/asked.tsv" \
     "${sampling[@]}" --out_dir "$work/synthetic"
 # The same noise, without a tumour: sample i of a seed is the same brain.

@@ -1,4 +1,4 @@
-"""Measure whether tumours are as asked: type, lobe and side, with shuffled labels.
+"""Measure whether tumours are as asked, beside shuffled labels: type, lobe and side.
 
     python benchmarks/measure_tumors.py WORK [WORK ...] --out_dir OUT
 
@@ -37,7 +37,7 @@ from dipy_synth.utils.montage import save_montage
 BLUR = 6.0  # mm, of a difference
 SHUFFLES = 1000
 THRESHOLDS = np.arange(0.02, 0.4, 0.02)  # of a blurred difference
-QUESTIONS = ("type", "lobe", "side")
+QUESTIONS = ("tumour", "type", "lobe", "side")
 TITLES = {  # of the sides that are read
     "validation": "implants, held out",
     "decoded": "the same, encoded and decoded",
@@ -132,8 +132,10 @@ def by_predictor(sides, work):
         where = with_tumour(volumes)
         places = np.array(volumes.column("location"))[where]
         seen = np.array(read["location"])[where]
+        kinds, found = np.array(volumes.column("tumor")), np.array(read["tumor"])
         pairs = {
-            "type": (np.array(volumes.column("tumor")), np.array(read["tumor"])),
+            "tumour": (where, found != "none"),
+            "type": (kinds[where], found[where]),
             "lobe": (lobes(places), lobes(seen)),
             "side": (flanks(places), flanks(seen)),
         }

@@ -7,9 +7,8 @@
 dipy_preprocess_t1: of each brain a scan with a tumour at each place, and one without,
 so that the brains of a place are not others than those of another; in
 OUT/derivatives/tumors their label maps, for --labels. SOURCE is a prepared cohort, or
-``phantoms``. `ask` writes a table for dipy_synth_mri --participants, each
-type at each place. make_tumors.sh does all that follows, and measure_tumors.py measures
-it.
+``phantoms``. `ask` writes a table for dipy_synth_mri --participants, each type at each
+place. make_tumors.sh does all that follows, and measure_tumors.py measures it.
 """
 
 import argparse
